@@ -1,0 +1,69 @@
+"""Heavy or optional packages, imported where they are used, with an error that names the remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+from types import ModuleType
+
+from dense3d.errors import MissingDependencyError
+
+# package -> the extra of dense3d that installs it (None: it is a core dependency)
+EXTRAS = {"nerfstudio": "nerf", "gsplat": "nerf", "deformops": "cuda"}
+
+
+def require(name: str, purpose: str = "") -> ModuleType:
+    """Import the module ``name`` or say which command installs it.
+
+    Args:
+        name: dotted module name, for instance ``"nerfstudio.cameras"``.
+        purpose: what it is needed for, put into the message.
+
+    Raises:
+        MissingDependencyError: the package or a system library that it loads is missing.
+    """
+    package = name.split(".")[0]
+    if package == "open3d":
+        _preload_libusb()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != package:
+            raise
+        extra = EXTRAS.get(package)
+        target = f"'dense3d[{extra}]'" if extra else package
+        reason = f" (needed for {purpose})" if purpose else ""
+        raise MissingDependencyError(
+            f"the package {package!r} is not installed{reason}: pip install {target}"
+        ) from error
+    except OSError as error:
+        raise _missing_library(package, error) from error
+    except ImportError as error:
+        if ".so" not in str(error):
+            raise
+        raise _missing_library(package, error) from error
+
+
+def _missing_library(package: str, error: Exception) -> MissingDependencyError:
+    library = str(error).split(":")[0]
+    known = {
+        "libusb-1.0.so.0": "pip install libusb-package",
+        "libGL.so.1": "on Debian or Ubuntu: apt-get install libgl1",
+        "libX11.so.6": "on Debian or Ubuntu: apt-get install libx11-6",
+        "libgomp.so.1": "on Debian or Ubuntu: apt-get install libgomp1",
+        "libEGL.so.1": "on Debian or Ubuntu: apt-get install libegl1",
+    }
+    remedy = known.get(library, f"install the system package that provides {library}")
+    return MissingDependencyError(f"{package} needs the system library {library}, which is missing; {remedy}")
+
+
+def _preload_libusb() -> None:
+    """Open3D links libusb-1.0.so.0, which bare machines lack; the libusb-package wheel carries it."""
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libusb-1.0.so.0", mode=ctypes.RTLD_GLOBAL)
+        return
+    with contextlib.suppress(ImportError, OSError):
+        import libusb_package
+
+        ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
