@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests: where golden kits and real samples lie, and a quiet, bounded torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Two test workers share the machine: each gets its share of threads before torch or numba start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def _folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable, REPOSITORY.parent / "shared" / default))
+    if not folder.is_dir():
+        pytest.skip(f"{default} folder not found at {folder}; set {variable} to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Folder of the golden kits (``DENSE3D_GOLDEN``)."""
+    return _folder("DENSE3D_GOLDEN", "golden")
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """Folder of the real data samples (``DENSE3D_SAMPLE_DATA``)."""
+    return _folder("DENSE3D_SAMPLE_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave ``slow`` tests out unless they are asked for by marker or environment."""
+    if os.environ.get("DENSE3D_SLOW") or "slow" in (config.getoption("-m") or ""):
+        return
+    deselected = [item for item in items if "slow" in item.keywords]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if "slow" not in item.keywords]
