@@ -10,6 +10,8 @@ import importlib
 # public name -> module that defines it
 _EXPORTS: dict[str, str] = {
     "backends": "dense3d.ops.dispatch",
+    "install_mmcv_extension": "dense3d.ops.mmcv_imports",
+    "mmcv_extension_state": "dense3d.ops.mmcv_imports",
     "multi_scale_deformable_attention": "dense3d.ops.deformable_attention",
     "multi_scale_deformable_attention_reference": "dense3d.ops.deformable_attention",
     "register_backend": "dense3d.ops.dispatch",
