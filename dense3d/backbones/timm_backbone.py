@@ -1,0 +1,260 @@
+"""Every timm network with feature maps, behind one backbone contract.
+
+timm (https://github.com/huggingface/pytorch-image-models) is the best-kept collection of image
+backbones, but its families differ in what sizes they accept, how they round odd sizes and whether
+channels come first. ``TimmBackbone`` asks the network itself: it runs it once on fake tensors
+(shapes without arithmetic), keeps it as it is when it already rounds up, and pads inside otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dense3d.errors import ConfigError, MissingDependencyError, did_you_mean
+from dense3d.optional import require
+from dense3d.registry import MODELS
+
+# Ways in which timm families are told to accept any input size, tried in this order.
+_ANY_SIZE = (
+    {"dynamic_img_size": True},
+    {"strict_img_size": False, "img_size": 224},
+    {"strict_img_size": False},
+    {},
+)
+# Padded sizes are multiples of stride x one of these (windows of 7 or 8 cells, merged pairs).
+_WINDOW_FACTORS = (1, 2, 7, 8, 14)
+
+
+@MODELS.register_module()
+class TimmBackbone(BaseModule):
+    """A timm network as a dense backbone.
+
+    Args:
+        model_name: timm's name, for instance ``"resnet50"`` or ``"convnext_tiny"``.
+        out_strides: strides of the wanted maps; of several maps of one stride the last is taken.
+            Default: every stride from 4 on.
+        out_indices: timm's own feature indices instead of ``out_strides``.
+        pretrained: load timm's released weights (downloads them).
+        frozen_stages: -1 freezes nothing, 0 everything before the stride-4 map, k everything that
+            feeds the map of stride ``2 ** (k + 1)``, that map's stage included.
+        norm_eval: keep batch-norm statistics fixed while training.
+        with_cp: recompute activations in the backward pass (activation checkpointing).
+        model_kwargs: further arguments of the timm network, for instance ``drop_path_rate``.
+        init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a
+            local file in timm's (or, for ResNets, torchvision's) layout.
+
+    Attributes:
+        out_channels: channels of each map.
+        out_strides: stride of each map.
+
+    Shape:
+        images ``(B, 3, H, W)`` with any H, W >= 32, normalised RGB (zero is the mean colour)
+        -> tuple of ``(B, out_channels[i], ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
+
+    Raises:
+        ConfigError: unknown model, stride or index, or a network bound to one input size.
+        MissingDependencyError: the installed timm is too old for this network.
+
+    Example:
+        >>> backbone = TimmBackbone("resnet18", out_strides=(8, 16, 32))
+        >>> backbone.out_channels
+        (128, 256, 512)
+        >>> [tuple(f.shape) for f in backbone(torch.zeros(1, 3, 65, 97))]
+        [(1, 128, 9, 13), (1, 256, 5, 7), (1, 512, 3, 4)]
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        out_strides: tuple[int, ...] | None = None,
+        out_indices: tuple[int, ...] | None = None,
+        pretrained: bool = False,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        model_kwargs: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.model_name = model_name
+        self.norm_eval = norm_eval
+        self.frozen_stages = frozen_stages
+        self.body = _create(model_name, pretrained, model_kwargs or {})
+        info = self.body.feature_info
+        strides, channels = tuple(info.reduction()), tuple(info.channels())
+        self._indices = _choose(model_name, strides, out_strides, out_indices)
+        self.out_channels: tuple[int, ...] = tuple(channels[i] for i in self._indices)
+        self.out_strides: tuple[int, ...] = tuple(strides[i] for i in self._indices)
+        self._divisor, self._channels_last_output = _probe(self.body, model_name, strides, channels)
+        if with_cp:
+            _enable_checkpointing(self.body, model_name)
+        if frozen_stages >= 0:
+            self._freeze(strides)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """``(B, 3, H, W)`` to the tuple of feature maps described in the class."""
+        height, width = images.shape[-2:]
+        if self._divisor > 1:
+            pad_y, pad_x = -height % self._divisor, -width % self._divisor
+            if pad_y or pad_x:
+                images = F.pad(images, (0, pad_x, 0, pad_y))
+        features = self.body(images)
+        maps = []
+        for index, stride in zip(self._indices, self.out_strides):
+            feature = features[index]
+            if self._channels_last_output:
+                feature = feature.permute(0, 3, 1, 2)
+            maps.append(feature[..., : math.ceil(height / stride), : math.ceil(width / stride)])
+        return tuple(maps)
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Training mode, except for frozen parts and, with ``norm_eval``, all batch norms."""
+        super().train(mode)
+        if mode:
+            for module in self.modules():
+                frozen = any(True for _ in module.parameters(recurse=False)) and not any(
+                    p.requires_grad for p in module.parameters(recurse=False)
+                )
+                if isinstance(module, _BatchNorm) and (self.norm_eval or frozen):
+                    module.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Load ``init_cfg``'s checkpoint; timm has initialised everything else at construction."""
+        if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
+            return
+        from dense3d.engine.checkpoint import load_backbone
+
+        load_backbone(self.body, self.init_cfg["checkpoint"])
+
+    def _freeze(self, strides: tuple[int, ...]) -> None:
+        """Freeze every parameter that the chosen map depends on, found by differentiating it."""
+        if self.frozen_stages == 0:
+            target = next(i for i, s in enumerate(strides) if s >= 4)
+            targets = [target - 1] if target > 0 else []
+        else:
+            wanted = 2 ** (self.frozen_stages + 1)
+            targets = [i for i, s in enumerate(strides) if s <= wanted]
+            if not targets:
+                raise ConfigError(
+                    f"frozen_stages={self.frozen_stages} means maps up to stride {wanted}, but "
+                    f"{self.model_name} has the strides {strides}"
+                )
+        named = {id(p): p for p in self.body.parameters() if p.requires_grad}
+        side = max(self._divisor, 2 * max(strides))
+        training = self.body.training
+        self.body.eval()
+        features = self.body(torch.zeros(1, 3, side, side))
+        for index in targets:
+            params = [p for p in named.values() if p.requires_grad]
+            grads = torch.autograd.grad(
+                features[index].sum(), params, allow_unused=True, retain_graph=True
+            )
+            for parameter, grad in zip(params, grads):
+                if grad is not None:
+                    parameter.requires_grad_(False)
+        self.body.train(training)
+
+
+def _create(model_name: str, pretrained: bool, model_kwargs: dict) -> nn.Module:
+    timm = require("timm", "TimmBackbone")
+    base_name = model_name.split(".")[0]
+    if not timm.is_model(base_name):
+        raise ConfigError(
+            f"timm {timm.__version__} has no model {model_name!r}{did_you_mean(base_name, timm.list_models())}"
+        )
+    for any_size in _ANY_SIZE:
+        try:
+            return timm.create_model(
+                model_name, pretrained=pretrained, features_only=True, **any_size, **model_kwargs
+            )
+        except TypeError as error:
+            # An unexpected size argument: this family has another way, or accepts any size already.
+            if not any(key in str(error) for key in any_size):
+                raise
+        except RuntimeError as error:
+            if "features_only" not in str(error):
+                raise
+            raise MissingDependencyError(
+                f"timm {timm.__version__} gives no feature maps for {model_name!r}; "
+                "newer ones may: pip install 'timm>=1.0'"
+            ) from error
+    raise AssertionError("the last way passes no size argument")
+
+
+def _choose(
+    name: str,
+    strides: tuple[int, ...],
+    out_strides: tuple[int, ...] | None,
+    out_indices: tuple[int, ...] | None,
+) -> tuple[int, ...]:
+    if out_indices is not None:
+        if out_strides is not None:
+            raise ConfigError("give out_strides or out_indices, not both")
+        bad = [i for i in out_indices if not 0 <= i < len(strides)]
+        if bad:
+            raise ConfigError(f"out_indices {bad} of {name}: it has the maps 0..{len(strides) - 1}")
+        return tuple(out_indices)
+    last = {stride: index for index, stride in enumerate(strides)}
+    if out_strides is None:
+        return tuple(i for s, i in last.items() if s >= 4)
+    missing = [s for s in out_strides if s not in last]
+    if missing:
+        raise ConfigError(f"out_strides {missing} of {name}: it has maps of stride {sorted(last)}")
+    return tuple(last[s] for s in out_strides)
+
+
+def _probe(
+    body: nn.Module, name: str, strides: tuple[int, ...], channels: tuple[int, ...]
+) -> tuple[int, bool]:
+    """The padding divisor (1: the network rounds odd sizes up itself) and whether channels come last."""
+    outcomes = {}
+    stride = max(strides)
+    odd = _fake_shapes(body, 2 * stride + 1, 3 * stride + 1)
+    if not isinstance(odd, Exception):
+        expected = [(math.ceil((2 * stride + 1) / s), math.ceil((3 * stride + 1) / s)) for s in strides]
+        if [shape[-2:] for shape in odd] == expected:
+            return 1, False
+    for factor in _WINDOW_FACTORS:
+        divisor = stride * factor
+        shapes = _fake_shapes(body, divisor, 2 * divisor)
+        if isinstance(shapes, Exception):
+            outcomes[divisor] = shapes
+            continue
+        for channels_last in (False, True):
+            order = [(s[3], s[1], s[2]) if channels_last else s[1:] for s in shapes]
+            if order == [(c, divisor // s, 2 * divisor // s) for s, c in zip(strides, channels)]:
+                return divisor, channels_last
+    reason = str(next(iter(outcomes.values()), "its maps do not have the strides it announces"))
+    raise ConfigError(
+        f"timm's {name} cannot be a dense backbone, it is bound to one input size: {reason.splitlines()[0]}"
+    )
+
+
+def _fake_shapes(body: nn.Module, height: int, width: int) -> list[tuple[int, ...]] | Exception:
+    """Output shapes for one input size, computed without arithmetic; the error where it has one."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    training = body.training
+    body.eval()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            return [tuple(f.shape) for f in body(torch.zeros(1, 3, height, width))]
+    except Exception as error:  # whatever the network raises is the answer: not this size
+        return error
+    finally:
+        body.train(training)
+
+
+def _enable_checkpointing(body: nn.Module, name: str) -> None:
+    network = getattr(body, "model", body)
+    switch = getattr(network, "set_grad_checkpointing", None)
+    if switch is None:
+        raise ConfigError(f"timm's {name} cannot recompute activations: leave with_cp=False")
+    switch(True)

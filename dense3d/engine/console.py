@@ -1,0 +1,267 @@
+"""What a person sees while a run goes on: banner, progress with losses and ETA, metric tables, last line.
+
+Everything else (environment, whole configuration, library messages, every scalar) goes to the log file
+in the work directory; :func:`quiet` keeps it off the screen.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dense3d.registry import HOOKS
+
+# Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
+_AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc_")
+
+
+def quiet(logger: logging.Logger) -> None:
+    """Keep a run's log file as it is and let only warnings reach the screen."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.ERROR)
+    files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
+    logging.captureWarnings(True)
+    python_warnings = logging.getLogger("py.warnings")
+    python_warnings.propagate = False
+    python_warnings.handlers = files or [logging.NullHandler()]
+    warnings.simplefilter("default")
+    _silence_pycocotools()
+
+
+def _silence_pycocotools() -> None:
+    """pycocotools prints its progress; its two modules get a ``print`` that says nothing."""
+    from pycocotools import coco, cocoeval
+
+    for module in (coco, cocoeval):
+        vars(module).setdefault("print", lambda *args, **kwargs: None)
+
+
+def console() -> Console:
+    """The console of this run; off in all processes but the first."""
+    return Console(highlight=False, quiet=not is_main_process(), file=sys.stdout)
+
+
+def count_parameters(model: torch.nn.Module) -> str:
+    """``"12.3 M parameters (11.9 M trainable)"``.
+
+    Example:
+        >>> count_parameters(torch.nn.Linear(1000, 1000))
+        '1.0 M parameters'
+    """
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    text = f"{total / 1e6:.1f} M parameters"
+    return text if trainable == total else f"{text} ({trainable / 1e6:.1f} M trainable)"
+
+
+def metric_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table with a row per entry (an epoch, say) and a column per metric; missing values are blank."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in names:
+        table.add_column(_short(name), justify="right")
+    for label, row in rows.items():
+        table.add_row(label, *(_number(row[name]) if name in row else "" for name in names))
+    return table
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("coco/").replace("bbox_m", "box ").replace("segm_m", "mask ")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@HOOKS.register_module()
+class ConsoleHook(Hook):
+    """Banner, progress and metric tables on the screen.
+
+    On a terminal the progress is a bar; elsewhere (a log, a pipe) a line at most every ``seconds``.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self.seconds = seconds
+        self._metrics: dict[str, dict[str, float]] = {}
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._window: list[Mapping] = []
+        self._start = self._shown = 0.0
+        self._first_iteration = 0
+        self._test_shown = 0.0
+
+    def before_train(self, runner) -> None:
+        """Say what is trained, on what, and where the results go."""
+        self._console = console()
+        self._console.print(_banner(runner))
+        self._start = self._shown = time.monotonic()
+        self._first_iteration = runner.iter
+        if self._console.is_terminal and is_main_process():
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._progress.add_task("training", total=runner.max_iters, completed=runner.iter)
+            self._progress.start()
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Show the losses, averaged since they were last shown."""
+        if not is_main_process():
+            return
+        self._window.append({k: v for k, v in (outputs or {}).items() if "loss" in k})
+        now, done = time.monotonic(), runner.iter + 1
+        if self._progress is not None:
+            if now - self._shown > 0.5 or done == runner.max_iters:
+                text = f"epoch {runner.epoch + 1}/{runner.max_epochs} {self._losses()}"
+                self._progress.update(self._task, completed=done, description=text)
+                self._shown = now
+        elif now - self._shown >= self.seconds or done == runner.max_iters:
+            speed = (now - self._start) / (done - self._first_iteration)
+            remaining = speed * (runner.max_iters - done)
+            self._console.print(
+                f"epoch {runner.epoch + 1}/{runner.max_epochs}  iteration {done}/{runner.max_iters}  "
+                f"{self._losses()}  {speed:.2f} s/it  ETA {_duration(remaining)}"
+            )
+            self._shown = now
+
+    def _losses(self) -> str:
+        """Mean of each main loss over the window, which is emptied."""
+        window, self._window = self._window, []
+        names = [n for n in window[-1] if n == "loss" or not _AUXILIARY.search(n)][:5]
+        means = {n: sum(float(row[n]) for row in window if n in row) / len(window) for n in names}
+        return "  ".join(f"{name} {value:.3f}" for name, value in means.items())
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Show this evaluation's metrics in one line and keep them for the closing table."""
+        if not metrics or not hasattr(self, "_console"):
+            return
+        scalars = {k: float(v) for k, v in metrics.items() if isinstance(v, (int, float))}
+        self._metrics[f"epoch {runner.epoch}" if runner.epoch else f"iteration {runner.iter}"] = scalars
+        text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in scalars.items())
+        self._console.print(f"evaluated after iteration {runner.iter}: {text}")
+
+    def after_train(self, runner) -> None:
+        """Close the bar; the metric table and where everything is."""
+        if self._progress is not None:
+            self._progress.stop()
+        elapsed = time.monotonic() - self._start
+        if self._metrics:
+            self._console.print(metric_table("metrics", self._metrics))
+        folder = _relative(runner.work_dir)
+        config = _relative(runner.cfg.filename or "CONFIG")
+        checkpoint = _last_checkpoint(runner.work_dir)
+        self._console.print(
+            f"trained in {_duration(elapsed)}; checkpoints, logs and curves.png are in {folder}\n"
+            f"next: python tools/test.py {config} {checkpoint}",
+            soft_wrap=True,
+        )
+
+    def before_test(self, runner) -> None:
+        """Say what is evaluated."""
+        self._console = console()
+        self._console.print(
+            f"[bold]test[/bold] {type(_unwrap(runner.model)).__name__}, "
+            f"{len(runner.test_dataloader.dataset)} images, {_device(runner)}"
+        )
+        self._test_start = self._test_shown = time.monotonic()
+
+    def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """A line every few seconds, with ETA."""
+        now = time.monotonic()
+        if now - self._test_shown >= self.seconds:
+            total = len(runner.test_dataloader)
+            remaining = (now - self._test_start) / (batch_idx + 1) * (total - batch_idx - 1)
+            self._console.print(f"batch {batch_idx + 1}/{total}  ETA {_duration(remaining)}")
+            self._test_shown = now
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        """The metric table."""
+        scalars = {k: v for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
+        main = {k: v for k, v in scalars.items() if "_precision" not in k}
+        self._console.print(metric_table("metrics", {"test": main}))
+        classes = {k: v for k, v in scalars.items() if k not in main}
+        if classes:
+            rows = {k.split("/")[-1].removesuffix("_precision"): {"AP": v} for k, v in classes.items()}
+            self._console.print(metric_table("per class", rows))
+
+
+def _banner(runner) -> str:
+    model = _unwrap(runner.model)
+    dataset = runner.train_dataloader.dataset
+    sizes = [f"{len(dataset)} training"]
+    if runner.val_loop is not None:
+        sizes.append(f"{len(runner.val_loop.dataloader.dataset)} validation")
+    batch = getattr(runner.train_dataloader, "batch_size", None)
+    if batch is None:
+        batch = runner.train_dataloader.batch_sampler.batch_size
+    lines = [
+        f"[bold]dense3d[/bold] {Path(runner.cfg.filename or '').stem}",
+        f"  model     {type(model).__name__}, {count_parameters(model)}",
+        f"  data      {', '.join(sizes)} images, batch {batch} x {runner.world_size}",
+        f"  schedule  {runner.max_epochs} epochs, {runner.max_iters} iterations",
+        f"  device    {_device(runner)}, {type(runner.optim_wrapper).__name__}, seed {runner.seed}",
+        f"  work dir  {_relative(runner.work_dir)}",
+    ]
+    if runner.iter:
+        lines.append(f"  resumed   after iteration {runner.iter} (epoch {runner.epoch + 1})")
+    return "\n".join(lines)
+
+
+def _device(runner) -> str:
+    device = next(_unwrap(runner.model).parameters()).device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _unwrap(model: torch.nn.Module) -> torch.nn.Module:
+    from mmengine.model import is_model_wrapper
+
+    return model.module if is_model_wrapper(model) else model
+
+
+def _last_checkpoint(work_dir: str) -> str:
+    pointer = Path(work_dir) / "last_checkpoint"
+    return _relative(pointer.read_text().strip()) if pointer.is_file() else "CHECKPOINT"
+
+
+def _relative(path: str | Path) -> str:
+    """The path as one would type it from here."""
+    path = Path(path)
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    Example:
+        >>> _duration(3725), _duration(65)
+        ('1:02:05', '1:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,1 @@
+"""Metrics that mmdet and mmseg lack, or compute otherwise than the official code."""
