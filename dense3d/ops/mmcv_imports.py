@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
@@ -160,11 +162,42 @@ def _corrected_wrapper(name: str) -> Iterator[None]:
     importlib.import_module("dense3d.ops.mmcv_wrappers").correct(sys.modules[name])
 
 
+@contextlib.contextmanager
+def _without_broken_mmpretrain(_name: str) -> Iterator[None]:
+    """Hide an mmpretrain that cannot be imported, so that mmdet takes its way without it, and say so.
+
+    mmdet guards its import against ImportError only, and onedl-mmpretrain next to a current transformers
+    fails with a TypeError, which would take all of ``mmdet.models`` down.
+    """
+    if sys.modules.get("mmpretrain", ...) is ... and importlib.util.find_spec("mmpretrain") is not None:
+        try:
+            importlib.import_module("mmpretrain.models")
+        except Exception as error:
+            for module in [m for m in sys.modules if m.split(".")[0] == "mmpretrain"]:
+                del sys.modules[module]
+            sys.modules["mmpretrain"] = None
+            warnings.warn(_mmpretrain_sentence(error), stacklevel=2)
+    yield
+
+
+def _mmpretrain_sentence(error: Exception) -> str:
+    versions = []
+    for package in ("onedl-mmpretrain", "mmpretrain", "transformers"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return (
+        f"mmpretrain is installed ({', '.join(versions) or 'version unknown'}) but cannot be imported "
+        f"({type(error).__name__}: {error}); mmdet goes on without it, only its ReID models and configs that "
+        f"name mmpretrain types need it: pip uninstall onedl-mmpretrain, or install an older transformers"
+    )
+
+
 IMPORT_HOOKS: dict[str, Callable[[str], AbstractContextManager]] = {
     "mmdet.datasets": _without_onedl_lines,
     "mmdet.datasets.transforms": _without_onedl_lines,
     "mmseg.datasets": _without_onedl_lines,
     "mmseg.datasets.transforms": _without_onedl_lines,
+    "mmdet.models": _without_broken_mmpretrain,
     "mmcv.ops.carafe": _corrected_wrapper,
     "mmcv.ops.masked_conv": _corrected_wrapper,
     "mmcv.ops.multi_scale_deform_attn": _corrected_wrapper,
