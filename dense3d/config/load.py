@@ -1,0 +1,104 @@
+"""Loading: inheritance (also from mmdet and mmseg), scopes, and errors that name file and line."""
+
+from __future__ import annotations
+
+import traceback
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config import utils as config_utils
+
+from dense3d.config.options import apply_options
+from dense3d.config.sources import Source, read_sources
+from dense3d.config.types import SCOPES
+from dense3d.errors import ConfigError
+
+DEFAULT_SCOPE = "dense3d"
+# mmcv takes these dicts apart by hand, where a scope mark would become an unknown argument.
+UNMARKED = ("norm_cfg", "act_cfg", "conv_cfg", "upsample_cfg", "init_cfg")
+
+
+def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config file with all it inherits and merge ``options`` into it.
+
+    ``_base_`` may name files or configs that mmdet and mmseg ship (``"mmdet::dino/...py"``). Names of
+    types resolve in dense3d unless a prefix says otherwise; inside a dict of type ``"mmdet.X"`` names
+    without prefix are mmdet's.
+
+    Args:
+        path: config file.
+        options: dotted keys and values, see :func:`dense3d.config.parse_options`.
+
+    Raises:
+        ConfigError: the file or a base is missing, does not parse or fails when run, or an option
+            names no existing key. Contents are checked by :func:`dense3d.config.check_config`.
+    """
+    path = Path(path).expanduser()
+    sources = read_sources(path)
+    _make_mmseg_findable()
+    try:
+        cfg = Config.fromfile(str(path))
+    except Exception as error:
+        raise _explained(error, sources) from error
+    if options:
+        apply_options(cfg, options)
+    _set_default_scope(cfg, sources, options or {})
+    for value in cfg._cfg_dict.values():
+        mark_scopes(value, cfg.default_scope)
+    return cfg
+
+
+def _make_mmseg_findable() -> None:
+    """mmengine looks mmseg up under its distribution's name, which onedl-mmsegmentation does not have."""
+    try:
+        distribution("mmsegmentation")
+    except PackageNotFoundError:
+        config_utils.MODULE2PACKAGE["mmseg"] = "mmseg"
+
+
+def _set_default_scope(cfg: Config, sources: list[Source], options: dict[str, Any]) -> None:
+    """A library's own ``default_scope`` counts for its own dicts, which are marked; ours is dense3d."""
+    written_here = any(s.scope is None and s.line_of_key("default_scope") for s in sources)
+    parsed = all(s.tree is not None for s in sources)
+    if "default_scope" in options or written_here or not parsed:
+        cfg.setdefault("default_scope", DEFAULT_SCOPE)
+    else:
+        cfg.default_scope = DEFAULT_SCOPE
+
+
+def mark_scopes(node: Any, scope: str | None, key: str = "") -> None:
+    """Give every dict of type ``"library.X"`` the mark that makes names inside it that library's.
+
+    mmengine resolves such a type by its prefix but builds what lies inside under the default scope.
+    """
+    if isinstance(node, dict):
+        scope = node.get("_scope_") or scope
+        kind = node.get("type")
+        prefix = kind.partition(".")[0] if isinstance(kind, str) else ""
+        if prefix in SCOPES and prefix != scope and not key.endswith(UNMARKED) and "_scope_" not in node:
+            node["_scope_"] = scope = prefix
+        for name, value in list(node.items()):
+            mark_scopes(value, scope, name)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            mark_scopes(value, scope, key)
+
+
+def _explained(error: Exception, sources: list[Source]) -> ConfigError:
+    """One sentence with the line of the config file where running it failed."""
+    files = {str(source.path) for source in sources}
+    where = next(
+        (
+            f"{f.filename}:{f.lineno}"
+            for f in reversed(traceback.extract_tb(error.__traceback__))
+            if f.filename in files
+        ),
+        str(sources[0].path),
+    )
+    if isinstance(error, ImportError) and error.__cause__:
+        error = error.__cause__
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    name = "" if isinstance(error, (KeyError, ImportError)) else f"{type(error).__name__}: "
+    return ConfigError(f"{where}: {name}{str(message).splitlines()[0]}")

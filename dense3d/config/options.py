@@ -1,0 +1,84 @@
+"""Options from the command line: ``key=value`` words turned into a dict and merged into a config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dense3d.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def parse_options(words: list[str] | None) -> dict[str, Any]:
+    """Turn ``["a.b=1", "c=[1,2]"]`` into ``{"a.b": 1, "c": [1, 2]}``, with mmengine's value syntax.
+
+    Raises:
+        ConfigError: a word has no ``=``, an empty key, or brackets that do not match.
+
+    Example:
+        >>> parse_options(["optim_wrapper.optimizer.lr=1e-4", "img_scale=(640,480)", "resume=True"])
+        {'optim_wrapper.optimizer.lr': 0.0001, 'img_scale': (640, 480), 'resume': True}
+    """
+    from mmengine.config import DictAction
+
+    options = {}
+    for word in words or []:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"option {word!r} is not of the form key=value, for instance train_cfg.max_epochs=12"
+            )
+        try:
+            options[key] = DictAction._parse_iterable(value)
+        except AssertionError:
+            raise ConfigError(f"option {word!r}: the brackets of the value do not match") from None
+    return options
+
+
+def apply_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Merge options into ``cfg`` in place.
+
+    A dotted key goes down through dicts and (by number) lists. Its last part may be new, since many
+    arguments have defaults that no config spells out; every part before it must exist, and a new
+    top-level key that resembles an existing one is taken for a misspelling. A leading ``+`` on the
+    key adds it whatever it resembles.
+
+    Raises:
+        ConfigError: the key leads nowhere; the nearest existing key is named.
+    """
+    merged = {}
+    for key, value in options.items():
+        add, name = key.startswith("+"), key.lstrip("+")
+        if not add:
+            _check_path(cfg._cfg_dict, name)
+        merged[name] = value
+    try:
+        cfg.merge_from_dict(merged)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"options {sorted(options)} cannot be merged into the config: {error}") from error
+
+
+def _check_path(node: Any, name: str) -> None:
+    parts = name.split(".")
+    for depth, part in enumerate(parts):
+        parent = ".".join(parts[:depth])
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(
+                    f"option {name!r}: {parent} is a list of {len(node)} items; give a number below that"
+                )
+            node = node[int(part)]
+            continue
+        if not isinstance(node, dict):
+            raise ConfigError(f"option {name!r}: {parent} is the value {node!r} and has no key {part!r}")
+        if part in node:
+            node = node[part]
+            continue
+        hint = did_you_mean(part, list(node), limit=2)
+        if depth + 1 < len(parts) or (depth == 0 and hint):
+            place = f"{parent} has" if parent else "the config has"
+            raise ConfigError(
+                f"option {name!r}: {place} no key {part!r}{hint or ''}; write +{name} to add it"
+            )
+        return

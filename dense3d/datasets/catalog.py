@@ -1,0 +1,3 @@
+"""Imports every module that registers a dataset or a transform; the registries load it on first use."""
+
+from __future__ import annotations
