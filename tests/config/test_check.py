@@ -27,8 +27,8 @@ def faults(folder: Path, text: str) -> list[str]:
             ["config.py:1", "default_hooks.ema", "'EMAHook'"],
         ),
         (
-            "custom_hooks = [dict(type='EMAHook',\n  intervall=1, strict_lod=1)]\n",
-            ["config.py:2", "'strict_lod'"],
+            "custom_hooks = [dict(type='LoggerHook',\n  intervall=1)]\n",
+            ["config.py:2", "'interval'"],
         ),
         ("optim_wrapper = dict(optimizer=dict(type='AdmW'))\n", ["'AdmW'", "'AdamW'"]),
         ("optim_wrapper = dict(optimizer=dict(type='SGD',\n momentm=0.9))\n", ["config.py:2", "'momentum'"]),
