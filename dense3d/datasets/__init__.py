@@ -1,0 +1,1 @@
+"""Data sets that mmdet and mmseg lack, their checks, and the synthetic world."""

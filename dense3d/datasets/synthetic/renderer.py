@@ -1,0 +1,174 @@
+"""Ray casting (Open3D's Embree scene, CPU, headless) of a scene into an image and its exact geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dense3d.datasets.synthetic import shapes
+from dense3d.datasets.synthetic.classes import CATEGORY_IDS
+from dense3d.datasets.synthetic.scene import Scene, SceneObject
+from dense3d.datasets.synthetic.textures import albedo, value_noise
+from dense3d.optional import require
+from dense3d.structures.camera import PinholeCamera, rotate
+
+# Colour is the mean of the rays through these points of a pixel; geometry is that of its central ray.
+SUBPIXELS = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
+# Shadow rays start this far (metres) off the surface, so that a facet does not shade itself.
+SHADOW_OFFSET = 0.01
+SPECULAR_EXPONENT = 24.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What one camera sees.
+
+    Args:
+        camera: the camera.
+        rgb: (H, W, 3) uint8, sRGB.
+        depth: (H, W) float32 metres along the optical axis at the pixel centre; ``inf`` for the sky.
+        normal: (H, W, 3) float32 unit normals in the camera frame, towards the camera; zero for the sky.
+        instance: (H, W) int32 ``SceneObject.instance_id``, 0 for the sky. Ground and walls have ids, too.
+        category: (H, W) uint8 ``Category.id``.
+    """
+
+    camera: PinholeCamera
+    rgb: np.ndarray
+    depth: np.ndarray
+    normal: np.ndarray
+    instance: np.ndarray
+    category: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Where N rays meet the scene: t (N,), ``inf`` for a miss; index (N,) into the objects, -1 for a miss."""
+
+    t: np.ndarray
+    index: np.ndarray
+    points: np.ndarray
+    normals: np.ndarray
+
+
+class Renderer:
+    """Renders any pinhole camera of one scene; the same scene and camera give the same bytes.
+
+    Args:
+        scene: what to render.
+
+    Example:
+        >>> from dense3d.datasets.synthetic.composition import compose_room
+        >>> scene, cameras = compose_room(np.random.default_rng(0), (64, 48))
+        >>> Renderer(scene).render(cameras[0]).rgb.shape
+        (48, 64, 3)
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._open3d = require("open3d", "rendering synthetic scenes")
+        # One thread builds the tree, because its form decides which of two touching facets a ray meets.
+        self._tree = self._open3d.t.geometry.RaycastingScene(nthreads=1)
+        for item in scene.objects:
+            vertices, triangles = shapes.mesh(item.shape)
+            placed = rotate(vertices.astype(np.float64), item.rotation) + item.center
+            self._tree.add_triangles(self._tensor(placed.astype(np.float32)), self._tensor(triangles))
+
+    def render(self, camera: PinholeCamera) -> Frame:
+        """Image, depth, normals, instances and classes seen by ``camera``."""
+        shape = (camera.height, camera.width)
+        pixels = camera.pixel_grid().reshape(-1, 2)
+        hits = self._cast(camera, camera.directions(pixels).astype(np.float32))
+        instance_of = np.array([item.instance_id for item in self.scene.objects] + [0], dtype=np.int32)
+        names = [*(item.category for item in self.scene.objects), "sky"]
+        category_of = np.array([CATEGORY_IDS[name] for name in names], dtype=np.uint8)
+        to_camera = camera.rotation.T.astype(np.float32)
+        return Frame(
+            camera=camera,
+            rgb=self._image(camera, pixels).reshape(*shape, 3),
+            depth=hits.t.reshape(shape),
+            normal=rotate(hits.normals, to_camera).reshape(*shape, 3),
+            instance=instance_of[hits.index].reshape(shape),  # a miss has the index -1: the last entry
+            category=category_of[hits.index].reshape(shape),
+        )
+
+    def _image(self, camera: PinholeCamera, pixels: np.ndarray) -> np.ndarray:
+        """(H * W, 3) uint8 sRGB."""
+        light = np.zeros((len(pixels), 3), dtype=np.float32)
+        for shift in SUBPIXELS:
+            directions = camera.directions(pixels + np.asarray(shift)).astype(np.float32)
+            light += self._radiance(self._cast(camera, directions), directions)
+        light /= len(SUBPIXELS)
+        generator = np.random.default_rng(self.scene.noise_seed)
+        srgb = np.clip(light, 0, 1) ** np.float32(1 / 2.2)
+        srgb += np.float32(self.scene.noise) * generator.standard_normal(srgb.shape, dtype=np.float32)
+        return np.rint(np.clip(srgb, 0, 1) * 255).astype(np.uint8)
+
+    def _cast(self, camera: PinholeCamera, directions: np.ndarray) -> Hits:
+        origins = np.broadcast_to(camera.position.astype(np.float32), directions.shape)
+        result = self._tree.cast_rays(self._tensor(np.concatenate([origins, directions], axis=1)))
+        t = result["t_hit"].numpy()
+        index = np.where(np.isfinite(t), result["geometry_ids"].numpy().astype(np.int64), -1)
+        facets = result["primitive_normals"].numpy()
+        points = origins + np.where(np.isfinite(t), t, 0)[:, None] * directions
+        normals = np.zeros_like(points)
+        for item, rows in self._by_object(index):
+            rotation = item.rotation.astype(np.float32)
+            local = rotate(points[rows] - item.center.astype(np.float32), rotation.T)
+            facing = shapes.normals(item.shape, local, rotate(facets[rows], rotation.T))
+            normals[rows] = rotate(facing, rotation)
+        return Hits(t, index, points, normals)
+
+    def _by_object(self, index: np.ndarray) -> Iterator[tuple[SceneObject, np.ndarray]]:
+        """Yield each object that is hit with the rows of the rays that hit it."""
+        order = np.argsort(index, kind="stable")
+        present, starts = np.unique(index[order], return_index=True)
+        for which, rows in zip(present, np.split(order, starts[1:])):
+            if which >= 0:
+                yield self.scene.objects[which], rows
+
+    def _radiance(self, hits: Hits, directions: np.ndarray) -> np.ndarray:
+        """(N, 3) linear light that comes back along each ray: ambient, unhidden sun, highlight."""
+        light = self.scene.light
+        towards_sun = np.asarray(light.direction, dtype=np.float32)
+        sun, ambient = (np.asarray(color, dtype=np.float32) for color in (light.sun, light.ambient))
+        lambert = np.maximum(_dot(hits.normals, towards_sun), 0) * self._lit(hits, towards_sun)
+        # Half of the ambient light comes from above.
+        diffuse = ambient * (0.75 + 0.25 * hits.normals[:, 2:]) + sun * lambert[:, None]
+        half = towards_sun - directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), np.float32(1e-6))
+        highlight = np.maximum((hits.normals * half).sum(axis=1), 0) ** np.float32(SPECULAR_EXPONENT)
+        radiance = np.empty_like(hits.points)
+        for item, rows in self._by_object(hits.index):
+            local = self._local(item, hits.points[rows])
+            specular = np.float32(item.gloss) * (highlight[rows] * (lambert[rows] > 0))[:, None] * sun
+            radiance[rows] = albedo(item.texture, local) * diffuse[rows] + specular
+        missed = hits.index < 0
+        radiance[missed] = self._sky_color(directions[missed])
+        return radiance
+
+    def _local(self, item: SceneObject, points: np.ndarray) -> np.ndarray:
+        return rotate(points - item.center.astype(np.float32), item.rotation.T.astype(np.float32))
+
+    def _lit(self, hits: Hits, towards_sun: np.ndarray) -> np.ndarray:
+        """(N,) whether the sun is seen from each hit."""
+        origins = hits.points + np.float32(SHADOW_OFFSET) * hits.normals
+        rays = np.concatenate([origins, np.broadcast_to(towards_sun, origins.shape)], axis=1)
+        return ~self._tree.test_occlusions(self._tensor(rays)).numpy()
+
+    def _sky_color(self, directions: np.ndarray) -> np.ndarray:
+        sky = self.scene.sky
+        upward = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        height = np.clip(upward[:, 2:], 0, 1) ** np.float32(0.5)
+        horizon, zenith = (np.asarray(color, dtype=np.float32) for color in (sky.horizon, sky.zenith))
+        clouds = np.clip(2 * value_noise(upward * np.array([6, 6, 14], np.float32)) - 0.7, 0, 1)[:, None]
+        clear = horizon + height * (zenith - horizon)
+        return clear + np.float32(sky.cloudiness) * clouds * (1 - clear)
+
+    def _tensor(self, array: np.ndarray):
+        return self._open3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
+
+
+def _dot(vectors: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    return (vectors * direction).sum(axis=1)

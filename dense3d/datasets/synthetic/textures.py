@@ -1,0 +1,82 @@
+"""Procedural textures: the albedo at a point of an object's own frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from dense3d.datasets.synthetic.scene import Texture
+
+LATTICE = 32
+
+
+def albedo(texture: Texture, points: np.ndarray) -> np.ndarray:
+    """Colour of a surface.
+
+    Args:
+        texture: what it is painted with.
+        points: (N, 3) float32 points in the object's frame, metres.
+
+    Returns:
+        (N, 3) float32 linear RGB in [0, 1].
+
+    Example:
+        >>> checker = Texture("checker", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), scale=2.0)
+        >>> albedo(checker, np.array([[0.5, 0.5, 0.5], [1.5, 0.5, 0.5]], np.float32))[:, 0].tolist()
+        [0.0, 1.0]
+    """
+    periods = points / np.float32(texture.scale) + np.asarray(texture.offset, dtype=np.float32)
+    weight = PATTERNS[texture.kind](periods, texture)[:, None].astype(np.float32)
+    first, second = (np.asarray(color, dtype=np.float32) for color in (texture.first, texture.second))
+    return first + weight * (second - first)
+
+
+def value_noise(points: np.ndarray) -> np.ndarray:
+    """Smooth noise in [0, 1]: random values on the integer lattice (period 32), interpolated linearly.
+
+    Args:
+        points: (N, 3) coordinates in lattice units.
+
+    Returns:
+        (N,) float32.
+    """
+    return map_coordinates(_lattice(), points.T, order=1, mode="grid-wrap", output=np.float32)
+
+
+@lru_cache(maxsize=1)
+def _lattice() -> np.ndarray:
+    return np.random.default_rng(0).random((LATTICE, LATTICE, LATTICE), dtype=np.float32)
+
+
+def _solid(periods: np.ndarray, texture: Texture) -> np.ndarray:
+    return np.zeros(len(periods), dtype=np.float32)
+
+
+def _checker(periods: np.ndarray, texture: Texture) -> np.ndarray:
+    return np.floor(2 * periods).sum(axis=1) % 2
+
+
+def _stripes(periods: np.ndarray, texture: Texture) -> np.ndarray:
+    along = (periods * np.asarray(texture.direction, dtype=np.float32)).sum(axis=1)
+    return along % 1 < 0.5
+
+
+def _dots(periods: np.ndarray, texture: Texture) -> np.ndarray:
+    return (((periods % 1) - 0.5) ** 2).sum(axis=1) < 0.09
+
+
+def _noise(periods: np.ndarray, texture: Texture) -> np.ndarray:
+    coarse, fine = value_noise(2 * periods), value_noise(7 * periods)
+    return np.clip(2.2 * (0.65 * coarse + 0.35 * fine - 0.5) + 0.5, 0, 1)
+
+
+PATTERNS: dict[str, Callable[[np.ndarray, Texture], np.ndarray]] = {
+    "solid": _solid,
+    "checker": _checker,
+    "stripes": _stripes,
+    "dots": _dots,
+    "noise": _noise,
+}

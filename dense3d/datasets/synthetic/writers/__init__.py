@@ -1,0 +1,16 @@
+"""Writers of the data sets' own layouts, by name; one file a layout."""
+
+from __future__ import annotations
+
+from dense3d.datasets.synthetic.writers.ade20k import ADE20KWriter
+from dense3d.datasets.synthetic.writers.base import Writer
+from dense3d.datasets.synthetic.writers.coco import CocoWriter
+from dense3d.datasets.synthetic.writers.coco_panoptic import CocoPanopticWriter
+
+WRITERS: dict[str, type[Writer]] = {
+    "coco": CocoWriter,
+    "coco_panoptic": CocoPanopticWriter,
+    "ade20k": ADE20KWriter,
+}
+
+__all__ = ["WRITERS", "Writer"]

@@ -1,0 +1,1 @@
+"""Plain data shared by every part: cameras, boxes, grids, point clouds."""
