@@ -1,0 +1,136 @@
+"""Multi-scale deformable attention on the CPU: the numba kernels as operators of torch.
+
+As registered operators they pass through ``torch.compile`` without a graph break and through ``torch.func``.
+Shapes: value (B, S, M, D), spatial_shapes (L, 2), locations (B, Q, M, L, P, 2), weights (B, Q, M, L, P), all
+in float32 or all in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dense3d.errors import OperatorUnavailableError
+from dense3d.ops.threads import parallel_for
+
+_ARGUMENTS = "Tensor value, Tensor spatial_shapes, Tensor locations, Tensor weights"
+
+
+@torch.library.custom_op(
+    "dense3d::deformable_attention", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor", device_types="cpu"
+)
+def deformable_attention(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+    """Output (B, Q, M * D) of the kernel."""
+    from dense3d.ops import deformable_attention_kernels as kernels
+
+    shapes, starts = _levels(value, spatial_shapes)
+    batch, num_queries = locations.shape[:2]
+    out = value.new_zeros(batch, num_queries, value.shape[2] * value.shape[3])
+    blocks = -(-num_queries // kernels.QUERY_BLOCK)
+    inputs = (_flat(value), shapes, starts, _flat(locations), _flat(weights))
+    parallel_for(kernels.forward, batch * blocks, *inputs, _flat(out), _sizes(value, locations))
+    return out
+
+
+@torch.library.custom_op(
+    "dense3d::deformable_attention_backward",
+    mutates_args=(),
+    schema=f"({_ARGUMENTS}, Tensor grad_output) -> (Tensor, Tensor, Tensor)",
+    device_types="cpu",
+)
+def deformable_attention_backward(
+    value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of value, locations and weights."""
+    from dense3d.ops import deformable_attention_kernels as kernels
+
+    shapes, starts = _levels(value, spatial_shapes)
+    grads = _empty_gradients(value, locations, weights)
+    for grad in grads:
+        grad.zero_()
+    tasks = value.shape[0] * value.shape[2] * len(starts)
+    inputs = (_flat(value), shapes, starts, _flat(locations), _flat(weights), _flat(grad_output))
+    parallel_for(kernels.backward, tasks, *inputs, tuple(map(_flat, grads)), _sizes(value, locations))
+    return grads
+
+
+def _levels(value: Tensor, spatial_shapes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes (L, 2) and first pixels (L,) of the levels; the kernels trust them to lie inside ``value``."""
+    shapes = np.ascontiguousarray(spatial_shapes.numpy(), dtype=np.int64)
+    areas = shapes.prod(axis=1)
+    if areas.sum() != value.shape[1] or (shapes < 0).any():
+        raise ValueError(
+            f"spatial_shapes {shapes.tolist()} hold {areas.sum()} pixels, but value has {value.shape[1]}"
+        )
+    return shapes, np.cumsum(areas) - areas
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().view(-1).numpy()
+
+
+def _sizes(value: Tensor, locations: Tensor) -> tuple[int, int, int, int, int]:
+    _, num_keys, num_heads, channels = value.shape
+    return num_keys, num_heads, channels, locations.shape[1], locations.shape[4]
+
+
+def _empty_gradients(value: Tensor, locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    value_grad, location_grad, weight_grad = (t.new_empty(t.shape) for t in (value, locations, weights))
+    return value_grad, location_grad, weight_grad
+
+
+@deformable_attention.register_fake
+def _(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+    return value.new_empty(*locations.shape[:2], value.shape[2] * value.shape[3])
+
+
+@deformable_attention_backward.register_fake
+def _(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor):
+    return _empty_gradients(value, locations, weights)
+
+
+def _save_inputs(ctx, inputs: tuple, output) -> None:
+    ctx.save_for_backward(*inputs[:4])
+
+
+def _backward(ctx, grad_output: Tensor) -> tuple[Tensor, None, Tensor, Tensor]:
+    grad_value, grad_locations, grad_weights = deformable_attention_backward(*ctx.saved_tensors, grad_output)
+    return grad_value, None, grad_locations, grad_weights
+
+
+def _second_backward(ctx, *grads: Tensor):
+    raise OperatorUnavailableError(
+        "multi_scale_deformable_attention has no second derivatives (grid_sample has none either); take the "
+        "first ones without create_graph=True"
+    )
+
+
+deformable_attention.register_autograd(_backward, setup_context=_save_inputs)
+deformable_attention_backward.register_autograd(_second_backward, setup_context=_save_inputs)
+
+
+def _vmap_rule(operator):
+    """Fold the mapped dimension into the batch, which every argument but spatial_shapes has in front."""
+
+    def rule(info, in_dims, *args):
+        if in_dims[1] is not None:
+            raise ValueError("spatial_shapes must be the same for all elements that vmap maps over")
+        folded = [
+            arg
+            if position == 1
+            else (arg.expand(info.batch_size, *arg.shape) if dim is None else arg.movedim(dim, 0)).flatten(
+                0, 1
+            )
+            for position, (arg, dim) in enumerate(zip(args, in_dims))
+        ]
+        out = operator(*folded)
+        if isinstance(out, Tensor):
+            return out.unflatten(0, (info.batch_size, -1)), 0
+        return tuple(o.unflatten(0, (info.batch_size, -1)) for o in out), (0,) * len(out)
+
+    return rule
+
+
+for _operator in (deformable_attention, deformable_attention_backward):
+    _operator.register_vmap(_vmap_rule(_operator))

@@ -1,0 +1,82 @@
+"""Run a compiled kernel on several CPU threads without numba's threading layers.
+
+numba's ``parallel=True`` starts a pool of its own whose layers are unsafe where torch needs them: the
+workqueue layer aborts when two Python threads enter it at once, and the GNU OpenMP layer aborts in a process
+forked after its first use (a DataLoader worker). A kernel compiled with ``nogil=True`` and called on parts of
+its work from ordinary threads has neither problem and compiles several times faster.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def _forget_pool() -> None:
+    """A forked child has the parent's pool object but none of its threads."""
+    global _pool, _pool_size
+    _pool, _pool_size = None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _pool_of(size: int) -> ThreadPoolExecutor:
+    global _pool, _pool_size
+    if _pool is None or _pool_size < size:
+        # A smaller pool that another thread may still use finishes its work and is then collected.
+        _pool, _pool_size = ThreadPoolExecutor(size, thread_name_prefix="dense3d"), size
+    return _pool
+
+
+def parallel_for(kernel: Callable[..., None], num_tasks: int, *args) -> None:
+    """Call ``kernel(first, last, *args)`` on ranges that cover ``0 .. num_tasks - 1``.
+
+    As many threads as ``torch.get_num_threads()`` take ranges, the caller among them, so it works from any
+    thread, in forked workers, and with one thread costs no more than the plain call. The result does not
+    depend on the number of threads when each output element belongs to one task.
+
+    Args:
+        kernel: releases the GIL (``numba.njit(nogil=True)``) and writes its results into ``args``.
+        num_tasks: tasks of about equal cost.
+        args: passed on as they are.
+
+    Example:
+        >>> import numpy as np
+        >>> squares = np.zeros(5)
+        >>> def kernel(first, last, out):
+        ...     out[first:last] = np.arange(first, last) ** 2
+        >>> parallel_for(kernel, 5, squares)
+        >>> squares.tolist()
+        [0.0, 1.0, 4.0, 9.0, 16.0]
+    """
+    threads = min(torch.get_num_threads(), num_tasks)
+    if threads <= 1:
+        if num_tasks:
+            kernel(0, num_tasks, *args)
+        return
+    # More ranges than threads, so that a thread held up by something else does not keep the others waiting.
+    num_ranges = min(num_tasks, 4 * threads)
+    ranges = iter(
+        [(num_tasks * i // num_ranges, num_tasks * (i + 1) // num_ranges) for i in range(num_ranges)]
+    )
+
+    def work() -> None:
+        for first, last in ranges:  # a list iterator hands each range to one thread: next() holds the GIL
+            kernel(first, last, *args)
+
+    helpers = [_pool_of(threads - 1).submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        errors = [helper.exception() for helper in helpers]
+    for error in errors:
+        if error is not None:
+            raise error
