@@ -8,6 +8,7 @@ channels come first. ``TimmBackbone`` asks the network itself: it runs it once o
 
 from __future__ import annotations
 
+import logging
 import math
 
 import torch
@@ -16,7 +17,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dense3d.errors import ConfigError, MissingDependencyError, did_you_mean
+from dense3d.errors import CheckpointError, ConfigError, MissingDependencyError, did_you_mean
 from dense3d.optional import require
 from dense3d.registry import MODELS
 
@@ -43,7 +44,7 @@ class TimmBackbone(BaseModule):
         pretrained: load timm's released weights (downloads them).
         frozen_stages: -1 freezes nothing, 0 everything before the stride-4 map, k everything that
             feeds the map of stride ``2 ** (k + 1)``, that map's stage included.
-        norm_eval: keep batch-norm statistics fixed while training.
+        freeze_norm: keep batch norms fixed, statistics and affine parameters, as the DETR family does.
         with_cp: recompute activations in the backward pass (activation checkpointing).
         model_kwargs: further arguments of the timm network, for instance ``drop_path_rate``.
         init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a
@@ -76,14 +77,14 @@ class TimmBackbone(BaseModule):
         out_indices: tuple[int, ...] | None = None,
         pretrained: bool = False,
         frozen_stages: int = -1,
-        norm_eval: bool = False,
+        freeze_norm: bool = False,
         with_cp: bool = False,
         model_kwargs: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.model_name = model_name
-        self.norm_eval = norm_eval
+        self.freeze_norm = freeze_norm
         self.frozen_stages = frozen_stages
         self.body = _create(model_name, pretrained, model_kwargs or {})
         info = self.body.feature_info
@@ -94,6 +95,9 @@ class TimmBackbone(BaseModule):
         self._divisor, self._channels_last_output = _probe(self.body, model_name, strides, channels)
         if with_cp:
             _enable_checkpointing(self.body, model_name)
+        if freeze_norm:
+            for norm in _batch_norms(self.body):
+                norm.requires_grad_(False)
         if frozen_stages >= 0:
             self._freeze(strides)
 
@@ -114,24 +118,22 @@ class TimmBackbone(BaseModule):
         return tuple(maps)
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """Training mode, except for frozen parts and, with ``norm_eval``, all batch norms."""
+        """Training mode, except for batch norms whose parameters are frozen."""
         super().train(mode)
-        if mode:
-            for module in self.modules():
-                frozen = any(True for _ in module.parameters(recurse=False)) and not any(
-                    p.requires_grad for p in module.parameters(recurse=False)
-                )
-                if isinstance(module, _BatchNorm) and (self.norm_eval or frozen):
-                    module.eval()
+        for norm in _batch_norms(self.body):
+            frozen = norm.affine and not any(p.requires_grad for p in norm.parameters())
+            norm.train(mode and not frozen)
         return self
 
     def init_weights(self) -> None:
         """Load ``init_cfg``'s checkpoint; timm has initialised everything else at construction."""
         if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
             return
-        from dense3d.engine.checkpoint import load_backbone
+        from dense3d.engine.checkpoint import load_checkpoint, load_into
 
-        load_backbone(self.body, self.init_cfg["checkpoint"])
+        path = self.init_cfg["checkpoint"]
+        state = _backbone_part(load_checkpoint(path), set(self.body.state_dict()))
+        load_into(self.body, state, source=str(path))
 
     def _freeze(self, strides: tuple[int, ...]) -> None:
         """Freeze every parameter that the chosen map depends on, found by differentiating it."""
@@ -153,22 +155,41 @@ class TimmBackbone(BaseModule):
         features = self.body(torch.zeros(1, 3, side, side))
         for index in targets:
             params = [p for p in named.values() if p.requires_grad]
-            grads = torch.autograd.grad(
-                features[index].sum(), params, allow_unused=True, retain_graph=True
-            )
+            grads = torch.autograd.grad(features[index].sum(), params, allow_unused=True, retain_graph=True)
             for parameter, grad in zip(params, grads):
                 if grad is not None:
                     parameter.requires_grad_(False)
         self.body.train(training)
 
 
+def _backbone_part(loaded: dict, names: set[str]) -> dict[str, Tensor]:
+    """The tensors of a classification checkpoint that belong to the feature maps; its head stays out."""
+    for key in ("state_dict", "model"):
+        loaded = loaded[key] if isinstance(loaded.get(key), dict) else loaded
+    for prefix in ("module.", "backbone.body.", "backbone."):
+        if any(name.startswith(prefix) for name in loaded):
+            loaded = {n.removeprefix(prefix): v for n, v in loaded.items() if n.startswith(prefix)}
+    heads = ("fc.", "head.", "classifier.", "norm.", "head_norm.", "conv_head.")
+    part = {}
+    for name, value in loaded.items():
+        # timm renames what it flattens ("stages.0" to "stages_0") and nests what it wraps.
+        spellings = (name, name.replace(".", "_", 1), f"model.{name}")
+        here = next((s for s in spellings if s in names), None)
+        if here is not None or not name.startswith(heads):
+            part[here or name] = value
+    return part
+
+
+def _batch_norms(body: nn.Module) -> list[_BatchNorm]:
+    return [module for module in body.modules() if isinstance(module, _BatchNorm)]
+
+
 def _create(model_name: str, pretrained: bool, model_kwargs: dict) -> nn.Module:
     timm = require("timm", "TimmBackbone")
     base_name = model_name.split(".")[0]
     if not timm.is_model(base_name):
-        raise ConfigError(
-            f"timm {timm.__version__} has no model {model_name!r}{did_you_mean(base_name, timm.list_models())}"
-        )
+        nearest = did_you_mean(base_name, timm.list_models())
+        raise ConfigError(f"timm {timm.__version__} has no model {model_name!r}{nearest}")
     for any_size in _ANY_SIZE:
         try:
             return timm.create_model(
@@ -184,6 +205,12 @@ def _create(model_name: str, pretrained: bool, model_kwargs: dict) -> nn.Module:
             raise MissingDependencyError(
                 f"timm {timm.__version__} gives no feature maps for {model_name!r}; "
                 "newer ones may: pip install 'timm>=1.0'"
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"the weights of {model_name!r} could not be downloaded ({type(error).__name__}): train "
+                "without them (model.backbone.pretrained=False), or name a local file "
+                "(model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH)"
             ) from error
     raise AssertionError("the last way passes no size argument")
 
@@ -243,12 +270,16 @@ def _fake_shapes(body: nn.Module, height: int, width: int) -> list[tuple[int, ..
 
     training = body.training
     body.eval()
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # a size that does not fit is an answer here, not an accident
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             return [tuple(f.shape) for f in body(torch.zeros(1, 3, height, width))]
     except Exception as error:  # whatever the network raises is the answer: not this size
         return error
     finally:
+        log.setLevel(level)
         body.train(training)
 
 

@@ -1,0 +1,61 @@
+"""What every command line shares: errors as one sentence with exit status 2, and common arguments."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+from dense3d.errors import Dense3dError
+
+
+def command(main: Callable[[], int | None]) -> Callable[[], int]:
+    """Run a command line: its status, 2 after a :class:`Dense3dError`, 130 after Ctrl-C.
+
+    ``DENSE3D_TRACEBACK=1`` shows where an error came from.
+    """
+
+    @functools.wraps(main)
+    def run() -> int:
+        try:
+            return main() or 0
+        except Dense3dError as error:
+            if os.environ.get("DENSE3D_TRACEBACK"):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    return run
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """``--cfg-options``, as mmdet's users know it."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override settings of the config, for instance train_dataloader.batch_size=4 "
+        "model.backbone.model_name=convnext_tiny 'optim_wrapper.optimizer.betas=(0.9,0.95)'",
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """``--launcher`` and the local rank that launchers pass on."""
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm"),
+        default="none",
+        help="none: one process; pytorch: started by torchrun; slurm: started by srun (default: none)",
+    )
+    parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def set_local_rank(arguments: argparse.Namespace) -> None:
+    """Hand the launcher's local rank to torch.distributed where the launcher did not."""
+    os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))

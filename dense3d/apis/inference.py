@@ -1,0 +1,237 @@
+"""Predictions on image files: pictures and COCO-style results."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, DefaultScope
+
+from dense3d.config import check_config, load_config
+from dense3d.engine.channels import fill_channels
+from dense3d.engine.checkpoint import load_checkpoint, load_into
+from dense3d.errors import ConfigError, DataError
+from dense3d.files import atomic_write
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+class Inferencer:
+    """A trained model that takes image files.
+
+    Args:
+        config: config file or loaded config, the one the checkpoint was trained with.
+        checkpoint: checkpoint file.
+        device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
+        options: settings that override the config's.
+
+    Attributes:
+        classes: class names, from the checkpoint.
+
+    Raises:
+        ConfigError, CheckpointError: one sentence on what is wrong.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.cfg = config if isinstance(config, Config) else load_config(config, options)
+        check_config(self.cfg)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = load_checkpoint(checkpoint)
+        self.dataset_meta = dict(loaded.get("meta", {}).get("dataset_meta") or {})
+        self.classes: tuple[str, ...] = tuple(self.dataset_meta.get("classes", ()))
+        with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+            model_cfg = fill_channels(self.cfg.model)
+            model_cfg.setdefault("data_preprocessor", self.cfg.get("data_preprocessor"))
+            self.model = MODELS.build(model_cfg)
+            self.pipeline = Compose(_inference_pipeline(self.cfg))
+        load_into(self.model, loaded.get("state_dict", loaded), source=str(checkpoint))
+        self.model.to(self.device).eval()
+
+    def __call__(self, images: Sequence[str | Path], batch_size: int = 1) -> Iterator[Any]:
+        """Data samples of ``images`` in their order, with boxes in pixels of the original image.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        for start in range(0, len(images), batch_size):
+            paths = images[start : start + batch_size]
+            with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+                batch = pseudo_collate([self._load(path, start + i) for i, path in enumerate(paths)])
+                with torch.no_grad():
+                    yield from self.model.test_step(batch)
+
+    def _load(self, path: str | Path, index: int) -> dict:
+        if cv2.imread(str(path), cv2.IMREAD_COLOR) is None:
+            raise DataError(f"{path} is not a readable image: replace or remove the file")
+        return self.pipeline(dict(img_path=str(path), img_id=index))
+
+
+@dataclass
+class InferenceReport:
+    """What a run of :func:`infer` wrote, and the files it could not read."""
+
+    results: Path
+    pictures: list[Path] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def infer(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    inputs: Iterable[str | Path],
+    out: str | Path,
+    score_threshold: float = 0.3,
+    batch_size: int = 1,
+    device: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> InferenceReport:
+    """Run a model on images and write pictures and results.
+
+    Args:
+        config: config file or loaded config.
+        checkpoint: checkpoint file.
+        inputs: images, folders (searched recursively) and globs.
+        out: folder; gets a picture per image under ``pictures/`` and ``predictions.json``, a list in
+            COCO's result format in which every entry also names its file and category.
+        score_threshold: predictions below it are neither drawn nor written.
+        batch_size: images at a time.
+        device: see :class:`Inferencer`.
+        options: settings that override the config's.
+
+    Raises:
+        DataError: no image is found. Unreadable files are left out and listed in the report.
+    """
+    images = find_images(inputs)
+    model = Inferencer(config, checkpoint, device, options)
+    out = Path(out)
+    readable = [p for p in images if cv2.haveImageReader(str(p)) and cv2.imread(str(p)) is not None]
+    report = InferenceReport(out / "predictions.json")
+    report.unreadable = [str(p) for p in images if p not in set(readable)]
+    draw = _painter(model, score_threshold)
+    names = _picture_names(readable)
+    entries: list[dict] = []
+    for index, (path, sample) in enumerate(zip(readable, model(readable, batch_size))):
+        sample = sample.cpu()
+        entries += _coco_entries(sample, index + 1, path, model, score_threshold)
+        target = out / "pictures" / names[path]
+        draw(path, sample, target)
+        report.pictures.append(target)
+    with atomic_write(report.results, "w") as file:
+        json.dump(entries, file)
+    return report
+
+
+def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+    """Image files named by paths, folders (recursively) and globs, each once, sorted within an input.
+
+    Raises:
+        DataError: an input matches no image.
+    """
+    found: dict[Path, None] = {}
+    for item in inputs:
+        path = Path(item)
+        if path.is_dir():
+            matches = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+        elif path.is_file():
+            matches = [path]
+        else:
+            matches = [Path(p) for p in sorted(glob.glob(str(item), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
+        if not matches:
+            raise DataError(f"{item} names no image: give image files, a folder of them, or a glob in quotes")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _inference_pipeline(cfg: Config) -> list[dict]:
+    """The test pipeline without its annotation loading."""
+    for key in ("test_dataloader", "val_dataloader"):
+        if cfg.get(key) is not None:
+            dataset = cfg[key].dataset
+            while "pipeline" not in dataset and "dataset" in dataset:
+                dataset = dataset.dataset
+            scope = dataset.get("_scope_")
+            steps = [dict(s) for s in dataset.pipeline if "Annotations" not in str(s.get("type"))]
+            for step in steps:
+                if scope and "_scope_" not in step and "." not in step["type"]:
+                    step["_scope_"] = scope
+            return steps
+    raise ConfigError(f"{cfg.filename} has no test_dataloader: its pipeline says how images are prepared")
+
+
+def _picture_names(paths: list[Path]) -> dict[Path, str]:
+    """A file name per picture; files of one name from several folders are told apart by a number."""
+    names: dict[Path, str] = {}
+    used: dict[str, int] = {}
+    for path in paths:
+        count = used[path.stem] = used.get(path.stem, 0) + 1
+        names[path] = f"{path.stem}.jpg" if count == 1 else f"{path.stem}_{count}.jpg"
+    return names
+
+
+def _painter(model: Inferencer, threshold: float):
+    """A function that draws a data sample on its image."""
+    from mmdet.structures import DetDataSample
+    from mmdet.visualization import DetLocalVisualizer
+    from mmseg.visualization import SegLocalVisualizer
+
+    visualizers: dict[type, Any] = {}
+
+    def draw(path: Path, sample: Any, target: Path) -> None:
+        kind = DetLocalVisualizer if isinstance(sample, DetDataSample) else SegLocalVisualizer
+        visualizer = visualizers.setdefault(kind, kind())
+        visualizer.dataset_meta = model.dataset_meta
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        options = {"pred_score_thr": threshold} if kind is DetLocalVisualizer else {}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        visualizer.add_datasample(
+            path.stem, image, sample, draw_gt=False, show=False, out_file=str(target), **options
+        )
+
+    return draw
+
+
+def _coco_entries(sample: Any, image_id: int, path: Path, model: Inferencer, threshold: float) -> list[dict]:
+    """COCO result entries of one image: boxes as ``[x, y, width, height]`` in pixels, masks as RLE."""
+    instances = sample.get("pred_instances")
+    if instances is None:
+        return []
+    category_ids = model.dataset_meta.get("category_ids") or range(1, len(model.classes) + 1)
+    entries = []
+    boxes = instances.bboxes.numpy()  # (N, 4) x1, y1, x2, y2
+    for i in np.flatnonzero(instances.scores.numpy() >= threshold):
+        x1, y1, x2, y2 = (float(v) for v in boxes[i])
+        label = int(instances.labels[i])
+        entry = dict(
+            image_id=image_id,
+            file_name=str(path),
+            category_id=int(category_ids[label]),
+            category_name=model.classes[label] if model.classes else str(label),
+            bbox=[x1, y1, x2 - x1, y2 - y1],
+            score=float(instances.scores[i]),
+        )
+        if "masks" in instances:
+            entry["segmentation"] = _rle(instances.masks[i])
+        entries.append(entry)
+    return entries
+
+
+def _rle(mask: torch.Tensor) -> dict:
+    from pycocotools import mask as mask_tools
+
+    rle = mask_tools.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
+    return dict(size=list(rle["size"]), counts=rle["counts"].decode())

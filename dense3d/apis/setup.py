@@ -1,0 +1,67 @@
+"""From a config and the options of a command line to a config that is ready to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from dense3d.config import check_config, load_config
+from dense3d.errors import ConfigError
+
+
+def prepare_config(
+    config: str | Path | Config,
+    options: dict[str, Any] | None,
+    work_dir: str | Path | None,
+    launcher: str,
+) -> Config:
+    """Load ``config``, fill in what the machine decides, make synthetic data that it names, and check it.
+
+    Raises:
+        ConfigError: see :func:`dense3d.config.load_config` and :func:`dense3d.config.check_config`.
+    """
+    cfg = config if isinstance(config, Config) else load_config(config, options)
+    name = Path(cfg.filename).stem if cfg.filename else "run"
+    cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / name)
+    cfg.launcher = launcher
+    if not torch.cuda.is_available():
+        cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
+    for hook in ("dense3d.ConsoleHook", "dense3d.CurveHook"):
+        hooks = cfg.setdefault("custom_hooks", [])
+        if not any(h.get("type") in (hook, hook.partition(".")[2]) for h in hooks):
+            hooks.append({"type": hook})
+    check_config(cfg)
+    make_synthetic_data(cfg)
+    return cfg
+
+
+def make_synthetic_data(cfg: Config) -> None:
+    """Write the synthetic data set that a config describes under ``synthetic_data``, unless it is there."""
+    recipe = cfg.get("synthetic_data")
+    if recipe is None:
+        return
+    from dense3d.datasets.synthetic import ensure_dataset
+
+    ensure_dataset(**recipe)
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch the optimizer wrapper to automatic mixed precision (bfloat16 where there is no GPU).
+
+    Raises:
+        ConfigError: the config's optimizer wrapper has no mixed-precision counterpart.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = str(wrapper.get("type", "OptimWrapper")).rpartition(".")[2]
+    if kind == "AmpOptimWrapper":
+        return
+    if kind != "OptimWrapper":
+        raise ConfigError(f"--amp works with type='OptimWrapper', but this config uses {kind!r}")
+    wrapper.type = "AmpOptimWrapper"
+    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        wrapper.setdefault("loss_scale", "dynamic")
+    else:
+        wrapper.setdefault("dtype", "bfloat16")

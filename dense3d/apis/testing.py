@@ -1,0 +1,119 @@
+"""Evaluation of a checkpoint, in one call."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from dense3d.apis.setup import prepare_config
+from dense3d.engine import Runner
+from dense3d.errors import ConfigError
+from dense3d.files import atomic_write
+
+
+def test(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    show_dir: str | Path | None = None,
+    tta: bool = False,
+    work_dir: str | Path | None = None,
+    options: dict[str, Any] | None = None,
+    launcher: str = "none",
+) -> dict[str, float]:
+    """Evaluate ``checkpoint`` on the config's test data.
+
+    Args:
+        config: config file or loaded config.
+        checkpoint: checkpoint that this project (or mmdet, mmseg) wrote.
+        out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
+            submission format (``predictions.bbox.json`` for COCO).
+        show_dir: folder for pictures with predictions beside ground truth.
+        tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
+        work_dir: folder for the log.
+        options: settings that override the config's, by dotted key.
+        launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: one sentence on what is wrong.
+    """
+    cfg = prepare_config(config, options, work_dir, launcher)
+    if cfg.get("test_dataloader") is None:
+        raise ConfigError(f"{cfg.filename} has no test_dataloader: there is nothing to evaluate")
+    cfg.load_from = str(checkpoint)
+    cfg.resume = False
+    if show_dir is not None:
+        _draw_into(cfg, Path(show_dir))
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        _keep_predictions(cfg, Path(out) / "predictions")
+    if tta:
+        _augment(cfg)
+    metrics = Runner.from_cfg(cfg).test()
+    if out is not None:
+        with atomic_write(Path(out) / "metrics.json", "w") as file:
+            json.dump(metrics, file, indent=1)
+    return metrics
+
+
+def _draw_into(cfg: Config, folder: Path) -> None:
+    hook = dict(type="mmdet.DetVisualizationHook", draw=True, interval=1, test_out_dir=str(folder.resolve()))
+    if "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg":
+        hook = dict(type="mmseg.SegVisualizationHook", draw=True, interval=1)
+        cfg.visualizer.save_dir = str(folder.resolve())
+    cfg.setdefault("default_hooks", {})["visualization"] = hook
+
+
+def _keep_predictions(cfg: Config, prefix: Path) -> None:
+    """COCO metrics write their predictions under ``outfile_prefix``; other metrics have no such file."""
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    for evaluator in evaluators:
+        if str(evaluator.get("type", "")).rpartition(".")[2].startswith("Coco"):
+            evaluator["outfile_prefix"] = str(prefix)
+
+
+def _augment(cfg: Config) -> None:
+    """Wrap model and pipeline for test-time augmentation."""
+    from dense3d.config.load import mark_scopes
+
+    segmentation = "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
+    scope = "mmseg" if segmentation else "mmdet"
+    if "tta_model" not in cfg:
+        cfg.tta_model = (
+            dict(type="mmseg.SegTTAModel")
+            if segmentation
+            else dict(
+                type="mmdet.DetTTAModel",
+                tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.7), max_per_img=100),
+            )
+        )
+    if "tta_pipeline" not in cfg:
+        cfg.tta_pipeline = _flipped(cfg.test_dataloader.dataset.pipeline, scope)
+    model = cfg.model
+    wrapper = dict(copy.deepcopy(cfg.tta_model), module=model)
+    if "data_preprocessor" not in wrapper and "data_preprocessor" in cfg:
+        wrapper["data_preprocessor"] = cfg.data_preprocessor
+    cfg.model = wrapper
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    mark_scopes(cfg.model, cfg.default_scope)
+    mark_scopes(cfg.test_dataloader, cfg.default_scope)
+
+
+def _flipped(pipeline: list[dict], scope: str) -> list[dict]:
+    """The test pipeline run twice per image, once mirrored, packed with the keys that undo the flip."""
+    *steps, pack = copy.deepcopy(pipeline)
+    keys = pack.get("meta_keys") or ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    pack["meta_keys"] = tuple(dict.fromkeys((*keys, "flip", "flip_direction")))
+    flips = [dict(type=f"{scope}.RandomFlip", prob=p) for p in (0.0, 1.0)]
+    load, *others = steps
+    return [
+        load,
+        dict(type="TestTimeAug", transforms=[*[[step] for step in others], flips, [pack]]),
+    ]

@@ -1,0 +1,76 @@
+"""Training from a config, in one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from dense3d.apis.setup import prepare_config, use_amp
+from dense3d.datasets.scan import scan_before_training
+from dense3d.engine import Runner
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Where a finished run left things."""
+
+    config: Config = field(repr=False)
+    work_dir: Path
+    checkpoint: Path
+    metrics: dict[str, float]
+
+
+def train(
+    config: str | Path | Config,
+    work_dir: str | Path | None = None,
+    resume: bool | str | Path = False,
+    amp: bool = False,
+    options: dict[str, Any] | None = None,
+    launcher: str = "none",
+    seed: int | None = None,
+    deterministic: bool = False,
+) -> TrainedRun:
+    """Train and evaluate what a config describes.
+
+    Args:
+        config: config file or loaded config.
+        work_dir: folder for checkpoints and logs; ``work_dirs/<config name>`` by default.
+        resume: ``True`` or ``"auto"`` continues from the newest valid checkpoint in ``work_dir`` (or
+            starts when there is none), a path from that checkpoint.
+        amp: automatic mixed precision.
+        options: settings that override the config's, by dotted key.
+        launcher: ``"none"``, ``"pytorch"`` (torchrun) or ``"slurm"``.
+        seed: of all random numbers; the config's, or 0.
+        deterministic: only deterministic algorithms (slower on GPUs).
+
+    Returns:
+        The work directory, its last checkpoint and the last evaluation's metrics.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, TrainingError: one sentence on what is wrong.
+    """
+    cfg = prepare_config(config, options, work_dir, launcher)
+    if amp:
+        use_amp(cfg)
+    randomness = cfg.setdefault("randomness", {})
+    randomness["seed"] = seed if seed is not None else randomness.get("seed") or 0
+    if deterministic:
+        randomness["deterministic"] = True
+    if resume in (True, "auto"):
+        cfg.resume = True
+        cfg.load_from = None
+    elif resume:
+        cfg.resume = True
+        cfg.load_from = str(resume)
+    scan_before_training(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return TrainedRun(
+        config=cfg,
+        work_dir=Path(cfg.work_dir),
+        checkpoint=Path((Path(cfg.work_dir) / "last_checkpoint").read_text().strip()),
+        metrics=runner.last_metrics,
+    )

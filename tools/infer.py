@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Run a trained model on images: drawn pictures and results in COCO's format."""
+
+import argparse
+import sys
+
+from dense3d.apis.command import add_config_options, command
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python tools/infer.py CONFIG CHECKPOINT 'photos/*.jpg' --out results",
+    )
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder or glob")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for pictures and predictions.json"
+    )
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at a time (default: 1)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    add_config_options(parser)
+    return parser.parse_args()
+
+
+@command
+def main() -> int:
+    arguments = parse()
+    from dense3d.apis import infer
+    from dense3d.config import parse_options
+
+    report = infer(
+        arguments.config,
+        arguments.checkpoint,
+        arguments.inputs,
+        out=arguments.out,
+        score_threshold=arguments.score_threshold,
+        batch_size=arguments.batch_size,
+        device=arguments.device,
+        options=parse_options(arguments.cfg_options),
+    )
+    print(f"{len(report.pictures)} pictures in {arguments.out}/pictures, results in {report.results}")
+    for path in report.unreadable:
+        print(f"left out: {path} is not a readable image", file=sys.stderr)
+    return 1 if report.unreadable else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
