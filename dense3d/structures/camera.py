@@ -151,5 +151,7 @@ def rotate(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         >>> rotate(np.array([1.0, 2.0, 3.0]), np.eye(3)[[1, 2, 0]]).tolist()
         [2.0, 3.0, 1.0]
     """
-    matrix = matrix.astype(points.dtype)
-    return points[..., 0:1] * matrix[:, 0] + points[..., 1:2] * matrix[:, 1] + points[..., 2:3] * matrix[:, 2]
+    rotated = np.empty(points.shape, dtype=points.dtype)
+    for axis, (x, y, z) in enumerate(matrix.astype(points.dtype)):
+        rotated[..., axis] = points[..., 0] * x + points[..., 1] * y + points[..., 2] * z
+    return rotated

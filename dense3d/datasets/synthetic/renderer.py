@@ -11,6 +11,7 @@ from dense3d.datasets.synthetic import shapes
 from dense3d.datasets.synthetic.classes import CATEGORY_IDS
 from dense3d.datasets.synthetic.scene import Scene, SceneObject
 from dense3d.datasets.synthetic.textures import albedo, value_noise
+from dense3d.datasets.synthetic.vectors import dot, unit
 from dense3d.optional import require
 from dense3d.structures.camera import PinholeCamera, rotate
 
@@ -44,11 +45,19 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """Where N rays meet the scene: t (N,), ``inf`` for a miss; index (N,) into the objects, -1 for a miss."""
+    """Where N rays meet the scene.
+
+    Args:
+        t: (N,) ray parameter, ``inf`` for a miss.
+        index: (N,) position in ``Scene.objects``, -1 for a miss.
+        points, local: (N, 3) in the world and in the object's frame.
+        normals: (N, 3) outward unit normals in the world, zero for a miss.
+    """
 
     t: np.ndarray
     index: np.ndarray
     points: np.ndarray
+    local: np.ndarray
     normals: np.ndarray
 
 
@@ -109,16 +118,17 @@ class Renderer:
         origins = np.broadcast_to(camera.position.astype(np.float32), directions.shape)
         result = self._tree.cast_rays(self._tensor(np.concatenate([origins, directions], axis=1)))
         t = result["t_hit"].numpy()
-        index = np.where(np.isfinite(t), result["geometry_ids"].numpy().astype(np.int64), -1)
+        hit = np.isfinite(t)
+        index = np.where(hit, result["geometry_ids"].numpy().astype(np.int64), -1)
         facets = result["primitive_normals"].numpy()
-        points = origins + np.where(np.isfinite(t), t, 0)[:, None] * directions
-        normals = np.zeros_like(points)
+        points = origins + np.where(hit, t, 0)[:, None] * directions
+        local, normals = np.zeros_like(points), np.zeros_like(points)
         for item, rows in self._by_object(index):
             rotation = item.rotation.astype(np.float32)
-            local = rotate(points[rows] - item.center.astype(np.float32), rotation.T)
-            facing = shapes.normals(item.shape, local, rotate(facets[rows], rotation.T))
+            local[rows] = rotate(points[rows] - item.center.astype(np.float32), rotation.T)
+            facing = shapes.normals(item.shape, local[rows], rotate(facets[rows], rotation.T))
             normals[rows] = rotate(facing, rotation)
-        return Hits(t, index, points, normals)
+        return Hits(t, index, points, local, normals)
 
     def _by_object(self, index: np.ndarray) -> Iterator[tuple[SceneObject, np.ndarray]]:
         """Yield each object that is hit with the rows of the rays that hit it."""
@@ -133,23 +143,19 @@ class Renderer:
         light = self.scene.light
         towards_sun = np.asarray(light.direction, dtype=np.float32)
         sun, ambient = (np.asarray(color, dtype=np.float32) for color in (light.sun, light.ambient))
-        lambert = np.maximum(_dot(hits.normals, towards_sun), 0) * self._lit(hits, towards_sun)
+        lambert = np.maximum(dot(hits.normals, towards_sun), 0) * self._lit(hits, towards_sun)
         # Half of the ambient light comes from above.
         diffuse = ambient * (0.75 + 0.25 * hits.normals[:, 2:]) + sun * lambert[:, None]
-        half = towards_sun - directions / np.linalg.norm(directions, axis=1, keepdims=True)
-        half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), np.float32(1e-6))
-        highlight = np.maximum((hits.normals * half).sum(axis=1), 0) ** np.float32(SPECULAR_EXPONENT)
         radiance = np.empty_like(hits.points)
         for item, rows in self._by_object(hits.index):
-            local = self._local(item, hits.points[rows])
-            specular = np.float32(item.gloss) * (highlight[rows] * (lambert[rows] > 0))[:, None] * sun
-            radiance[rows] = albedo(item.texture, local) * diffuse[rows] + specular
+            radiance[rows] = albedo(item.texture, hits.local[rows]) * diffuse[rows]
+            if item.gloss:
+                half = unit(towards_sun - unit(directions[rows]))
+                highlight = np.maximum(dot(hits.normals[rows], half), 0) ** np.float32(SPECULAR_EXPONENT)
+                radiance[rows] += np.float32(item.gloss) * (highlight * (lambert[rows] > 0))[:, None] * sun
         missed = hits.index < 0
         radiance[missed] = self._sky_color(directions[missed])
         return radiance
-
-    def _local(self, item: SceneObject, points: np.ndarray) -> np.ndarray:
-        return rotate(points - item.center.astype(np.float32), item.rotation.T.astype(np.float32))
 
     def _lit(self, hits: Hits, towards_sun: np.ndarray) -> np.ndarray:
         """(N,) whether the sun is seen from each hit."""
@@ -159,7 +165,7 @@ class Renderer:
 
     def _sky_color(self, directions: np.ndarray) -> np.ndarray:
         sky = self.scene.sky
-        upward = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        upward = unit(directions)
         height = np.clip(upward[:, 2:], 0, 1) ** np.float32(0.5)
         horizon, zenith = (np.asarray(color, dtype=np.float32) for color in (sky.horizon, sky.zenith))
         clouds = np.clip(2 * value_noise(upward * np.array([6, 6, 14], np.float32)) - 0.7, 0, 1)[:, None]
@@ -168,7 +174,3 @@ class Renderer:
 
     def _tensor(self, array: np.ndarray):
         return self._open3d.core.Tensor.from_numpy(np.ascontiguousarray(array))
-
-
-def _dot(vectors: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    return (vectors * direction).sum(axis=1)

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from dense3d.datasets.synthetic.scene import Shape
+from dense3d.datasets.synthetic.vectors import unit
 from dense3d.optional import require
 
 # The bars of a cross are this fraction of its extent thick.
@@ -100,29 +101,25 @@ def _flat_normals(size: np.ndarray, points: np.ndarray, facets: np.ndarray) -> n
 
 
 def _ellipsoid_normals(size: np.ndarray, points: np.ndarray, facets: np.ndarray) -> np.ndarray:
-    return _unit(points / size**2)
+    return unit(points / size**2)
 
 
 def _cylinder_normals(size: np.ndarray, points: np.ndarray, facets: np.ndarray) -> np.ndarray:
-    side = _unit(points * np.array([1, 1, 0], dtype=points.dtype))
+    side = unit(points * np.array([1, 1, 0], dtype=points.dtype))
     return np.where(np.abs(facets[:, 2:]) > 0.5, facets, side)
 
 
 def _cone_normals(size: np.ndarray, points: np.ndarray, facets: np.ndarray) -> np.ndarray:
-    radial = _unit(points * np.array([1, 1, 0], dtype=points.dtype))
+    radial = unit(points * np.array([1, 1, 0], dtype=points.dtype))
     side = radial * size[2]
     side[:, 2] = size[0] / 2
     base = facets[:, 2:] < 0
-    return np.where(base, facets, _unit(side))
+    return np.where(base, facets, unit(side))
 
 
 def _torus_normals(size: np.ndarray, points: np.ndarray, facets: np.ndarray) -> np.ndarray:
-    radial = _unit(points * np.array([1, 1, 0], dtype=points.dtype))
-    return _unit(points - radial * (size[0] - size[2]) / 2)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    radial = unit(points * np.array([1, 1, 0], dtype=points.dtype))
+    return unit(points - radial * (size[0] - size[2]) / 2)
 
 
 SHAPES: dict[str, Solid] = {

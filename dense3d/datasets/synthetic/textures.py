@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from dense3d.datasets.synthetic.scene import Texture
+from dense3d.datasets.synthetic.vectors import dot
 
 LATTICE = 32
 
@@ -56,16 +57,17 @@ def _solid(periods: np.ndarray, texture: Texture) -> np.ndarray:
 
 
 def _checker(periods: np.ndarray, texture: Texture) -> np.ndarray:
-    return np.floor(2 * periods).sum(axis=1) % 2
+    cells = np.floor(2 * periods)
+    return (cells[:, 0] + cells[:, 1] + cells[:, 2]) % 2
 
 
 def _stripes(periods: np.ndarray, texture: Texture) -> np.ndarray:
-    along = (periods * np.asarray(texture.direction, dtype=np.float32)).sum(axis=1)
-    return along % 1 < 0.5
+    return dot(periods, np.asarray(texture.direction, dtype=np.float32)) % 1 < 0.5
 
 
 def _dots(periods: np.ndarray, texture: Texture) -> np.ndarray:
-    return (((periods % 1) - 0.5) ** 2).sum(axis=1) < 0.09
+    offset = (periods % 1) - 0.5
+    return dot(offset, offset) < 0.09
 
 
 def _noise(periods: np.ndarray, texture: Texture) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Rendering in several processes.
 
 The workers are fresh interpreters that read a job from standard input and print one JSON line a sample.
-Unlike multiprocessing's they neither inherit threads and CUDA contexts (fork) nor run the caller's script again
-(spawn), so a data set can be made from a training process, a notebook or an unguarded script alike.
+Unlike multiprocessing's they neither inherit threads and CUDA contexts (fork) nor run the caller's script
+again (spawn), so a data set can be made from a training process, a notebook or an unguarded script alike.
 """
 
 from __future__ import annotations
