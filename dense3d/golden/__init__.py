@@ -1,0 +1,78 @@
+"""Golden kits: dense3d compared with the numbers that official implementations give.
+
+Each system has an adapter module with ``open_kit(kit) -> run``, where ``run(check, inputs)`` takes an entry
+of the kit's ``checks`` and its input arrays and returns the output arrays. An adapter is driven by the kit
+alone, so that a kit of other sizes or variants runs unchanged; for a check that it does not know it raises
+:class:`UnknownCheckError`, which is a failure and not a pass.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dense3d.errors import DataError, Dense3dError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dense3d.golden.compare import Row
+
+    Run = Callable[[dict, dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+# system named in kit.json -> adapter module
+SYSTEMS: dict[str, str] = {
+    "mmcv-ops": "dense3d.golden.mmcv_ops",
+}
+
+
+class UnknownCheckError(Dense3dError):
+    """The adapter has no rule for a check of the kit."""
+
+
+def adapter(system: str) -> Callable:
+    """``open_kit`` of the system's adapter.
+
+    Raises:
+        DataError: no adapter is known for the system; the message names those that are.
+    """
+    if system not in SYSTEMS:
+        raise DataError(
+            f"no golden adapter for the system {system!r}{did_you_mean(system, SYSTEMS)}; "
+            f"known systems: {', '.join(sorted(SYSTEMS))}"
+        )
+    return importlib.import_module(SYSTEMS[system]).open_kit
+
+
+def verify_kit(folder: str | Path) -> list[Row]:
+    """Run every check of the kit in ``folder``.
+
+    Returns:
+        one row per output; a check that raises gives a failed row with the reason.
+
+    Raises:
+        DataError: the kit cannot be read, or its system has no adapter.
+    """
+    from dense3d.golden.kit import GoldenKit
+
+    kit = GoldenKit(folder)
+    run = adapter(kit.system)(kit)
+    return [row for check in kit.checks for row in _verify_check(kit, run, check)]
+
+
+def _verify_check(kit, run: Run, check: dict) -> list[Row]:
+    from dense3d.golden.compare import compare_check, failed
+
+    inputs, stored = kit.inputs(check["name"]), kit.outputs(check["name"])
+    absent = sorted(set(check["inputs"]) - set(inputs))
+    if absent:
+        return [failed(check["name"], "", f"input {absent[0]!r} is listed in kit.json but not stored")]
+    if not stored:
+        return [failed(check["name"], "", "the kit stores no outputs of this check")]
+    try:
+        produced = run(check, inputs)
+    except Exception as error:  # whatever a check raises fails that check and no other
+        return [failed(check["name"], "", f"{type(error).__name__}: {error}")]
+    return compare_check(check, stored, produced)

@@ -1,0 +1,86 @@
+"""Comparison of a check's results with the stored ones, and its printed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dense3d.golden.kit import align
+
+
+@dataclass(frozen=True)
+class Row:
+    """Verdict on one output of one check."""
+
+    check: str
+    output: str
+    max_abs: float  # NaN where nothing could be compared
+    max_rel: float  # over the values that are not zero
+    failure: str  # why it fails, "" when it passes
+
+    @property
+    def passed(self) -> bool:
+        return not self.failure
+
+    def __str__(self) -> str:
+        name = f"{self.check}/{self.output}" if self.output else self.check
+        verdict = "ok" if self.passed else f"FAIL  {self.failure}"
+        return f"{name:<58} {self.max_abs:>10.3e} {self.max_rel:>10.3e}  {verdict}"
+
+
+HEADER = f"{'check/output':<58} {'max abs':>10} {'max rel':>10}  verdict"
+
+
+def failed(check: str, output: str, reason: str) -> Row:
+    """A row for what could not be compared at all."""
+    return Row(check, output, float("nan"), float("nan"), reason)
+
+
+def compare_check(check: dict, stored: dict[str, np.ndarray], produced: dict[str, np.ndarray]) -> list[Row]:
+    """One row for every output that the kit lists, stores or that was produced."""
+    names = dict.fromkeys([*check["outputs"], *stored, *produced])
+    return [_compare_output(check, name, stored, produced) for name in names]
+
+
+def _compare_output(check: dict, name: str, stored: dict, produced: dict) -> Row:
+    if name not in stored:
+        where = (
+            "listed in kit.json but not stored" if name in check["outputs"] else "not an output of the kit"
+        )
+        return failed(check["name"], name, where)
+    if name not in produced:
+        return failed(check["name"], name, "not produced")
+    return compare_arrays(check["name"], name, produced[name], stored[name], check["rtol"], check["atol"])
+
+
+def compare_arrays(
+    check: str, output: str, produced: np.ndarray, stored: np.ndarray, rtol: float, atol: float
+) -> Row:
+    """``|produced - stored| <= atol + rtol * |stored|`` everywhere; integers and booleans must be equal.
+
+    Infinities and NaN must stand at the same places. ``stored`` may be a sub-sampling of ``produced``.
+    """
+    try:
+        view = align(produced, stored)
+    except ValueError as error:
+        return failed(check, output, str(error))
+    exact = stored.dtype.kind in "iub"
+    mine, theirs = view.astype(np.float64), stored.astype(np.float64)
+    same_kind = np.where(np.isfinite(theirs), np.isfinite(mine), (mine == theirs) | _both_nan(mine, theirs))
+    finite = np.isfinite(mine) & np.isfinite(theirs)
+    error, size = np.abs(mine - theirs)[finite], np.abs(theirs)[finite]
+    max_abs = error.max(initial=0.0)
+    max_rel = (error[size > 0] / size[size > 0]).max(initial=0.0)
+    beyond = view[finite] != stored[finite] if exact else error > atol + rtol * size
+    failure = ""
+    if not same_kind.all():
+        failure = f"{np.count_nonzero(~same_kind)} of {theirs.size} values differ in being finite"
+    elif beyond.any():
+        rule = "not equal" if exact else f"beyond atol {atol:g} + rtol {rtol:g}"
+        failure = f"{np.count_nonzero(beyond)} of {theirs.size} values {rule}"
+    return Row(check, output, float(max_abs), float(max_rel), failure)
+
+
+def _both_nan(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.isnan(a) & np.isnan(b)

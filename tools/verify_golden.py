@@ -1,0 +1,28 @@
+#!/usr/bin/env python
+"""Compare dense3d with an official implementation's numbers: one row per output, non-zero exit when any fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kits", nargs="+", metavar="KIT", help="folder with kit.json and tensors.npz")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    from dense3d.golden.report import print_verdict
+
+    verdicts = [print_verdict(folder) for folder in args.kits]
+    return 0 if all(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
