@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compare dense3d with an official implementation's numbers: one row per output, non-zero exit when any fails."""
+"""Compare dense3d with official implementations: a row per output, a non-zero exit when any fails."""
 
 from __future__ import annotations
 

@@ -45,10 +45,9 @@ def compare_check(check: dict, stored: dict[str, np.ndarray], produced: dict[str
 
 def _compare_output(check: dict, name: str, stored: dict, produced: dict) -> Row:
     if name not in stored:
-        where = (
-            "listed in kit.json but not stored" if name in check["outputs"] else "not an output of the kit"
-        )
-        return failed(check["name"], name, where)
+        listed = name in check["outputs"]
+        reason = "listed in kit.json but not stored" if listed else "not an output of the kit"
+        return failed(check["name"], name, reason)
     if name not in produced:
         return failed(check["name"], name, "not produced")
     return compare_arrays(check["name"], name, produced[name], stored[name], check["rtol"], check["atol"])

@@ -1,8 +1,8 @@
 """Reader of golden kits: numbers that an official implementation gives on seeded weights.
 
-A kit is a folder with ``kit.json`` (``system``, ``source``, ``config``, ``params``, ``keep``, ``scale``, ``checks``)
-and ``tensors.npz`` (``in/<check>/<name>``, ``out/<check>/<name>``, ``keep/<name>``). Weights are not stored:
-each follows from its name, shape and dtype.
+A kit is a folder with ``kit.json`` (``system``, ``source``, ``config``, ``params``, ``keep``, ``scale``,
+``checks``) and ``tensors.npz`` (``in/<check>/<name>``, ``out/<check>/<name>``, ``keep/<name>``). Weights are
+not stored: each follows from its name, shape and dtype.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def seeded_array(name: str, shape: tuple[int, ...], dtype: str = "float32") -> n
     """Value of the parameter ``name``, as the kits define it.
 
     Drawn in float64 from PCG64 seeded with the CRC-32 of the name: ``running_var`` uniform in [0.5, 1.5],
-    ``running_mean`` N(0, 0.1), other vectors N(1, 0.1) when they end in ``weight``, ``gamma`` or ``scale`` and
-    N(0, 0.1) otherwise, arrays of more dimensions N(0, 1 / fan_in); integers and booleans are zero.
+    ``running_mean`` N(0, 0.1), other vectors N(1, 0.1) when they end in ``weight``, ``gamma`` or ``scale``
+    and N(0, 0.1) otherwise, arrays of more dimensions N(0, 1 / fan_in); integers and booleans are zero.
 
     Example:
         >>> seeded_array("conv.weight", (2, 3)).shape
