@@ -58,7 +58,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", encoding: str | None
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):

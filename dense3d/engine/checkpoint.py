@@ -1,0 +1,184 @@
+"""Checkpoint files: read with ``weights_only=True``, written whole or not at all.
+
+:func:`load_checkpoint` reads, :func:`save_checkpoint` writes, :func:`load_into` puts weights into a model
+(:mod:`dense3d.engine.differences` words what does not fit). :func:`harden_mmengine` makes mmengine's own
+loader, which also serves ``init_cfg=dict(type="Pretrained")``, read by the same rule.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from mmengine.runner import checkpoint as mmengine_checkpoint
+
+from dense3d.engine.differences import load_into
+from dense3d.engine.safe_globals import harmless_globals
+from dense3d.errors import CheckpointError
+from dense3d.files import DiskFullError, atomic_write
+
+__all__ = ["harden_mmengine", "load_checkpoint", "load_into", "read", "save_checkpoint", "weights_of"]
+
+OPT_IN = "DENSE3D_UNSAFE_CHECKPOINTS"
+_REFUSED = re.compile(
+    r"[Uu]nsupported (global|class|operand)|blocked|Can only|Trying to (call|load)|not allowed"
+)
+
+
+def load_checkpoint(
+    path: str | os.PathLike, map_location: Any = "cpu", weights_only: bool = True
+) -> dict[str, Any]:
+    """Read a checkpoint file.
+
+    Args:
+        path: file, or an address that mmengine knows (``https://``, ``torchvision://``, ``open-mmlab://``).
+        map_location: as for ``torch.load``.
+        weights_only: ``False`` lets the file run code of its author; the environment variable
+            ``DENSE3D_UNSAFE_CHECKPOINTS=1`` does so for all files.
+
+    Returns:
+        The checkpoint; a file that holds nothing but named tensors comes back as ``{"state_dict": ...}``.
+
+    Raises:
+        CheckpointError: the file is missing, empty, truncated, no checkpoint, or needs more than plain
+            data and was not opted in.
+    """
+    if "://" in str(path):
+        checkpoint = mmengine_checkpoint.CheckpointLoader.load_checkpoint(str(path), map_location)
+    else:
+        checkpoint = read(_existing_file(path), map_location, weights_only)
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(checkpoint).__name__}, not a checkpoint (a dict of tensors)"
+        )
+    if "state_dict" not in checkpoint and all(isinstance(v, torch.Tensor) for v in checkpoint.values()):
+        checkpoint = {"state_dict": checkpoint}
+    return checkpoint
+
+
+def weights_of(checkpoint: Mapping, path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """The model's part of a checkpoint, without the prefix ``module.`` of parallel wrappers.
+
+    Raises:
+        CheckpointError: there is no ``state_dict``.
+    """
+    if "state_dict" not in checkpoint:
+        raise CheckpointError(
+            f"{path} has no 'state_dict' but {', '.join(map(repr, list(checkpoint)[:8]))}; "
+            "an official checkpoint of another code base is converted with tools/convert_checkpoint.py"
+        )
+    state_dict = checkpoint["state_dict"]
+    weights = OrderedDict((re.sub(r"^module\.", "", name), tensor) for name, tensor in state_dict.items())
+    # Versions of the modules that wrote the weights; modules that renamed something look at them.
+    weights._metadata = getattr(state_dict, "_metadata", OrderedDict())
+    return weights
+
+
+def save_checkpoint(checkpoint: Mapping, path: str | os.PathLike) -> None:
+    """Write ``checkpoint`` to ``path``, which keeps its old content until the new one is safely on disk.
+
+    Raises:
+        CheckpointError: the disk is full; no partial file is left.
+    """
+    try:
+        with atomic_write(path) as file:
+            torch.save(dict(checkpoint), file)
+    except DiskFullError as error:
+        raise CheckpointError(
+            f"no space is left on the disk for the checkpoint {path}; earlier checkpoints are unchanged: "
+            "free some space and go on with --resume"
+        ) from error
+
+
+def _existing_file(path: str | os.PathLike) -> Path:
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise CheckpointError(f"the checkpoint {path} is a folder; name a file in it")
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*.pth"))[:5] if path.parent.is_dir() else []
+        hint = f"; that folder has {', '.join(near)}" if near else ""
+        raise CheckpointError(f"the checkpoint {path} does not exist{hint}")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"the checkpoint {path} is empty (0 bytes); it was cut off while being written")
+    return path
+
+
+def read(file: Path | str | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> Any:
+    """``torch.load`` that builds nothing but plain data unless that is asked for in so many words.
+
+    Raises:
+        CheckpointError: the file is damaged, or it is refused; the message names what it wanted to run.
+    """
+    name = file if isinstance(file, (str, Path)) else getattr(file, "name", "the checkpoint")
+    if weights_only is False or os.environ.get(OPT_IN) == "1":
+        return torch.load(file, map_location=map_location, weights_only=False)
+    try:
+        with torch.serialization.safe_globals(harmless_globals()):
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        if not _REFUSED.search(str(error)):
+            raise _damaged(name, error) from error
+        wanted = ", ".join(_wanted(file, error))
+        raise CheckpointError(
+            f"{name} was refused: to load it, Python would have to build {wanted}, and such a file can run "
+            f"any code; if you trust its author, set {OPT_IN}=1 (or pass weights_only=False)"
+        ) from error
+    except AttributeError as error:
+        raise CheckpointError(f"{name} was refused: {error}") from error
+    except Exception as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: object, error: Exception) -> CheckpointError:
+    # torch answers a cut archive with "[Errno 22] Invalid argument", which helps nobody.
+    text = "" if isinstance(error, OSError) else str(error)
+    reason = text.split("\n")[0][:120] or "it ends too early"
+    return CheckpointError(
+        f"{name} is damaged or no checkpoint ({reason}); it may have been cut off while being copied: "
+        "copy it again or use an earlier one"
+    )
+
+
+def _wanted(file: Path | str | IO[bytes], error: Exception) -> list[str]:
+    """Names of the classes and functions that the file needs, all of them where torch can list them."""
+    try:
+        if isinstance(file, io.IOBase):
+            file.seek(0)
+        with torch.serialization.safe_globals(harmless_globals()):
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except Exception:
+        names = []
+    if not names:
+        match = re.search(r"GLOBAL (\S+)", str(error))
+        names = [match.group(1)] if match else ["objects that are not plain data"]
+    names = sorted(names)
+    return names[:5] + ([f"and {len(names) - 5} more"] if len(names) > 5 else [])
+
+
+def _read_for_mmengine(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+    return read(file, map_location, weights_only)
+
+
+def _load_url(url: str, model_dir: str | None = None, map_location: Any = None, **options: Any) -> Any:
+    """Download as torch.hub does and read by our rule."""
+    folder = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints")
+    file = folder / (options.pop("file_name", None) or Path(url.split("?")[0]).name)
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), progress=options.get("progress", True))
+    return read(file, map_location)
+
+
+def harden_mmengine() -> None:
+    """Close mmengine's silent fall-back to ``weights_only=False``, for files and for downloads."""
+    mmengine_checkpoint._safe_torch_load = _read_for_mmengine
+    mmengine_checkpoint.load_url = _load_url

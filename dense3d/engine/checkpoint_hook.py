@@ -1,0 +1,107 @@
+"""mmengine's checkpoint hook in an order that never leaves a run without a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+
+from dense3d.files import atomic_write, remove_stale_temporaries
+from dense3d.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckpointHook(MMEngineCheckpointHook):
+    """Save as mmengine's hook does; delete an old checkpoint only when the new one is on the disk.
+
+    ``by_epoch=False`` with an epoch-based loop saves inside epochs, and ``--resume`` goes on from there.
+    Arguments as in mmengine.
+    """
+
+    def before_train(self, runner) -> None:
+        """Prepare the folder; remove what a killed run was writing."""
+        super().before_train(runner)
+        if is_main_process() and "://" not in str(self.out_dir):
+            remove_stale_temporaries(self.out_dir)
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        outdated = self._keep(runner, step) if self.max_keep_ckpts > 0 else None
+        filename = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            filename,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if not is_main_process():
+            return
+        write_pointer(runner.work_dir, self.last_ckpt)
+        if outdated is not None:
+            self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(outdated)))
+
+    def _keep(self, runner, step: int) -> int | None:
+        """Note that ``step`` has a checkpoint; the step whose checkpoint is then one too many."""
+        if self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step:
+            return None
+        full = len(self.keep_ckpt_ids) == self.max_keep_ckpts
+        outdated = self.keep_ckpt_ids.popleft() if full else None
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        return outdated
+
+    def _remove(self, path: str) -> None:
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):
+            self.file_backend.rmtree(path)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        with self._removals_last(runner):
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextlib.contextmanager
+    def _removals_last(self, runner) -> Iterator[None]:
+        """mmengine deletes the previous best checkpoint before it writes the new one; put that off."""
+        backend = self.file_backend
+        self.file_backend = _LateRemovals(backend)
+        try:
+            yield
+            late = self.file_backend.removed
+        finally:
+            self.file_backend = backend
+        best = [getattr(self, "best_ckpt_path", None), *getattr(self, "best_ckpt_path_dict", {}).values()]
+        for path in late:
+            if path not in best:
+                self._remove(path)
+
+
+class _LateRemovals:
+    """A file backend that notes what is to be removed."""
+
+    def __init__(self, backend) -> None:
+        self._backend = backend
+        self.removed: list[str] = []
+
+    def remove(self, path: str) -> None:
+        self.removed.append(path)
+
+    rmtree = remove
+
+    def __getattr__(self, name: str):
+        return getattr(self._backend, name)
+
+
+def write_pointer(work_dir: str, checkpoint: str) -> None:
+    """Name ``checkpoint`` in ``last_checkpoint``, where mmengine's tools look for it."""
+    with atomic_write(Path(work_dir) / "last_checkpoint", "w") as file:
+        file.write(str(checkpoint))
