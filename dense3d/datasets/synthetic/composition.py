@@ -223,7 +223,7 @@ def _cluster(
         category = rng.choice(THING_CLASSES)
         heap = []
         for _ in range(rng.integers(6, 13)):
-            near = foot + np.array([*rng.normal(0, 1.5 * radius, size=2), 0.0])
+            near = foot + np.array([*rng.normal(0, 1.2 * radius, size=2), 0.0])
             size = radius * rng.uniform(0.7, 1.2)
             heap.append(_thing(rng, len(things) + len(heap) + 1, category, near, size, cluster=1))
         return heap

@@ -25,7 +25,8 @@ MANIFEST = "synthetic.json"
 # Names of WRITERS, known here without importing what the writers need.
 LAYOUTS = ("coco", "coco_panoptic", "ade20k")
 SPLITS = ("train", "val")
-MAX_WORKERS = 64
+# Each worker holds some 250 MB, and more of them than this wait for the disk.
+MAX_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,6 @@ class Recipe:
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed}: the seed must not be negative")
 
-    def samples(self) -> list[tuple[str, int]]:
-        """(split, index) of every sample."""
-        return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
-
 
 def make_dataset(
     root: str | os.PathLike,
@@ -83,7 +80,7 @@ def make_dataset(
         train, val: number of images in each split.
         size: width and height in pixels.
         seed: sample ``index`` of a split depends only on seed, split, index and size.
-        workers: processes; all CPU cores unless given.
+        workers: processes; one a CPU core unless given.
         overwrite: replace a synthetic data set of another recipe.
         progress: show a progress bar on the terminal.
 
@@ -92,25 +89,30 @@ def make_dataset(
 
     Raises:
         ConfigError: an argument is out of range.
-        DataError: ``root`` holds another recipe or something else, or rendering failed.
+        DataError: ``root`` holds another recipe or something else, cannot be written, or rendering failed.
     """
     recipe = Recipe(tuple(dict.fromkeys(layouts)), train, val, (int(size[0]), int(size[1])), seed)
     if workers is None:
-        workers = os.cpu_count() or 1
-    if not 1 <= workers <= MAX_WORKERS:
-        raise ConfigError(f"workers={workers}: between 1 and {MAX_WORKERS} processes can render")
+        workers = min(os.cpu_count() or 1, MAX_WORKERS)
+    if workers < 1:
+        raise ConfigError(f"workers={workers}: at least one process must render")
     root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow a link to the data
     if _is_done(root, recipe, overwrite):
         return False
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
-        # Another process may have made it while this one waited.
-        if _is_done(root, recipe, overwrite):
-            return False
-        _remove_leftovers(root)
-        with _temporary_folder(root) as folder:
-            _render(folder, recipe, workers, progress)
-            _replace(root, folder)
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.parent / f".{root.name}.lock"):
+            # Another process may have made it while this one waited.
+            if _is_done(root, recipe, overwrite):
+                return False
+            _remove_leftovers(root)
+            with _temporary_folder(root) as folder:
+                _render(folder, recipe, workers, progress)
+                _replace(root, folder)
+    except OSError as error:
+        raise DataError(
+            f"the data set {root} was not made, because writing failed: {error}; nothing is left"
+        ) from error
     return True
 
 
@@ -175,16 +177,15 @@ def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> None:
     from dense3d.datasets.synthetic.workers import Job, render_records
     from dense3d.datasets.synthetic.writers import WRITERS
 
-    job = Job(str(folder), recipe.layouts, recipe.seed, recipe.size)
-    samples = recipe.samples()
+    samples = [(split, index) for split in SPLITS for index in range(getattr(recipe, split))]
+    job = Job(str(folder), recipe.layouts, recipe.seed, recipe.size, samples)
     records: dict[tuple[str, int], dict[str, Any]] = {}
-    for split, index, record in _with_bar(render_records(job, samples, workers), len(samples), progress):
+    for split, index, record in _with_bar(render_records(job, workers), len(samples), progress):
         records[split, index] = record
     for layout in recipe.layouts:
+        writer = WRITERS[layout](folder)
         for split in SPLITS:
-            WRITERS[layout](folder).finish(
-                split, [records[split, index][layout] for index in range(getattr(recipe, split))]
-            )
+            writer.finish(split, [records[split, index][layout] for index in range(getattr(recipe, split))])
     manifest = {"recipe": asdict(recipe), "categories": [asdict(category) for category in CATEGORIES]}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,32 +26,40 @@ Record = tuple[str, int, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers share: where to write which layouts of which world."""
+    """Which samples of which world to write where.
+
+    Args:
+        root: folder of the data set.
+        layouts: keys of ``WRITERS``.
+        seed, size: of the world and its images.
+        samples: (split, index) of each.
+    """
 
     root: str
     layouts: tuple[str, ...]
     seed: int
     size: tuple[int, int]
+    samples: list[tuple[str, int]]
 
 
-def render_records(job: Job, samples: list[tuple[str, int]], workers: int) -> Iterator[Record]:
-    """Render and write samples; yield (split, index, {layout: record}) in the order of completion.
+def render_records(job: Job, workers: int) -> Iterator[Record]:
+    """Render and write a job's samples; yield (split, index, {layout: record}) as they are done.
 
     Args:
-        job: see :class:`Job`.
-        samples: (split, index) of each sample.
+        job: what to do.
         workers: number of processes; 1 works in this one.
 
     Raises:
         DataError: a worker failed; the message holds its own.
     """
-    workers = min(workers, len(samples))
+    workers = min(workers, len(job.samples))
     if workers == 1:
-        yield from _render_here(job, samples)
+        yield from _render_here(job)
         return
-    shares = [samples[start::workers] for start in range(workers)]
-    processes = [_start(job, share) for share in shares]
+    processes = []
     try:
+        for start in range(workers):
+            processes.append(_start(replace(job, samples=job.samples[start::workers])))
         yield from _collect(processes)
     finally:
         for process in processes:
@@ -58,7 +67,7 @@ def render_records(job: Job, samples: list[tuple[str, int]], workers: int) -> It
             process.wait()
 
 
-def _render_here(job: Job, samples: list[tuple[str, int]]) -> Iterator[Record]:
+def _render_here(job: Job) -> Iterator[Record]:
     from dense3d.datasets.synthetic.sample import make_sample
     from dense3d.datasets.synthetic.writers import WRITERS
 
@@ -67,23 +76,22 @@ def _render_here(job: Job, samples: list[tuple[str, int]]) -> Iterator[Record]:
     if len(compositions) > 1:
         raise DataError(f"layouts {', '.join(job.layouts)} need different scenes; make them separately")
     composition = compositions.pop()
-    for split, index in samples:
+    for split, index in job.samples:
         sample = make_sample(job.seed, split, index, job.size, composition)
         yield split, index, {layout: writer.write(sample) for layout, writer in writers.items()}
 
 
-def _start(job: Job, share: list[tuple[str, int]]) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+def _start(job: Job) -> subprocess.Popen:
     process = subprocess.Popen(
         [sys.executable, "-m", "dense3d.datasets.synthetic.workers"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         text=True,
         encoding="utf-8",
     )
-    json.dump({"job": asdict(job), "samples": share}, process.stdin)
-    process.stdin.close()
+    with process.stdin as stdin:
+        json.dump(asdict(job), stdin)
     return process
 
 
@@ -114,14 +122,14 @@ def _forward(stream: IO[str], lines: queue.SimpleQueue) -> None:
 
 def _work() -> None:
     """Body of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers itself
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print goes to standard error, not between the answers
     task = json.load(sys.stdin)
-    samples = [(split, index) for split, index in task["samples"]]
-    job = Job(**{**task["job"], "size": tuple(task["job"]["size"])})
+    job = Job(**{**task, "size": tuple(task["size"])})
     where = "before the first sample"
     try:
-        for split, index, records in _render_here(job, samples):
+        for split, index, records in _render_here(job):
             where = f"after {split} sample {index}"
             answers.write(json.dumps({"split": split, "index": index, "records": records}) + "\n")
             answers.flush()
