@@ -4,7 +4,7 @@ One finder on ``sys.meta_path`` looks at a handful of module names and at nothin
 
 * ``mmcv._ext``: a compiled extension that loads is used as it is; where there is none, or one
   that another torch was needed for, :mod:`dense3d.ops.mmcv_extension` stands in for it.
-* wrappers of ``mmcv.ops`` that refuse the CPU or lack a gradient: corrected after they are imported.
+* modules of ``mmcv.ops`` with autograd functions: :mod:`dense3d.ops.mmcv_wrappers` exchanges those.
 * ``mmdet.datasets`` and ``mmseg.datasets``: their "Could not import OneDL" lines are not printed.
 * ``mmdet.models``: an ``mmpretrain`` that cannot be imported is named once, and mmdet goes on without it.
 
@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from dense3d.ops import mmcv_wrappers
 
 EXTENSION = "mmcv._ext"
 
@@ -159,7 +161,7 @@ def _without_onedl_lines(_name: str) -> Iterator[None]:
 def _corrected_wrapper(name: str) -> Iterator[None]:
     """Correct a wrapper of ``mmcv.ops`` right after it was imported."""
     yield
-    importlib.import_module("dense3d.ops.mmcv_wrappers").correct(sys.modules[name])
+    mmcv_wrappers.correct(sys.modules[name])
 
 
 @contextlib.contextmanager
@@ -198,8 +200,5 @@ IMPORT_HOOKS: dict[str, Callable[[str], AbstractContextManager]] = {
     "mmseg.datasets": _without_onedl_lines,
     "mmseg.datasets.transforms": _without_onedl_lines,
     "mmdet.models": _without_broken_mmpretrain,
-    "mmcv.ops.carafe": _corrected_wrapper,
-    "mmcv.ops.masked_conv": _corrected_wrapper,
-    "mmcv.ops.multi_scale_deform_attn": _corrected_wrapper,
-    "mmcv.ops.sync_bn": _corrected_wrapper,
+    **dict.fromkeys(mmcv_wrappers.CORRECTIONS, _corrected_wrapper),
 }
