@@ -1,8 +1,8 @@
 """dense3d's operators in the place of the autograd functions of ``mmcv.ops``, where the stand-in is in use.
 
 mmcv splits an operator into a forward and a backward call of its extension, some of which refuse the
-CPU or lack a gradient. Ours differentiate as a whole, so each takes the place of the function's ``apply`` and of
-the name bound to it, right after mmcv's module is imported and before anybody else sees it.
+CPU or lack a gradient. Ours differentiate as a whole, so each takes the place of the function's ``apply``
+and of the name bound to it, right after mmcv's module is imported and before anybody else sees it.
 
 Multi-scale deformable attention on the CPU is exchanged next to a compiled extension as well: mmcv has no
 compiled operator there, only the ``grid_sample`` form that ours is measured against.
