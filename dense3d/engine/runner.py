@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import time
 from typing import Any
@@ -336,7 +337,7 @@ class Runner(MMEngineRunner):
         meta.setdefault("epoch", self.epoch + int(by_epoch))
         meta.setdefault("iter", self.iter + int(not by_epoch))
         meta.update(
-            cfg=self.cfg.pretty_text,
+            cfg=self._config_text,
             seed=self.seed,
             experiment_name=self.experiment_name,
             time=time.strftime("%Y%m%d_%H%M%S"),
@@ -347,6 +348,11 @@ class Runner(MMEngineRunner):
         if metainfo is not None:
             meta["dataset_meta"] = metainfo
         return meta
+
+    @functools.cached_property
+    def _config_text(self) -> str:
+        # Formatting a long config takes seconds, too long for every save.
+        return self.cfg.pretty_text
 
     def _bare_model(self) -> nn.Module:
         return self.model.module if self.distributed and hasattr(self.model, "module") else self.model

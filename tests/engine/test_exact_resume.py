@@ -7,24 +7,25 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.pyplot  # noqa: F401
 import pytest
+import tiny_training
 import torch
-from engine import tiny_training
+import torchvision  # noqa: F401
 
 # Forked children share what is imported here, so that a run takes a second and not ten.
-import dense3d.engine  # noqa: F401  # isort: skip
+import dense3d.engine  # noqa: F401
 
 ITERATIONS = 28
 
 
 def _child(work_dir: Path, options: dict) -> None:
-    log = os.open(work_dir / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    sys.stdout = sys.stderr = (work_dir / "output.txt").open("a", buffering=1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tiny_training.train(str(work_dir), **options)
 
@@ -40,7 +41,7 @@ def start(work_dir: Path, **options) -> multiprocessing.Process:
 def finish(work_dir: Path, **options) -> None:
     """Train to the end."""
     process = start(work_dir, **options)
-    process.join(120)
+    _wait(process, time.monotonic() + 120)
     assert process.exitcode == 0, (work_dir / "output.txt").read_text()[-3000:]
 
 
@@ -65,11 +66,18 @@ def kill_when(
     while process.is_alive() and time.monotonic() < deadline:
         if reached():
             os.kill(process.pid, how)
-            process.join(30)
+            _wait(process, deadline)
             return True
         time.sleep(0.002)
     process.join(1)
     return False
+
+
+def _wait(process: multiprocessing.Process, deadline: float) -> None:
+    """Until it has ended; ``join(timeout)`` would wait for its orphaned data workers, too."""
+    while process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert not process.is_alive()
 
 
 def being_written(work_dir: Path) -> bool:
@@ -78,17 +86,35 @@ def being_written(work_dir: Path) -> bool:
 
 
 def assert_same_run(work_dir: Path, reference: Path) -> None:
-    """All losses and batches of all attempts are the reference's, and so are the final weights."""
+    """All losses and batches of all attempts are the reference's, and so is the final state: weights,
+    averaged weights, optimiser with loss scaler, schedulers, place and random generators."""
     expected = {r["iter"]: r for r in losses(reference)}
     assert len(expected) == ITERATIONS
     found = losses(work_dir)
     assert {r["iter"] for r in found} == set(expected)
     for record in found:
         assert record == expected[record["iter"]]
-    final, wanted = torch.load(work_dir / "final.pt"), torch.load(reference / "final.pt")
-    assert final.keys() == wanted.keys()
-    for name in wanted:
-        assert torch.equal(final[name], wanted[name]), name
+    last = f"iter_{ITERATIONS}.pth"
+    final, wanted = (torch.load(folder / last, weights_only=True) for folder in (work_dir, reference))
+    for part in ("state_dict", "ema_state_dict", "optimizer", "param_schedulers", "dense3d"):
+        assert_same(final[part], wanted[part], part)
+
+
+def assert_same(found: object, wanted: object, path: str) -> None:
+    """Equal in every bit, through dicts and lists."""
+    assert type(found) is type(wanted), path
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys(), path
+        for key in wanted:
+            assert_same(found[key], wanted[key], f"{path}.{key}")
+    elif isinstance(wanted, (list, tuple)):
+        assert len(found) == len(wanted), path
+        for i, item in enumerate(wanted):
+            assert_same(found[i], item, f"{path}[{i}]")
+    elif isinstance(wanted, torch.Tensor):
+        assert torch.equal(found, wanted), path
+    else:
+        assert found == wanted, path
 
 
 @pytest.fixture(scope="module")

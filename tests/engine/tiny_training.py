@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class NoisyTransform:
 class TinyDataset(BaseDataset):
     """Random images whose target is a function of them."""
 
-    METAINFO = {"classes": ("a", "b", "c"), "palette": np.zeros((3, 3), dtype=np.uint8)}
+    METAINFO: ClassVar = {"classes": ("a", "b", "c"), "palette": np.zeros((3, 3), dtype=np.uint8)}
 
     def __init__(self, poison: int = -1, slow: float = 0.0, **kwargs) -> None:
         self.poison, self.slow = poison, slow
@@ -101,12 +102,8 @@ class WriteLosses(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         loss = float(outputs["loss"].detach())
-        record = {
-            "iter": runner.iter,
-            "epoch": runner.epoch,
-            "loss": loss.hex(),
-            "files": data_batch["img_path"],
-        }
+        record = {"iter": runner.iter, "epoch": runner.epoch, "loss": loss.hex()}
+        record["files"] = data_batch["img_path"]
         with Path(runner.work_dir, "losses.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
