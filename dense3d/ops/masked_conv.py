@@ -40,7 +40,7 @@ def masked_conv2d(
     patches = masked_patches(x, batch, row, column, kernel, (pad_h, pad_w))  # (P, C * kh * kw)
     values = F.linear(patches, weight.flatten(1), bias)  # (P, C')
     y = x.new_zeros(len(x), *x.shape[2:], len(weight))
-    return y.index_put((batch, row, column), values.to(y)).permute(0, 3, 1, 2)
+    return y.index_put((batch, row, column), values.to(y)).permute(0, 3, 1, 2).contiguous()
 
 
 def masked_patches(

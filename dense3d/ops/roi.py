@@ -228,7 +228,7 @@ def roi_pool_argmax(
             better = touched & (value > best)
             best = torch.where(better, value, best)
             argmax = torch.where(better, position[..., None], argmax)
-    return argmax.permute(0, 3, 1, 2)
+    return argmax.permute(0, 3, 1, 2).contiguous()
 
 
 def _bin_borders(start: Tensor, extent: Tensor, bins: int, limit: int) -> tuple[Tensor, Tensor]:
@@ -285,7 +285,7 @@ def _pool_grids(
     if not parts:
         return x.new_zeros(0, x.shape[1], rows, columns)
     order = torch.cat(members).argsort()
-    return torch.cat(parts)[order].permute(0, 3, 1, 2).to(x)
+    return torch.cat(parts)[order].permute(0, 3, 1, 2).to(x).contiguous()
 
 
 def _pool_samples(features: Tensor, batch_index: Tensor, xs: Tensor, ys: Tensor, pool_mode: str) -> Tensor:

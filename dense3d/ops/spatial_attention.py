@@ -44,7 +44,7 @@ def psa_mask(x: Tensor, psa_type: str, mask_size: tuple[int, int]) -> Tensor:
     index = channel.flatten(0, 1).expand(len(x), -1, -1, -1)
     attention = x.gather(1, index) * inside.flatten(0, 1)
     if psa_type == "distribute":
-        attention = attention.flatten(2).transpose(1, 2).view_as(attention)
+        attention = attention.flatten(2).transpose(1, 2).reshape(attention.shape).contiguous()
     return attention
 
 

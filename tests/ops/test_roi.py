@@ -183,3 +183,15 @@ def test_deform_roi_pool_differentiates_in_features_and_offsets():
     assert torch.autograd.gradcheck(
         lambda x, offset: ops.deform_roi_pool(x, rois, offset, (2, 3), 0.25, 2), (x, offset)
     )
+
+
+def test_results_are_contiguous_as_heads_expect():
+    x, rotated = features(), as_rotated(ROIS, 0.3)
+    for y in (
+        ops.roi_align(x, ROIS, 3),
+        ops.roi_align_reference(x, ROIS, 3),
+        ops.roi_align_rotated(x, rotated, 3),
+        ops.roi_pool(x, ROIS, 3),
+        ops.deform_roi_pool(x, ROIS, None, 3),
+    ):
+        assert y.is_contiguous()
