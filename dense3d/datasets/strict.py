@@ -1,0 +1,168 @@
+"""Strict loading: a bad sample is named, and stops the run or, on request, is skipped and counted.
+
+mmengine replaces a sample that cannot be prepared by a random other one and says nothing. Here
+the same sample is tried again only where a random augmentation left nothing of it; otherwise the error
+names the file. With ``skip_bad_samples=True`` the next sample stands in, and the skipped ones can be listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.dataset import BaseDataset
+
+from dense3d.datasets.scan.images import check_image
+from dense3d.errors import DataError
+
+ATTEMPTS = 10
+FILE_KEYS = ("img_path", "seg_map_path", "depth_map_path", "right_img_path")
+
+
+class SampleError(DataError):
+    """A sample cannot be used. The sentence arrives unchanged from a worker process of a DataLoader."""
+
+    def __init__(self, message: str) -> None:
+        # torch re-raises a worker's error with the worker's whole traceback as the message.
+        _, marker, sentence = message.rpartition(f"{__name__}.SampleError: ")
+        super().__init__(sentence.strip() if marker else message)
+
+
+class StrictSamples:
+    """Mixin, to be named before a :class:`mmengine.dataset.BaseDataset`, that turns silent refetching off.
+
+    Args:
+        skip_bad_samples: let the next sample stand in for a bad one. Only in training: with
+            ``test_mode`` it stops the run, since an image evaluated twice would give wrong numbers.
+
+    Raises:
+        SampleError: a sample is bad and is not to be skipped.
+    """
+
+    def __init__(self, *args, skip_bad_samples: bool = False, **kwargs) -> None:
+        self.skip_bad_samples = skip_bad_samples
+        self._bad = torch.zeros(0, dtype=torch.uint8)
+        super().__init__(*args, **kwargs)
+
+    def full_init(self) -> None:
+        """Load the list of samples; see mmengine."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        self._watch_samples()
+
+    def __getitem__(self, index: int) -> Any:
+        if not self._fully_initialized:
+            self.full_init()
+        for _ in range(len(self)):
+            try:
+                return self._prepare(index)
+            except SampleError:
+                if not self.skip_bad_samples or self.test_mode:
+                    raise
+                self._bad[index] = 1
+                index = (index + 1) % len(self)
+        raise SampleError(f"all {len(self)} samples of {self.ann_file or self.data_root} are bad")
+
+    def bad_samples(self) -> list[str]:
+        """A sentence for each sample that was skipped so far, by whatever worker."""
+        indices = self._bad.nonzero().flatten().tolist()
+        return [str(self._diagnose(i, "the sample could not be prepared")) for i in indices]
+
+    def _watch_samples(self) -> None:
+        # Shared memory, so that marks set in worker processes are seen in the main one.
+        self._bad = torch.zeros(len(self), dtype=torch.uint8).share_memory_()
+
+    def _prepare(self, index: int) -> Any:
+        for _ in range(1 if self.test_mode else ATTEMPTS):
+            try:
+                data = self.prepare_data(index)
+            except DataError as error:
+                raise SampleError(f"{error} (sample {index})") from error
+            except Exception as error:
+                raise self._explain(index, error) from error
+            if data is not None:
+                return data
+        tries = "" if self.test_mode else f" {ATTEMPTS} times"
+        raise self._diagnose(
+            index, f"the pipeline returned nothing{tries}; no object is left after a crop or filter?"
+        )
+
+    def _explain(self, index: int, error: Exception) -> Exception:
+        """A sentence on the file if that is at fault; else the error itself with the file's name: a bug?"""
+        if any(check_image(path, decode=True) for path in self._files(index)):
+            return self._diagnose(index, "")
+        files = ", ".join(self._files(index))
+        return RuntimeError(f"sample {index} ({files}) cannot be prepared: {type(error).__name__}: {error}")
+
+    def _diagnose(self, index: int, otherwise: str) -> SampleError:
+        for path in self._files(index):
+            fault = check_image(path, decode=True)
+            if fault is not None:
+                return SampleError(f"{fault} (sample {index})")
+        return SampleError(f"{', '.join(self._files(index))}: {otherwise} (sample {index})")
+
+    def _files(self, index: int) -> list[str]:
+        info = self.get_data_info(index)
+        return [info[key] for key in FILE_KEYS if isinstance(info.get(key), str)]
+
+
+def make_strict(dataset: Any, skip_bad_samples: bool = False) -> Any:
+    """Turn silent refetching off in a built dataset of any library; inside wrappers, in place.
+
+    Datasets that fetch samples in a way of their own are left as they are.
+
+    Returns:
+        A strict dataset with the same state, or the given wrapper.
+    """
+    if isinstance(dataset, BaseDataset):
+        own_way = type(dataset).__getitem__ is not BaseDataset.__getitem__
+        if own_way:  # StrictSamples among them
+            return dataset
+        strict = _restore(type(dataset), dataset.__dict__ | {"skip_bad_samples": skip_bad_samples})
+        if strict._fully_initialized:
+            strict._watch_samples()
+        return strict
+    if isinstance(getattr(dataset, "datasets", None), list):
+        dataset.datasets[:] = [make_strict(one, skip_bad_samples) for one in dataset.datasets]
+    elif getattr(dataset, "dataset", None) is not None:
+        dataset.dataset = make_strict(dataset.dataset, skip_bad_samples)
+    return dataset
+
+
+def skipped_samples(dataset: Any) -> list[str]:
+    """A sentence for each sample that the dataset, or those that it wraps, skipped so far."""
+    return [
+        sentence
+        for one in base_datasets(dataset)
+        if isinstance(one, StrictSamples)
+        for sentence in one.bad_samples()
+    ]
+
+
+def base_datasets(dataset: Any) -> Iterator[Any]:
+    """The datasets that hold samples, under wrappers such as ``RepeatDataset`` or ``ConcatDataset``."""
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if isinstance(dataset, BaseDataset) or inner == [None]:
+        yield dataset
+        return
+    for one in inner:
+        yield from base_datasets(one)
+
+
+_STRICT_CLASSES: dict[type, type] = {}
+
+
+def _strict_class(cls: type) -> type:
+    if cls not in _STRICT_CLASSES:
+        # A class made here has no name to be imported by: it is pickled as the class that it extends.
+        body = {"__reduce__": lambda self: (_restore, (cls, self.__dict__)), "__module__": cls.__module__}
+        _STRICT_CLASSES[cls] = type(f"Strict{cls.__name__}", (StrictSamples, cls), body)
+    return _STRICT_CLASSES[cls]
+
+
+def _restore(cls: type, state: dict) -> Any:
+    dataset = object.__new__(_strict_class(cls))
+    dataset.__dict__.update(state)
+    return dataset
