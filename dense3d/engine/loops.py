@@ -85,6 +85,7 @@ class ResumableLoop:
             return
         self._decide_current_val_interval()
         if self._validation_is_due():
+            self.runner.restore_random_state()
             self.runner.val_loop.run()
 
 

@@ -39,7 +39,8 @@ class ValidationStateHook(Hook):
         self.state = random_state.capture()
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Checkpoints saved from here on need no second validation."""
+        """Keep the metrics; checkpoints saved from here on need no second validation."""
+        runner.last_metrics = dict(metrics or {})
         progress = getattr(runner.train_loop, "progress", None) if runner.is_training else None
         if progress is not None:
             progress.validated = True

@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import join_path
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as MMEngineRunner
 from mmengine.runner import save_checkpoint as save_remote
@@ -22,8 +23,10 @@ from torch import nn
 import dense3d
 from dense3d.engine import random_state, resume
 from dense3d.engine.amp import AmpOptimWrapper
+from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, save_checkpoint, weights_of
 from dense3d.engine.checkpoint_hook import CheckpointHook
+from dense3d.engine.console import quiet
 from dense3d.engine.distributed import start_process_group
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -61,6 +64,7 @@ class Runner(MMEngineRunner):
     To change what is shown and logged, override ``build_logger``, ``_log_env`` and ``dump_config``.
 
     Attributes:
+        last_metrics: of the latest validation of this process, or empty.
         skipped_steps: optimiser steps left out because the loss was not finite.
         interrupts: whether a signal asked the run to stop.
         is_training: whether :meth:`train` is running.
@@ -73,9 +77,16 @@ class Runner(MMEngineRunner):
 
     def __init__(self, *args, **kwargs) -> None:
         self.interrupts = Interrupts()
+        self.last_metrics: dict[str, float] = {}
         super().__init__(*args, **kwargs)
 
     # Environment
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Log everything to the file and only warnings to the screen, which :mod:`console` fills."""
+        logger = super().build_logger(*args, **kwargs)
+        quiet(logger)
+        return logger
 
     def setup_env(self, env_cfg: dict) -> None:
         """Join the process group and set the environment up."""
@@ -101,6 +112,10 @@ class Runner(MMEngineRunner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     # Building
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model; channel numbers that the config leaves to the backbone are filled in."""
+        return super().build_model(fill_channels(model) if isinstance(model, dict) else model)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build our loop on a data loader whose batches carry seeds."""

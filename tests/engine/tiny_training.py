@@ -9,20 +9,23 @@ when it is killed) and writes the final weights to ``final.pt``. As a script (to
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import nn
 
-from dense3d.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
+from dense3d.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 SAMPLES = 26
 BATCH = 4
@@ -108,6 +111,30 @@ class WriteLosses(Hook):
             file.write(json.dumps(record) + "\n")
 
 
+@METRICS.register_module()
+class TinyMetric(BaseMetric):
+    """Mean error; draws random numbers and takes its time, as a real evaluation may."""
+
+    default_prefix = "tiny"
+
+    def __init__(self, work_dir: str, seconds: float = 0.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.work_dir, self.seconds = Path(work_dir), seconds
+
+    def process(self, data_batch, data_samples) -> None:
+        targets = torch.stack(list(data_batch["target"]))
+        self.results.append(float((torch.stack(list(data_samples)) - targets).abs().mean()))
+
+    def compute_metrics(self, results: list) -> dict:
+        torch.rand(3)
+        (self.work_dir / "validating").touch()
+        time.sleep(self.seconds)
+        error = float(np.mean(results))
+        with (self.work_dir / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(error) + "\n")
+        return {"error": error}
+
+
 def config(work_dir: str, loop: str = "epoch", workers: int = 0, **changes) -> dict:
     """Config of the run; ``changes`` replace top-level entries."""
     if loop == "epoch":
@@ -180,12 +207,23 @@ def slow_saving(seconds: float) -> None:
     torch.save, Path.replace = save_slowly, replace_slowly
 
 
+def fill_disk(path: Path) -> None:
+    """Let the temporary file of ``path`` be on a device that the kernel calls full."""
+    from dense3d import files
+
+    files.secrets = SimpleNamespace(token_hex=lambda size: "0" * 2 * size)
+    path.with_name(f".{path.name}.{os.getpid()}.00000000.tmp").symlink_to("/dev/full")
+
+
 def train(
     work_dir: str,
     loop: str = "epoch",
     workers: int = 0,
     saving: float = 0.0,
     loading: float = 0.0,
+    validate: bool = False,
+    validation: float = 0.0,
+    full_disk_at: str | None = None,
     **changes,
 ) -> None:
     """Train to the end and write ``final.pt``.
@@ -196,6 +234,9 @@ def train(
         workers: of the data loader.
         saving: seconds that a save is stretched to.
         loading: seconds that a sample takes.
+        validate: whether to validate.
+        validation: seconds that a validation takes.
+        full_disk_at: name of the checkpoint for which no space is left.
         **changes: entries of the config to replace, such as ``resume=True``.
     """
     from dense3d.engine import Runner
@@ -203,6 +244,12 @@ def train(
     torch.set_num_threads(1)
     cfg = config(work_dir, loop, workers, **changes)
     cfg["train_dataloader"]["dataset"]["slow"] = loading
+    if validate:
+        loader = {**cfg["train_dataloader"], "sampler": {"type": "DefaultSampler", "shuffle": False}}
+        metric = {"type": "TinyMetric", "work_dir": str(work_dir), "seconds": validation}
+        cfg.update(val_dataloader=loader, val_cfg={}, val_evaluator=metric)
+    if full_disk_at:
+        fill_disk(Path(work_dir, full_disk_at))
     if saving:
         slow_saving(saving)
     runner = Runner.from_cfg(cfg)
