@@ -68,7 +68,7 @@ def compare_arrays(
     mine, theirs = view.astype(np.float64), stored.astype(np.float64)
     same_kind = np.where(np.isfinite(theirs), np.isfinite(mine), (mine == theirs) | _both_nan(mine, theirs))
     finite = np.isfinite(mine) & np.isfinite(theirs)
-    error, size = np.abs(mine - theirs)[finite], np.abs(theirs)[finite]
+    error, size = np.abs(mine[finite] - theirs[finite]), np.abs(theirs[finite])
     max_abs = error.max(initial=0.0)
     max_rel = (error[size > 0] / size[size > 0]).max(initial=0.0)
     beyond = view[finite] != stored[finite] if exact else error > atol + rtol * size

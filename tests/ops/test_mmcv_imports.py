@@ -127,7 +127,8 @@ def test_hooked_modules_keep_their_own_loader(tmp_path):
         "print(type(d.__loader__).__name__, type(d.__spec__.loader).__name__, inspect.getsource(d))",
         packages,
     )
-    assert done.stdout.split() == "SourceFileLoader SourceFileLoader x = 1".split(), done.stderr
+    assert done.stdout.split()[:2] == ["SourceFileLoader"] * 2, done.stderr
+    assert done.stdout.endswith("x = 1\n\n")
 
 
 def test_no_operator_hides_behind_a_module_of_its_name():

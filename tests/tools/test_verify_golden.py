@@ -1,0 +1,119 @@
+"""The command line: a row per output, and an exit status that tells."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dense3d.golden.report import print_verdict
+
+
+@pytest.fixture
+def kit(tmp_path, golden_dir) -> Path:
+    """A copy of some checks of the kit, free to be damaged."""
+    source = golden_dir / "mmcv-ops"
+    meta = json.loads((source / "kit.json").read_text())
+    meta["checks"] = [c for c in meta["checks"] if c["name"] in ("nms", "deform_conv2d", "points_in_boxes")]
+    names = [check["name"] for check in meta["checks"]]
+    with np.load(source / "tensors.npz") as data:
+        tensors = {key: data[key] for key in data.files if key.split("/")[1] in names}
+    return write(tmp_path / "kit", meta, tensors)
+
+
+def write(folder: Path, meta: dict, tensors: dict[str, np.ndarray]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "kit.json").write_text(json.dumps(meta))
+    np.savez(folder / "tensors.npz", **tensors)
+    return folder
+
+
+def read(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    with np.load(folder / "tensors.npz") as data:
+        return json.loads((folder / "kit.json").read_text()), {key: data[key] for key in data.files}
+
+
+def failures(output: str) -> list[str]:
+    return [line.split()[0] for line in output.splitlines() if "FAIL  " in line]
+
+
+def test_an_untouched_kit_passes(kit, capsys):
+    assert print_verdict(kit)
+    output = capsys.readouterr().out
+    assert output.splitlines()[0].split() == ["check/output", "max", "abs", "max", "rel", "verdict"]
+    assert f"{kit}: 7 outputs of 3 checks, PASS" in output
+    assert failures(output) == []
+
+
+@pytest.mark.parametrize(
+    ("tensor", "change"),
+    [
+        ("out/deform_conv2d/grad_offset", lambda a: a + 0.01),
+        ("out/deform_conv2d/y", lambda a: np.where(np.arange(a.size).reshape(a.shape) == 5, np.nan, a)),
+        ("out/nms/keep", lambda a: np.roll(a, 1)),
+        ("out/nms/dets", lambda a: a[:-1]),
+        ("out/points_in_boxes/mask", lambda a: 1 - a),
+    ],
+)
+def test_a_changed_output_fails_and_no_other(kit, capsys, tensor, change):
+    meta, tensors = read(kit)
+    tensors[tensor] = change(tensors[tensor])
+    write(kit, meta, tensors)
+    assert not print_verdict(kit)
+    assert failures(capsys.readouterr().out) == [tensor.removeprefix("out/")]
+
+
+def test_changed_inputs_fail(kit, capsys):
+    meta, tensors = read(kit)
+    tensors["in/deform_conv2d/weight"] = tensors["in/deform_conv2d/weight"] * 1.01
+    write(kit, meta, tensors)
+    assert not print_verdict(kit)
+    assert "deform_conv2d/y" in failures(capsys.readouterr().out)
+
+
+def test_unknown_check_missing_input_and_missing_output_fail(kit, capsys):
+    meta, tensors = read(kit)
+    meta["checks"][0]["name"] = "sorting"
+    for key in [key for key in tensors if "/nms/" in key]:
+        tensors[key.replace("/nms/", "/sorting/")] = tensors.pop(key)
+    del tensors["in/points_in_boxes/points"], tensors["out/deform_conv2d/y"]
+    write(kit, meta, tensors)
+    assert not print_verdict(kit)
+    output = capsys.readouterr().out
+    assert failures(output) == ["sorting", "deform_conv2d/y", "points_in_boxes"]
+    assert "no operator's name begins 'sorting'" in output
+    assert "input 'points' is listed in kit.json but not stored" in output
+
+
+def run_tool(repository: Path, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(repository / "tools" / "verify_golden.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_exit_status_over_several_kits(repository, kit, tmp_path):
+    good = run_tool(repository, kit)
+    assert (good.returncode, good.stderr) == (0, "")
+    meta, tensors = read(kit)
+    unknown = write(tmp_path / "other", meta | {"system": "sorting-machine"}, tensors)
+    both = run_tool(repository, unknown, tmp_path / "nowhere", kit)
+    assert both.returncode == 1
+    assert both.stderr.splitlines() == [
+        "error: no golden adapter for the system 'sorting-machine'; known systems: mmcv-ops",
+        f"error: golden kit not found: {tmp_path / 'nowhere'} is not a folder",
+    ]
+    assert "3 checks, PASS" in both.stdout  # the others are run all the same
+
+
+def test_help_imports_nothing_heavy(repository):
+    code = (
+        "import runpy, sys\nsys.argv = ['verify_golden.py', '--help']\n"
+        f"try: runpy.run_path({str(repository / 'tools' / 'verify_golden.py')!r}, run_name='__main__')\n"
+        "except SystemExit as leave: assert leave.code == 0\n"
+        "print([m for m in ('torch', 'numpy', 'mmengine') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
