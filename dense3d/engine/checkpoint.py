@@ -27,9 +27,7 @@ from dense3d.files import DiskFullError, atomic_write
 __all__ = ["harden_mmengine", "load_checkpoint", "load_into", "read", "save_checkpoint", "weights_of"]
 
 OPT_IN = "DENSE3D_UNSAFE_CHECKPOINTS"
-_REFUSED = re.compile(
-    r"[Uu]nsupported (global|class|operand)|blocked|Can only|Trying to (call|load)|not allowed"
-)
+_REFUSED = re.compile(r"[Uu]nsupported (global|class)|blocked|Can only|Trying to (call|load)|not allowed")
 
 
 def load_checkpoint(
@@ -141,7 +139,8 @@ def read(file: Path | str | IO[bytes], map_location: Any = None, weights_only: b
 def _damaged(name: object, error: Exception) -> CheckpointError:
     # torch answers a cut archive with "[Errno 22] Invalid argument", which helps nobody.
     text = "" if isinstance(error, OSError) else str(error)
-    reason = text.split("\n")[0][:120] or "it ends too early"
+    detail = re.search(r"WeightsUnpickler error: (.*)", text)
+    reason = detail.group(1) if detail else text.split("\n")[0][:120] or "it ends too early"
     return CheckpointError(
         f"{name} is damaged or no checkpoint ({reason}); it may have been cut off while being copied: "
         "copy it again or use an earlier one"

@@ -27,7 +27,8 @@ class Differences:
         missing: names that the model has and the checkpoint lacks.
         unexpected: names that the checkpoint has and the model lacks.
         shapes: ``name -> (shape in the checkpoint, shape in the model)``.
-        matched: number of entries that fit.
+        other: what torch says beyond these.
+        matched: number of the checkpoint's entries that fit.
         total: number of entries of the model.
     """
 
@@ -124,8 +125,8 @@ def load_into(
         )
     if strict:
         raise CheckpointError(
-            f"{source} does not fit the model {name}: {differences.matched} of the model's "
-            f"{differences.total} entries fit; use the config it was trained with, or "
+            f"{source} does not fit the model {name}: {differences.matched} of its {len(state_dict)} entries fit "
+            f"the model's {differences.total}; use the config it was trained with, or "
             f"strict_load=False to keep what fits\n{differences}"
         )
     if warn is not None:
@@ -156,7 +157,7 @@ def _load(model: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> Differenc
     other = [line.strip() for line in errors.splitlines()[1:] if not _SHAPES.search(line)]
     missing = [name for name in keys[-1].missing_keys if not name.endswith("num_batches_tracked")]
     total = len(model.state_dict())
-    matched = total - len(keys[-1].missing_keys) - len(shapes)
+    matched = len(state_dict) - len(keys[-1].unexpected_keys) - len(shapes)
     return Differences(missing, list(keys[-1].unexpected_keys), shapes, _nonempty(other), matched, total)
 
 

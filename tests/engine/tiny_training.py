@@ -224,6 +224,8 @@ def train(
     validate: bool = False,
     validation: float = 0.0,
     full_disk_at: str | None = None,
+    poison: int = -1,
+    metainfo: dict | None = None,
     **changes,
 ) -> None:
     """Train to the end and write ``final.pt``.
@@ -237,6 +239,8 @@ def train(
         validate: whether to validate.
         validation: seconds that a validation takes.
         full_disk_at: name of the checkpoint for which no space is left.
+        poison: index of a sample that is NaN; -2 for all.
+        metainfo: of the data set, instead of its own.
         **changes: entries of the config to replace, such as ``resume=True``.
     """
     from dense3d.engine import Runner
@@ -244,6 +248,7 @@ def train(
     torch.set_num_threads(1)
     cfg = config(work_dir, loop, workers, **changes)
     cfg["train_dataloader"]["dataset"]["slow"] = loading
+    cfg["train_dataloader"]["dataset"].update(poison=poison, metainfo=metainfo)
     if validate:
         loader = {**cfg["train_dataloader"], "sampler": {"type": "DefaultSampler", "shuffle": False}}
         metric = {"type": "TinyMetric", "work_dir": str(work_dir), "seconds": validation}
