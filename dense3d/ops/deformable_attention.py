@@ -1,6 +1,7 @@
 """Multi-scale deformable attention: sample a feature pyramid at a few learnt locations for each query.
 
-Equation 2 of Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection", ICLR 2021.
+Equation 2 of Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection",
+ICLR 2021.
 """
 
 from __future__ import annotations

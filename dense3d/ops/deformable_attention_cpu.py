@@ -26,10 +26,10 @@ def deformable_attention(value: Tensor, spatial_shapes: Tensor, locations: Tenso
 
     shapes, starts = _levels(value, spatial_shapes)
     batch, num_queries = locations.shape[:2]
-    out = value.new_zeros(batch, num_queries, value.shape[2] * value.shape[3])
+    out = value.new_empty(batch, num_queries, value.shape[2] * value.shape[3])
     blocks = -(-num_queries // kernels.QUERY_BLOCK)
     inputs = (_flat(value), shapes, starts, _flat(locations), _flat(weights))
-    parallel_for(kernels.forward, batch * blocks, *inputs, _flat(out), _sizes(value, locations))
+    parallel_for(kernels.forward, batch * blocks, *inputs, _flat(out), *_sizes(value, locations))
     return out
 
 
@@ -46,12 +46,14 @@ def deformable_attention_backward(
     from dense3d.ops import deformable_attention_kernels as kernels
 
     shapes, starts = _levels(value, spatial_shapes)
-    grads = _empty_gradients(value, locations, weights)
-    for grad in grads:
-        grad.zero_()
+    grads = (
+        value.new_empty(value.shape),
+        locations.new_zeros(locations.shape),
+        weights.new_zeros(weights.shape),
+    )
     tasks = value.shape[0] * value.shape[2] * len(starts)
     inputs = (_flat(value), shapes, starts, _flat(locations), _flat(weights), _flat(grad_output))
-    parallel_for(kernels.backward, tasks, *inputs, tuple(map(_flat, grads)), _sizes(value, locations))
+    parallel_for(kernels.backward, tasks, *inputs, tuple(map(_flat, grads)), *_sizes(value, locations))
     return grads
 
 
@@ -70,14 +72,10 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().view(-1).numpy()
 
 
-def _sizes(value: Tensor, locations: Tensor) -> tuple[int, int, int, int, int]:
+def _sizes(value: Tensor, locations: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(S, M, Q, P), and D as the length of a tuple, which makes it a constant of the compiled kernel."""
     _, num_keys, num_heads, channels = value.shape
-    return num_keys, num_heads, channels, locations.shape[1], locations.shape[4]
-
-
-def _empty_gradients(value: Tensor, locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    value_grad, location_grad, weight_grad = (t.new_empty(t.shape) for t in (value, locations, weights))
-    return value_grad, location_grad, weight_grad
+    return (num_keys, num_heads, locations.shape[1], locations.shape[4]), (0,) * channels
 
 
 @deformable_attention.register_fake
@@ -87,7 +85,11 @@ def _(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor)
 
 @deformable_attention_backward.register_fake
 def _(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor):
-    return _empty_gradients(value, locations, weights)
+    return (
+        value.new_empty(value.shape),
+        locations.new_empty(locations.shape),
+        weights.new_empty(weights.shape),
+    )
 
 
 def _save_inputs(ctx, inputs: tuple, output) -> None:
@@ -113,18 +115,15 @@ deformable_attention_backward.register_autograd(_second_backward, setup_context=
 def _vmap_rule(operator):
     """Fold the mapped dimension into the batch, which every argument but spatial_shapes has in front."""
 
-    def rule(info, in_dims, *args):
+    def fold(argument: Tensor, dim: int | None, size: int) -> Tensor:
+        mapped = argument.expand(size, *argument.shape) if dim is None else argument.movedim(dim, 0)
+        return mapped.flatten(0, 1)
+
+    def rule(info, in_dims, value, spatial_shapes, *others):
         if in_dims[1] is not None:
             raise ValueError("spatial_shapes must be the same for all elements that vmap maps over")
-        folded = [
-            arg
-            if position == 1
-            else (arg.expand(info.batch_size, *arg.shape) if dim is None else arg.movedim(dim, 0)).flatten(
-                0, 1
-            )
-            for position, (arg, dim) in enumerate(zip(args, in_dims))
-        ]
-        out = operator(*folded)
+        folded = [fold(t, dim, info.batch_size) for t, dim in zip(others, in_dims[2:])]
+        out = operator(fold(value, in_dims[0], info.batch_size), spatial_shapes, *folded)
         if isinstance(out, Tensor):
             return out.unflatten(0, (info.batch_size, -1)), 0
         return tuple(o.unflatten(0, (info.batch_size, -1)) for o in out), (0,) * len(out)

@@ -62,7 +62,7 @@ def parallel_for(kernel: Callable[..., None], num_tasks: int, *args) -> None:
         if num_tasks:
             kernel(0, num_tasks, *args)
         return
-    # More ranges than threads, so that a thread held up by something else does not keep the others waiting.
+    # More ranges than threads, so that a thread that is held up does not keep the others waiting.
     num_ranges = min(num_tasks, 4 * threads)
     ranges = iter(
         [(num_tasks * i // num_ranges, num_tasks * (i + 1) // num_ranges) for i in range(num_ranges)]
