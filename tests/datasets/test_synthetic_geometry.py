@@ -173,6 +173,35 @@ def test_the_nearer_sphere_hides_the_farther() -> None:
     assert error.max() < FACET_ERROR * 0.7 / 0.5 + 1e-4
 
 
+def test_two_cameras_see_the_same_solids() -> None:
+    objects = (place(1, "torus", (0.2, 0.1, 0.4)), place(2, "cone", (-0.7, 0.9, 0.5)))
+    left = camera()
+    shift = np.eye(4)
+    shift[0, 3] = 0.2  # metres to the camera's right
+    right = PinholeCamera(left.width, left.height, left.intrinsics, left.camera_to_world @ shift)
+    renderer = Renderer(Scene(objects, SUN, SKY))
+    first, second = renderer.render(left), renderer.render(right)
+    mask = first.instance > 0
+    pixels, depth = left.pixel_grid()[mask], first.depth[mask]
+    disparity = left.intrinsics[0, 0] * 0.2 / depth
+    moved, far = right.project(left.unproject(pixels, depth))
+    np.testing.assert_allclose(moved, pixels - np.stack([disparity, 0 * disparity], axis=1), atol=1e-4)
+    np.testing.assert_allclose(far, depth, atol=1e-5)
+    u, v = np.rint(moved).astype(int).T
+    inside = (u >= 0) & (u < right.width)
+    same = second.instance[v[inside], u[inside]] == first.instance[mask][inside]
+    # The rest is hidden from the right camera or lies on an outline.
+    assert same.mean() > 0.93
+    gap = np.abs(second.depth[v[inside], u[inside]] - far[inside])[same]
+    assert np.median(gap) < 0.01
+
+
+def test_an_empty_scene_is_sky() -> None:
+    frame = Renderer(Scene((), SUN, SKY)).render(camera(40, 30))
+    assert (frame.category == 9).all()
+    assert np.isinf(frame.depth).all()
+
+
 def test_sky_has_no_depth_normal_or_instance() -> None:
     frame = render(place(1, "sphere", (0, 0, 0.4)))
     sky = frame.category == 9

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Frame:
         camera: the camera.
         rgb: (H, W, 3) uint8, sRGB.
         depth: (H, W) float32 metres along the optical axis at the pixel centre; ``inf`` for the sky.
-        normal: (H, W, 3) float32 unit normals in the camera frame, towards the camera; zero for the sky.
+        normal: (H, W, 3) float32 outward unit normals in the camera frame; zero for the sky.
         instance: (H, W) int32 ``SceneObject.instance_id``, 0 for the sky. Ground and walls have ids, too.
         category: (H, W) uint8 ``Category.id``.
     """
@@ -52,6 +52,7 @@ class Hits:
         index: (N,) position in ``Scene.objects``, -1 for a miss.
         points, local: (N, 3) in the world and in the object's frame.
         normals: (N, 3) outward unit normals in the world, zero for a miss.
+        groups: each object that is hit, with the rows of the rays that hit it.
     """
 
     t: np.ndarray
@@ -59,6 +60,7 @@ class Hits:
     points: np.ndarray
     local: np.ndarray
     normals: np.ndarray
+    groups: list[tuple[SceneObject, np.ndarray]]
 
 
 class Renderer:
@@ -119,35 +121,34 @@ class Renderer:
         result = self._tree.cast_rays(self._tensor(np.concatenate([origins, directions], axis=1)))
         t = result["t_hit"].numpy()
         hit = np.isfinite(t)
-        index = np.where(hit, result["geometry_ids"].numpy().astype(np.int64), -1)
+        index = np.where(hit, result["geometry_ids"].numpy().astype(np.int16), np.int16(-1))
         facets = result["primitive_normals"].numpy()
         points = origins + np.where(hit, t, 0)[:, None] * directions
         local, normals = np.zeros_like(points), np.zeros_like(points)
-        for item, rows in self._by_object(index):
+        groups = self._by_object(index)
+        for item, rows in groups:
             rotation = item.rotation.astype(np.float32)
             local[rows] = rotate(points[rows] - item.center.astype(np.float32), rotation.T)
             facing = shapes.normals(item.shape, local[rows], rotate(facets[rows], rotation.T))
             normals[rows] = rotate(facing, rotation)
-        return Hits(t, index, points, local, normals)
+        return Hits(t, index, points, local, normals, groups)
 
-    def _by_object(self, index: np.ndarray) -> Iterator[tuple[SceneObject, np.ndarray]]:
-        """Yield each object that is hit with the rows of the rays that hit it."""
-        order = np.argsort(index, kind="stable")
-        present, starts = np.unique(index[order], return_index=True)
-        for which, rows in zip(present, np.split(order, starts[1:])):
-            if which >= 0:
-                yield self.scene.objects[which], rows
+    def _by_object(self, index: np.ndarray) -> list[tuple[SceneObject, np.ndarray]]:
+        order = np.argsort(index, kind="stable")  # a radix sort for 16-bit numbers
+        ends = np.searchsorted(index[order], np.arange(-1, len(self.scene.objects)), side="right")
+        groups = [order[start:end] for start, end in pairwise(ends)]
+        return [(item, rows) for item, rows in zip(self.scene.objects, groups) if len(rows)]
 
     def _radiance(self, hits: Hits, directions: np.ndarray) -> np.ndarray:
         """(N, 3) linear light that comes back along each ray: ambient, unhidden sun, highlight."""
         light = self.scene.light
         towards_sun = np.asarray(light.direction, dtype=np.float32)
         sun, ambient = (np.asarray(color, dtype=np.float32) for color in (light.sun, light.ambient))
-        lambert = np.maximum(dot(hits.normals, towards_sun), 0) * self._lit(hits, towards_sun)
+        lambert = self._lambert(hits, towards_sun)
         # Half of the ambient light comes from above.
         diffuse = ambient * (0.75 + 0.25 * hits.normals[:, 2:]) + sun * lambert[:, None]
         radiance = np.empty_like(hits.points)
-        for item, rows in self._by_object(hits.index):
+        for item, rows in hits.groups:
             radiance[rows] = albedo(item.texture, hits.local[rows]) * diffuse[rows]
             if item.gloss:
                 half = unit(towards_sun - unit(directions[rows]))
@@ -157,11 +158,16 @@ class Renderer:
         radiance[missed] = self._sky_color(directions[missed])
         return radiance
 
-    def _lit(self, hits: Hits, towards_sun: np.ndarray) -> np.ndarray:
-        """(N,) whether the sun is seen from each hit."""
-        origins = hits.points + np.float32(SHADOW_OFFSET) * hits.normals
+    def _lambert(self, hits: Hits, towards_sun: np.ndarray) -> np.ndarray:
+        """(N,) cosine between normal and sun, 0 where the sun is not seen."""
+        cosine = dot(hits.normals, towards_sun)
+        facing = np.flatnonzero(cosine > 0)
+        origins = hits.points[facing] + np.float32(SHADOW_OFFSET) * hits.normals[facing]
         rays = np.concatenate([origins, np.broadcast_to(towards_sun, origins.shape)], axis=1)
-        return ~self._tree.test_occlusions(self._tensor(rays)).numpy()
+        hidden = self._tree.test_occlusions(self._tensor(rays)).numpy()
+        lambert = np.zeros_like(cosine)
+        lambert[facing] = np.where(hidden, 0, cosine[facing])
+        return lambert
 
     def _sky_color(self, directions: np.ndarray) -> np.ndarray:
         sky = self.scene.sky
