@@ -72,3 +72,19 @@ model = dict(
     ),
     test_cfg=dict(max_per_img=60),
 )
+
+# 9 epochs of 150 iterations: the learning rate falls along a cosine after a short warm-up.
+max_epochs = 9
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=3)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+optim_wrapper = dict(
+    type="AmpOptimWrapper",
+    dtype="bfloat16",
+    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-4),
+    clip_grad=dict(max_norm=1.0, norm_type=2),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=True, T_max=max_epochs, eta_min=1e-6, convert_to_iter_based=True),
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,9 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
 
     @functools.wraps(main)
     def run() -> int:
+        # What libraries warn of while they are imported concerns their authors; a run's log keeps the rest.
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").addHandler(logging.NullHandler())
         try:
             return main() or 0
         except Dense3dError as error:

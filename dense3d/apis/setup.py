@@ -29,10 +29,12 @@ def prepare_config(
     cfg.launcher = launcher
     if not torch.cuda.is_available():
         cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
-    for hook in ("dense3d.ConsoleHook", "dense3d.CurveHook"):
-        hooks = cfg.setdefault("custom_hooks", [])
-        if not any(h.get("type") in (hook, hook.partition(".")[2]) for h in hooks):
-            hooks.append({"type": hook})
+    hooks = list(cfg.get("custom_hooks") or [])
+    named = {str(hook.get("type")).rpartition(".")[2] for hook in hooks}
+    for name in ("ConsoleHook", "CurveHook"):
+        if name not in named:
+            hooks.append({"type": f"dense3d.{name}"})
+    cfg.custom_hooks = hooks
     check_config(cfg)
     make_synthetic_data(cfg)
     return cfg

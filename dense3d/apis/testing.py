@@ -86,14 +86,13 @@ def _augment(cfg: Config) -> None:
     segmentation = "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
     scope = "mmseg" if segmentation else "mmdet"
     if "tta_model" not in cfg:
-        cfg.tta_model = (
-            dict(type="mmseg.SegTTAModel")
+        # mmdet registers its wrapper with mmengine's root: the scope makes it known, a prefix would miss it.
+        merge = (
+            {}
             if segmentation
-            else dict(
-                type="mmdet.DetTTAModel",
-                tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.7), max_per_img=100),
-            )
+            else {"tta_cfg": dict(nms=dict(type="nms", iou_threshold=0.7), max_per_img=100)}
         )
+        cfg.tta_model = dict(type="SegTTAModel" if segmentation else "DetTTAModel", _scope_=scope, **merge)
     if "tta_pipeline" not in cfg:
         cfg.tta_pipeline = _flipped(cfg.test_dataloader.dataset.pipeline, scope)
     model = cfg.model

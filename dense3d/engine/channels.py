@@ -23,26 +23,40 @@ def fill_channels(model_cfg: dict) -> dict:
     """
     if not _mentions(model_cfg):
         return model_cfg
+    model_cfg = copy.deepcopy(model_cfg)
+    _visit(model_cfg, scope="dense3d")
+    return model_cfg
+
+
+def _visit(node: object, scope: str) -> None:
+    """Fill every model that has a backbone; one may lie inside another (a teacher, an averaged view)."""
+    if isinstance(node, dict):
+        scope = node.get("_scope_") or scope
+        if isinstance(node.get("backbone"), dict) and _mentions(node):
+            _fill(node, _channels_of(node["backbone"], scope))
+        for value in node.values():
+            _visit(value, scope)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _visit(value, scope)
+
+
+def _channels_of(backbone_cfg: dict, scope: str) -> tuple[int, ...]:
     from mmengine.registry import MODELS, DefaultScope
 
-    model_cfg = copy.deepcopy(model_cfg)
-    backbone_cfg = copy.deepcopy(model_cfg["backbone"])
-    backbone_cfg.pop("init_cfg", None)
-    if "pretrained" in backbone_cfg:
-        backbone_cfg["pretrained"] = False
-    with (
-        DefaultScope.overwrite_default_scope(model_cfg.get("_scope_") or "dense3d"),
-        torch.device("meta"),
-    ):
-        backbone = MODELS.build(backbone_cfg)
+    cfg = copy.deepcopy(backbone_cfg)
+    cfg.pop("init_cfg", None)
+    if "pretrained" in cfg:
+        cfg["pretrained"] = False
+    with DefaultScope.overwrite_default_scope(scope), torch.device("meta"):
+        backbone = MODELS.build(cfg)
     channels = getattr(backbone, "out_channels", None)
     if channels is None:
         raise ConfigError(
             f'in_channels="{FROM_BACKBONE}" needs a backbone that announces out_channels, but '
             f"{type(backbone).__name__} does not; write the numbers, or use dense3d.TimmBackbone"
         )
-    _fill(model_cfg, tuple(channels))
-    return model_cfg
+    return tuple(channels)
 
 
 def _mentions(node: object) -> bool:

@@ -31,7 +31,7 @@ def quiet(logger: logging.Logger) -> None:
     """Keep a run's log file as it is and let only warnings reach the screen."""
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.WARNING)
     files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
     logging.captureWarnings(True)
     python_warnings = logging.getLogger("py.warnings")
@@ -141,7 +141,8 @@ class ConsoleHook(Hook):
             remaining = speed * (runner.max_iters - done)
             self._console.print(
                 f"epoch {runner.epoch + 1}/{runner.max_epochs}  iteration {done}/{runner.max_iters}  "
-                f"{self._losses()}  {speed:.2f} s/it  ETA {_duration(remaining)}"
+                f"{self._losses()}  {speed:.2f} s/it  ETA {_duration(remaining)}",
+                soft_wrap=True,
             )
             self._shown = now
 
@@ -159,7 +160,7 @@ class ConsoleHook(Hook):
         scalars = {k: float(v) for k, v in metrics.items() if isinstance(v, (int, float))}
         self._metrics[f"epoch {runner.epoch}" if runner.epoch else f"iteration {runner.iter}"] = scalars
         text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in scalars.items())
-        self._console.print(f"evaluated after iteration {runner.iter}: {text}")
+        self._console.print(f"evaluated after iteration {runner.iter}: {text}", soft_wrap=True)
 
     def after_train(self, runner) -> None:
         """Close the bar; the metric table and where everything is."""

@@ -15,6 +15,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import join_path
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as MMEngineRunner
 from mmengine.runner import save_checkpoint as save_remote
@@ -259,7 +260,7 @@ class Runner(MMEngineRunner):
         self._compare_classes(checkpoint, filename, strict)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         weights = weights_of(checkpoint, filename)
-        load_into(self.model, weights, strict, filename, self.logger.warning)
+        load_into(self._bare_model(), weights, strict, filename, self.logger.warning)
         self._has_loaded = True
         self.logger.info(f"loaded {filename}")
         return checkpoint
@@ -370,7 +371,11 @@ class Runner(MMEngineRunner):
         return self.cfg.pretty_text
 
     def _bare_model(self) -> nn.Module:
-        return self.model.module if self.distributed and hasattr(self.model, "module") else self.model
+        """The model itself, without what wraps it for several processes or for augmented testing."""
+        model = self.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
 
 
 def _classes(meta: dict) -> list[str] | None:

@@ -1,0 +1,162 @@
+"""A look at the data before training: the batches that a model would see, and the scan of the files."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+
+from dense3d.apis.setup import make_synthetic_data
+from dense3d.config import check_config, load_config
+from dense3d.datasets.scan import ScanReport, scan_config
+from dense3d.datasets.strict import make_strict, skipped_samples
+from dense3d.errors import ConfigError, DataError
+from dense3d.files import atomic_write
+from dense3d.visualization.annotations import draw_sample, grid
+
+COLUMNS, ROWS = 4, 3
+
+
+@dataclass
+class Browsed:
+    """Sheets of pictures that were written, and sentences on samples that were skipped."""
+
+    sheets: list[Path] = field(default_factory=list)
+    drawn: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def browse(
+    config: str | Path | Config,
+    out: str | Path,
+    number: int = 24,
+    split: str = "train",
+    options: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> Browsed:
+    """Draw samples as the model would get them: augmented, batched, preprocessed, with their annotations.
+
+    Args:
+        config: config file or loaded config.
+        out: folder for the sheets, PNG files of twelve pictures each.
+        number: samples.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        options: settings that override the config's.
+        seed: of shuffling and augmentation.
+
+    Raises:
+        ConfigError, DataError: one sentence on what is wrong.
+    """
+    cfg = _prepared(config, options)
+    loader_cfg = copy.deepcopy(cfg.get(f"{split}_dataloader"))
+    if loader_cfg is None:
+        raise ConfigError(f"{cfg.filename} has no {split}_dataloader: there is nothing to browse")
+    for key in ("persistent_workers", "prefetch_factor"):
+        loader_cfg.pop(key, None)
+    loader_cfg.num_workers = 0
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        loader = Runner.build_dataloader(loader_cfg, seed=seed)
+        dataset = make_strict(loader.dataset)
+        if dataset is not loader.dataset:
+            loader = Runner.build_dataloader(dict(loader_cfg, dataset=dataset), seed=seed)
+        preprocessor = _preprocessor(cfg)
+        pictures = _pictures(loader, preprocessor, dataset.metainfo, number, training=split == "train")
+        result = _write_sheets(pictures, Path(out), split)
+    result.skipped = skipped_samples(dataset)
+    return result
+
+
+def check_data(config: str | Path | Config, options: dict[str, Any] | None = None) -> list[ScanReport]:
+    """Scan all data sets of a config thoroughly: every annotation, every pixel of every image."""
+    return scan_config(_prepared(config, options), quick=False)
+
+
+def _prepared(config: str | Path | Config, options: dict[str, Any] | None) -> Config:
+    cfg = config if isinstance(config, Config) else load_config(config, options)
+    check_config(cfg)
+    make_synthetic_data(cfg)
+    return cfg
+
+
+def _preprocessor(cfg: Config) -> Any:
+    """The model's data preprocessor, which normalises, pads and may augment batches."""
+    settings = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor")
+    if settings is None:
+        raise ConfigError(
+            f"{cfg.filename} has no data_preprocessor: batches cannot be drawn as the model sees them"
+        )
+    with DefaultScope.overwrite_default_scope(cfg.model.get("_scope_") or cfg.default_scope):
+        return MODELS.build(dict(settings))
+
+
+def _pictures(
+    loader: Any, preprocessor: Any, metainfo: dict, number: int, training: bool
+) -> Iterator[np.ndarray]:
+    classes, palette = metainfo.get("classes") or (), metainfo.get("palette")
+    if palette is not None and len(palette) < len(classes):
+        palette = None
+    left = number
+    for batch in loader:
+        batch = preprocessor(batch, training)
+        images, samples = batch["inputs"], batch["data_samples"]
+        for image, sample in zip(images, samples):
+            if not left:
+                return
+            left -= 1
+            yield draw_sample(denormalised(image, preprocessor), sample, classes, palette)
+
+
+def denormalised(image: torch.Tensor, preprocessor: Any) -> np.ndarray:
+    """Undo a preprocessor's normalisation.
+
+    Args:
+        image: ``(3, H, W)``, preprocessed.
+        preprocessor: mmengine's ``ImgDataPreprocessor`` or one derived from it.
+
+    Returns:
+        ``(H, W, 3)`` RGB, uint8.
+    """
+    image = image.detach().float().cpu()
+    mean, std = getattr(preprocessor, "mean", None), getattr(preprocessor, "std", None)
+    if mean is not None:
+        image = image * std.cpu().view(-1, 1, 1) + mean.cpu().view(-1, 1, 1)
+    # mmcv loads BGR; a preprocessor that does not convert leaves it so.
+    converts = getattr(preprocessor, "_channel_conversion", None) or getattr(
+        preprocessor, "channel_conversion", None
+    )
+    pixels = image.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(pixels if converts else pixels[..., ::-1])
+
+
+def _write_sheets(pictures: Iterator[np.ndarray], out: Path, split: str) -> Browsed:
+    result, page = Browsed(), []
+
+    def flush() -> None:
+        path = out / f"{split}_{len(result.sheets):02d}.png"
+        ok, encoded = cv2.imencode(".png", grid(page, min(COLUMNS, len(page)))[..., ::-1])
+        if not ok:
+            raise DataError(f"{path}: the picture could not be encoded")
+        with atomic_write(path) as file:
+            file.write(encoded.tobytes())
+        result.sheets.append(path)
+        result.drawn += len(page)
+        page.clear()
+
+    for picture in pictures:
+        page.append(picture)
+        if len(page) == COLUMNS * ROWS:
+            flush()
+    if page:
+        flush()
+    return result
