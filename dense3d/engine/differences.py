@@ -125,8 +125,8 @@ def load_into(
         )
     if strict:
         raise CheckpointError(
-            f"{source} does not fit the model {name}: {differences.matched} of its {len(state_dict)} entries fit "
-            f"the model's {differences.total}; use the config it was trained with, or "
+            f"{source} does not fit the model {name}: {differences.matched} of its {len(state_dict)} entries "
+            f"fit the model's {differences.total}; use the config it was trained with, or "
             f"strict_load=False to keep what fits\n{differences}"
         )
     if warn is not None:

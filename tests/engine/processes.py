@@ -22,16 +22,19 @@ import dense3d.engine  # noqa: F401
 ITERATIONS = 28
 
 
-def _child(work_dir: Path, options: dict) -> None:
+def _child(work_dir: Path, environment: dict[str, str], options: dict) -> None:
+    os.environ.update(environment)
     sys.stdout = sys.stderr = (work_dir / "output.txt").open("a", buffering=1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tiny_training.train(str(work_dir), **options)
 
 
-def start(work_dir: Path, **options) -> multiprocessing.Process:
-    """A training process of its own."""
+def start(work_dir: Path, environment: dict[str, str] | None = None, **options) -> multiprocessing.Process:
+    """A training process of its own, with ``environment`` added to the variables of this one."""
     work_dir.mkdir(parents=True, exist_ok=True)
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(work_dir, options))
+    process = multiprocessing.get_context("fork").Process(
+        target=_child, args=(work_dir, environment or {}, options)
+    )
     process.start()
     return process
 
@@ -43,9 +46,9 @@ def finish(work_dir: Path, **options) -> None:
     assert process.exitcode == 0, (work_dir / "output.txt").read_text()[-3000:]
 
 
-def losses(work_dir: Path) -> list[dict]:
+def losses(work_dir: Path, name: str = "losses.jsonl") -> list[dict]:
     """Records of all iterations made, repeated ones included; a kill may cut the last line off."""
-    path = work_dir / "losses.jsonl"
+    path = work_dir / name
     lines = path.read_text().splitlines() if path.exists() else []
     records = []
     for line in lines:

@@ -107,7 +107,8 @@ class WriteLosses(Hook):
         loss = float(outputs["loss"].detach())
         record = {"iter": runner.iter, "epoch": runner.epoch, "loss": loss.hex()}
         record["files"] = data_batch["img_path"]
-        with Path(runner.work_dir, "losses.jsonl").open("a") as file:
+        name = f"losses_{runner.rank}.jsonl" if runner.rank else "losses.jsonl"
+        with Path(runner.work_dir, name).open("a") as file:
             file.write(json.dumps(record) + "\n")
 
 
@@ -221,6 +222,7 @@ def train(
     workers: int = 0,
     saving: float = 0.0,
     loading: float = 0.0,
+    batch_size: int = BATCH,
     validate: bool = False,
     validation: float = 0.0,
     full_disk_at: str | None = None,
@@ -236,6 +238,7 @@ def train(
         workers: of the data loader.
         saving: seconds that a save is stretched to.
         loading: seconds that a sample takes.
+        batch_size: samples in a batch of a process.
         validate: whether to validate.
         validation: seconds that a validation takes.
         full_disk_at: name of the checkpoint for which no space is left.
@@ -247,6 +250,7 @@ def train(
 
     torch.set_num_threads(1)
     cfg = config(work_dir, loop, workers, **changes)
+    cfg["train_dataloader"]["batch_size"] = batch_size
     cfg["train_dataloader"]["dataset"]["slow"] = loading
     cfg["train_dataloader"]["dataset"].update(poison=poison, metainfo=metainfo)
     if validate:
