@@ -1,0 +1,133 @@
+"""Drawing ground truth or predictions of mmdet and mmseg data samples on images."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+Colour = tuple[int, int, int]
+
+
+def distinct_colours(count: int) -> list[Colour]:
+    """RGB colours that differ in hue as much as ``count`` allows, neighbours most of all.
+
+    Example:
+        >>> len(set(distinct_colours(20)))
+        20
+    """
+    golden = 0.618033988749895  # steps of the golden ratio never come close to an earlier hue
+    hues = [(0.02 + golden * i) % 1.0 for i in range(count)]
+    return [
+        tuple(round(255 * v) for v in colorsys.hsv_to_rgb(h, (0.95, 0.65)[i % 2], 1.0))
+        for i, h in enumerate(hues)
+    ]
+
+
+def draw_sample(
+    image: np.ndarray,
+    sample: Any,
+    classes: Sequence[str] = (),
+    palette: Sequence[Colour] | None = None,
+    cell: tuple[int, int] = (560, 420),
+) -> np.ndarray:
+    """Draw the ground truth of a data sample.
+
+    Args:
+        image: ``(H, W, 3)`` RGB, uint8.
+        sample: data sample with ``gt_instances`` (boxes x1, y1, x2, y2 in pixels of ``image``) or
+            ``gt_sem_seg``, or both.
+        classes: class names.
+        palette: RGB colour of each class.
+        cell: width and height in pixels that the picture is scaled to fit into, before it is drawn on.
+
+    Returns:
+        ``(H', W', 3)`` RGB picture.
+    """
+    scale = min(cell[0] / image.shape[1], cell[1] / image.shape[0])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    count = max(len(classes), 256)
+    colours = [tuple(map(int, c)) for c in palette] if palette else distinct_colours(count)
+    if "gt_sem_seg" in sample:
+        picture = _draw_label_map(picture, sample.gt_sem_seg.data[0].cpu().numpy(), classes, colours)
+    instances = sample.get("gt_instances")
+    if instances is not None and len(instances):
+        _draw_instances(picture, instances, scale, classes, colours)
+    return picture
+
+
+def _draw_label_map(
+    picture: np.ndarray, labels: np.ndarray, classes: Sequence[str], colours: list[Colour]
+) -> np.ndarray:
+    """Blend the classes' colours in and name large regions; pixels without a class stay as they are."""
+    labels = cv2.resize(labels.astype(np.int32), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    known = (labels >= 0) & (labels < len(classes or colours)) & (labels != 255)
+    table = np.array(colours, dtype=np.uint8)
+    blended = picture.copy()
+    blended[known] = (0.5 * picture[known] + 0.5 * table[labels[known]]).astype(np.uint8)
+    for label in np.unique(labels[known]) if classes else ():
+        rows, columns = np.nonzero(labels == label)
+        if len(rows) > 0.01 * labels.size:
+            middle = np.lexsort((columns, rows))[len(rows) // 2]
+            _draw_tag(blended, classes[label], np.array([columns[middle], rows[middle]]), colours[label])
+    return blended
+
+
+def _draw_instances(
+    picture: np.ndarray, instances: Any, scale: float, classes: Sequence[str], colours: list[Colour]
+) -> None:
+    boxes = instances.bboxes
+    boxes = getattr(boxes, "tensor", boxes).detach().cpu().numpy() * scale  # (N, 4)
+    labels = instances.labels.tolist()
+    masks = _mask_arrays(instances, picture.shape[1::-1])
+    order = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    for i in order:  # small ones last, so that they stay in view
+        colour = colours[labels[i] % len(colours)]
+        if masks is not None:
+            inside = masks[i]
+            picture[inside] = (0.5 * picture[inside] + 0.5 * np.array(colour)).astype(np.uint8)
+        x1, y1, x2, y2 = (round(float(v)) for v in boxes[i])
+        cv2.rectangle(picture, (x1, y1), (x2, y2), colour, 2, cv2.LINE_AA)
+    for i in order:
+        name = classes[labels[i]] if labels[i] < len(classes) else str(labels[i])
+        _draw_tag(picture, name, boxes[i][:2], colours[labels[i] % len(colours)])
+
+
+def _mask_arrays(instances: Any, size: tuple[int, int]) -> list[np.ndarray] | None:
+    """Masks (H', W') of type bool at the picture's size, or None."""
+    if "masks" not in instances:
+        return None
+    masks = instances.masks
+    if not isinstance(masks, torch.Tensor):
+        masks = masks.to_tensor(torch.uint8, "cpu")
+    arrays = masks.cpu().numpy().astype(np.uint8)
+    return [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(bool) for mask in arrays]
+
+
+def _draw_tag(picture: np.ndarray, text: str, corner: np.ndarray, colour: Colour) -> None:
+    """The class name on a plate of the class's colour, kept inside the picture."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    (width, height), base = cv2.getTextSize(text, font, size, 1)
+    x = int(np.clip(corner[0], 0, max(0, picture.shape[1] - width - 4)))
+    y = int(np.clip(corner[1], height + base + 2, picture.shape[0]))
+    cv2.rectangle(picture, (x, y - height - base - 2), (x + width + 4, y), colour, -1)
+    bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
+    ink = (0, 0, 0) if bright else (255, 255, 255)
+    cv2.putText(picture, text, (x + 2, y - base), font, size, ink, 1, cv2.LINE_AA)
+
+
+def grid(pictures: Sequence[np.ndarray], columns: int, cell: tuple[int, int] = (560, 420)) -> np.ndarray:
+    """Arrange pictures (H, W, 3), none larger than the cell of (width, height) pixels, in rows."""
+    width, height = cell[0] + 4, cell[1] + 4
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * height, columns * width, 3), 40, dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        top = (index // columns) * height + (height - picture.shape[0]) // 2
+        left = (index % columns) * width + (width - picture.shape[1]) // 2
+        sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return sheet
