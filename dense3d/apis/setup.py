@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from dense3d.config import check_config, load_config
+from dense3d.engine.console import quiet
 from dense3d.errors import ConfigError
 
 
@@ -23,6 +25,7 @@ def prepare_config(
     Raises:
         ConfigError: see :func:`dense3d.config.load_config` and :func:`dense3d.config.check_config`.
     """
+    quiet(MMLogger.get_current_instance())
     cfg = config if isinstance(config, Config) else load_config(config, options)
     name = Path(cfg.filename).stem if cfg.filename else "run"
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / name)

@@ -28,10 +28,11 @@ _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc
 
 
 def quiet(logger: logging.Logger) -> None:
-    """Keep a run's log file as it is and let only warnings reach the screen."""
+    """Keep a run's log file as it is; of warnings, those about the libraries' own code stay off the screen."""
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.WARNING)
+            handler.addFilter(lambda record: "deprecated" not in record.getMessage())
     files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
     logging.captureWarnings(True)
     python_warnings = logging.getLogger("py.warnings")
