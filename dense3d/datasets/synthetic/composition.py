@@ -28,6 +28,8 @@ APPARENT_SIZE = (0.24, 0.75)
 RADIUS = (0.12, 1.4)
 OBJECT_COUNTS = (1, 2, 3, 4, 5, 6, 7)
 OBJECT_COUNT_WEIGHTS = (0.06, 0.19, 0.22, 0.20, 0.16, 0.11, 0.06)
+# How often a thing is placed in line with an earlier one, so that they overlap in the image.
+COMPANY_PROBABILITY = 0.5
 CLUSTER_PROBABILITY = 0.08
 # Apparent diameter of a heap's member, as above.
 CLUSTER_APPARENT_SIZE = 0.12
@@ -105,7 +107,8 @@ def _things(rng: np.random.Generator, camera: PinholeCamera, walls: list[Wall]) 
     for _ in range(40 * count):
         if len(things) == count:
             break
-        spot = _floor_spot(rng, camera)
+        near = rng.choice(things) if things and rng.random() < COMPANY_PROBABILITY else None
+        spot = _floor_spot(rng, camera, near)
         if spot is None:
             continue
         foot, depth = spot
@@ -116,9 +119,16 @@ def _things(rng: np.random.Generator, camera: PinholeCamera, walls: list[Wall]) 
     return things
 
 
-def _floor_spot(rng: np.random.Generator, camera: PinholeCamera) -> tuple[np.ndarray, float] | None:
-    """A point of the floor (z = 0) under a random pixel and its depth, or None above the horizon."""
-    pixel = np.array([rng.uniform(0.05, 0.95) * camera.width, rng.uniform(0.15, 1.0) * camera.height])
+def _floor_spot(
+    rng: np.random.Generator, camera: PinholeCamera, near: SceneObject | None = None
+) -> tuple[np.ndarray, float] | None:
+    """A point of the floor (z = 0) under a random pixel and its depth, or None above the horizon.
+
+    With ``near`` the pixel lies just above or below that object's, so that one of the two hides the other.
+    """
+    pixel = rng.uniform((0.05, 0.15), (0.95, 1.0)) * (camera.width, camera.height)
+    if near is not None:
+        pixel = camera.project(near.center[None])[0][0] + rng.normal(0, (0.05, 0.15)) * camera.height
     direction = camera.directions(pixel)
     if direction[2] > -1e-3:
         return None
