@@ -58,7 +58,7 @@ def multi_scale_deformable_attention(
     """
     _check_shapes(value, spatial_shapes, sampling_locations, attention_weights)
     device = value.device.type
-    name = "reference" if backend is None and _is_exporting() else backend
+    name = "reference" if backend is None and _needs_torch_operators() else backend
     implementation = select_backend("multi_scale_deformable_attention", device, name).implementation
     dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
     tensors = (value.to(dtype), sampling_locations.to(dtype), attention_weights.to(dtype))
@@ -121,10 +121,11 @@ def _check_shapes(value: Tensor, spatial_shapes: SpatialShapes, locations: Tenso
         )
 
 
-def _is_exporting() -> bool:
-    """Exported programs run where dense3d is not installed, so they hold torch's own operators only."""
+def _needs_torch_operators() -> bool:
+    """Exported programs run where dense3d is missing; torch.func transforms know torch's operators only."""
     is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
-    return torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_exporting()
+    exporting = torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_exporting()
+    return exporting or torch._C._are_functorch_transforms_active()
 
 
 def _to_list(spatial_shapes: SpatialShapes) -> list:

@@ -1,6 +1,6 @@
 """Multi-scale deformable attention on the CPU: the numba kernels as operators of torch.
 
-As registered operators they pass through ``torch.compile`` without a graph break and through ``torch.func``.
+As registered operators they pass through ``torch.compile`` without a graph break.
 Shapes: value (B, S, M, D), spatial_shapes (L, 2), locations (B, Q, M, L, P, 2), weights (B, Q, M, L, P), all
 in float32 or all in float64.
 """
@@ -17,10 +17,7 @@ from dense3d.ops.threads import parallel_for
 _ARGUMENTS = "Tensor value, Tensor spatial_shapes, Tensor locations, Tensor weights"
 
 
-@torch.library.custom_op(
-    "dense3d::deformable_attention", mutates_args=(), schema=f"({_ARGUMENTS}) -> Tensor", device_types="cpu"
-)
-def deformable_attention(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+def _forward(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
     """Output (B, Q, M * D) of the kernel."""
     from dense3d.ops import deformable_attention_kernels as kernels
 
@@ -33,13 +30,7 @@ def deformable_attention(value: Tensor, spatial_shapes: Tensor, locations: Tenso
     return out
 
 
-@torch.library.custom_op(
-    "dense3d::deformable_attention_backward",
-    mutates_args=(),
-    schema=f"({_ARGUMENTS}, Tensor grad_output) -> (Tensor, Tensor, Tensor)",
-    device_types="cpu",
-)
-def deformable_attention_backward(
+def _gradients(
     value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of value, locations and weights."""
@@ -78,20 +69,6 @@ def _sizes(value: Tensor, locations: Tensor) -> tuple[tuple[int, ...], tuple[int
     return (num_keys, num_heads, locations.shape[1], locations.shape[4]), (0,) * channels
 
 
-@deformable_attention.register_fake
-def _(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
-    return value.new_empty(*locations.shape[:2], value.shape[2] * value.shape[3])
-
-
-@deformable_attention_backward.register_fake
-def _(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor, grad_output: Tensor):
-    return (
-        value.new_empty(value.shape),
-        locations.new_empty(locations.shape),
-        weights.new_empty(weights.shape),
-    )
-
-
 def _save_inputs(ctx, inputs: tuple, output) -> None:
     ctx.save_for_backward(*inputs[:4])
 
@@ -108,28 +85,35 @@ def _second_backward(ctx, *grads: Tensor):
     )
 
 
-deformable_attention.register_autograd(_backward, setup_context=_save_inputs)
-deformable_attention_backward.register_autograd(_second_backward, setup_context=_save_inputs)
+def _fake_forward(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+    return value.new_empty(*locations.shape[:2], value.shape[2] * value.shape[3])
 
 
-def _vmap_rule(operator):
-    """Fold the mapped dimension into the batch, which every argument but spatial_shapes has in front."""
-
-    def fold(argument: Tensor, dim: int | None, size: int) -> Tensor:
-        mapped = argument.expand(size, *argument.shape) if dim is None else argument.movedim(dim, 0)
-        return mapped.flatten(0, 1)
-
-    def rule(info, in_dims, value, spatial_shapes, *others):
-        if in_dims[1] is not None:
-            raise ValueError("spatial_shapes must be the same for all elements that vmap maps over")
-        folded = [fold(t, dim, info.batch_size) for t, dim in zip(others, in_dims[2:])]
-        out = operator(fold(value, in_dims[0], info.batch_size), spatial_shapes, *folded)
-        if isinstance(out, Tensor):
-            return out.unflatten(0, (info.batch_size, -1)), 0
-        return tuple(o.unflatten(0, (info.batch_size, -1)) for o in out), (0,) * len(out)
-
-    return rule
+def _fake_gradients(value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor, grad: Tensor):
+    return (
+        value.new_empty(value.shape),
+        locations.new_empty(locations.shape),
+        weights.new_empty(weights.shape),
+    )
 
 
-for _operator in (deformable_attention, deformable_attention_backward):
-    _operator.register_vmap(_vmap_rule(_operator))
+def _define(name: str, schema: str, function, fake, backward):
+    """Register an operator; ``torch.library.custom_op`` would import torch's compiler at the first call."""
+    _LIBRARY.define(name + schema)
+    _LIBRARY.impl(name, function, "CPU")
+    torch.library.register_fake(f"dense3d::{name}", fake, lib=_LIBRARY)
+    torch.library.register_autograd(f"dense3d::{name}", backward, setup_context=_save_inputs, lib=_LIBRARY)
+    return getattr(torch.ops.dense3d, name)
+
+
+_LIBRARY = torch.library.Library("dense3d", "FRAGMENT")
+deformable_attention = _define(
+    "deformable_attention", f"({_ARGUMENTS}) -> Tensor", _forward, _fake_forward, _backward
+)
+deformable_attention_backward = _define(
+    "deformable_attention_backward",
+    f"({_ARGUMENTS}, Tensor grad_output) -> (Tensor, Tensor, Tensor)",
+    _gradients,
+    _fake_gradients,
+    _second_backward,
+)

@@ -21,6 +21,7 @@ DEVICES = ("cpu", "cuda")
 ANY = "any"
 
 _CANDIDATES: dict[str, list[Backend]] = {}
+_SELECTED: dict[tuple[str, str, str | None], Backend] = {}
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,9 @@ def register_backend(
             break
     else:
         candidates.append(backend)
-    select_backend.cache_clear()
+    _SELECTED.clear()
 
 
-@functools.cache
 def select_backend(operator: str, device: str, name: str | None = None) -> Backend:
     """The first candidate of ``operator`` that works for tensors on ``device`` (a ``tensor.device.type``).
 
@@ -107,6 +107,21 @@ def select_backend(operator: str, device: str, name: str | None = None) -> Backe
         OperatorUnavailableError: no candidate can be used, or the one asked for cannot; the message gives
             each candidate's reason.
     """
+    _ensure_selected(operator, device, name)
+    return _SELECTED[operator, device, name]
+
+
+def _ensure_selected(operator: str, device: str, name: str | None) -> None:
+    if (operator, device, name) not in _SELECTED:
+        _SELECTED[operator, device, name] = _select(operator, device, name)
+
+
+# torch.compile runs it instead of tracing it, because it cannot trace the imports by which candidates are
+# tried. (The mark of torch.compiler.assume_constant_result, which would import torch's whole compiler.)
+_ensure_selected._dynamo_marked_constant = True
+
+
+def _select(operator: str, device: str, name: str | None) -> Backend:
     candidates = [b for b in _candidates(operator) if b.device in (device, ANY) and b.implementation]
     rejected = {b.name: b.available() for b in candidates}
     usable = [b for b in candidates if rejected[b.name] is None]
