@@ -141,6 +141,7 @@ def _type_faults(node: Node, sources: list[Source]) -> Iterator[tuple[tuple, str
     name = node.value["type"]
     target = find_type(name, node.scope, node.kind)
     if target is None:
+        name = _as_written(sources, name, node.scope)
         where = locate(sources, "type", name)
         hint = suggest(name, node.scope, node.kind)
         yield (where, name), f"{where}: unknown type {name!r} at {node.path}{hint}"
@@ -151,6 +152,12 @@ def _type_faults(node: Node, sources: list[Source]) -> Iterator[tuple[tuple, str
             where = locate(sources, key)
             hint = did_you_mean(key, accepted, limit=2) or f"; it accepts {_listing(accepted)}"
             yield (where, name, key), f"{where}: {name} at {node.path} has no argument {key!r}{hint}"
+
+
+def _as_written(sources: list[Source], name: str, scope: str) -> str:
+    """The type as the files write it: maybe with the prefix that loading took off."""
+    prefixed = f"{scope}.{name}"
+    return prefixed if any(source.line_of_value("type", prefixed) for source in sources) else name
 
 
 def _listing(names: frozenset[str], most: int = 12) -> str:

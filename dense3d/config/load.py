@@ -69,16 +69,21 @@ def _set_default_scope(cfg: Config, sources: list[Source], options: dict[str, An
 
 
 def mark_scopes(node: Any, scope: str | None, key: str = "") -> None:
-    """Give every dict of type ``"library.X"`` the mark that makes names inside it that library's.
+    """Turn ``type="library.X"`` into ``type="X"`` with a mark that makes names inside it that library's.
 
-    mmengine resolves such a type by its prefix but builds what lies inside under the default scope.
+    mmengine resolves a prefixed type but builds what lies inside it under the default scope. With the
+    mark instead of the prefix, names that the library inherits from mmengine or mmcv are found as well.
     """
     if isinstance(node, dict):
         scope = node.get("_scope_") or scope
         kind = node.get("type")
-        prefix = kind.partition(".")[0] if isinstance(kind, str) else ""
-        if prefix in SCOPES and prefix != scope and not key.endswith(UNMARKED) and "_scope_" not in node:
-            node["_scope_"] = scope = prefix
+        prefix, _, name = kind.partition(".") if isinstance(kind, str) else ("", "", "")
+        if prefix in SCOPES and "." not in name and not key.endswith(UNMARKED):
+            if node.get("_scope_", scope) == prefix:
+                node["type"] = name
+            elif "_scope_" not in node:
+                node.update(type=name, _scope_=prefix)
+                scope = prefix
         for name, value in list(node.items()):
             mark_scopes(value, scope, name)
     elif isinstance(node, (list, tuple)):

@@ -55,8 +55,8 @@ _KINDS = tuple(name for name in dir(root) if isinstance(getattr(root, name), Reg
 def find_type(name: str, scope: str, kind: str | None) -> Any | None:
     """The class or function that ``name`` means in ``scope``, or None.
 
-    The likely registry is asked before the others, and a library is imported only when the name is
-    found in nothing that is imported already.
+    The registry of the likely kind is asked before the others, so that as little as possible of a
+    library is imported.
     """
     prefix, dot, rest = name.partition(".")
     if dot and prefix in ("mmengine", *SCOPES) and "." not in rest:

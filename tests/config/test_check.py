@@ -34,6 +34,10 @@ def faults(folder: Path, text: str) -> list[str]:
         ("optim_wrapper = dict(optimizer=dict(type='SGD',\n momentm=0.9))\n", ["config.py:2", "'momentum'"]),
         ("param_scheduler = [dict(type='MultiStepLR', milestons=[3])]\n", ["'milestones'"]),
         ("model = dict(type='BaseDataPreprocessor', num_x=1)\n", ["'num_x'", "it accepts"]),
+        (
+            "hooks = 1\ncustom_hooks = [dict(type='mmdet.MeanTeacherHok')]\n",
+            ["config.py:2", "'mmdet.MeanTeacherHook'"],
+        ),
         ("model = dict(type='absent_package.Model')\n", ["'absent_package' is not installed"]),
         ("model = dict(type='mmengine.model.ImgDataPreprocesor')\n", ["ImgDataPreprocessor"]),
     ],

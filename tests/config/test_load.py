@@ -44,13 +44,26 @@ def test_prefix_marks_the_scope_of_what_lies_inside(tmp_path: Path) -> None:
         "hooks = [dict(type='mmdet.Hook'), dict(type='EMAHook')]\n"
     )
     cfg = load_config(write(tmp_path, text))
-    assert cfg.model._scope_ == "mmdet"
+    assert (cfg.model.type, cfg.model._scope_) == ("DINO", "mmdet")
     assert "_scope_" not in cfg.model.neck
     assert "_scope_" not in cfg.model.neck.norm_cfg  # mmcv passes its keys on to the layer
     assert cfg.model.backbone._scope_ == "dense3d"
     assert cfg.model.backbone.extra[0]._scope_ == "mmseg"
     assert cfg.hooks[0]._scope_ == "mmdet"
     assert "_scope_" not in cfg.hooks[1]
+
+
+def test_prefix_finds_what_the_library_inherits(tmp_path: Path) -> None:
+    """``LoadImageFromFile`` is mmcv's; mmengine finds it as mmdet's only without the prefix."""
+    from mmengine.registry import DefaultScope
+
+    from dense3d.registry import TRANSFORMS
+
+    text = "a = dict(type='mmdet.LoadImageFromFile')\nb = dict(type='mmdet.X', c=dict(type='mmdet.Resize'))\n"
+    cfg = load_config(write(tmp_path, text))
+    assert cfg.b.c == {"type": "Resize"}
+    with DefaultScope.overwrite_default_scope("dense3d"):
+        assert type(TRANSFORMS.build(cfg.a)).__name__ == "LoadImageFromFile"
 
 
 def test_base_variables_survive(tmp_path: Path) -> None:
