@@ -14,12 +14,18 @@ from pathlib import Path
 import matplotlib.pyplot  # noqa: F401
 import tiny_training
 import torch
+import torch._dynamo
 import torchvision  # noqa: F401
 
-# Forked children share what is imported here, so that a run takes a second and not ten.
 import dense3d.engine  # noqa: F401
+from dense3d import registry
 
 ITERATIONS = 28
+
+# Forked children share what is imported by now, so that a run takes a second and not ten.
+for _registry in list(vars(registry).values()):
+    if isinstance(_registry, registry.Registry):
+        _registry.import_from_location()
 
 
 def _child(work_dir: Path, environment: dict[str, str], options: dict) -> None:
