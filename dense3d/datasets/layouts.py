@@ -1,0 +1,216 @@
+"""Where the files of public data sets lie, and a check of a data root that names what is missing.
+
+What is absent or has lost its partner is a fault. Fewer files than the full data set has are none, as
+samples and subsets are used on purpose: the table shows both numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dense3d.datasets.scan.coco_file import describe_absent, read_json
+from dense3d.datasets.scan.report import Fault
+from dense3d.errors import DataError
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files of one kind in a data set.
+
+    Attributes:
+        folder: folder below the root.
+        pattern: glob of the files in it.
+        count: how many the full data set has.
+        needed_for: None for what every use needs, else the use; absence is then no fault.
+        partner_of: a folder and pattern whose every file needs one of these, by the rule ``partner``.
+        partner: from the name of a file there to the name of the file here, both relative to their folders.
+        remedy: what brings the files.
+    """
+
+    folder: str
+    pattern: str
+    count: int
+    needed_for: str | None = None
+    partner_of: tuple[str, str] | None = None
+    partner: Callable[[str], str] = str
+    remedy: str = "see data/README.md"
+
+
+@dataclass
+class LayoutReport:
+    """What lies under a data root: a row for each kind of files, faults and notes."""
+
+    name: str
+    root: str
+    parts: list[dict] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[Fault] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything needed is there."""
+        return not self.faults
+
+    def table(self) -> str:
+        """Rows and sentences for people."""
+        width = max((len(part["path"]) for part in self.parts), default=0)
+        lines = [f"{self.name} at {self.root}"]
+        lines += [f"  {p['path'].ljust(width)}  found {p['found']} of {p['count']}" for p in self.parts]
+        lines += [f"  missing: {fault}" for fault in self.faults]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def _suffix(new: str, old: str | None = None) -> Callable[[str], str]:
+    return lambda name: name.removesuffix(old or Path(name).suffix) + new
+
+
+def _kitti(split: str, count: int) -> list[Part]:
+    images = (f"{split}/image_2", "*.png")
+    parts = [
+        Part(f"{split}/image_2", "*.png", count),
+        Part(f"{split}/calib", "*.txt", count, partner_of=images, partner=_suffix(".txt")),
+        Part(f"{split}/image_3", "*.png", count, needed_for="stereo"),
+        Part(f"{split}/velodyne", "*.bin", count, needed_for="depth from lidar"),
+    ]
+    if split == "training":
+        parts.insert(1, Part("training/label_2", "*.txt", count, partner_of=images, partner=_suffix(".txt")))
+    return parts
+
+
+def _ade20k(split: str, count: int) -> list[Part]:
+    images = (f"images/{split}", "*.jpg")
+    return [
+        Part(*images, count),
+        Part(f"annotations/{split}", "*.png", count, partner_of=images, partner=_suffix(".png")),
+    ]
+
+
+def _cityscapes(split: str, count: int) -> list[Part]:
+    images = (f"leftImg8bit/{split}", "*/*_leftImg8bit.png")
+    if split == "test":
+        return [Part(*images, count, needed_for="submission")]
+    labels = Part(
+        f"gtFine/{split}",
+        "*/*_gtFine_labelTrainIds.png",
+        count,
+        partner_of=images,
+        partner=_suffix("_gtFine_labelTrainIds.png", "_leftImg8bit.png"),
+        remedy="made from the labelIds files by csCreateTrainIdLabelImgs of cityscapesscripts",
+    )
+    return [Part(*images, count), labels]
+
+
+LAYOUTS: dict[str, list[Part]] = {
+    "coco": [
+        Part("annotations", "instances_train2017.json", 1),
+        Part("annotations", "instances_val2017.json", 1),
+        Part("train2017", "*.jpg", 118287),
+        Part("val2017", "*.jpg", 5000),
+    ],
+    "coco_panoptic": [
+        Part("annotations", "panoptic_train2017.json", 1),
+        Part("annotations", "panoptic_val2017.json", 1),
+        Part("annotations/panoptic_train2017", "*.png", 118287),
+        Part("annotations/panoptic_val2017", "*.png", 5000),
+        Part("train2017", "*.jpg", 118287),
+        Part("val2017", "*.jpg", 5000),
+    ],
+    "ade20k": [*_ade20k("training", 20210), *_ade20k("validation", 2000)],
+    "kitti": [
+        *_kitti("training", 7481),
+        *_kitti("testing", 7518),
+        Part("ImageSets", "train.txt", 1, needed_for="the usual split into training and validation"),
+        Part("ImageSets", "val.txt", 1, needed_for="the usual split into training and validation"),
+    ],
+    "cityscapes": [*_cityscapes("train", 2975), *_cityscapes("val", 500), *_cityscapes("test", 1525)],
+}
+# Folders that the archives unpack to and that belong to the data root.
+INNER = {"ade20k": "ADEChallengeData2016", "kitti": "object"}
+
+
+def check_layout(name: str, root: str | Path) -> LayoutReport:
+    """Check that a data root holds what the data set's layout asks for.
+
+    Args:
+        name: ``"coco"``, ``"coco_panoptic"``, ``"ade20k"``, ``"kitti"`` or ``"cityscapes"``.
+        root: folder of the data set.
+
+    Returns:
+        The report; all that is missing is in it at once.
+
+    Raises:
+        DataError: the root does not exist.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: {describe_absent(root)}; layouts are in data/README.md")
+    inner = root / INNER.get(name, "")
+    root = inner if inner.is_dir() else root
+    report = LayoutReport(name, str(root))
+    for part in LAYOUTS[name]:
+        _check_part(part, root, report)
+    if name.startswith("coco"):
+        for split in ("train2017", "val2017"):
+            _check_named_files(name, root, split, report)
+    return report
+
+
+def _check_part(part: Part, root: Path, report: LayoutReport) -> None:
+    folder = root / part.folder
+    path = f"{part.folder}/{part.pattern}"
+    found = (
+        {p.relative_to(folder).as_posix() for p in folder.glob(part.pattern)} if folder.is_dir() else set()
+    )
+    report.parts.append(dict(path=path, found=len(found), count=part.count))
+    if not found:
+        rule = "folder-missing" if not folder.is_dir() else "files-missing"
+        value = describe_absent(folder) if not folder.is_dir() else f"no file matches {part.pattern}"
+        if part.needed_for:
+            report.notes.append(Fault(rule, str(folder), value, remedy=f"needed only for {part.needed_for}"))
+        else:
+            report.faults.append(Fault(rule, str(folder), value, remedy=part.remedy))
+        return
+    if part.partner_of:
+        partner_folder, pattern = root / part.partner_of[0], part.partner_of[1]
+        names = (p.relative_to(partner_folder).as_posix() for p in partner_folder.glob(pattern))
+        absent = sorted({part.partner(name) for name in names} - found)
+        _report_absent(absent, folder, f"for the files of {part.partner_of[0]}", part.remedy, report)
+
+
+def _check_named_files(name: str, root: Path, split: str, report: LayoutReport) -> None:
+    """Files that COCO's annotations name must be there."""
+    kind = "panoptic" if name == "coco_panoptic" else "instances"
+    file = root / "annotations" / f"{kind}_{split}.json"
+    if not file.is_file():
+        return
+    try:
+        document = read_json(file)
+        images = {image["file_name"] for image in document["images"]}
+        maps = {a["file_name"] for a in document["annotations"]} if kind == "panoptic" else set()
+    except DataError as error:
+        report.faults.append(Fault("annotation-file", str(file), str(error).partition(": ")[2]))
+        return
+    except (KeyError, TypeError):
+        value = f"not in the format of COCO's {kind} annotations"
+        report.faults.append(Fault("annotation-file", str(file), value, remedy="download it again"))
+        return
+    for named, folder in ((images, root / split), (maps, file.with_suffix(""))):
+        if folder.is_dir():
+            present = {p.name for p in folder.iterdir()}
+            _report_absent(
+                sorted(named - present), folder, f"named by {file.name}", "unpack them again", report
+            )
+
+
+def _report_absent(absent: list[str], folder: Path, why: str, remedy: str, report: LayoutReport) -> None:
+    if absent:
+        shown = ", ".join(_first(absent))
+        value = f"{len(absent)} files {why} are missing: {shown}"
+        report.faults.append(Fault("files-missing", str(folder), value, remedy=remedy))
+
+
+def _first(names: list[str], most: int = 3) -> Iterable[str]:
+    return [*names[:most], "..."] if len(names) > most else names
