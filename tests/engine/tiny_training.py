@@ -76,18 +76,20 @@ class TinyDataset(BaseDataset):
 class TinyModel(BaseModel):
     """Two convolutions with dropout and drop path between, and batch norm where asked for."""
 
-    def __init__(self, width: int = 8, norm: bool = True, rate: float = 0.3, **kwargs) -> None:
+    def __init__(
+        self, width: int = 8, norm: bool = True, rate: float = 0.3, dropout: bool = True, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.stem = nn.Conv2d(3, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.branch = nn.Conv2d(width, width, 3, padding=1)
         self.head = nn.Linear(width, 2)
-        self.rate = rate
+        self.rate, self.dropout = rate, rate if dropout else 0.0
 
     def forward(self, inputs, target, mode: str = "loss", **kwargs):
         x = torch.stack(list(inputs))
         x = torch.relu(self.norm(self.stem(x)))
-        branch = nn.functional.dropout(self.branch(x), self.rate, self.training)
+        branch = nn.functional.dropout(self.branch(x), self.dropout, self.training)
         if self.training and self.rate:
             keep = (torch.rand(len(x), 1, 1, 1) > self.rate).to(x.dtype)
             branch = branch * keep
