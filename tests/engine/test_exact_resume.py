@@ -140,3 +140,22 @@ def test_run_without_optimizer_state_is_not_resumed(tmp_path, references):
         "cannot be resumed; start from its weights with load_from"
         in (tmp_path / "run" / "output.txt").read_text()
     )
+
+
+@pytest.mark.parametrize("pattern", [".epoch_*.tmp", ".best_*.tmp"])
+def test_killed_while_the_only_checkpoint_is_replaced(tmp_path, pattern):
+    """With one checkpoint kept, and one best one, the old file goes when the new one is safe."""
+    hook = {"type": "CheckpointHook", "interval": 1, "max_keep_ckpts": 1}
+    hook.update(save_best="tiny/error", rule="less")
+    options = {"loop": "epoch", "validate": True, "saving": 0.2, "default_hooks": {"checkpoint": hook}}
+    process = start(tmp_path, **options)
+    kept = pattern[1:].replace(".tmp", ".pth")
+    assert kill_when(process, lambda: any(tmp_path.glob(kept)) and any(tmp_path.glob(pattern)))
+    for path in tmp_path.glob("*.pth"):
+        torch.load(path, weights_only=True)
+    assert any(tmp_path.glob(kept))
+
+
+def test_deterministic_run_is_the_same_run(tmp_path, references):
+    finish(tmp_path, loop="epoch", randomness={"seed": 7, "deterministic": True})
+    assert_same_run(tmp_path, references("epoch"))
