@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -174,6 +176,8 @@ def _deformops_unavailable() -> str | None:
         return (
             f"not installed (Python {python} < 3.12)" if too_old else "not installed: pip install deformops"
         )
+    if not any(map(shutil.which, (os.environ.get("CC", "gcc"), "gcc", "clang"))):
+        return "its Triton kernels need a C compiler at run time, and there is neither gcc nor clang"
     try:
         importlib.import_module("deformops.registry")
     except Exception as error:  # another torch or Triton than it was written for

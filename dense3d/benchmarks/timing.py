@@ -1,0 +1,148 @@
+"""Time several implementations of one computation against each other."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+OURS = "dense3d"
+FORWARD, BOTH = "forward", "forward+backward"
+SHORTEST = 0.02  # seconds; quicker calls are timed several at once
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Inputs and the functions that are called with them; the first contender is ours."""
+
+    inputs: tuple[Tensor, ...]
+    contenders: dict[str, Callable]
+    leaves: tuple[int, ...] = ()  # positions of the inputs to differentiate; none: forward only
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to time at several sizes: ``build(device, **size)`` makes the workload."""
+
+    name: str
+    build: Callable[..., Workload]
+    sizes: dict[str, dict]  # words for people -> arguments of build
+    tiny: dict = field(default_factory=dict)  # arguments for a run that costs nothing
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call, over the repeats."""
+
+    case: str
+    size: str
+    direction: str  # "forward" or "forward+backward"
+    contender: str
+    median: float
+    minimum: float
+    maximum: float
+    ratio: float  # median over our median: above 1 we are faster
+
+
+def time_case(case: Case, device: torch.device, repeats: int = 7) -> Iterator[list[Timing]]:
+    """Timings of all contenders for each size and direction of a case.
+
+    The contenders take turns (A B A B ...), so that a change of the machine's speed meets all of them. Each
+    runs once beforehand, which compiles what has to be compiled.
+    """
+    for size, arguments in case.sizes.items():
+        workload = case.build(device, **arguments)
+        for direction in (FORWARD, BOTH) if workload.leaves else (FORWARD,):
+            calls = {name: _call(workload, name, direction) for name in workload.contenders}
+            seconds = _measure(calls, device, repeats)
+            base = statistics.median(next(iter(seconds.values())))
+            yield [
+                Timing(
+                    case.name,
+                    size,
+                    direction,
+                    name,
+                    (median := statistics.median(s)),
+                    min(s),
+                    max(s),
+                    median / base,
+                )
+                for name, s in seconds.items()
+            ]
+
+
+def _call(workload: Workload, name: str, direction: str) -> Callable[[], None]:
+    function = workload.contenders[name]
+
+    def forward() -> None:
+        with torch.no_grad():
+            function(*workload.inputs)
+
+    def both() -> None:
+        inputs = [
+            tensor.detach().requires_grad_() if i in workload.leaves else tensor
+            for i, tensor in enumerate(workload.inputs)
+        ]
+        output = function(*inputs)
+        output.backward(torch.ones_like(output))
+
+    return forward if direction == FORWARD else both
+
+
+def _measure(calls: dict[str, Callable], device: torch.device, repeats: int) -> dict[str, list[float]]:
+    for call in calls.values():
+        _seconds(call, device, 1)
+    numbers = {name: max(1, math.ceil(SHORTEST / _seconds(call, device, 1))) for name, call in calls.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            seconds[name].append(_seconds(call, device, numbers[name]))
+    return seconds
+
+
+def _seconds(call: Callable[[], None], device: torch.device, number: int) -> float:
+    _synchronise(device)
+    start = time.perf_counter()
+    for _ in range(number):
+        call()
+    _synchronise(device)
+    return (time.perf_counter() - start) / number
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What the figures depend on: processor, threads, device, versions."""
+    facts = {
+        "processor": _processor(),
+        "threads": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "python": platform.python_version(),
+    }
+    for package in ("torch", "torchvision", "numba", "onedl-mmcv"):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    return facts
+
+
+def _processor() -> str:
+    """Name of the processor; Linux keeps it out of ``platform``."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
