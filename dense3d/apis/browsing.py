@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from dense3d.apis.setup import make_synthetic_data
 from dense3d.config import check_config, load_config
 from dense3d.datasets.scan import ScanReport, scan_config
-from dense3d.datasets.strict import make_strict, skipped_samples
+from dense3d.datasets.strict import skipped_samples, with_strict_dataset
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
 from dense3d.visualization.annotations import draw_sample, grid
@@ -66,14 +66,11 @@ def browse(
     torch.manual_seed(seed)
     np.random.seed(seed)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        loader = Runner.build_dataloader(loader_cfg, seed=seed)
-        dataset = make_strict(loader.dataset)
-        if dataset is not loader.dataset:
-            loader = Runner.build_dataloader(dict(loader_cfg, dataset=dataset), seed=seed)
+        loader = Runner.build_dataloader(with_strict_dataset(loader_cfg), seed=seed)
         preprocessor = _preprocessor(cfg)
-        pictures = _pictures(loader, preprocessor, dataset.metainfo, number, training=split == "train")
+        pictures = _pictures(loader, preprocessor, loader.dataset.metainfo, number, training=split == "train")
         result = _write_sheets(pictures, Path(out), split)
-    result.skipped = skipped_samples(dataset)
+    result.skipped = skipped_samples(loader.dataset)
     return result
 
 

@@ -30,7 +30,8 @@ BUILDER_KEYS = {
     "convert_to_iter_based",
     "priority",
 }
-OWNER_KEYS = {"bg_cls_weight"}  # taken out of the loss by mmdet's DETR heads
+# Taken out by mmdet's DETR heads from the loss, and by our runner from a dataset of another library.
+OWNER_KEYS = {"bg_cls_weight", "skip_bad_samples"}
 # mmcv and mmengine build these from a mixture of their own keys and the layer's arguments.
 FREE_ARGUMENTS = (
     "norm_cfg",

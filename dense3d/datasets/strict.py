@@ -7,11 +7,13 @@ names the file. With ``skip_bad_samples=True`` the next sample stands in, and th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
 
 from dense3d.datasets.scan.images import check_image
 from dense3d.errors import DataError
@@ -129,6 +131,43 @@ def make_strict(dataset: Any, skip_bad_samples: bool = False) -> Any:
     elif getattr(dataset, "dataset", None) is not None:
         dataset.dataset = make_strict(dataset.dataset, skip_bad_samples)
     return dataset
+
+
+def with_strict_dataset(dataloader: Any) -> Any:
+    """A dataloader config whose dataset is built and strict, for mmengine to build the rest of.
+
+    ``skip_bad_samples=True`` may stand in the config of any dataset, also inside wrappers.
+    """
+    if not isinstance(dataloader, dict) or not isinstance(dataloader["dataset"], dict):
+        return dataloader
+    cfg = copy.deepcopy(dataloader["dataset"])
+    skip = _take_switches(cfg)
+    dataset = DATASETS.build(cfg)
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    return {**dataloader, "dataset": _Uncopied(make_strict(dataset, skip))}
+
+
+def _take_switches(cfg: dict) -> bool:
+    """Take ``skip_bad_samples`` out where the dataset's class does not know it; whether any was set."""
+    scope = cfg.get("_scope_")
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        inner = [*cfg.get("datasets", ()), *([cfg["dataset"]] if "dataset" in cfg else ())]
+        taken = [_take_switches(one) for one in inner if isinstance(one, dict)]
+        cls = registry.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
+        if not (isinstance(cls, type) and issubclass(cls, StrictSamples)):
+            taken.append(cfg.pop("skip_bad_samples", None) is True)
+    return any(taken)
+
+
+class _Uncopied:
+    """mmengine copies a dataloader's config deeply; a built dataset in it is handed on as it is."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        return self.dataset
 
 
 def skipped_samples(dataset: Any) -> list[str]:

@@ -22,6 +22,7 @@ from mmengine.runner import save_checkpoint as save_remote
 from torch import nn
 
 import dense3d
+from dense3d.datasets.strict import with_strict_dataset
 from dense3d.engine import random_state, resume
 from dense3d.engine.amp import AmpOptimWrapper
 from dense3d.engine.channels import fill_channels
@@ -59,6 +60,7 @@ class Runner(MMEngineRunner):
     * Weights load strictly unless the config says ``strict_load = False``.
     * ``resume`` goes on to the same losses, from any iteration; the newest valid file is taken.
     * What transforms draw at random depends on the seed, the epoch and the sample's place only.
+    * A bad sample stops the run or, with ``skip_bad_samples=True`` in the dataset, is counted and skipped.
     * Ctrl-C and SIGTERM save and stop; a loss that stays NaN stops the run.
     * Without a GPU, ``launcher="pytorch"`` or ``"slurm"`` uses gloo, and ``AmpOptimWrapper`` bfloat16.
 
@@ -131,6 +133,11 @@ class Runner(MMEngineRunner):
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = self._with_seeds(self._train_dataloader)
         return super().build_train_loop(_prefer_ours(loop))
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:
+        """Build a data loader; a sample that cannot be loaded is never replaced in silence."""
+        return MMEngineRunner.build_dataloader(with_strict_dataset(dataloader), seed, diff_rank_seed)
 
     def _with_seeds(self, dataloader: dict) -> dict:
         dataloader = copy.deepcopy(dataloader)

@@ -1,0 +1,111 @@
+"""From dataset configs to scans and strict loaders, for any dataset and through wrappers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from dense3d.datasets.scan import scan_before_training, scan_config, scan_dataset
+from dense3d.datasets.strict import SampleError, StrictSamples, skipped_samples
+from dense3d.engine.runner import Runner
+from dense3d.errors import DataError
+
+
+def loader(dataset: dict) -> dict:
+    return dict(
+        batch_size=2, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False), dataset=dataset
+    )
+
+
+@pytest.fixture
+def ade20k(tmp_path: Path) -> dict:
+    """Config of three images with labels 0 (unlabelled) to 3."""
+    for folder in ("images", "annotations"):
+        (tmp_path / folder).mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 6)).save(tmp_path / "images" / f"{i}.jpg")
+        Image.new("L", (8, 6), i).save(tmp_path / "annotations" / f"{i}.png")
+    return dict(
+        type="mmseg.ADE20KDataset",
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path="images", seg_map_path="annotations"),
+        pipeline=[
+            dict(type=f"mmseg.{name}") for name in ("LoadImageFromFile", "LoadAnnotations", "PackSegInputs")
+        ],
+    )
+
+
+def test_wrapped_coco_dataset(tiny_coco) -> None:
+    cfg = dict(type="RepeatDataset", times=2, dataset=tiny_coco.dataset_cfg())
+    (report,) = scan_dataset(cfg)
+    assert report.ok
+    assert report.annotations == 3
+
+
+def test_classes_of_the_dataset_type_count_unless_the_config_names_some(tiny_coco) -> None:
+    (report,) = scan_dataset(tiny_coco.dataset_cfg(metainfo=None))
+    assert [fault.rule for fault in report.faults] == ["class-list"]
+    assert "80 classes" in str(report.faults[0])
+
+
+def test_label_maps_of_mmseg(ade20k: dict, tmp_path: Path) -> None:
+    assert scan_dataset(ade20k, quick=False)[0].ok
+    Image.new("L", (8, 6), 200).save(tmp_path / "annotations" / "1.png")
+    (tmp_path / "annotations" / "2.png").unlink()
+    (report,) = scan_dataset(ade20k, quick=False)
+    assert sorted(fault.rule for fault in report.faults) == ["file-missing", "label-range"]
+
+
+def test_missing_root_is_one_fault(tiny_coco) -> None:
+    (report,) = scan_dataset(tiny_coco.dataset_cfg(data_root=str(tiny_coco.root / "imges")))
+    assert [fault.rule for fault in report.faults] == ["folder-missing"]
+    assert "'images'" in str(report.faults[0])
+
+
+def test_same_data_are_scanned_once(tiny_coco) -> None:
+    cfg = Config(
+        dict(train_dataloader=loader(tiny_coco.dataset_cfg()), val_dataloader=loader(tiny_coco.dataset_cfg()))
+    )
+    assert len(scan_config(cfg)) == 1
+
+
+def test_training_does_not_start_on_bad_data(tiny_coco) -> None:
+    tiny_coco.truncate(2)
+    with pytest.raises(DataError, match=r"002\.jpg.*truncated"):
+        scan_before_training(Config(dict(train_dataloader=loader(tiny_coco.dataset_cfg()))))
+
+
+def test_training_starts_where_bad_images_are_skipped(tiny_coco) -> None:
+    tiny_coco.truncate(2)
+    cfg = Config(dict(train_dataloader=loader(tiny_coco.dataset_cfg(skip_bad_samples=True))))
+    (report,) = scan_before_training(cfg)
+    assert [note.rule for note in report.notes] == ["truncated"]
+    tiny_coco.change(lambda d: d["categories"][0].update(name="disc"))
+    with pytest.raises(DataError, match="class-list"):
+        scan_before_training(cfg)
+
+
+def build(dataset: dict):
+    with DefaultScope.overwrite_default_scope("dense3d"):
+        return Runner.build_dataloader(loader(dataset), seed=0)
+
+
+def test_runner_loads_datasets_of_other_libraries_strictly(ade20k: dict, tmp_path: Path) -> None:
+    data = build(ade20k)
+    assert isinstance(data.dataset, StrictSamples)
+    assert sum(len(batch["inputs"]) for batch in data) == 3
+    (tmp_path / "annotations" / "1.png").write_bytes(b"")
+    with pytest.raises(SampleError, match=r"1\.png.*zero-bytes"):
+        list(build(ade20k))
+
+
+def test_switch_works_for_any_dataset_in_wrappers(ade20k: dict, tmp_path: Path) -> None:
+    (tmp_path / "images" / "1.jpg").write_bytes(b"")
+    data = build(dict(type="RepeatDataset", times=2, dataset=dict(ade20k, skip_bad_samples=True)))
+    files = [Path(sample.img_path).name for batch in data for sample in batch["data_samples"]]
+    assert files == ["0.jpg", "2.jpg", "2.jpg"] * 2
+    assert len(skipped_samples(data.dataset)) == 1
