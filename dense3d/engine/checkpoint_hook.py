@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
+from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
 from dense3d.files import atomic_write, remove_stale_temporaries
 from dense3d.registry import HOOKS
 
@@ -64,6 +67,16 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.file_backend.remove(path)
         elif self.file_backend.isdir(path):
             self.file_backend.rmtree(path)
+
+    @master_only
+    def _publish_model(self, runner, ckpt_path: str) -> None:
+        """Write the parts named by ``published_keys`` to a file that carries their hash in its name."""
+        checkpoint = load_checkpoint(ckpt_path)
+        published = {key: checkpoint[key] for key in self.published_keys if key in checkpoint}
+        digest = hashlib.sha256(pickle.dumps(published)).hexdigest()[:8]
+        path = Path(ckpt_path).with_name(f"{Path(ckpt_path).stem}-{digest}.pth")
+        save_checkpoint(published, path)
+        runner.logger.info(f"published {ckpt_path} as {path}")
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         with self._removals_last(runner):

@@ -93,7 +93,7 @@ def load_into(
     """Load weights into a model and account for every name.
 
     Args:
-        model: receives the weights; ``module`` of a parallel wrapper is loaded into the wrapped model.
+        model: receives the weights; of a parallel or test-time-augmentation wrapper, the wrapped model does.
         state_dict: names and tensors.
         strict: whether a difference is an error. Counters of batch norm may be missing either way.
         source: named in messages.
@@ -135,9 +135,11 @@ def load_into(
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
-    from mmengine.model import is_model_wrapper
+    from mmengine.model import BaseTTAModel, is_model_wrapper
 
-    return model.module if is_model_wrapper(model) else model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _load(model: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> Differences:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import BaseModel, BaseTTAModel, MMDistributedDataParallel
 from processes import finish, losses, start
 from torch import nn
 
@@ -69,6 +69,34 @@ def test_wrapped_models_are_unwrapped():
     nn.Module.__init__(wrapper)
     wrapper.module = model()
     assert not load_into(wrapper, model().state_dict())
+
+
+class _TTA(BaseTTAModel):
+    def merge_preds(self, data_samples_list: list) -> list:
+        return data_samples_list
+
+
+class _Headed(BaseModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.head(inputs)
+
+
+def test_test_time_augmentation_wrappers_are_unwrapped():
+    inner = _Headed()
+    assert not load_into(_TTA(inner), {"head.weight": torch.ones(2, 4), "head.bias": torch.ones(2)})
+    assert torch.equal(inner.head.bias, torch.ones(2))
+
+
+def test_published_checkpoint_holds_what_was_asked_for(tmp_path):
+    keys = ["meta", "state_dict"]
+    hook = {"type": "CheckpointHook", "interval": 1, "published_keys": keys}
+    finish(tmp_path, train_cfg={"by_epoch": True, "max_epochs": 1}, default_hooks={"checkpoint": hook})
+    (published,) = tmp_path.glob("epoch_1-????????.pth")
+    assert list(torch.load(published, weights_only=True)) == keys
 
 
 def test_runner_refuses_another_number_of_classes(tmp_path):
