@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from dense3d.config.arguments import accepted_arguments
-from dense3d.config.sources import Source, locate, read_sources, used_names
+from dense3d.config.sources import OPTIONS, Source, locate, option_sources, read_sources, used_names
 from dense3d.config.types import KIND_OF_KEY, find_type, suggest
 from dense3d.errors import ConfigError, did_you_mean
 
@@ -78,6 +78,7 @@ def check_config(cfg: Config) -> None:
 def find_faults(cfg: Config) -> list[str]:
     """The faults that :func:`check_config` raises, as sentences; empty if the config is sound."""
     sources = read_sources(Path(cfg.filename)) if cfg.filename else []
+    sources = [*option_sources(vars(cfg).get(OPTIONS, {})), *sources]
     faults = list(_top_level_faults(cfg, sources))
     scope = cfg.get("default_scope") or "dense3d"
     # Variables such as train_pipeline are checked where a setting of the runner holds their value.

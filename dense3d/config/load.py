@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
 from dense3d.config.options import apply_options
-from dense3d.config.sources import Source, read_sources
+from dense3d.config.sources import OPTIONS, Source, read_sources
 from dense3d.config.types import SCOPES
 from dense3d.errors import ConfigError
 
@@ -44,6 +44,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         raise _explained(error, sources) from error
     if options:
         apply_options(cfg, options)
+        object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from
     _set_default_scope(cfg, sources, options or {})
     for value in cfg._cfg_dict.values():
         mark_scopes(value, cfg.default_scope)

@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from dense3d.errors import ConfigError, did_you_mean
 
 BASE_KEY = "_base_"
+OPTIONS = "_dense3d_options"  # attribute of a loaded config that keeps the options merged into it
 LIBRARIES = ("mmdet", "mmseg", "mmpretrain", "mmdet3d", "mmpose", "mmrotate")
 # {{_base_.name}}, {{fileBasename}} and {{$VARIABLE:default}} are filled in by mmengine before parsing.
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
@@ -19,9 +21,9 @@ _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a configuration: its path, the library it belongs to (None: local), its syntax tree."""
+    """One file of a configuration, or an option: its name, library (None: local) and syntax tree."""
 
-    path: Path
+    path: Path | str
     scope: str | None
     tree: ast.Module | None
 
@@ -76,8 +78,18 @@ def locate(sources: list[Source], key: str, value: str | None = None) -> str:
     for source in sources:
         line = source.line_of_key(key) if value is None else source.line_of_value(key, value)
         if line is not None:
-            return f"{source.path}:{line}"
+            return f"{source.path}:{line}" if isinstance(source.path, Path) else source.path
     return str(sources[0].path) if sources else "config"
+
+
+def option_sources(options: dict[str, Any]) -> list[Source]:
+    """Options of the command line as sources, so that faults in them are located there."""
+    sources = []
+    for key, value in options.items():
+        name = key.rpartition(".")[2].lstrip("+")
+        tree = ast.parse(f"dict(**{{{name!r}: {value!r}}})")
+        sources.append(Source(f"--cfg-options {key}", None, tree))
+    return sources
 
 
 def read_sources(path: Path) -> list[Source]:

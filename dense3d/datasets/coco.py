@@ -90,7 +90,7 @@ class CocoDataset(StrictSamples, MMDetCocoDataset):
         message = (
             f"{self.ann_file}: {len(bad)} images are left out for {len(faults)} faults, first: {faults[0]}"
         )
-        print_log(message, logger="current", level=logging.WARNING)
+        print_log(message, logger="current", level=logging.INFO)
 
 
 def _index(document: dict[str, Any]) -> COCO:

@@ -182,6 +182,7 @@ def skipped_samples(dataset: Any) -> list[str]:
 
 def base_datasets(dataset: Any) -> Iterator[Any]:
     """The datasets that hold samples, under wrappers such as ``RepeatDataset`` or ``ConcatDataset``."""
+    dataset = vars(dataset).get("_dataset", dataset)  # the wrapper behind num_batch_per_epoch
     inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if isinstance(dataset, BaseDataset) or inner == [None]:
         yield dataset

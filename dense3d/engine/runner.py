@@ -35,6 +35,7 @@ from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from dense3d.engine.nonfinite import NonFiniteLossHook
 from dense3d.engine.plain import make_plain, revive_histories
 from dense3d.engine.samplers import SeededBatchSampler
+from dense3d.engine.skipped import SkippedSamplesHook
 from dense3d.errors import CheckpointError
 from dense3d.registry import RUNNERS
 
@@ -165,8 +166,9 @@ class Runner(MMEngineRunner):
         super().register_default_hooks(hooks)
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
-        """Register the config's hooks and the two that resuming rests on."""
+        """Register the config's hooks, those that resuming rests on, and one that tells of bad samples."""
         super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(SkippedSamplesHook())
         self.register_hook(resume.ValidationStateHook())
         self.register_hook(InterruptHook())
 

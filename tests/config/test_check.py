@@ -66,6 +66,15 @@ def test_line_is_found_in_the_base(tmp_path: Path) -> None:
     assert "base.py:2" in fault
 
 
+def test_faults_of_options_are_located_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    path.write_text("custom_hooks = [dict(type='LoggerHook')]\n")
+    (fault,) = find_faults(load_config(path, {"custom_hooks.0.intervall": 3}))
+    assert fault.startswith("--cfg-options custom_hooks.0.intervall: ")
+    (fault,) = find_faults(load_config(path, {"custom_hooks.0.type": "LogerHook"}))
+    assert fault.startswith("--cfg-options custom_hooks.0.type: ")
+
+
 def test_variables_are_no_misspelt_settings(tmp_path: Path) -> None:
     text = (
         "train_pipeline = [dict(type='LoadImageFromFile')]\nmodels = 3\n"
