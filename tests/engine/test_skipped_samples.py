@@ -39,7 +39,7 @@ def dataset(tmp_path: Path):
 def test_each_skipped_sample_is_told_of_once(dataset, tmp_path: Path, capsys) -> None:
     runner = SimpleNamespace(
         train_dataloader=SimpleNamespace(dataset=dataset),
-        val_dataloader=None,
+        val_loop=None,
         logger=logging.getLogger("test"),
     )
     hook = SkippedSamplesHook()
