@@ -166,6 +166,36 @@ def test_family_builds(registered, no_initialisation, monkeypatch, library, fami
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["carafe", "dcn", "dcnv2", "deformable_detr", "reppoints"])
+def test_detector_runs_forward_and_backward(registered, monkeypatch, family):
+    from mmdet.testing import demo_mm_inputs
+    from mmengine.registry import DefaultScope
+
+    monkeypatch.chdir(config_folder("mmdet").parent)
+    torch.manual_seed(0)
+    model = build("mmdet", first_config("mmdet", family)).train()
+    images = demo_mm_inputs(1, [[3, 192, 192]], num_classes=20, with_mask=True)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        loss, _ = model.parse_losses(model(**model.data_preprocessor(images, True), mode="loss"))
+        loss.backward()
+        with torch.no_grad():
+            results = model.eval()(**model.data_preprocessor(images, False), mode="predict")
+    assert loss.isfinite()
+    assert all(p.grad is not None for n, p in model.named_parameters() if "conv_offset" in n)
+    assert results[0].pred_instances.bboxes.shape[1] == 4
+
+
+@pytest.mark.slow
+def test_segmentor_runs_forward_and_backward(registered):
+    torch.manual_seed(0)
+    model = build("mmseg", first_config("mmseg", "psanet")).eval()
+    logits = model(torch.randn(1, 3, 512, 512), mode="tensor")
+    logits.sum().backward()
+    assert logits.isfinite().all()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.backbone.parameters())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "pattern"), [(library, key) for library in LIBRARIES for key in NEEDS_PACKAGE[library]]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dense3d.golden import SYSTEMS
 from dense3d.golden.report import print_verdict
 
 
@@ -89,23 +91,27 @@ def test_unknown_check_missing_input_and_missing_output_fail(kit, capsys):
     assert "input 'points' is listed in kit.json but not stored" in output
 
 
-def run_tool(repository: Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(repository / "tools" / "verify_golden.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+def run_tool(repository: Path, monkeypatch, *arguments: object) -> int:
+    """Exit status of the tool, run in this process."""
+    tool = str(repository / "tools" / "verify_golden.py")
+    monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
+    with pytest.raises(SystemExit) as leave:
+        runpy.run_path(tool, run_name="__main__")
+    return leave.value.code
 
 
-def test_exit_status_over_several_kits(repository, kit, tmp_path):
-    good = run_tool(repository, kit)
-    assert (good.returncode, good.stderr) == (0, "")
+def test_exit_status_over_several_kits(repository, monkeypatch, capsys, kit, tmp_path):
+    assert run_tool(repository, monkeypatch, kit) == 0
+    assert capsys.readouterr().err == ""
     meta, tensors = read(kit)
     unknown = write(tmp_path / "other", meta | {"system": "sorting-machine"}, tensors)
-    both = run_tool(repository, unknown, tmp_path / "nowhere", kit)
-    assert both.returncode == 1
-    assert both.stderr.splitlines() == [
-        "error: no golden adapter for the system 'sorting-machine'; known systems: mmcv-ops",
-        f"error: golden kit not found: {tmp_path / 'nowhere'} is not a folder",
-    ]
-    assert "3 checks, PASS" in both.stdout  # the others are run all the same
+    assert run_tool(repository, monkeypatch, unknown, tmp_path / "nowhere", kit) == 1
+    printed = capsys.readouterr()
+    first, second = printed.err.splitlines()
+    known = ", ".join(sorted(SYSTEMS))
+    assert first == f"error: no golden adapter for the system 'sorting-machine'; known systems: {known}"
+    assert second == f"error: golden kit not found: {tmp_path / 'nowhere'} is not a folder"
+    assert "3 checks, PASS" in printed.out  # the others are run all the same
 
 
 def test_help_imports_nothing_heavy(repository):
