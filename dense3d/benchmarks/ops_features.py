@@ -150,7 +150,7 @@ _MAP, _TINY_MAP = {"64 channels, 64 x 64": {"channels": 64, "side": 64}}, {"chan
 _LOGITS, _TINY_LOGITS = {"20,000 x 80 logits": {"number": 20_000}}, {"number": 6, "classes": 3}
 CASES = [
     Case("roi_align", roi_align, _REGIONS, _TINY_REGIONS),
-    Case("roi_pool", roi_pool, _REGIONS, _TINY_REGIONS),
+    Case("roi_pool", roi_pool, {"100 boxes, 64 channels": {"number": 100, "channels": 64}}, _TINY_REGIONS),
     Case("roi_align_rotated", roi_align_rotated, _REGIONS, _TINY_REGIONS),
     Case("deform_roi_pool", deform_roi_pool, _REGIONS, _TINY_REGIONS),
     Case("deform_conv2d", deform_conv2d, _MAP, _TINY_MAP),

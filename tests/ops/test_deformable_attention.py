@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -322,6 +323,24 @@ def test_deformops_adapter_equals_reference():
     results = run(module._deformops, inputs[0], SHAPES, *inputs[1:])
     for result, truth in zip(results, expected):
         torch.testing.assert_close(result, truth, rtol=1e-4, atol=1e-5)
+
+
+def test_mmcv_adapter_passes_what_its_function_takes(monkeypatch):
+    """mmcv's order of arguments; the stand-in for its function computes the reference from them."""
+
+    class Function:
+        @staticmethod
+        def apply(value, shapes, starts, locations, weights, im2col_step):
+            assert starts.tolist() == [0, 30, 42]
+            assert value.shape[0] % im2col_step == 0
+            return reference(value, shapes, locations, weights)
+
+    fake = types.ModuleType("mmcv.ops.multi_scale_deform_attn")
+    fake.MultiScaleDeformableAttnFunction = Function
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    value, locations, weights, _ = make_inputs()
+    expected = reference(value, SHAPES, locations, weights)
+    assert torch.equal(module._mmcv(value, SHAPES, locations, weights), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
