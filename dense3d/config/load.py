@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -38,10 +39,14 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     path = Path(path).expanduser()
     sources = read_sources(path)
     _make_mmseg_findable()
+    disabled = logging.root.manager.disable
+    logging.disable(logging.INFO)  # mmengine prints each environment variable that a config reads
     try:
         cfg = Config.fromfile(str(path))
     except Exception as error:
         raise _explained(error, sources) from error
+    finally:
+        logging.disable(disabled)
     if options:
         apply_options(cfg, options)
         object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from
