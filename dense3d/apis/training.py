@@ -72,11 +72,5 @@ def train(
         config=cfg,
         work_dir=Path(cfg.work_dir),
         checkpoint=Path((Path(cfg.work_dir) / "last_checkpoint").read_text().strip()),
-        metrics=_last_metrics(runner),
+        metrics=runner.last_metrics,
     )
-
-
-def _last_metrics(runner: Runner) -> dict[str, float]:
-    """The metrics of the last evaluation, which mmengine keeps as ``val/<name>``."""
-    scalars = runner.message_hub.log_scalars
-    return {k.removeprefix("val/"): float(v.current()) for k, v in scalars.items() if k.startswith("val/")}

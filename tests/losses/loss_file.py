@@ -73,7 +73,9 @@ def deviations(
     return off
 
 
-def compare_with_record(name: str, found: Sequence[dict[str, float]], growth: float = GROWTH) -> None:
+def compare_with_record(
+    name: str, found: Sequence[dict[str, float]], first: float = FIRST, growth: float = GROWTH
+) -> None:
     """Compare with ``tests/losses/<name>.json``; write it where ``DENSE3D_WRITE_LOSSES`` is set.
 
     Raises:
@@ -84,5 +86,5 @@ def compare_with_record(name: str, found: Sequence[dict[str, float]], growth: fl
         record = {"about": HEADER, "steps": list(found)}
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return
-    off = deviations(found, json.loads(path.read_text(encoding="utf-8"))["steps"], growth=growth)
+    off = deviations(found, json.loads(path.read_text(encoding="utf-8"))["steps"], first=first, growth=growth)
     assert not off, f"{path.name}: {len(off)} deviations: " + "; ".join(off[:5])
