@@ -1,0 +1,77 @@
+"""What the screen and the curve picture are made of."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import cv2
+import pytest
+from rich.console import Console
+
+from dense3d.engine.console import _AUXILIARY, metric_table, quiet
+from dense3d.engine.curves import draw_curves, read_scalars
+
+
+def test_metric_table_has_a_row_an_evaluation_and_blanks_where_nothing_was_measured():
+    rows = {"epoch 1": {"coco/bbox_mAP": 0.25}, "epoch 2": {"coco/bbox_mAP": 0.5, "extra": 1.0}}
+    out = io.StringIO()
+    Console(file=out, width=80).print(metric_table("metrics", rows))
+    lines = out.getvalue().splitlines()
+    first = next(line for line in lines if "epoch 1" in line)
+    second = next(line for line in lines if "epoch 2" in line)
+    assert "box AP" in out.getvalue()
+    assert "0.250" in first
+    assert "1.000" not in first
+    assert "0.500" in second
+    assert "1.000" in second
+
+
+@pytest.mark.parametrize(
+    ("name", "auxiliary"),
+    [
+        ("loss_cls", False),
+        ("loss_bbox", False),
+        ("d0.loss_cls", True),
+        ("enc_loss_cls", True),
+        ("dn_loss_iou", True),
+    ],
+)
+def test_losses_of_inner_layers_stay_off_the_screen(name, auxiliary):
+    assert bool(_AUXILIARY.search(name)) is auxiliary
+
+
+def test_quiet_keeps_the_log_file_whole(tmp_path, capsys):
+    logger = logging.getLogger("dense3d-test-quiet")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    screen, file = logging.StreamHandler(), logging.FileHandler(tmp_path / "log.txt")
+    logger.handlers = [screen, file]
+    quiet(logger)
+    logger.info("the long configuration")
+    logger.warning("'X' will be deprecated in future")
+    logger.warning("epoch_3.pth is damaged; epoch_2.pth is taken")
+    shown, written = capsys.readouterr().err, (tmp_path / "log.txt").read_text()
+    assert shown.splitlines() == ["epoch_3.pth is damaged; epoch_2.pth is taken"]
+    assert len(written.splitlines()) == 3
+
+
+def test_curves_join_a_run_and_its_resumption(tmp_path):
+    for folder, steps in (("20260101_000000", (10, 20, 30)), ("20260101_000100", (30, 40))):
+        log = tmp_path / folder / "vis_data/scalars.json"
+        log.parent.mkdir(parents=True)
+        rows = [dict(loss=100.0 / s + len(steps), lr=0.1, step=s) for s in steps]
+        rows.append({"coco/bbox_mAP": 0.1 * len(steps), "step": steps[-1]})
+        log.write_text("\n".join(json.dumps(row) for row in rows) + '\n{"loss": 1.0, "st')
+    training, metrics = read_scalars(tmp_path)
+    assert sorted(training["loss"]) == [10, 20, 30, 40]
+    assert training["loss"][30] == pytest.approx(100 / 30 + 2)
+    assert metrics["coco/bbox_mAP"] == {30: pytest.approx(0.3), 40: pytest.approx(0.2)}
+    picture = draw_curves(tmp_path)
+    assert cv2.imread(str(picture)).shape[1] > 1000
+
+
+def test_nothing_logged_draws_nothing(tmp_path):
+    assert draw_curves(tmp_path) is None
+    assert not list(tmp_path.iterdir())
