@@ -19,6 +19,8 @@ _HOMES = {
     "infer": "inference",
     "Inferencer": "inference",
     "convert_checkpoint": "conversion",
+    "browse": "browsing",
+    "check_data": "browsing",
 }
 __all__ = sorted(_HOMES)
 

@@ -28,7 +28,7 @@ _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc
 
 
 def quiet(logger: logging.Logger) -> None:
-    """Keep a run's log file as it is; of warnings, those about the libraries' own code stay off the screen."""
+    """Keep a run's log file whole; only warnings that are not about the libraries' own code are shown."""
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.WARNING)
