@@ -1,0 +1,19 @@
+"""Every config of this repository loads and names nothing unknown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dense3d.config import find_faults, load_config
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = sorted(p for p in FOLDER.rglob("*.py") if "_base_" not in p.parts)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_has_no_faults(path):
+    cfg = load_config(path)
+    assert find_faults(cfg) == []
+    assert all(cfg.get(name) for name in ("model", "train_dataloader", "test_dataloader", "optim_wrapper"))
