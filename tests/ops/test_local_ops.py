@@ -103,6 +103,13 @@ def test_point_sample_reads_a_linear_ramp_exactly():
     assert corner.flatten().tolist() == [7, 4]
 
 
+def test_point_sample_differentiates():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 2, 4, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    points = torch.rand(1, 6, 2, dtype=torch.float64, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(ops.point_sample, (x, points))
+
+
 def test_points_in_boxes_by_the_definition():
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(2, 300, 3, generator=generator) * 8 - 4
