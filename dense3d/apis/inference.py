@@ -18,7 +18,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from dense3d.config import check_config, load_config
 from dense3d.engine.channels import fill_channels
-from dense3d.engine.checkpoint import load_checkpoint, load_into
+from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
 
@@ -59,7 +59,7 @@ class Inferencer:
             model_cfg.setdefault("data_preprocessor", self.cfg.get("data_preprocessor"))
             self.model = MODELS.build(model_cfg)
             self.pipeline = Compose(_inference_pipeline(self.cfg))
-        load_into(self.model, loaded.get("state_dict", loaded), source=str(checkpoint))
+        load_into(self.model, weights_of(loaded, checkpoint), source=str(checkpoint))
         self.model.to(self.device).eval()
 
     def __call__(self, images: Sequence[str | Path], batch_size: int = 1) -> Iterator[Any]:

@@ -11,10 +11,10 @@ import cv2
 import pytest
 import torch
 
-from dense3d.apis import infer
+from dense3d.apis import Inferencer, infer
 from dense3d.apis import test as evaluate
 from dense3d.datasets.synthetic import make_dataset
-from dense3d.errors import CheckpointError, ConfigError, DataError
+from dense3d.errors import CheckpointError, DataError
 
 CONFIG = """
 _base_ = {base!r}
@@ -135,6 +135,17 @@ def test_batched_inference_equals_single(config, checkpoint, tmp_path):
         assert a["bbox"] == pytest.approx(b["bbox"], abs=1e-2)
 
 
+def test_inference_reads_the_layouts_that_evaluation_reads(config, checkpoint, tmp_path):
+    weights = torch.load(checkpoint, weights_only=True)["state_dict"]
+    parallel, official = tmp_path / "parallel.pth", tmp_path / "official.pth"
+    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}}, parallel)
+    loaded = Inferencer(config, parallel).model.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
+    torch.save({"model": weights}, official)
+    with pytest.raises(CheckpointError, match=r"official\.pth has no 'state_dict'.*convert_checkpoint"):
+        Inferencer(config, official)
+
+
 def test_inputs_that_name_no_image(config, checkpoint, tmp_path):
     with pytest.raises(DataError, match=r"nowhere/\*\.jpg names no image"):
         infer(config, checkpoint, ["nowhere/*.jpg"], tmp_path)
@@ -143,12 +154,14 @@ def test_inputs_that_name_no_image(config, checkpoint, tmp_path):
 def test_checkpoint_of_another_model(config, checkpoint, tmp_path):
     detr = config.parent / "detr.py"
     detr.write_text(config.read_text().replace("dino_r18", "detr_r18"))
-    with pytest.raises(CheckpointError, match=r"epoch_2\.pth"):
+    with pytest.raises(
+        CheckpointError, match=r"epoch_2\.pth does not fit the model DETR.*(?s:.*)dn_query_generator"
+    ):
         evaluate(detr, checkpoint, work_dir=tmp_path)
 
 
 def test_class_list_of_another_length(config, checkpoint, tmp_path):
-    with pytest.raises((CheckpointError, ConfigError), match=r"6|classes"):
+    with pytest.raises(CheckpointError, match=r"\[6, 128\] in the checkpoint, \[5, 128\] in the model"):
         evaluate(config, checkpoint, work_dir=tmp_path, options={"model.bbox_head.num_classes": 5})
 
 
