@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 
 from dense3d.errors import Dense3dError
+from dense3d.files import is_disk_full
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], int]:
-    """Run a command line: its status, 2 after a :class:`Dense3dError`, 130 after Ctrl-C.
+    """Run a command line: its status, 2 after a :class:`Dense3dError` or a full disk, 130 after Ctrl-C.
 
     ``DENSE3D_TRACEBACK=1`` shows where an error came from.
     """
@@ -29,6 +30,12 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
             if os.environ.get("DENSE3D_TRACEBACK"):
                 raise
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            if not is_disk_full(error) or os.environ.get("DENSE3D_TRACEBACK"):
+                raise
+            place = f" for {error.filename}" if error.filename else ""
+            print(f"error: no space is left on the disk{place}: free some and start again", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
