@@ -21,6 +21,7 @@ class Row:
 
     @property
     def passed(self) -> bool:
+        """Whether the output is within its tolerance."""
         return not self.failure
 
     def __str__(self) -> str:

@@ -74,10 +74,12 @@ class GoldenKit:
 
     @property
     def system(self) -> str:
+        """Name of the official system, for which :data:`dense3d.golden.SYSTEMS` has an adapter."""
         return self.meta["system"]
 
     @property
     def checks(self) -> list[dict]:
+        """The checks of ``kit.json``: name, inputs, outputs and tolerances each."""
         return self.meta["checks"]
 
     def inputs(self, check: str) -> dict[str, np.ndarray]:

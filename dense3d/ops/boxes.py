@@ -46,6 +46,7 @@ def bbox_overlaps(
 
 
 def check_overlap_mode(mode: str) -> None:
+    """Raise a ``ValueError`` that names the modes unless ``mode`` is one of them."""
     if mode not in OVERLAP_MODES:
         raise ValueError(f"mode must be one of {OVERLAP_MODES}, not {mode!r}")
 
