@@ -64,7 +64,7 @@ def multi_scale_deformable_attention(
     implementation = select_backend("multi_scale_deformable_attention", device, name).implementation
     dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
     tensors = (value.to(dtype), sampling_locations.to(dtype), attention_weights.to(dtype))
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if device != "meta" and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
             return implementation(tensors[0], spatial_shapes, *tensors[1:], level_start_index)
     return implementation(tensors[0], spatial_shapes, *tensors[1:], level_start_index).to(value.dtype)
@@ -87,7 +87,9 @@ def multi_scale_deformable_attention_reference(
         tensor([[[0.7500, 0.7500]]])
     """
     batch, num_keys, num_heads, channels = value.shape
-    shapes = [(int(height), int(width)) for height, width in _to_list(spatial_shapes)]
+    if isinstance(spatial_shapes, Tensor):
+        spatial_shapes = spatial_shapes.cpu()  # the sizes are read one by one: wait for the device once
+    shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     if sum(height * width for height, width in shapes) != num_keys:
         raise ValueError(f"spatial_shapes {shapes} do not hold the {num_keys} pixels that value has")
     levels = value.split([height * width for height, width in shapes], dim=1)
@@ -128,10 +130,6 @@ def _needs_torch_operators() -> bool:
     is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
     exporting = torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or is_exporting()
     return exporting or torch._C._are_functorch_transforms_active()
-
-
-def _to_list(spatial_shapes: SpatialShapes) -> list:
-    return spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else list(spatial_shapes)
 
 
 def _to_tensor(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor:

@@ -215,11 +215,12 @@ def test_autocast_keeps_float32():
     torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_torch_func_transforms():
+@pytest.mark.parametrize("shapes", [SHAPES, torch.tensor(SHAPES)], ids=["list", "tensor"])
+def test_torch_func_transforms(shapes):
     value, locations, weights, _ = make_inputs()
 
     def loss(one_value, one_locations, one_weights):
-        return attention(one_value[None], SHAPES, one_locations[None], one_weights[None]).square().sum()
+        return attention(one_value[None], shapes, one_locations[None], one_weights[None]).square().sum()
 
     per_sample = torch.func.vmap(torch.func.grad(loss))(value, locations, weights)
     leaf = value.clone().requires_grad_()
@@ -245,6 +246,7 @@ def test_compiles_without_a_graph_break():
     )
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="this torch does not tell of export")
 def test_exported_program_needs_torch_only():
     class Layer(torch.nn.Module):
         def forward(self, value, locations, weights):
@@ -257,6 +259,12 @@ def test_exported_program_needs_torch_only():
     torch.testing.assert_close(
         program.module()(value, locations, weights), attention(value, SHAPES, locations, weights)
     )
+
+
+def test_shapes_without_data():
+    tensors = [t.to("meta") for t in make_inputs()]
+    output = attention(tensors[0], SHAPES, *tensors[1:3])
+    assert output.shape == tensors[3].shape
 
 
 def test_second_derivative_is_refused():
