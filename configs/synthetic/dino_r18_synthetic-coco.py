@@ -1,14 +1,14 @@
 """DINO with a ResNet-18 from random weights on synthetic COCO data: minutes on two CPU cores.
 
-The DINO of https://arxiv.org/abs/2203.03605 made small: 128 channels, 2 encoder and 3 decoder layers,
-60 queries, images of 160 x 128.
+The DINO of https://arxiv.org/abs/2203.03605 made small: 128 channels, one encoder and two decoder layers,
+50 queries, images of 160 x 128.
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/datasets/synthetic_coco.py"]
 
 model = dict(
     type="mmdet.DINO",
-    num_queries=60,
+    num_queries=50,
     with_box_refine=True,
     as_two_stage=True,
     data_preprocessor=dict(
@@ -29,14 +29,14 @@ model = dict(
         num_outs=4,
     ),
     encoder=dict(
-        num_layers=2,
+        num_layers=1,
         layer_cfg=dict(
             self_attn_cfg=dict(embed_dims=128, num_levels=4, dropout=0.0),
             ffn_cfg=dict(embed_dims=128, feedforward_channels=512, ffn_drop=0.0),
         ),
     ),
     decoder=dict(
-        num_layers=3,
+        num_layers=2,
         return_intermediate=True,
         layer_cfg=dict(
             self_attn_cfg=dict(embed_dims=128, num_heads=8, dropout=0.0),
@@ -51,14 +51,14 @@ model = dict(
         num_classes=6,
         embed_dims=128,
         sync_cls_avg_factor=True,
-        loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
+        loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=3.0),
         loss_bbox=dict(type="L1Loss", loss_weight=5.0),
         loss_iou=dict(type="GIoULoss", loss_weight=2.0),
     ),
     dn_cfg=dict(
         label_noise_scale=0.5,
         box_noise_scale=1.0,
-        group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=30),
+        group_cfg=dict(dynamic=True, num_groups=None, num_dn_queries=20),
     ),
     train_cfg=dict(
         assigner=dict(
@@ -70,18 +70,18 @@ model = dict(
             ],
         )
     ),
-    test_cfg=dict(max_per_img=60),
+    test_cfg=dict(max_per_img=50),
 )
 
-# 9 epochs of 150 iterations: the learning rate falls along a cosine after a short warm-up.
-max_epochs = 9
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=3)
+# 12 epochs of 150 iterations: the learning rate falls along a cosine after a short warm-up.
+max_epochs = 12
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=4)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="bfloat16",
-    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-4, fused=True),
+    optimizer=dict(type="AdamW", lr=5e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 param_scheduler = [

@@ -19,7 +19,7 @@ class TrainedRun:
 
     config: Config = field(repr=False)
     work_dir: Path
-    checkpoint: Path
+    checkpoint: Path | None
     metrics: dict[str, float]
 
 
@@ -68,9 +68,10 @@ def train(
     scan_before_training(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
+    pointer = Path(cfg.work_dir) / "last_checkpoint"
     return TrainedRun(
         config=cfg,
         work_dir=Path(cfg.work_dir),
-        checkpoint=Path((Path(cfg.work_dir) / "last_checkpoint").read_text().strip()),
+        checkpoint=Path(pointer.read_text().strip()) if pointer.is_file() else None,
         metrics=runner.last_metrics,
     )

@@ -15,7 +15,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import join_path
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as MMEngineRunner
 from mmengine.runner import save_checkpoint as save_remote
@@ -108,11 +108,13 @@ class Runner(MMEngineRunner):
             torch.use_deterministic_algorithms(True, warn_only=True)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap for distributed training; on the CPU without device numbers."""
+        """Wrap for distributed training; on the CPU without device numbers, with per-process batch norm."""
         if self.distributed and get_device() == "cpu":
             unused = self.cfg.get("find_unused_parameters", False)
             default = {"broadcast_buffers": False, "find_unused_parameters": unused}
             model_wrapper_cfg = {**default, **(model_wrapper_cfg or {}), "device_ids": None}
+            # torch's SyncBatchNorm takes GPU tensors only.
+            model = revert_sync_batchnorm(model)
         return super().wrap_model(model_wrapper_cfg, model)
 
     # Building
