@@ -7,17 +7,15 @@ in float32 or all in float64.
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from dense3d.errors import OperatorUnavailableError
+from dense3d.ops.reused_memory import ReusedMemory
 from dense3d.ops.threads import parallel_for
 
-LARGE = 4 << 20  # bytes: two huge pages
+_MEMORY = ReusedMemory()
 _ARGUMENTS = "Tensor value, Tensor spatial_shapes, Tensor locations, Tensor weights"
 
 
@@ -42,9 +40,9 @@ def _gradients(
 
     shapes, starts = _levels(value, spatial_shapes)
     grads = (
-        _empty_on_huge_pages(value),
-        locations.new_zeros(locations.shape),
-        weights.new_zeros(weights.shape),
+        _MEMORY.empty_like(value),
+        _zeros_like(locations),
+        _zeros_like(weights),
     )
     tasks = value.shape[0] * value.shape[2] * len(starts)
     inputs = (_flat(value), shapes, starts, _flat(locations), _flat(weights), _flat(grad_output))
@@ -63,19 +61,9 @@ def _levels(value: Tensor, spatial_shapes: Tensor) -> tuple[np.ndarray, np.ndarr
     return shapes, np.cumsum(areas) - areas
 
 
-def _empty_on_huge_pages(like: Tensor) -> Tensor:
-    """Contiguous tensor of the same shape; a large one does without a page fault for every 4 kB.
-
-    For 900 queries these faults take longer than the kernel. torch avoids them by itself only where
-    ``THP_MEM_ALLOC_ENABLE=1`` is set before it starts.
-    """
-    size = like.numel() * like.element_size()
-    if size >= LARGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without huge pages
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            memory.madvise(mmap.MADV_HUGEPAGE)
-            return torch.frombuffer(memory, dtype=like.dtype).view(like.shape)
-    return like.new_empty(like.shape)
+def _zeros_like(tensor: Tensor) -> Tensor:
+    """Zeros without torch's threads, which keep spinning on the cores that the kernel is about to need."""
+    return torch.from_numpy(np.zeros(tensor.shape, tensor.detach().numpy().dtype))
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
