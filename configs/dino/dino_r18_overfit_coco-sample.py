@@ -1,9 +1,9 @@
 """Overfit 60 real COCO images, a check of the whole path on real annotations.
 
-Training and evaluation data are the same images. It starts from what the synthetic run has learned, as far
-as shapes fit (80 classes in place of 6 start anew); run ``configs/synthetic/dino_r18_synthetic-coco.py`` first.
-``DENSE3D_SAMPLE_DATA`` names the folder that holds ``coco/val2017`` and
-``coco/annotations/instances_val2017.json`` (``data/samples`` by default).
+Training and evaluation data are the same images. It starts from what the synthetic run has learned, as
+far as shapes fit (80 classes in place of 6 start anew): run
+``configs/synthetic/dino_r18_synthetic-coco.py`` first. ``DENSE3D_SAMPLE_DATA`` names the folder that
+holds ``coco/val2017`` and ``coco/annotations/instances_val2017.json`` (``data/samples`` by default).
 """
 
 _base_ = ["../synthetic/dino_r18_synthetic-coco.py"]
