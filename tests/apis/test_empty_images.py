@@ -21,6 +21,7 @@ def test_images_without_objects_train(repository, system, objects):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(fill_channels(cfg.model)).train()
+    model.init_weights()  # mmdet leaves its level embedding in uninitialised memory until then
     samples = []
     for count in objects:
         boxes = torch.tensor([[4.0, 5, 30, 40], [20, 10, 60, 50]])[:count]
