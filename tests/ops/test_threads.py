@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from dense3d.ops import threads as module
 from dense3d.ops.threads import parallel_for
 
 
-@pytest.fixture(params=["openmp", "python"])
-def engine(request, monkeypatch) -> str:
-    """Torch's OpenMP threads, or the pool that takes their place where they cannot be called."""
-    if request.param == "python":
-        monkeypatch.setattr(module, "_openmp_parallel", lambda: None)
-    elif module._openmp_parallel() is None:
-        pytest.skip("torch's OpenMP library is not found on this system")
-    return request.param
-
-
 @pytest.fixture(params=[1, 2, 5])
-def threads(request, engine):
+def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
@@ -42,7 +30,7 @@ def test_every_task_runs_once(threads, num_tasks):
     assert (counts == 1).all()
 
 
-def test_several_threads_take_part(engine):
+def test_several_threads_take_part():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     barrier = threading.Barrier(2, timeout=30)  # passes only when two threads are inside at once
@@ -64,36 +52,3 @@ def test_errors_reach_the_caller(threads):
 
     with pytest.raises(ZeroDivisionError, match="task 7"):
         parallel_for(kernel, 20)
-
-
-def test_calls_from_several_python_threads(engine):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-
-    def kernel(first, last, out):
-        out[first:last] += 1
-
-    def call(_):
-        counts = np.zeros(50, dtype=int)
-        parallel_for(kernel, 50, counts)
-        return (counts == 1).all()
-
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            assert all(pool.map(call, range(100)))
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_interrupt_reaches_the_caller(engine):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-
-    def kernel(first, last):
-        raise KeyboardInterrupt
-
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            parallel_for(kernel, 20)
-    finally:
-        torch.set_num_threads(before)
