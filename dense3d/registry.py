@@ -23,7 +23,14 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     return Registry(name, parent=parent, scope=SCOPE, locations=list(locations))
 
 
-MODELS = _child("model", root.MODELS, "dense3d.backbones", "dense3d.engine")
+MODELS = _child(
+    "model",
+    root.MODELS,
+    "dense3d.layers",
+    "dense3d.backbones",
+    "dense3d.detection2d",
+    "dense3d.engine",
+)
 DATASETS = _child("dataset", root.DATASETS, "dense3d.datasets.catalog")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "dense3d.engine")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "dense3d.datasets.catalog")

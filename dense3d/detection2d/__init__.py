@@ -1,0 +1,1 @@
+"""Detectors in images: on the detector interface of mmdet, with any backbone of the registry."""
