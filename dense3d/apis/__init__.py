@@ -20,6 +20,7 @@ _HOMES = {
     "Inferencer": "inference",
     "convert_checkpoint": "conversion",
     "browse": "browsing",
+    "evaluate_kitti": "kitti_evaluation",
     "check_data": "browsing",
 }
 __all__ = sorted(_HOMES)

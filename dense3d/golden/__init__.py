@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 # system named in kit.json -> adapter module
 SYSTEMS: dict[str, str] = {
+    "kitti-eval": "dense3d.golden.kitti_eval",
     "mmcv-ops": "dense3d.golden.mmcv_ops",
+    "swin": "dense3d.golden.swin",
 }
 
 

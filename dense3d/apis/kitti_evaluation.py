@@ -1,0 +1,48 @@
+"""KITTI's evaluation of a folder of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from dense3d.evaluation.kitti.evaluate import evaluate
+from dense3d.evaluation.kitti.files import read_pair
+from dense3d.evaluation.kitti.protocol import Protocol
+from dense3d.evaluation.kitti.result import KittiResult
+from dense3d.files import atomic_write
+
+
+def evaluate_kitti(
+    label_folder: str | Path,
+    result_folder: str | Path,
+    classes: Iterable[str] = ("Car", "Pedestrian", "Cyclist"),
+    image_set: str | Path | None = None,
+    json_file: str | Path | None = None,
+    plot_folder: str | Path | None = None,
+) -> KittiResult:
+    """Evaluate result files against label files as KITTI's C++ devkit does, on the CPU.
+
+    Args:
+        label_folder: ``training/label_2``.
+        result_folder: one file a frame, directly or in its subfolder ``data``.
+        classes: which of Car, Pedestrian and Cyclist.
+        image_set: list of frames such as ``ImageSets/val.txt``; all labelled frames by default.
+        json_file: also write all figures there.
+        plot_folder: also draw precision-recall curves there, a picture a class.
+
+    Raises:
+        ConfigError: a class that KITTI does not evaluate.
+        DataError: a frame without label or result, or a faulty file; the message names file and line.
+    """
+    protocol = Protocol.of(list(classes))
+    pairs = read_pair(label_folder, result_folder, image_set)
+    result = evaluate(pairs.labels, pairs.results, protocol)
+    if json_file:
+        with atomic_write(json_file, "w") as file:
+            json.dump(result.to_dict(), file, indent=1)
+    if plot_folder:
+        from dense3d.evaluation.kitti.plots import draw_curves
+
+        draw_curves(result, plot_folder)
+    return result

@@ -1,0 +1,33 @@
+"""KITTI's average precision of 2D, BEV and 3D boxes and of orientation, as the C++ devkit computes it.
+
+Everything runs on the CPU in double precision; torch is not loaded. Names are imported on first use.
+
+Differences to the Python evaluators in use (kitti-object-eval-python and its copies in MonoDETR, OpenPCDet
+and mmdetection3d), where they differ from the devkit:
+
+* Overlaps of rotated boxes are exact. Their float32 kernel gives 0, 1/3 or more than 1 for boxes that share
+  corners or sides, so that labels evaluated against themselves score near 0 in BEV and 3D; here all match.
+* Every frame must have a label and a result file. They pair the files by position or evaluate those present.
+* Orientation is left out when any detection lacks its angle (alpha -10). They look at one detection only.
+* A threshold without true and false positives has precision 0, not NaN.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "DIFFICULTIES": "protocol",
+    "METRICS": "protocol",
+    "Protocol": "protocol",
+    "KittiResult": "result",
+    "evaluate": "evaluate",
+    "read_pair": "files",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

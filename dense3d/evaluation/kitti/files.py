@@ -1,0 +1,98 @@
+"""Label and result folders, paired frame by frame: a frame without its partner stops the evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dense3d.datasets.kitti.frames import list_frames, read_image_set
+from dense3d.datasets.kitti.objects import KittiObjects, read_objects
+from dense3d.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class FramePairs:
+    """Labels and results of the same frames in the same order."""
+
+    frames: list[str]
+    labels: list[KittiObjects]
+    results: list[KittiObjects]
+
+
+def read_pair(
+    label_folder: str | Path, result_folder: str | Path, image_set: str | Path | None = None
+) -> FramePairs:
+    """Read the labels and results of all frames.
+
+    Args:
+        label_folder: ``training/label_2`` or a folder that holds it.
+        result_folder: one ``NNNNNN.txt`` a frame, empty for a frame without detections; or a folder whose
+            subfolder ``data`` holds them, as the devkit has it.
+        image_set: list of the frames to evaluate; without it those of both folders, which must be the same.
+
+    Raises:
+        DataError: a folder is missing or empty, a frame has a result and no label or a label and no result,
+            or a file is faulty.
+    """
+    label_folder, result_folder = _label_folder(Path(label_folder)), _result_folder(Path(result_folder))
+    labelled, given = list_frames(label_folder), list_frames(result_folder)
+    if not labelled:
+        raise DataError(f"{label_folder} holds no label file; expected one NNNNNN.txt a frame")
+    if not given:
+        raise DataError(
+            f"{result_folder} holds no result file; expected one NNNNNN.txt a frame, empty without detections"
+        )
+    wanted = read_image_set(image_set) if image_set else labelled
+    _check_present(wanted, labelled, label_folder, "label", image_set)
+    _check_present(given, labelled, label_folder, "label", None)
+    _check_present(wanted, given, result_folder, "result", image_set)
+    if image_set is not None:
+        _check_unlisted(given, wanted, result_folder, image_set)
+    labels = [read_objects(label_folder / f"{frame}.txt") for frame in wanted]
+    results = [read_objects(result_folder / f"{frame}.txt", is_result=True) for frame in wanted]
+    return FramePairs(wanted, labels, results)
+
+
+def _label_folder(folder: Path) -> Path:
+    for inner in ("label_2", "training/label_2"):
+        if (folder / inner).is_dir():
+            return folder / inner
+    return folder
+
+
+def _result_folder(folder: Path) -> Path:
+    data = folder / "data"
+    if not data.is_dir():
+        return folder
+    if any(folder.glob("*.txt")):
+        raise DataError(
+            f"{folder} holds result files and a folder 'data' beside them; name the one to evaluate"
+        )
+    return data
+
+
+def _check_present(
+    frames: list[str], present: list[str], folder: Path, kind: str, image_set: str | Path | None
+) -> None:
+    absent = sorted(set(frames) - set(present))
+    if not absent:
+        return
+    first = folder / f"{absent[0]}.txt"
+    if kind == "label":
+        source = f"which {image_set} lists" if image_set else "which has a result"
+        raise DataError(f"{first}: no label for frame {absent[0]}, {source} ({len(absent)} such frames)")
+    remedy = "a frame without detections needs an empty file"
+    if image_set is None:
+        remedy += ", and a split is evaluated with --split ImageSets/val.txt"
+    raise DataError(
+        f"{first}: no result for frame {absent[0]} ({len(absent)} of {len(frames)} frames lack one); {remedy}"
+    )
+
+
+def _check_unlisted(given: list[str], wanted: list[str], folder: Path, image_set: str | Path) -> None:
+    unlisted = sorted(set(given) - set(wanted))
+    if unlisted:
+        raise DataError(
+            f"{folder / unlisted[0]}.txt: frame {unlisted[0]} is not in {image_set} "
+            f"({len(unlisted)} such results); choose the split that was predicted"
+        )
