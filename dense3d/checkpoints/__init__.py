@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     import torch
 
 # system -> "module:converter"
-CONVERTERS: dict[str, str] = {"resnet": "dense3d.checkpoints.resnet:convert"}
+CONVERTERS: dict[str, str] = {
+    "resnet": "dense3d.checkpoints.resnet:convert",
+    "focalnet": "dense3d.checkpoints.focalnet:convert",
+    "swin": "dense3d.checkpoints.swin:convert",
+    "swin-mmdet": "dense3d.checkpoints.swin:convert_mmdet",
+    "swin-timm": "dense3d.checkpoints.swin:convert_timm",
+    "swin-torchvision": "dense3d.checkpoints.swin:convert_torchvision",
+}
 
 
 def convert(system: str, official_state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,199 @@
+"""What hierarchical backbones share: a stem, stages of strides 4, 8, 16, 32, and the backbone contract.
+
+A family supplies how its stem and stages compute; padding, cropping, output norms, freezing, activation
+checkpointing and pretrained weights are the same for all and live here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dense3d.errors import ConfigError, DataError
+
+
+class StagedBackbone(BaseModule):
+    """Base of hierarchical backbones.
+
+    Args:
+        channels: channels of each stage's map.
+        patch_size: stride of the first map; each later one has twice the stride.
+        in_channels: channels of the images.
+        out_indices: stages whose maps are returned, increasing. Later stages are not computed, and frozen.
+        frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages with the
+            down-sampling that belongs to them; frozen parts stay in evaluation mode (no drop path).
+        with_cp: recompute each block's activations in the backward pass (activation checkpointing).
+        init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a local file in
+            any layout that ``converter_layouts`` names, or in ours.
+
+    Attributes:
+        out_channels: channels of each returned map.
+        out_strides: stride of each returned map.
+
+    Raises:
+        ConfigError: ``out_indices`` or ``frozen_stages`` name stages that do not exist.
+    """
+
+    converters: tuple[str, ...] = ()  # of dense3d.checkpoints, tried on pretrained weights in turn
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        patch_size: int = 4,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        name, stages = type(self).__name__, len(channels)
+        if not out_indices or sorted(set(out_indices)) != list(out_indices):
+            raise ConfigError(
+                f"{name}: out_indices={tuple(out_indices)} must name stages in increasing order"
+            )
+        if not all(0 <= index < stages for index in out_indices):
+            raise ConfigError(f"{name}: out_indices={tuple(out_indices)}, but its stages are 0..{stages - 1}")
+        if not -1 <= frozen_stages <= stages:
+            raise ConfigError(f"{name}: frozen_stages={frozen_stages}, but it can be -1..{stages}")
+        self.in_channels = in_channels
+        self.patch_size = patch_size
+        self.channels = tuple(channels)
+        self.out_indices = tuple(out_indices)
+        self.frozen_stages = frozen_stages
+        self.with_cp = with_cp
+        self.out_channels: tuple[int, ...] = tuple(channels[i] for i in out_indices)
+        self.out_strides: tuple[int, ...] = tuple(patch_size * 2**i for i in out_indices)
+
+    # What a family supplies -----------------------------------------------------------------------------
+
+    def stem(self, images: Tensor) -> Tensor:
+        """``(B, in_channels, H, W)`` of padded size to the first map."""
+        raise NotImplementedError
+
+    def stage(self, index: int, x: Tensor) -> Tensor:
+        """The map of stage ``index`` from the one before it (from the stem's for stage 0)."""
+        raise NotImplementedError
+
+    def stem_modules(self) -> list[nn.Module]:
+        """Modules of the stem."""
+        raise NotImplementedError
+
+    def stage_modules(self, index: int) -> list[nn.Module]:
+        """Modules that belong to stage ``index``, its down-sampling included."""
+        raise NotImplementedError
+
+    def layer_ids(self) -> dict[str, int]:
+        """Depth of every parameter, for layer-wise decay of the learning rate."""
+        raise NotImplementedError
+
+    @property
+    def pad_multiple(self) -> int:
+        """Images are padded, right and bottom with zeros, to a multiple of this."""
+        return self.patch_size
+
+    def output(self, index: int, x: Tensor) -> Tensor:
+        """The map handed out for stage ``index``, ``(B, C, h, w)``."""
+        norm = getattr(self, f"norm{index}", None)
+        return x if norm is None else norm(x)
+
+    # What all families do -------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of an image batch.
+
+        Shape:
+            images ``(B, in_channels, H, W)``
+            -> tuple of ``(B, out_channels[i], ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
+
+        Raises:
+            DataError: the batch has another number of axes or channels.
+        """
+        if images.dim() != 4 or images.shape[1] != self.in_channels:
+            raise DataError(
+                f"{type(self).__name__} takes images of shape (B, {self.in_channels}, H, W), "
+                f"but this batch is {tuple(images.shape)}"
+            )
+        height, width = images.shape[-2:]
+        pad_y, pad_x = -height % self.pad_multiple, -width % self.pad_multiple
+        if pad_y or pad_x:
+            images = F.pad(images, (0, pad_x, 0, pad_y))
+        maps = []
+        x = self.stem(images)
+        for index in range(self.out_indices[-1] + 1):
+            x = self.stage(index, x)
+            if index in self.out_indices:
+                stride = self.patch_size * 2**index
+                out = self.output(index, x)
+                maps.append(out[..., : math.ceil(height / stride), : math.ceil(width / stride)])
+        return tuple(maps)
+
+    def run(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Apply one block, with activation checkpointing where that is asked for."""
+        if self.with_cp and self.training and x.requires_grad:
+            return checkpoint(block, x, use_reentrant=False)
+        return block(x)
+
+    def train(self, mode: bool = True) -> StagedBackbone:
+        """Training mode, except for frozen parts."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def freeze(self) -> None:
+        """Freeze what ``frozen_stages`` and ``out_indices`` leave out; call when everything is built."""
+        beyond = range(self.out_indices[-1] + 1, len(self.channels))
+        unused = [module for index in beyond for module in self.stage_modules(index)]
+        for module in (*self._frozen_modules(), *unused):
+            module.requires_grad_(False)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        modules = list(self.stem_modules())
+        for index in range(self.frozen_stages):
+            modules += self.stage_modules(index)
+            if hasattr(self, f"norm{index}"):
+                modules.append(getattr(self, f"norm{index}"))
+        return modules
+
+    def init_weights(self) -> None:
+        """Load ``init_cfg``'s checkpoint; everything else is initialised at construction.
+
+        Classification checkpoints have no output norms: those then keep their initial 1 and 0.
+        """
+        if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
+            return
+        from dense3d.checkpoints.pretrained import read_backbone
+        from dense3d.engine.checkpoint import load_into
+
+        path = self.init_cfg["checkpoint"]
+        state = self.adapt(read_backbone(path, self.converters, set(self.state_dict())))
+        norms = {
+            name: value
+            for name, value in self.state_dict().items()
+            if name.startswith("norm") and name not in state
+        }
+        if norms:
+            print_log(f"{path} has no output norms: {', '.join(norms)} start at 1 and 0", "current")
+        wanted = set(self.state_dict())
+        foreign = [n for n in state if n not in wanted and n.split(".")[0].startswith("norm")]
+        for name in foreign:  # norms of stages that are not handed out
+            del state[name]
+        load_into(self, state | norms, source=str(path))
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Fit converted weights to this configuration; what is changed is logged."""
+        return state
+
+    def log(self, message: str) -> None:
+        """Tell the user about something done to pretrained weights."""
+        print_log(f"{type(self).__name__}: {message}", "current", logging.WARNING)

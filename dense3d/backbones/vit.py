@@ -1,0 +1,328 @@
+"""Plain vision transformers: one class that is DeiT, AugReg, MAE, BEiT, DINOv2 or DINOv3 by configuration.
+
+Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021; for the others see
+:mod:`dense3d.backbones.vit_architectures`. Official checkpoints go through
+``tools/convert_checkpoint.py deit|augreg|mae|beit|dinov2|dinov3``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dense3d.backbones.vit_architectures import ViTArchitecture, architecture
+from dense3d.backbones.vit_weights import load_pretrained
+from dense3d.errors import ConfigError, DataError
+from dense3d.layers.attention import SelfAttention, WindowAttention
+from dense3d.layers.channel_norm import ConvBottleneck
+from dense3d.layers.mlp import Mlp, SwiGlu, swiglu_hidden_dim
+from dense3d.layers.patch_embed import Grid, PatchEmbed, map_to_tokens, tokens_to_map
+from dense3d.layers.position_table import resize_position_table, sincos_position_table
+from dense3d.layers.relative_position import RelativePositionBias
+from dense3d.layers.rotary import AxialRope
+from dense3d.layers.transformer_block import TransformerBlock
+from dense3d.registry import MODELS
+
+
+@MODELS.register_module()
+class VisionTransformer(BaseModule):
+    """A plain vision transformer as a dense backbone.
+
+    Args:
+        arch: name of a released architecture, or a dict with ``name`` and what differs from it, see
+            :func:`dense3d.backbones.vit_architectures.architecture`.
+        out_indices: blocks whose tokens become maps, ascending; -1 is the last. Blocks after them do not run.
+        prefix_tokens: whether class token and registers take part; without them they are not created.
+        final_norm: whether maps go through the final norm; None for what the architecture does.
+        window_size: patches on a side of the windows inside which blocks attend; None attends globally. A
+            sequence gives each block its own.
+        window_padding: what fills up windows at the border, see
+            :class:`dense3d.layers.attention.WindowAttention`.
+        drop_path_rate: stochastic depth of the last block, growing linearly from 0; a sequence gives each
+            block its own.
+        frozen_stages: -1 freezes nothing, 0 the embedding, k also the first k blocks, ``depth`` all.
+        with_cp: recompute activations in the backward pass (activation checkpointing).
+        init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a converted
+            checkpoint.
+
+    Attributes:
+        out_channels, out_strides: channels and stride of each map.
+        embed_dims: channels of a token, D.
+        patch_size: side of a patch in pixels.
+        num_prefix: P, class token and registers.
+        blocks: the transformer blocks.
+
+    Shape:
+        images ``(B, in_channels, H, W)``, normalised RGB, H, W >= ``patch_size`` -> tuple of
+        ``(B, D, ceil(H / patch_size), ceil(W / patch_size))``; other sizes are padded right and below with
+        zeros.
+
+    Raises:
+        ConfigError: an argument does not fit the architecture.
+        DataError: an image is smaller than a patch, or has another number of channels.
+
+    Example:
+        >>> vit = VisionTransformer(dict(name="dinov2_vits14", depth=2), out_indices=(0, 1))
+        >>> [tuple(f.shape) for f in vit(torch.zeros(1, 3, 45, 60))]
+        [(1, 384, 4, 5), (1, 384, 4, 5)]
+    """
+
+    def __init__(
+        self,
+        arch: str | dict | ViTArchitecture,
+        out_indices: Sequence[int] = (-1,),
+        prefix_tokens: bool = True,
+        final_norm: bool | None = None,
+        window_size: int | Sequence[int | None] | None = None,
+        window_padding: str = "mask",
+        drop_path_rate: float | Sequence[float] = 0.0,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.arch = arch = architecture(arch)
+        self.with_cp, self.frozen_stages = with_cp, frozen_stages
+        self.embed_dims, self.patch_size = arch.embed_dim, arch.patch_size
+        self.out_indices = _block_indices(out_indices, arch.depth)
+        self.out_channels: tuple[int, ...] = (arch.embed_dim,) * len(self.out_indices)
+        self.out_strides: tuple[int, ...] = (arch.patch_size,) * len(self.out_indices)
+        self.num_prefix = 1 + arch.num_registers if prefix_tokens else 0
+        final_norm = arch.final_norm if final_norm is None else final_norm
+        self._build_embedding(prefix_tokens)
+        self._build_blocks(window_size, window_padding, drop_path_rate)
+        self.norm = nn.LayerNorm(arch.embed_dim, eps=arch.norm_eps) if final_norm else None
+        untied = final_norm and arch.untied_norms and prefix_tokens
+        self.cls_norm = nn.LayerNorm(arch.embed_dim, eps=arch.norm_eps) if untied else None
+        self._initialise()
+        self._freeze()
+
+    def _build_embedding(self, prefix_tokens: bool) -> None:
+        arch, dim = self.arch, self.embed_dims
+        self.patch_embed = PatchEmbed(arch.patch_size, arch.in_channels, dim)
+        registers = arch.num_registers if prefix_tokens else 0
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if prefix_tokens else None
+        self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
+        self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False) if arch.mask_token else None
+        self.pos_embed = None
+        if arch.position == "learned":
+            self.pos_embed = nn.Parameter(torch.zeros(1, arch.table_grid[0] * arch.table_grid[1], dim))
+        elif arch.position == "sincos":
+            self.pos_embed = nn.Parameter(sincos_position_table(arch.table_grid, dim), requires_grad=False)
+        self.rope = None
+        if arch.position == "rope":
+            options = {k.removeprefix("rope_"): getattr(arch, k) for k in vars(arch) if k.startswith("rope_")}
+            options["dtype"] = getattr(torch, arch.rope_dtype)
+            self.rope = AxialRope(dim // arch.num_heads, **options)
+
+    def _build_blocks(
+        self,
+        window_size: int | Sequence[int | None] | None,
+        window_padding: str,
+        drop_path_rate: float | Sequence[float],
+    ) -> None:
+        arch, depth = self.arch, self.arch.depth
+        sizes = _per_block("window_size", window_size, depth)
+        if isinstance(drop_path_rate, (int, float)):
+            drop_path_rate = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
+        rates = _per_block("drop_path_rate", drop_path_rate, depth)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                arch.embed_dim,
+                arch.num_heads,
+                layer_scale=arch.layer_scale,
+                drop_path=rate,
+                norm_eps=arch.norm_eps,
+                attn=self._attention(size, window_padding),
+                mlp=_feed_forward(arch),
+            )
+            for size, rate in zip(sizes, rates)
+        )
+        self.residuals = nn.ModuleDict({str(i): ConvBottleneck(arch.embed_dim) for i in arch.residual_blocks})
+
+    def _attention(self, window_size: int | None, padding: str) -> SelfAttention:
+        arch, relative = self.arch, None
+        if arch.relative_position:
+            grid = (window_size, window_size) if window_size else arch.table_grid
+            relative = RelativePositionBias(grid, arch.num_heads, self.num_prefix)
+        options = dict(qkv_bias=arch.qkv_bias, proj_bias=arch.proj_bias, relative_bias=relative)
+        if window_size is None:
+            return SelfAttention(arch.embed_dim, arch.num_heads, **options)
+        return WindowAttention(
+            arch.embed_dim, arch.num_heads, window_size=window_size, padding=padding, **options
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """``(B, 3, H, W)`` to the tuple of maps described in the class."""
+        tokens, grid = self.embed(self.pad(images))
+        maps, start = [], 0
+        for index in self.out_indices:
+            tokens = self.run_blocks(tokens, grid, start, index + 1)
+            maps.append(tokens_to_map(self.normalise(tokens)[:, self.num_prefix :], grid))
+            start = index + 1
+        return tuple(maps)
+
+    def pad(self, images: Tensor) -> Tensor:
+        """Images with zeros right and below, so that whole patches cover them.
+
+        Raises:
+            DataError: an image is smaller than a patch, or has another number of channels.
+        """
+        size, channels = self.patch_size, self.arch.in_channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise DataError(
+                f"images of shape {tuple(images.shape)} do not fit a ViT that takes (B, {channels}, H, W)"
+            )
+        height, width = images.shape[-2:]
+        if height < size or width < size:
+            raise DataError(
+                f"an image of {height} x {width} pixels is smaller than one patch of {size} x {size}; "
+                "resize it, or leave it out"
+            )
+        return F.pad(images, (0, -width % size, 0, -height % size))
+
+    def embed(self, images: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Grid]:
+        """Tokens that enter the first block.
+
+        Args:
+            images: ``(B, 3, H, W)``; pixels beyond the last whole patch are not seen.
+            mask: ``(B, h * w)``, true for patches that the mask token takes the place of.
+
+        Returns:
+            tokens ``(B, P + h * w, D)`` with class token and registers in front, and the grid ``(h, w)``.
+        """
+        tokens, grid = self.patch_embed(images)
+        if mask is not None:
+            tokens = torch.where(mask.bool()[..., None], self.mask_token.to(tokens.dtype), tokens)
+        if self.pos_embed is not None:
+            tokens = tokens + self.position_table(grid)
+        prefix = [t.expand(len(tokens), -1, -1) for t in (self.cls_token, self.registers) if t is not None]
+        return torch.cat([*prefix, tokens], dim=1), grid
+
+    def position_table(self, grid: Grid) -> Tensor:
+        """The position table of another grid, ``(1, h * w, D)``."""
+        arch = self.arch
+        return resize_position_table(
+            self.pos_embed, arch.table_grid, grid, arch.position_antialias, arch.position_offset
+        )
+
+    def run_blocks(self, tokens: Tensor, grid: Grid, start: int = 0, stop: int | None = None) -> Tensor:
+        """Pass tokens ``(B, P + h * w, D)`` through ``blocks[start:stop]``; adapters work between ranges."""
+        stop = len(self.blocks) if stop is None else stop
+        rotation = None
+        for index in range(start, stop):
+            if self.rope is not None and (rotation is None or self.rope.training):
+                rotation = self.rope(grid)  # while training, each block draws its own augmentation
+            arguments = (tokens, grid, self.num_prefix, rotation)
+            if self.with_cp and torch.is_grad_enabled():
+                tokens = checkpoint(self.blocks[index], *arguments, use_reentrant=False)
+            else:
+                tokens = self.blocks[index](*arguments)
+            if str(index) in self.residuals:
+                tokens = self._mix(self.residuals[str(index)], tokens, grid)
+        return tokens
+
+    def _mix(self, convolutions: nn.Module, tokens: Tensor, grid: Grid) -> Tensor:
+        prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
+        return torch.cat([prefix, map_to_tokens(convolutions(tokens_to_map(patches, grid)))], dim=1)
+
+    def normalise(self, tokens: Tensor) -> Tensor:
+        """Final norm of all tokens ``(B, P + N, D)``, as far as the architecture has one."""
+        if self.norm is None:
+            return tokens
+        if self.cls_norm is None:
+            return self.norm(tokens)
+        prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
+        return torch.cat([self.cls_norm(prefix), self.norm(patches)], dim=1)
+
+    def layer_ids(self) -> dict[str, int]:
+        """Parameter name -> depth for layer-wise decay: 0 embedding, i + 1 block i, depth + 1 the rest."""
+        return {name: self._layer_id(name) for name, _ in self.named_parameters()}
+
+    def _layer_id(self, name: str) -> int:
+        part, _, rest = name.partition(".")
+        if part in ("patch_embed", "cls_token", "registers", "mask_token", "pos_embed"):
+            return 0
+        if part in ("blocks", "residuals"):
+            return int(rest.partition(".")[0]) + 1
+        return self.arch.depth + 1
+
+    def train(self, mode: bool = True) -> VisionTransformer:
+        """Training mode, except for frozen blocks, whose stochastic depth stays off."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Load ``init_cfg``'s checkpoint; everything else was initialised at construction."""
+        if self.init_cfg and self.init_cfg.get("type") == "Pretrained":
+            load_pretrained(self, self.init_cfg["checkpoint"])
+
+    def _initialise(self) -> None:
+        """Truncated normal of 0.02 for matrices and tokens; torch's own for the patches."""
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, RelativePositionBias):
+                nn.init.trunc_normal_(module.table, std=0.02)
+        tables = (self.cls_token, self.registers, self.pos_embed if self.arch.position == "learned" else None)
+        for parameter in tables:
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+    def _freeze(self) -> None:
+        depth = self.arch.depth
+        if not -1 <= self.frozen_stages <= depth:
+            raise ConfigError(f"frozen_stages={self.frozen_stages}: this ViT has the stages -1 to {depth}")
+        if self.frozen_stages >= 0:
+            for parameter in (self.cls_token, self.registers, self.pos_embed):
+                if parameter is not None:
+                    parameter.requires_grad_(False)
+        unused = list(self.blocks[self.out_indices[-1] + 1 :])
+        for module in (*self._frozen_modules(), *unused):
+            module.requires_grad_(False)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        stages = self.frozen_stages
+        if stages < 0:
+            return []
+        modules = [self.patch_embed, *self.blocks[:stages]]
+        modules += [module for name, module in self.residuals.items() if int(name) < stages]
+        if stages == self.arch.depth:
+            modules += [m for m in (self.rope, self.norm, self.cls_norm) if m is not None]
+        return modules
+
+
+def _feed_forward(arch: ViTArchitecture) -> nn.Module:
+    if arch.ffn == "swiglu":
+        width = swiglu_hidden_dim(arch.embed_dim, arch.mlp_ratio, arch.swiglu_multiple)
+        return SwiGlu(arch.embed_dim, width, bias=arch.ffn_bias)
+    return Mlp(arch.embed_dim, int(arch.embed_dim * arch.mlp_ratio), bias=arch.ffn_bias)
+
+
+def _per_block(name: str, value, depth: int) -> list:
+    if not isinstance(value, Sequence):
+        return [value] * depth
+    if len(value) != depth:
+        raise ConfigError(f"{name} has {len(value)} entries, but the ViT has {depth} blocks")
+    return list(value)
+
+
+def _block_indices(out_indices: Sequence[int], depth: int) -> tuple[int, ...]:
+    bad = [i for i in out_indices if not -depth <= i < depth]
+    if bad or not out_indices:
+        raise ConfigError(
+            f"out_indices {bad or ()} of a ViT with the blocks 0..{depth - 1}; choose among them"
+        )
+    indices = tuple(i % depth for i in out_indices)
+    if list(indices) != sorted(set(indices)):
+        raise ConfigError(f"out_indices {tuple(out_indices)} must be ascending, as the maps are")
+    return indices

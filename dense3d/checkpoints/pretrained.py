@@ -1,0 +1,66 @@
+"""Weights of a backbone from a file of any layout that its converters know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+
+from torch import Tensor
+
+from dense3d.errors import CheckpointError
+
+_WRAPPERS = ("state_dict", "model", "model_ema")
+_PREFIXES = ("module.", "backbone.", "encoder.")
+
+
+def read_backbone(
+    path: str | os.PathLike, converters: Sequence[str], own_names: Collection[str]
+) -> dict[str, Tensor]:
+    """Read a local checkpoint and convert it to our names.
+
+    Args:
+        path: file; a detector's checkpoint gives its part ``backbone.*``.
+        converters: names in :data:`dense3d.checkpoints.CONVERTERS`, tried in turn.
+        own_names: names of our state dict; a file that shares most of them is taken as ours.
+
+    Raises:
+        CheckpointError: the file cannot be read, or no converter knows all its names; the message has what
+            the converter that came furthest said.
+    """
+    from dense3d.checkpoints import convert
+    from dense3d.engine.checkpoint import load_checkpoint
+
+    state = unwrapped(load_checkpoint(path))
+    if 2 * sum(name in own_names for name in state) > len(own_names):
+        return state
+    complaints = []
+    for system in converters:
+        try:
+            converted = convert(system, state)
+        except CheckpointError as error:
+            complaints.append(str(error))
+            continue
+        if any(name in own_names for name in converted):
+            return converted
+        complaints.append(f"read as {system}, none of its names is in this model")
+    raise CheckpointError(
+        f"{path} fits no known layout ({', '.join(converters)}): {min(complaints, key=len)}"
+    )
+
+
+def unwrapped(checkpoint: Mapping) -> dict[str, Tensor]:
+    """The named tensors in a checkpoint, without the containers and prefixes that code bases add.
+
+    Example:
+        >>> import torch
+        >>> list(unwrapped({"model": {"module.backbone.stem": torch.ones(1), "module.head": torch.ones(1)}}))
+        ['stem']
+    """
+    for key in _WRAPPERS:
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    state = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    for prefix in _PREFIXES:
+        if any(name.startswith(prefix) for name in state):
+            state = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+    return state
