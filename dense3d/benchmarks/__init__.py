@@ -10,7 +10,10 @@ import importlib
 from dense3d.errors import ConfigError, did_you_mean
 
 # name -> module with CASES
-SUITES: dict[str, str] = {"ops": "dense3d.benchmarks.ops"}
+SUITES: dict[str, str] = {
+    "kitti-eval": "dense3d.benchmarks.kitti_eval",
+    "ops": "dense3d.benchmarks.ops",
+}
 
 
 def load_cases(suite: str, only: list[str] | None = None) -> list:
