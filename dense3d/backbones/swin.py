@@ -233,8 +233,8 @@ class Swin(StagedBackbone):
             resized.append(name)
         if resized:
             self.log(
-                f"{len(resized)} position tables of the checkpoint belong to another window or image size and "
-                f"were resized bicubically to window {self.window_size}, such as {resized[0]}"
+                f"{len(resized)} position tables of the checkpoint belong to another window or image and "
+                f"were resized to window {self.window_size} (bicubic), such as {resized[0]}"
             )
         return adapted
 
@@ -277,7 +277,8 @@ def _sizes(arch: str | dict, version: int) -> dict:
     if isinstance(arch, str):
         if arch not in ARCHITECTURES:
             raise ConfigError(
-                f"Swin has no size {arch!r}{did_you_mean(arch, ARCHITECTURES)} (known: {', '.join(ARCHITECTURES)})"
+                f"Swin has no size {arch!r}{did_you_mean(arch, ARCHITECTURES)} "
+                f"(known: {', '.join(ARCHITECTURES)})"
             )
         return ARCHITECTURES[arch]
     if set(arch) != {"embed_dim", "depths", "num_heads"}:

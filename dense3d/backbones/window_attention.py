@@ -69,7 +69,7 @@ class WindowAttention(ShiftedWindowAttention):
         qkv = self._project(x).reshape(batch, grid[0], rows, grid[1], columns, 3, heads, channels // heads)
         qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7)  # (3, B, gy, gx, heads, rows, columns, head_dim)
         query, key = self._queries_and_keys(qkv[0], qkv[1])
-        # Windows with a bias of their own are laid beside the heads, so that it is not repeated over the batch.
+        # Windows with a bias of their own stand beside the heads: it is then not repeated over the batch.
         group = (-1, bias.shape[0] * heads, rows * columns, channels // heads)
         out = F.scaled_dot_product_attention(
             query.reshape(group),

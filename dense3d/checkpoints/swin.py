@@ -19,7 +19,8 @@ from torch import Tensor
 
 from dense3d.checkpoints.renaming import Renaming
 
-_BLOCK = r"(norm[12]\.(?:weight|bias)|attn\.(?:relative_position_bias_table|logit_scale|(?:qkv|proj|cpb_mlp\.[02])\.(?:weight|bias)))"
+_ATTENTION = r"attn\.(?:relative_position_bias_table|logit_scale|(?:qkv|proj|cpb_mlp\.[02])\.(?:weight|bias))"
+_BLOCK = rf"(norm[12]\.(?:weight|bias)|{_ATTENTION})"
 _STEM = r"(patch_embed\.(?:proj|norm)\.(?:weight|bias)|absolute_pos_embed)"
 _MERGING = r"((?:norm|reduction)\.(?:weight|bias))"
 _DERIVED = (r".*\.(relative_position_index|relative_coords_table)", r".*attn_mask")

@@ -1,6 +1,7 @@
-"""Golden adapter of Swin: kits of the official dense code (system ``swin``) and of Relation-DETR (``swin_*``).
+"""Golden adapter of Swin: kits of the official dense code (system ``swin``) and of Relation-DETR.
 
-The former runs on Microsoft's layout, the latter on torchvision's with its shift rule and without output norms.
+The former run on Microsoft's layout; the latter (``arch`` ``swin_*``) on torchvision's, with its shift rule
+and without output norms.
 """
 
 from __future__ import annotations
