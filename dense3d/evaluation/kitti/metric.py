@@ -1,0 +1,104 @@
+"""KITTI's evaluation as a metric of mmengine, for validation during training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from dense3d.datasets.kitti.frames import read_image_set
+from dense3d.datasets.kitti.objects import FIELD_NAMES, KittiObjects, read_objects
+from dense3d.datasets.kitti.results import write_results
+from dense3d.errors import DataError
+from dense3d.evaluation.kitti.evaluate import evaluate
+from dense3d.evaluation.kitti.protocol import Protocol
+from dense3d.registry import METRICS
+
+
+@METRICS.register_module()
+class KittiMetric(BaseMetric):
+    """AP of 2D, BEV and 3D boxes and of orientation, equal to the C++ devkit's.
+
+    Every data sample needs ``frame``, the six digits of its files, and ``predictions``, the detections as
+    :class:`~dense3d.datasets.kitti.KittiObjects` with scores, empty where nothing is detected. Figures are
+    named ``kitti/Car/3d_ap40_moderate_strict`` and so on.
+
+    Args:
+        label_folder: ``training/label_2``.
+        image_set: list of the frames that must be there, such as ``ImageSets/val.txt``.
+        classes: which of Car, Pedestrian and Cyclist.
+        points: report AP over 11 or 40 recalls.
+        result_folder: also write the detections there, a file a frame.
+        **kwargs: ``collect_device``, ``prefix`` ... of mmengine's ``BaseMetric``.
+
+    Raises:
+        ConfigError: a class that KITTI does not evaluate.
+        DataError: while it computes, if a frame is missing, came twice or has no label, or a detection holds
+            a value that is not finite.
+    """
+
+    default_prefix = "kitti"
+
+    def __init__(
+        self,
+        label_folder: str,
+        image_set: str | None = None,
+        classes: Sequence[str] = ("Car", "Pedestrian", "Cyclist"),
+        points: int = 40,
+        result_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.protocol = Protocol.of(classes)
+        self.label_folder, self.image_set = Path(label_folder), image_set
+        self.points, self.result_folder = points, result_folder
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the detections of one batch."""
+        for sample in data_samples:
+            objects: KittiObjects = sample["predictions"]
+            self.results.append((sample["frame"], objects.names, objects.values))
+
+    def compute_metrics(self, results: list[tuple[str, tuple[str, ...], np.ndarray]]) -> dict[str, float]:
+        """Figures of all frames."""
+        detections: dict[str, KittiObjects] = {}
+        for frame, names, values in results:
+            if frame in detections:
+                raise DataError(f"frame {frame} was predicted twice; the data set lists it twice")
+            detections[frame] = KittiObjects(names, values)
+            _check_finite(frame, values)
+        self._check_complete(detections)
+        if self.result_folder:
+            write_results(self.result_folder, detections)
+        labels = [read_objects(self.label_folder / f"{frame}.txt") for frame in detections]
+        result = evaluate(labels, list(detections.values()), self.protocol)
+        MMLogger.get_current_instance().info("\n" + result.table((self.points,)))
+        return result.flat(self.points)
+
+    def _check_complete(self, detections: dict[str, KittiObjects]) -> None:
+        if self.image_set is None:
+            return
+        wanted = read_image_set(self.image_set)
+        missing, unlisted = sorted(set(wanted) - set(detections)), sorted(set(detections) - set(wanted))
+        if missing or unlisted:
+            first = (
+                f"frame {missing[0]} was not predicted" if missing else f"frame {unlisted[0]} is not in it"
+            )
+            raise DataError(
+                f"{self.image_set} and the predicted frames differ: {first} "
+                f"({len(missing)} missing, {len(unlisted)} unlisted); use the same list in the data set"
+            )
+
+
+def _check_finite(frame: str, values: np.ndarray) -> None:
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise DataError(
+            f"frame {frame}, detection {row}: {FIELD_NAMES[column]} is {values[row, column]}; "
+            "the model predicts values that are not finite"
+        )
