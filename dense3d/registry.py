@@ -28,6 +28,8 @@ MODELS = _child(
     root.MODELS,
     "dense3d.layers",
     "dense3d.backbones",
+    "dense3d.adapters",
+    "dense3d.pretraining",
     "dense3d.detection2d",
     "dense3d.engine",
 )
@@ -42,7 +44,9 @@ RUNNERS = _child("runner", root.RUNNERS, "dense3d.engine")
 LOG_PROCESSORS = _child("log processor", root.LOG_PROCESSORS, "dense3d.engine")
 OPTIMIZERS = _child("optimizer", root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child("optimizer wrapper", root.OPTIM_WRAPPERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child("optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "dense3d.engine.layer_decay"
+)
 WEIGHT_INITIALIZERS = _child("weight initializer", root.WEIGHT_INITIALIZERS)
 MODEL_WRAPPERS = _child("model wrapper", root.MODEL_WRAPPERS)
 PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS)

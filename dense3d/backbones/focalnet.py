@@ -122,7 +122,7 @@ class FocalNet(StagedBackbone):
         if index > 0:
             x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
             x = self.body.layers[index].downsample(x)
-        for block in self.body.layers[index].blocks:
+        for block in self.blocks(index):
             x = self.run(block, x)
         return x
 
@@ -136,6 +136,10 @@ class FocalNet(StagedBackbone):
         if index + 1 < len(self.depths):
             modules.append(self.body.layers[index + 1].downsample)
         return modules
+
+    def blocks(self, index: int) -> nn.ModuleList:
+        """Blocks of one stage."""
+        return self.body.layers[index].blocks
 
     def layer_ids(self) -> dict[str, int]:
         """Depth of every parameter, counted as for Swin.
@@ -154,10 +158,6 @@ class FocalNet(StagedBackbone):
                 stage = int(parts[2])
                 ids[name] = sum(self.depths[:stage]) + (int(parts[4]) + 1 if parts[3] == "blocks" else 0)
         return ids
-
-    def no_weight_decay(self) -> set[str]:
-        """Nothing beyond vectors and biases, which are the optimiser's rule."""
-        return set()
 
 
 def _sizes(arch: str | dict) -> dict:

@@ -90,9 +90,38 @@ class StagedBackbone(BaseModule):
         """Modules that belong to stage ``index``, its down-sampling included."""
         raise NotImplementedError
 
+    def blocks(self, index: int) -> nn.ModuleList | nn.Sequential:
+        """Blocks of stage ``index``, without its down-sampling."""
+        raise NotImplementedError
+
     def layer_ids(self) -> dict[str, int]:
         """Depth of every parameter, for layer-wise decay of the learning rate."""
         raise NotImplementedError
+
+    def stage_ids(self, num_layers: int | None = None) -> dict[str, int]:
+        """Depth of every parameter, for stage-wise decay: 0 the stem and all down-sampling, i + 1 stage i.
+
+        The rule of the official segmentation recipes of ConvNeXt: output norms count with the head, which
+        stands at ``num_layers + 1`` (:attr:`num_layers` of this backbone unless given).
+        """
+        head = (self.num_layers if num_layers is None else num_layers) + 1
+        ids = dict.fromkeys((name for name, _ in self.named_parameters()), 0)
+        stage_of = {id(p): i for i in range(len(self.channels)) for p in self.blocks(i).parameters()}
+        for name, parameter in self.named_parameters():
+            if name.startswith("norm"):
+                ids[name] = head
+            elif id(parameter) in stage_of:
+                ids[name] = stage_of[id(parameter)] + 1
+        return ids
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters without weight decay beside vectors and biases."""
+        return set()
+
+    @property
+    def num_layers(self) -> int:
+        """Depth of the last block by :meth:`layer_ids`; what follows counts one more."""
+        return sum(self.depths)
 
     @property
     def pad_multiple(self) -> int:

@@ -173,7 +173,7 @@ class Swin(StagedBackbone):
         """Merge the patches of the map before, then run the blocks: ``(B, h, w, C)``."""
         if index > 0:
             x = self.layers[index - 1].downsample(x)
-        for block in self.layers[index].blocks:
+        for block in self.blocks(index):
             x = self.run(block, x)
         return x
 
@@ -194,6 +194,10 @@ class Swin(StagedBackbone):
         super().freeze()
         if self.frozen_stages >= 0 and hasattr(self, "absolute_pos_embed"):
             self.absolute_pos_embed.requires_grad_(False)
+
+    def blocks(self, index: int) -> nn.ModuleList:
+        """Blocks of one stage."""
+        return self.layers[index].blocks
 
     def layer_ids(self) -> dict[str, int]:
         """Depth of every parameter, as Microsoft's fine-tuning recipes count it.

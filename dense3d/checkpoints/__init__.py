@@ -17,7 +17,20 @@ if TYPE_CHECKING:
 
 # system -> "module:converter"
 CONVERTERS: dict[str, str] = {
+    "beit": "dense3d.checkpoints.beit:convert",
+    "beit-seg": "dense3d.checkpoints.beit:convert_pyramid",
+    "deit": "dense3d.checkpoints.deit:convert",
+    "augreg": "dense3d.checkpoints.augreg:convert",
+    "dinov2": "dense3d.checkpoints.dinov2:convert",
+    "dinov2-14to16": "dense3d.checkpoints.dinov2:convert_14to16",
+    "dinov3": "dense3d.checkpoints.dinov3:convert",
+    "mae": "dense3d.checkpoints.mae:convert",
+    "mae-pretrain": "dense3d.checkpoints.mae:convert_pretrain",
+    "vit-baseline": "dense3d.checkpoints.vit_comer:convert_baseline",
+    "vit-comer": "dense3d.checkpoints.vit_comer:convert",
     "resnet": "dense3d.checkpoints.resnet:convert",
+    "convnext": "dense3d.checkpoints.convnext:convert",
+    "dinov3-convnext": "dense3d.checkpoints.convnext:convert_dinov3",
     "focalnet": "dense3d.checkpoints.focalnet:convert",
     "swin": "dense3d.checkpoints.swin:convert",
     "swin-mmdet": "dense3d.checkpoints.swin:convert_mmdet",

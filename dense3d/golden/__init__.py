@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 
 # system named in kit.json -> adapter module
 SYSTEMS: dict[str, str] = {
+    "convnext": "dense3d.golden.convnext",
     "kitti-eval": "dense3d.golden.kitti_eval",
     "mmcv-ops": "dense3d.golden.mmcv_ops",
+    "vit-comer": "dense3d.golden.vit_comer",
+    "vit-baseline": "dense3d.golden.vit_baseline",
+    "mae-vit": "dense3d.golden.mae_vit",
+    "dinov3": "dense3d.golden.dinov3",
+    "dinov2": "dense3d.golden.dinov2",
+    "beit": "dense3d.golden.beit",
     "swin": "dense3d.golden.swin",
 }
 

@@ -1,0 +1,124 @@
+"""Learning rates that shrink with the distance from the head, for every backbone that knows its depths.
+
+The rule of BEiT (Bao et al., arXiv:2106.08254) and ConvNeXt (Liu et al., arXiv:2201.03545). mmdet and mmseg
+have it for classes of certain names; here the backbone itself says how deep each parameter lies.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from dense3d.errors import ConfigError, did_you_mean
+from dense3d.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+KEYS = ("decay_rate", "decay_type", "num_layers")
+TYPES = {"layer_wise": "layer_ids", "stage_wise": "stage_ids"}
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Optimiser wrapper with ``lr * decay_rate ** (num_layers + 1 - depth)`` for each parameter.
+
+    Depths are what ``layer_ids()`` of the backbone gives: 0 at the stem, ``num_layers`` at its last block;
+    whatever lies outside of a backbone has depth ``num_layers + 1``, hence the full rate. Vectors, biases and
+    what the backbone's ``no_weight_decay()`` names (position tables) get no weight decay.
+
+    Args:
+        optim_wrapper_cfg: as for mmengine's constructor; the optimiser needs ``lr``.
+        paramwise_cfg: ``decay_rate``; ``decay_type``: ``"layer_wise"`` (default) or ``"stage_wise"``, which
+            takes ``stage_ids()``; ``num_layers`` where a recipe counts otherwise than the backbone does.
+
+    Raises:
+        ConfigError: an unknown key or type, a rate outside (0, 1], no backbone that knows depths.
+
+    Example:
+        >>> from dense3d.backbones import Swin
+        >>> model = nn.ModuleDict({
+        ...     "backbone": Swin(dict(embed_dim=8, depths=(1, 1), num_heads=(1, 1)), out_indices=(0, 1)),
+        ...     "head": nn.Linear(16, 2),
+        ... })
+        >>> optimizer = dict(type="SGD", lr=8.0)
+        >>> build = LayerDecayOptimWrapperConstructor(dict(optimizer=optimizer), dict(decay_rate=0.5))
+        >>> sorted({group["lr"] for group in build(model).optimizer.param_groups})
+        [1.0, 2.0, 4.0, 8.0]
+    """
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        for key in self.paramwise_cfg:
+            if key not in KEYS:
+                raise ConfigError(
+                    f"layer-wise decay has no paramwise_cfg.{key}{did_you_mean(key, KEYS)} "
+                    f"(known: {', '.join(KEYS)})"
+                )
+        rate = self.paramwise_cfg.get("decay_rate")
+        if not isinstance(rate, (int, float)) or not 0 < rate <= 1:
+            raise ConfigError(f"layer-wise decay needs paramwise_cfg.decay_rate in (0, 1], not {rate!r}")
+        kind = self.paramwise_cfg.setdefault("decay_type", "layer_wise")
+        if kind not in TYPES:
+            raise ConfigError(f"paramwise_cfg.decay_type={kind!r}, but there are {' and '.join(TYPES)}")
+        if self.base_lr is None:
+            raise ConfigError("layer-wise decay needs optimizer.lr, the rate of the head")
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = "", **_) -> None:
+        """Append one group for each depth and weight decay, in order of depth."""
+        depths, undecayed, head = self._depths(module)
+        groups: dict[tuple[int, bool], dict] = {}
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            depth = depths.get(name, head)
+            decayed = parameter.dim() > 1 and not name.endswith(".bias") and name not in undecayed
+            group = groups.setdefault((depth, decayed), self._group(head - depth, decayed))
+            group["params"].append(parameter)
+        params += [group for _, group in sorted(groups.items(), key=lambda item: item[0])]
+        first, last = params[0]["lr"], params[-1]["lr"]
+        print_log(f"{len(groups)} parameter groups, lr {first:.4g} at the stem to {last:.4g}", "current")
+
+    def _group(self, distance: int, decayed: bool) -> dict:
+        group = {"params": [], "lr": self.base_lr * self.paramwise_cfg["decay_rate"] ** distance}
+        if self.base_wd is not None:
+            group["weight_decay"] = self.base_wd if decayed else 0.0
+        return group
+
+    def _depths(self, module: nn.Module) -> tuple[dict[str, int], set[str], int]:
+        """Depth by parameter name, names without weight decay, and the depth of the head."""
+        depths, undecayed, heads = {}, set(), []
+        method = TYPES[self.paramwise_cfg["decay_type"]]
+        for prefix, backbone in _outermost(module, method):
+            ids, num_layers = self._ids(backbone, method)
+            depths |= {prefix + name: depth for name, depth in ids.items()}
+            undecayed |= {prefix + name for name in getattr(backbone, "no_weight_decay", set)()}
+            heads.append(num_layers + 1)
+        if not heads:
+            raise ConfigError(
+                f"no part of {type(module).__name__} has the method {method}(), which a {method[:-4]}-wise "
+                "decay of the learning rate needs: take a backbone of dense3d"
+            )
+        return depths, undecayed, max(heads)
+
+    def _ids(self, backbone: nn.Module, method: str) -> tuple[dict[str, int], int]:
+        num_layers = self.paramwise_cfg.get("num_layers")
+        ids = getattr(backbone, method)
+        if num_layers is None:
+            return ids(), backbone.num_layers
+        if "num_layers" not in inspect.signature(ids).parameters:
+            raise ConfigError(
+                f"{type(backbone).__name__} counts its own layers ({backbone.num_layers}): "
+                "leave paramwise_cfg.num_layers out"
+            )
+        return ids(num_layers), num_layers
+
+
+def _outermost(module: nn.Module, method: str, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Modules that have the method and lie in no other that has it, with the prefix of their parameters."""
+    if hasattr(module, method):
+        yield prefix, module
+        return
+    for name, child in module.named_children():
+        yield from _outermost(child, method, f"{prefix}{name}.")
