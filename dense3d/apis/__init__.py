@@ -22,6 +22,7 @@ _HOMES = {
     "browse": "browsing",
     "evaluate_kitti": "kitti_evaluation",
     "check_data": "browsing",
+    "analyse_relations": "relation_analysis",
 }
 __all__ = sorted(_HOMES)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+# What to expect of four independent numbers of one normal distribution a box: less their mean they are
+# directions in three dimensions, and there the cosine of two is uniform.
+UNRELATED = 0.5
+
 
 def macroscopic_correlation(boxes: np.ndarray) -> float:
     """Mean absolute Pearson correlation between the boxes of one image.
