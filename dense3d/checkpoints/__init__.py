@@ -28,6 +28,8 @@ CONVERTERS: dict[str, str] = {
     "mae-pretrain": "dense3d.checkpoints.mae:convert_pretrain",
     "vit-baseline": "dense3d.checkpoints.vit_comer:convert_baseline",
     "vit-comer": "dense3d.checkpoints.vit_comer:convert",
+    "relation-detr": "dense3d.checkpoints.relation_detr:convert",
+    "relation-detr-coco80": "dense3d.checkpoints.relation_detr:convert_coco",
     "resnet": "dense3d.checkpoints.resnet:convert",
     "convnext": "dense3d.checkpoints.convnext:convert",
     "dinov3-convnext": "dense3d.checkpoints.convnext:convert_dinov3",

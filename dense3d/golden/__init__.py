@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # system named in kit.json -> adapter module
 SYSTEMS: dict[str, str] = {
+    "relation-detr": "dense3d.golden.relation_detr",
     "convnext": "dense3d.golden.convnext",
     "kitti-eval": "dense3d.golden.kitti_eval",
     "mmcv-ops": "dense3d.golden.mmcv_ops",

@@ -1,0 +1,5 @@
+"""Relation-DETR (arXiv 2407.11699): encoder, query selection, decoder with relations, matching and losses."""
+
+from dense3d.detection2d.relation_detr.detector import RelationDETR
+
+__all__ = ["RelationDETR"]

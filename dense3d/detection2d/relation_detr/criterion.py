@@ -1,0 +1,88 @@
+"""Losses of matched predictions, for all layers of a decoder at once.
+
+Varifocal loss: Zhang et al., "VarifocalNet" (arXiv 2008.13367); focal loss: Lin et al., 2017.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
+
+from dense3d.detection2d.relation_detr.matching import HungarianMatcher, Matches, Targets, iou_and_giou
+from dense3d.errors import ConfigError
+
+Losses = dict[str, Tensor]
+
+
+class SetCriterion:
+    """Class, L1 and GIoU losses of every layer.
+
+    Args:
+        class_loss: ``"varifocal"`` or ``"focal"``.
+        alpha: of the class loss.
+        gamma: of the class loss.
+        loss_class_weight: factor of the class loss.
+        loss_bbox_weight: factor of the L1 loss.
+        loss_giou_weight: factor of the GIoU loss.
+        matcher: arguments of :class:`HungarianMatcher`.
+
+    Raises:
+        ConfigError: another class loss.
+    """
+
+    def __init__(
+        self,
+        class_loss: str = "varifocal",
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        loss_class_weight: float = 1.0,
+        loss_bbox_weight: float = 5.0,
+        loss_giou_weight: float = 2.0,
+        matcher: dict | None = None,
+    ):
+        if class_loss not in ("varifocal", "focal"):
+            raise ConfigError(f'criterion: class_loss={class_loss!r} is neither "varifocal" nor "focal"')
+        self.class_loss, self.alpha, self.gamma = class_loss, alpha, gamma
+        self.weights = {"class": loss_class_weight, "bbox": loss_bbox_weight, "giou": loss_giou_weight}
+        self.matcher = HungarianMatcher(**(matcher or {}))
+
+    def __call__(
+        self, logits: Tensor, boxes: Tensor, targets: Targets, matches: Matches, divisor: Tensor | float
+    ) -> Losses:
+        """Weighted losses ``class``, ``bbox`` and ``giou``, each ``(L,)``.
+
+        Args:
+            logits: ``(L, B, Q, classes)``.
+            boxes: ``(L, B, Q, 4)`` cxcywh in [0, 1].
+            targets: of the B images.
+            matches: which prediction has which target; the others are background.
+            divisor: number of targets.
+        """
+        logits, boxes = logits.float(), boxes.float()
+        place = (matches.layer, matches.image, matches.query)
+        predicted, wanted = boxes[place], targets.boxes[matches.image, matches.target].float()  # (M, 4)
+        labels = targets.labels[matches.image, matches.target]
+        iou, giou = iou_and_giou(predicted, wanted)
+        per_layer = {
+            "class": self._class_loss(logits, (*place, labels), iou.detach()),
+            "bbox": _sum_by_layer((predicted - wanted).abs().sum(-1), matches.layer, len(logits)),
+            "giou": _sum_by_layer(1 - giou, matches.layer, len(logits)),
+        }
+        return {name: self.weights[name] * loss / divisor for name, loss in per_layer.items()}
+
+    def _class_loss(self, logits: Tensor, matched: tuple[Tensor, ...], iou: Tensor) -> Tensor:
+        """Sum over images, queries and classes ``(L,)``; ``matched`` indexes all four dimensions."""
+        if self.class_loss == "focal":
+            wanted = torch.zeros_like(logits).index_put(matched, torch.ones_like(iou))
+            return sigmoid_focal_loss(logits, wanted, self.alpha, self.gamma).sum((1, 2, 3))
+        # The target of the right class is the quality of its box, and so is its weight.
+        quality = torch.zeros_like(logits).index_put(matched, iou)
+        weight = (1 - self.alpha) * logits.detach().sigmoid() ** self.gamma
+        weight = weight.index_put(matched, iou)
+        return F.binary_cross_entropy_with_logits(logits, quality, weight, reduction="none").sum((1, 2, 3))
+
+
+def _sum_by_layer(values: Tensor, layer: Tensor, num_layers: int) -> Tensor:
+    return values.new_zeros(num_layers).index_add(0, layer, values)
