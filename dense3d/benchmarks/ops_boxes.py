@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -82,6 +83,59 @@ def nms_rotated(device: torch.device, number: int) -> Workload:
     return Workload(_to(device, *make_rotated(number)), contenders)
 
 
+def make_boxes_3d(number: int) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 7) as (x, y, z, x_size, y_size, z_size, yaw) in heaps, and scores (N,)."""
+    rotated, scores = make_rotated(number)
+    random = torch.Generator().manual_seed(2)
+    z, height = (
+        torch.rand(number, 1, generator=random) * 20,
+        10 + torch.rand(number, 1, generator=random) * 20,
+    )
+    return torch.cat([rotated[:, :2], z, rotated[:, 2:4], height, rotated[:, 4:]], 1), scores
+
+
+def box_iou_3d(device: torch.device, number: int) -> Workload:
+    boxes, _ = make_boxes_3d(number)
+    contenders = {
+        OURS: ops.box_iou_3d,
+        "shapely": shapely_iou_3d,
+        "reference": ops.box_iou_3d_reference,
+    }
+    return Workload(_to(device, boxes, boxes.flip(0)), contenders)
+
+
+def box_iou_3d_loss(device: torch.device, number: int) -> Workload:
+    boxes, _ = make_boxes_3d(number)
+    moved = boxes + 0.3 * torch.randn(boxes.shape, generator=torch.Generator().manual_seed(3))
+    contenders = {OURS: lambda a, b: ops.box_iou_3d_loss(a, b, "giou")}
+    return Workload(_to(device, boxes, moved), contenders, leaves=(0,))
+
+
+def nms_3d(device: torch.device, number: int) -> Workload:
+    contenders = {
+        OURS: lambda *inputs: ops.nms_3d(*inputs, 0.5),
+        "shapely, loop": lambda *inputs: shapely_nms(*inputs, overlaps=shapely_iou_3d),
+    }
+    return Workload(_to(device, *make_boxes_3d(number)), contenders)
+
+
+def shapely_iou_3d(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """All pairs by shapely's intersection of the footprints."""
+    import shapely
+
+    footprint = [0, 1, 3, 4, 6]
+    polygons1, polygons2 = _polygons(boxes1[:, footprint])[:, None], _polygons(boxes2[:, footprint])[None]
+    area = torch.from_numpy(shapely.area(shapely.intersection(polygons1, polygons2)))
+    (low1, high1), (low2, high2) = (
+        (b[:, 2].double().cpu() - b[:, 5].cpu() / 2, b[:, 2].double().cpu() + b[:, 5].cpu() / 2)
+        for b in (boxes1, boxes2)
+    )
+    height = torch.minimum(high1[:, None], high2) - torch.maximum(low1[:, None], low2)
+    common = area * height.clamp(min=0)
+    volume1, volume2 = (b[:, 3:6].double().cpu().prod(1) for b in (boxes1, boxes2))
+    return (common / (volume1[:, None] + volume2 - common)).to(boxes1)
+
+
 def shapely_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """All pairs by shapely's vectorised polygon intersection."""
     import shapely
@@ -92,10 +146,10 @@ def shapely_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return torch.from_numpy(intersection / union).to(boxes1)
 
 
-def shapely_nms(boxes: Tensor, scores: Tensor) -> Tensor:
-    """Greedy suppression over :func:`shapely_iou`."""
+def shapely_nms(boxes: Tensor, scores: Tensor, overlaps: Callable = shapely_iou) -> Tensor:
+    """Greedy suppression over all overlaps."""
     order = scores.argsort(descending=True)
-    overlap = shapely_iou(boxes[order], boxes[order]).numpy() >= 0.5
+    overlap = overlaps(boxes[order], boxes[order]).cpu().numpy() >= 0.5
     alive = np.ones(len(overlap), dtype=bool)
     for index in range(len(overlap)):
         if alive[index]:
@@ -180,6 +234,9 @@ CASES = [
     Case("bbox_overlaps", bbox_overlaps, _boxes(1000), _TINY),
     Case("box_iou_rotated", box_iou_rotated, _boxes(300), _TINY),
     Case("nms_rotated", nms_rotated, _boxes(300), _TINY),
+    Case("box_iou_3d", box_iou_3d, _boxes(300), _TINY),
+    Case("box_iou_3d_loss", box_iou_3d_loss, _boxes(1000), _TINY),
+    Case("nms_3d", nms_3d, _boxes(300), _TINY),
     Case("points_in_boxes_all", points_in_boxes_all, _SCENE, _TINY_SCENE),
     Case("points_in_boxes_part", points_in_boxes_part, _SCENE, _TINY_SCENE),
     Case("line_nms", line_nms, {"500 lines": {"number": 500}}, _TINY),

@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 
 # system named in kit.json -> adapter module
 SYSTEMS: dict[str, str] = {
-    "relation-detr": "dense3d.golden.relation_detr",
-    "convnext": "dense3d.golden.convnext",
-    "kitti-eval": "dense3d.golden.kitti_eval",
-    "mmcv-ops": "dense3d.golden.mmcv_ops",
-    "vit-comer": "dense3d.golden.vit_comer",
-    "vit-baseline": "dense3d.golden.vit_baseline",
-    "mae-vit": "dense3d.golden.mae_vit",
-    "dinov3": "dense3d.golden.dinov3",
-    "dinov2": "dense3d.golden.dinov2",
     "beit": "dense3d.golden.beit",
+    "convnext": "dense3d.golden.convnext",
+    "dinov2": "dense3d.golden.dinov2",
+    "dinov3": "dense3d.golden.dinov3",
+    "kitti-eval": "dense3d.golden.kitti_eval",
+    "mae-vit": "dense3d.golden.mae_vit",
+    "mmcv-ops": "dense3d.golden.mmcv_ops",
+    "obb-iou3d": "dense3d.golden.obb_iou3d",
+    "relation-detr": "dense3d.golden.relation_detr",
+    "rotated-iou": "dense3d.golden.rotated_iou",
     "swin": "dense3d.golden.swin",
+    "vit-baseline": "dense3d.golden.vit_baseline",
+    "vit-comer": "dense3d.golden.vit_comer",
 }
 
 
