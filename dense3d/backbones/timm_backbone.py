@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dense3d.backbones.timm_depths import Depths, timm_depths
 from dense3d.errors import CheckpointError, ConfigError, MissingDependencyError, did_you_mean
 from dense3d.optional import require
 from dense3d.registry import MODELS
@@ -84,6 +86,7 @@ class TimmBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.model_name = model_name
+        self._model_kwargs = dict(model_kwargs or {})
         self.freeze_norm = freeze_norm
         self.frozen_stages = frozen_stages
         self.body = _create(model_name, pretrained, model_kwargs or {})
@@ -134,6 +137,27 @@ class TimmBackbone(BaseModule):
         path = self.init_cfg["checkpoint"]
         state = _backbone_part(load_checkpoint(path), set(self.body.state_dict()))
         load_into(self.body, state, source=str(path))
+
+    def layer_ids(self) -> dict[str, int]:
+        """Depth of every parameter by timm's grouping, for layer-wise decay of the learning rate.
+
+        Raises:
+            ConfigError: the family does not group its parameters.
+        """
+        return {f"body.{name}": depth for name, depth in self._depths.ids.items()}
+
+    @property
+    def num_layers(self) -> int:
+        """Depth of the last block by :meth:`layer_ids`; the head counts one more."""
+        return self._depths.num_layers
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that timm keeps from weight decay beside vectors and biases."""
+        return {f"body.{name}" for name in self._depths.undecayed}
+
+    @cached_property
+    def _depths(self) -> Depths:
+        return timm_depths(self.model_name, self._model_kwargs, [n for n, _ in self.body.named_parameters()])
 
     def _freeze(self, strides: tuple[int, ...]) -> None:
         """Freeze every parameter that the chosen map depends on, found by differentiating it."""
