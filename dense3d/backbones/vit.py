@@ -240,6 +240,11 @@ class VisionTransformer(BaseModule):
         prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         return torch.cat([self.cls_norm(prefix), self.norm(patches)], dim=1)
 
+    @property
+    def num_layers(self) -> int:
+        """Depth of the last block by :meth:`layer_ids`; what follows counts one more."""
+        return self.arch.depth
+
     def layer_ids(self) -> dict[str, int]:
         """Parameter name -> depth for layer-wise decay: 0 embedding, i + 1 block i, depth + 1 the rest."""
         return {name: self._layer_id(name) for name, _ in self.named_parameters()}

@@ -106,11 +106,12 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         num_layers = self.paramwise_cfg.get("num_layers")
         ids = getattr(backbone, method)
         if num_layers is None:
-            return ids(), backbone.num_layers
+            depths = ids()
+            # An adapter has no such number, but always parameters as deep as the head: those it adds.
+            return depths, getattr(backbone, "num_layers", max(depths.values()) - 1)
         if "num_layers" not in inspect.signature(ids).parameters:
             raise ConfigError(
-                f"{type(backbone).__name__} counts its own layers ({backbone.num_layers}): "
-                "leave paramwise_cfg.num_layers out"
+                f"{type(backbone).__name__} counts its layers itself: leave paramwise_cfg.num_layers out"
             )
         return ids(num_layers), num_layers
 
