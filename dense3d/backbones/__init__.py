@@ -4,5 +4,6 @@ from dense3d.backbones.convnext import ConvNeXt
 from dense3d.backbones.focalnet import FocalNet
 from dense3d.backbones.swin import Swin
 from dense3d.backbones.timm_backbone import TimmBackbone
+from dense3d.backbones.vit import VisionTransformer
 
-__all__ = ["ConvNeXt", "FocalNet", "Swin", "TimmBackbone"]
+__all__ = ["ConvNeXt", "FocalNet", "Swin", "TimmBackbone", "VisionTransformer"]

@@ -249,6 +249,11 @@ class VisionTransformer(BaseModule):
         """Parameter name -> depth for layer-wise decay: 0 embedding, i + 1 block i, depth + 1 the rest."""
         return {name: self._layer_id(name) for name, _ in self.named_parameters()}
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters without weight decay beside vectors and biases: learned tokens and positions."""
+        tokens = ("cls_token", "registers", "mask_token", "pos_embed")
+        return {name for name, _ in self.named_parameters() if name.partition(".")[0] in tokens}
+
     def _layer_id(self, name: str) -> int:
         part, _, rest = name.partition(".")
         if part in ("patch_embed", "cls_token", "registers", "mask_token", "pos_embed"):

@@ -1,0 +1,91 @@
+"""What the adapters of plain vision transformers share: sizes, the stride of 16, depths of layers."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from dense3d.backbones.vit import VisionTransformer
+from dense3d.errors import ConfigError
+from dense3d.layers.patch_embed import Grid
+from dense3d.registry import MODELS
+
+STRIDES = (4, 8, 16, 32)
+TOKEN_STRIDE = 16
+
+
+class ViTAdapter(BaseModule):
+    """Base of adapters: wraps a ViT and satisfies the backbone contract.
+
+    Tokens always stand on a grid of stride 16. A network with another patch size sees the image resized by
+    ``patch_size / 16`` for it (bilinear, antialiased); the convolutions of an adapter see the image itself.
+
+    Args:
+        vit: config of a :class:`dense3d.backbones.vit.VisionTransformer`; its final norm is left out unless
+            the config says otherwise.
+        out_channels: channels of the four maps; the ViT's unless given.
+        multiple: images are padded right and below with zeros to a multiple of this.
+        init_cfg: mmengine initialisation.
+
+    Raises:
+        ConfigError: ``vit`` is no plain ViT.
+    """
+
+    def __init__(
+        self, vit: dict, out_channels: int | None = None, multiple: int = 32, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.vit = MODELS.build({"type": "VisionTransformer", "final_norm": False, **vit})
+        if not isinstance(self.vit, VisionTransformer):
+            raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {type(self.vit).__name__}")
+        self.embed_dims = self.vit.embed_dims
+        self.out_channels: tuple[int, ...] = (out_channels or self.embed_dims,) * len(STRIDES)
+        self.out_strides: tuple[int, ...] = STRIDES
+        self.multiple = multiple
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """``(B, 3, H, W)`` to four maps ``(B, C, ceil(H / s), ceil(W / s))``, s = 4, 8, 16, 32.
+
+        Raises:
+            DataError: an image is smaller than a patch, or has another number of channels.
+        """
+        height, width = images.shape[-2:]
+        self.vit.pad(images)  # for its complaints
+        padded = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
+        maps = self.pyramid(padded)
+        return tuple(m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, STRIDES))
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The four maps of images whose sides are multiples of ``multiple``."""
+        raise NotImplementedError
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Grid]:
+        """Tokens ``(B, P + h * w, D)`` on a grid of stride 16, and the grid."""
+        patch = self.vit.patch_size
+        if patch != TOKEN_STRIDE:
+            size = [n * patch // TOKEN_STRIDE for n in images.shape[-2:]]
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return self.vit.embed(images)
+
+    def layer_ids(self) -> dict[str, int]:
+        """Parameter name -> depth for layer-wise decay: the ViT's own, everything added at the top."""
+        inside = self.vit.layer_ids()
+        top = self.vit.arch.depth + 1
+        return {name: inside.get(name.removeprefix("vit."), top) for name, _ in self.named_parameters()}
+
+
+def initialise_added(module: nn.Module) -> None:
+    """ViT-Adapter's start of the parts it adds: truncated normal matrices, He for convolutions."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=0.02)
+        elif isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels // part.groups
+            nn.init.normal_(part.weight, std=math.sqrt(2.0 / fan_out))
+        else:
+            continue
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)

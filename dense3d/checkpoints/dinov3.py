@@ -1,0 +1,94 @@
+"""DINOv3 -> ``VisionTransformer``: the released layout, timm's (with and without biases) and Hugging Face's.
+
+Siméoni et al., "DINOv3", 2025 (facebookresearch/dinov3). The stored mask of the qkv bias is multiplied in, so
+that keys have no bias; ``local_cls_norm``, which only the training on local crops uses, is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dense3d.checkpoints.transformers_layout import from_transformers
+from dense3d.checkpoints.vit_layout import (
+    BLOCK_RULES,
+    NORM_RULE,
+    StateDict,
+    rename,
+    unwrapped,
+)
+
+_REQUIRED = (
+    (r"(cls_token)", r"\1"),
+    (r"(patch_embed\.proj\.(?:weight|bias))", r"\1"),
+    BLOCK_RULES[0],
+    (r"(blocks\.\d+\.attn\.(?:qkv|proj)\.(?:weight|bias))", r"\1"),
+    NORM_RULE,
+)
+_RULES = (
+    (r"(?:storage_tokens|reg_token|register_tokens)", "registers"),
+    (r"mask_token", "mask_token"),
+    (r"rope_embed\.periods", "rope.periods"),
+    (r"(blocks\.\d+\.attn\.[qv]_bias)", r"\1"),
+    (r"(blocks\.\d+\.ls[12]\.gamma)", r"\1"),
+    (r"(blocks\.\d+)\.gamma_([12])", r"\1.ls\2.gamma"),
+    (r"(blocks\.\d+\.mlp\.(?:fc[12]|w[123])\.(?:weight|bias))", r"\1"),
+    # timm's names of the gate, the value and the output of SwiGLU
+    (r"(blocks\.\d+\.mlp)\.fc1_g\.(weight|bias)", r"\1.w1.\2"),
+    (r"(blocks\.\d+\.mlp)\.fc1_x\.(weight|bias)", r"\1.w2.\2"),
+    (r"(cls_norm\.(?:weight|bias))", r"\1"),
+)
+_DROPPED = (r"local_cls_norm\..*", r"head\..*")
+_WIDE_HEADS = 4096  # the 7B model's channels: heads of 128, of 64 in every other
+
+
+def convert(official: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict.
+
+    Raises:
+        CheckpointError: names are missing or unexpected.
+    """
+    official = unwrapped(from_transformers(official))
+    gated = {n.partition(".mlp.")[0] for n in official if ".mlp.fc1_g." in n}
+    official = {n.replace("mlp.fc2", "mlp.w3") if n.partition(".mlp.")[0] in gated else n: v for n, v in official.items()}
+    state = rename("dinov3", _without_key_bias(official), rules=_RULES, dropped=_DROPPED, required=_REQUIRED)
+    return _complete(state)
+
+
+def _without_key_bias(official: Mapping[str, Tensor]) -> StateDict:
+    """``qkv.bias`` and ``qkv.bias_mask`` into ``q_bias`` and ``v_bias``, where the mask excludes the keys'."""
+    state: StateDict = {}
+    for name, value in official.items():
+        prefix, _, last = name.rpartition("qkv.")
+        mask = official.get(f"{prefix}qkv.bias_mask")
+        if last == "bias_mask":
+            continue
+        if last != "bias" or mask is None:
+            state[name] = value
+            continue
+        query, key, value = torch.nan_to_num(value * mask).chunk(3)
+        if key.any():
+            state[name] = torch.cat([query, key, value])
+        else:
+            state |= {f"{prefix}q_bias": query.clone(), f"{prefix}v_bias": value.clone()}
+    return state
+
+
+def _complete(state: StateDict) -> StateDict:
+    """What timm and Hugging Face leave out because it follows from the architecture."""
+    dim = state["cls_token"].shape[-1]
+    added: StateDict = {}
+    if "rope.periods" not in state:
+        count = (128 if dim >= _WIDE_HEADS else 64) // 4
+        added["rope.periods"] = 100.0 ** (torch.arange(count, dtype=torch.float32) / count)
+    if "mask_token" not in state:
+        added["mask_token"] = torch.zeros(1, dim)
+    for name in state:
+        prefix, _, last = name.rpartition("qkv.")
+        if last == "weight" and f"{name[:-6]}bias" not in state and f"{prefix}q_bias" not in state and dim < _WIDE_HEADS:
+            added |= {f"{prefix}q_bias": torch.zeros(dim), f"{prefix}v_bias": torch.zeros(dim)}
+    if state.get("mask_token", torch.zeros(1, 1)).ndim == 3:
+        added["mask_token"] = state["mask_token"][0]
+    return state | added

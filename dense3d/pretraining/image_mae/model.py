@@ -1,0 +1,171 @@
+"""The masked autoencoder: a vision transformer sees a quarter of the patches, a small one paints the rest.
+
+He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022 (facebookresearch/mae).
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from dense3d.backbones.vit import VisionTransformer
+from dense3d.layers.patch_embed import Grid
+from dense3d.layers.position_table import resize_position_table, sincos_position_table
+from dense3d.layers.transformer_block import TransformerBlock
+from dense3d.pretraining.image_mae.masking import patchify, random_masking, unpatchify
+from dense3d.registry import MODELS
+
+
+class PixelDecoder(nn.Module):
+    """Predicts the pixels of all patches from the encoded ones.
+
+    Args:
+        encoder_dim: channels of the encoded tokens.
+        grid: rows and columns that the position table is for; other grids get it resized.
+        patch_values: pixels times channels of a patch.
+        dim, depth, num_heads, mlp_ratio, norm_eps: of the decoder's blocks.
+    """
+
+    def __init__(
+        self,
+        encoder_dim: int,
+        grid: Grid,
+        patch_values: int,
+        dim: int = 512,
+        depth: int = 8,
+        num_heads: int = 16,
+        mlp_ratio: float = 4.0,
+        norm_eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        self.embed = nn.Linear(encoder_dim, dim)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(sincos_position_table(grid, dim), requires_grad=False)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(dim, num_heads, mlp_ratio, norm_eps=norm_eps) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim, eps=norm_eps)
+        self.pred = nn.Linear(dim, patch_values)
+
+    def forward(self, latent: Tensor, ids_restore: Tensor, grid: Grid) -> Tensor:
+        """Pixels ``(B, N, p * p * C)`` from the class token and K encoded patches ``(B, 1 + K, D)``."""
+        tokens = self.embed(latent)
+        missing = ids_restore.shape[1] + 1 - tokens.shape[1]
+        masked = self.mask_token.to(tokens.dtype).expand(len(tokens), missing, -1)
+        patches = torch.cat([tokens[:, 1:], masked], dim=1)
+        patches = patches.gather(1, ids_restore[..., None].expand(-1, -1, tokens.shape[2]))
+        patches = patches + resize_position_table(self.pos_embed, self.grid, grid)
+        tokens = torch.cat([tokens[:, :1], patches], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.pred(self.norm(tokens))[:, 1:]
+
+
+@MODELS.register_module()
+class MaskedAutoencoder(BaseModel):
+    """Image pre-training by painting removed patches.
+
+    Args:
+        encoder: config of a :class:`dense3d.backbones.VisionTransformer` with a class token and no windows.
+        decoder: arguments of :class:`PixelDecoder` beside those that the encoder decides.
+        mask_ratio: part of the patches that is removed.
+        norm_pix_loss: predict each patch normalised by its own mean and (unbiased) variance.
+        data_preprocessor, init_cfg: see mmengine's ``BaseModel``.
+
+    Shape:
+        images ``(B, 3, H, W)``, normalised RGB, whole patches.
+
+    Example:
+        >>> encoder = dict(arch=dict(name="mae_base_patch16", depth=1, pretrain_size=32))
+        >>> model = MaskedAutoencoder(encoder, dict(dim=32, depth=1, num_heads=2))
+        >>> sorted(model(torch.zeros(2, 3, 32, 32), mode="loss"))
+        ['loss']
+    """
+
+    def __init__(
+        self,
+        encoder: dict,
+        decoder: dict | None = None,
+        mask_ratio: float = 0.75,
+        norm_pix_loss: bool = True,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.encoder = VisionTransformer(**{k: v for k, v in encoder.items() if k != "type"})
+        arch = self.encoder.arch
+        values = arch.patch_size**2 * arch.in_channels
+        self.decoder = PixelDecoder(arch.embed_dim, arch.table_grid, values, **(decoder or {}))
+        self.mask_ratio, self.norm_pix_loss = mask_ratio, norm_pix_loss
+        self._initialise()
+
+    def forward(
+        self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor", noise: Tensor | None = None
+    ) -> dict[str, Tensor] | Tensor | list:
+        """Losses, reconstructions or predicted patches.
+
+        Args:
+            inputs: images ``(B, 3, H, W)``.
+            data_samples: returned by ``mode="predict"`` with the reconstruction, if given.
+            mode: ``"loss"``; ``"predict"``, images ``(B, 3, H, W)`` whose removed patches are painted; or
+                ``"tensor"``, predicted patches ``(B, N, p * p * 3)`` and the mask ``(B, N)``.
+            noise: see :func:`random_masking`.
+        """
+        inputs = torch.stack(list(inputs)) if isinstance(inputs, (list, tuple)) else inputs
+        latent, mask, restore, grid = self.encode(inputs, self.mask_ratio, noise)
+        predicted = self.decoder(latent, restore, grid)
+        if mode == "loss":
+            return {"loss": self.loss(inputs, predicted, mask)}
+        if mode == "predict":
+            return self._paint(inputs, predicted, mask, grid)
+        return predicted, mask
+
+    def encode(
+        self, images: Tensor, mask_ratio: float, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Grid]:
+        """Encoded class token and kept patches ``(B, 1 + K, D)``, mask, ``ids_restore`` and the grid."""
+        encoder = self.encoder
+        tokens, grid = encoder.embed(images)
+        prefix, patches = tokens[:, : encoder.num_prefix], tokens[:, encoder.num_prefix :]
+        kept, mask, restore = random_masking(patches, mask_ratio, noise)
+        tokens = encoder.run_blocks(torch.cat([prefix, kept], dim=1), grid)
+        return encoder.normalise(tokens), mask, restore, grid
+
+    def loss(self, images: Tensor, predicted: Tensor, mask: Tensor) -> Tensor:
+        """Mean squared error of the removed patches of the batch.
+
+        Args:
+            images: ``(B, 3, H, W)``.
+            predicted: ``(B, N, p * p * 3)``.
+            mask: ``(B, N)``, 1 for removed.
+        """
+        error = (predicted - self.targets(images)).square().mean(dim=-1)  # (B, N)
+        return (error * mask).sum() / mask.sum()
+
+    def targets(self, images: Tensor) -> Tensor:
+        """What the patches ``(B, N, p * p * 3)`` should become."""
+        patches = patchify(images, self.encoder.patch_size)
+        if not self.norm_pix_loss:
+            return patches
+        variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+        return (patches - mean) / (variance + 1e-6).sqrt()
+
+    def _paint(self, images: Tensor, predicted: Tensor, mask: Tensor, grid: Grid) -> Tensor:
+        patches = patchify(images, self.encoder.patch_size)
+        if self.norm_pix_loss:  # back from normalised patches, with the true mean and variance
+            variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+            predicted = predicted * (variance + 1e-6).sqrt() + mean
+        painted = torch.where(mask[..., None] > 0, predicted, patches)
+        return unpatchify(painted, grid, self.encoder.patch_size)
+
+    def _initialise(self) -> None:
+        """Xavier-uniform matrices, the patch kernel as one of them, and normal tokens."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.encoder.patch_embed.proj.weight.data.flatten(1))
+        nn.init.normal_(self.encoder.cls_token, std=0.02)
+        nn.init.normal_(self.decoder.mask_token, std=0.02)
