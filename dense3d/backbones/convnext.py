@@ -143,9 +143,9 @@ class ConvNeXt(StagedBackbone):
         """The patch embedding."""
         return [self.body.stem]
 
-    def stage_modules(self, index: int) -> list[nn.Module]:
-        """The blocks and the down-sampling before them."""
-        return [self.body.stages[index]]
+    def downsampling(self, index: int) -> nn.Module:
+        """A norm and a strided convolution before stage ``index``."""
+        return self.body.stages[index].downsample
 
     def blocks(self, index: int) -> nn.Sequential:
         """Blocks of one stage."""

@@ -75,6 +75,7 @@ class FocalNet(StagedBackbone):
         [(1, 8, 9, 13), (1, 16, 5, 7)]
     """
 
+    downsampling_ends_stage = True
     converters = ("focalnet",)
 
     def __init__(
@@ -121,7 +122,7 @@ class FocalNet(StagedBackbone):
         """Down-sample the map before, padded to an even size, and run the blocks: ``(B, C, h, w)``."""
         if index > 0:
             x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
-            x = self.body.layers[index].downsample(x)
+            x = self.downsampling(index)(x)
         for block in self.blocks(index):
             x = self.run(block, x)
         return x
@@ -130,12 +131,9 @@ class FocalNet(StagedBackbone):
         """The patch embedding."""
         return [self.body.stem]
 
-    def stage_modules(self, index: int) -> list[nn.Module]:
-        """The blocks and the down-sampling after them."""
-        modules: list[nn.Module] = [self.body.layers[index].blocks]
-        if index + 1 < len(self.depths):
-            modules.append(self.body.layers[index + 1].downsample)
-        return modules
+    def downsampling(self, index: int) -> nn.Module:
+        """The strided convolution and its norm before stage ``index``."""
+        return self.body.layers[index].downsample
 
     def blocks(self, index: int) -> nn.ModuleList:
         """Blocks of one stage."""

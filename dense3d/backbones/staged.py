@@ -27,11 +27,12 @@ class StagedBackbone(BaseModule):
         patch_size: stride of the first map; each later one has twice the stride.
         in_channels: channels of the images.
         out_indices: stages whose maps are returned, increasing. Later stages are not computed, and frozen.
-        frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages with the
-            down-sampling that belongs to them; frozen parts stay in evaluation mode (no drop path).
+        frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages, with the
+            down-sampling that the family counts among them; frozen parts stay in evaluation mode, hence
+            without drop path.
         with_cp: recompute each block's activations in the backward pass (activation checkpointing).
         init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a local file in
-            any layout that ``converter_layouts`` names, or in ours.
+            any layout that the family's ``converters`` know, or in ours.
 
     Attributes:
         out_channels: channels of each returned map.
@@ -41,6 +42,7 @@ class StagedBackbone(BaseModule):
         ConfigError: ``out_indices`` or ``frozen_stages`` name stages that do not exist.
     """
 
+    downsampling_ends_stage = False  # whether it is frozen with the stage before it
     converters: tuple[str, ...] = ()  # of dense3d.checkpoints, tried on pretrained weights in turn
 
     def __init__(
@@ -86,8 +88,8 @@ class StagedBackbone(BaseModule):
         """Modules of the stem."""
         raise NotImplementedError
 
-    def stage_modules(self, index: int) -> list[nn.Module]:
-        """Modules that belong to stage ``index``, its down-sampling included."""
+    def downsampling(self, index: int) -> nn.Module:
+        """The down-sampling before stage ``index``, from 1 on."""
         raise NotImplementedError
 
     def blocks(self, index: int) -> nn.ModuleList | nn.Sequential:
@@ -179,9 +181,10 @@ class StagedBackbone(BaseModule):
 
     def freeze(self) -> None:
         """Freeze what ``frozen_stages`` and ``out_indices`` leave out; call when everything is built."""
-        beyond = range(self.out_indices[-1] + 1, len(self.channels))
-        unused = [module for index in beyond for module in self.stage_modules(index)]
-        for module in (*self._frozen_modules(), *unused):
+        for index in range(self.out_indices[-1] + 1, len(self.channels)):
+            self.blocks(index).requires_grad_(False)
+            self.downsampling(index).requires_grad_(False)
+        for module in self._frozen_modules():
             module.requires_grad_(False)
 
     def _frozen_modules(self) -> list[nn.Module]:
@@ -189,9 +192,11 @@ class StagedBackbone(BaseModule):
             return []
         modules = list(self.stem_modules())
         for index in range(self.frozen_stages):
-            modules += self.stage_modules(index)
+            modules.append(self.blocks(index))
             if hasattr(self, f"norm{index}"):
                 modules.append(getattr(self, f"norm{index}"))
+        last = self.frozen_stages + self.downsampling_ends_stage
+        modules += [self.downsampling(index) for index in range(1, min(last, len(self.channels)))]
         return modules
 
     def init_weights(self) -> None:

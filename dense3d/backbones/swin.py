@@ -92,6 +92,7 @@ class Swin(StagedBackbone):
         [(1, 16, 9, 13), (1, 32, 5, 7)]
     """
 
+    downsampling_ends_stage = True
     converters = ("swin", "swin-torchvision", "swin-timm", "swin-mmdet")
 
     def __init__(
@@ -128,7 +129,8 @@ class Swin(StagedBackbone):
             self.absolute_pos_embed = nn.Parameter(
                 nn.init.trunc_normal_(torch.empty(1, embed_dim, side, side), std=0.02)
             )
-        rates = iter(torch.linspace(0, drop_path_rate, sum(self.depths)).tolist())
+        last = max(sum(self.depths) - 1, 1)
+        rates = (drop_path_rate * i / last for i in range(sum(self.depths)))
         self.layers = nn.ModuleList()
         for index, (dim, depth, heads) in enumerate(zip(channels, self.depths, num_heads)):
             if version == 1:
@@ -172,7 +174,7 @@ class Swin(StagedBackbone):
     def stage(self, index: int, x: Tensor) -> Tensor:
         """Merge the patches of the map before, then run the blocks: ``(B, h, w, C)``."""
         if index > 0:
-            x = self.layers[index - 1].downsample(x)
+            x = self.downsampling(index)(x)
         for block in self.blocks(index):
             x = self.run(block, x)
         return x
@@ -185,9 +187,9 @@ class Swin(StagedBackbone):
         """The patch embedding."""
         return [self.patch_embed]
 
-    def stage_modules(self, index: int) -> list[nn.Module]:
-        """The blocks and the patch merging after them."""
-        return [self.layers[index]]
+    def downsampling(self, index: int) -> nn.Module:
+        """The patch merging before stage ``index``."""
+        return self.layers[index - 1].downsample
 
     def freeze(self) -> None:
         """As the base does; the absolute table goes with the stem."""

@@ -88,19 +88,18 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _depths(self, module: nn.Module) -> tuple[dict[str, int], set[str], int]:
         """Depth by parameter name, names without weight decay, and the depth of the head."""
-        depths, undecayed, heads = {}, set(), []
+        depths, heads = {}, []
         method = TYPES[self.paramwise_cfg["decay_type"]]
         for prefix, backbone in _outermost(module, method):
             ids, num_layers = self._ids(backbone, method)
             depths |= {prefix + name: depth for name, depth in ids.items()}
-            undecayed |= {prefix + name for name in getattr(backbone, "no_weight_decay", set)()}
             heads.append(num_layers + 1)
         if not heads:
             raise ConfigError(
                 f"no part of {type(module).__name__} has the method {method}(), which a {method[:-4]}-wise "
                 "decay of the learning rate needs: take a backbone of dense3d"
             )
-        return depths, undecayed, max(heads)
+        return depths, _undecayed(module), max(heads)
 
     def _ids(self, backbone: nn.Module, method: str) -> tuple[dict[str, int], int]:
         num_layers = self.paramwise_cfg.get("num_layers")
@@ -123,3 +122,13 @@ def _outermost(module: nn.Module, method: str, prefix: str = "") -> Iterator[tup
         return
     for name, child in module.named_children():
         yield from _outermost(child, method, f"{prefix}{name}.")
+
+
+def _undecayed(module: nn.Module) -> set[str]:
+    """What any part of the model keeps from weight decay, by its name in the model."""
+    return {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, part in module.named_modules()
+        if hasattr(part, "no_weight_decay")
+        for name in part.no_weight_decay()
+    }
