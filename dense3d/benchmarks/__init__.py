@@ -1,6 +1,7 @@
 """Timings of dense3d next to its peers, in one process and in turns: ``tools/benchmark.py SUITE``.
 
-A suite is a module with ``CASES``, a list of :class:`dense3d.benchmarks.timing.Case`.
+A suite is a module with ``CASES``, a list of :class:`dense3d.benchmarks.timing.Case` or, in the suite
+``models``, of :class:`dense3d.benchmarks.models.ModelCase`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dense3d.errors import ConfigError, did_you_mean
 # name -> module with CASES
 SUITES: dict[str, str] = {
     "kitti-eval": "dense3d.benchmarks.kitti_eval",
+    "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
 }
 

@@ -36,7 +36,7 @@ def benchmark(
     Raises:
         ConfigError: an unknown suite, case or device.
     """
-    target = _device(device)
+    target = find_device(device)
     cases = load_cases(suite, only)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
@@ -60,7 +60,12 @@ def benchmark(
     return timings
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: it is no device of torch, or this machine has not got it.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

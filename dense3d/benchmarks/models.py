@@ -1,0 +1,151 @@
+"""Suite ``models``: whole models beside their peers, a step of training and inference.
+
+A benchmark is a :class:`ModelCase` in ``CASES``; another system joins with a line there. The first contender
+of a case is the one that the others are compared with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from dense3d.config import load_config
+from dense3d.engine.channels import fill_channels
+from dense3d.layers import position_relation
+from dense3d.registry import MODELS
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+BOXES = 10  # in each image
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model and how it is run.
+
+    Attributes:
+        name: in the table.
+        config: file below ``configs``.
+        options: settings that override the config's.
+        context: entered around every step.
+        plain: run in float32 and eager mode only.
+        infers: also measured in inference, not in training only.
+        tiny: settings for a model that costs little.
+    """
+
+    name: str
+    config: str
+    options: dict[str, Any] = field(default_factory=dict)
+    context: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    plain: bool = False
+    infers: bool = True
+    tiny: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, device: torch.device, tiny: bool = False) -> nn.Module:
+        """The model with initial weights; pretrained ones are not asked for."""
+        options = {"model.backbone.pretrained": False, **self.options, **(self.tiny if tiny else {})}
+        cfg = load_config(CONFIGS / self.config, options)
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            model = MODELS.build(fill_channels(cfg.model))
+        logging.disable(logging.INFO)  # mmengine would log every parameter
+        try:
+            model.init_weights()
+        finally:
+            logging.disable(logging.NOTSET)
+        return model.to(device)
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """Models that do the same task, and the batches that they are given."""
+
+    name: str
+    contenders: tuple[Contender, ...]
+    batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor, list]]
+    tiny: dict[str, Any] = field(
+        default_factory=dict
+    )  # settings of all contenders for a run that costs little
+
+
+def detection_batch(
+    number: int, size: tuple[int, int], device: torch.device, num_classes: int = 80
+) -> tuple[Tensor, list]:
+    """Noise ``(B, 3, H, W)`` and data samples with :data:`BOXES` boxes an image, the same every time."""
+    from mmdet.structures import DetDataSample
+
+    random = torch.Generator().manual_seed(0)
+    height, width = size
+    images = torch.randn(number, 3, height, width, generator=random).to(device)
+    samples = []
+    for _ in range(number):
+        corners = torch.rand(BOXES, 2, 2, generator=random).sort(1).values  # two corners a box
+        boxes = corners.flatten(1) * torch.tensor([width, height, width, height])
+        labels = torch.randint(0, num_classes, (BOXES,), generator=random)
+        meta = dict(img_shape=size, batch_input_shape=size, scale_factor=(1.0, 1.0), ori_shape=size)
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+        samples.append(sample.to(device))
+    return images, samples
+
+
+@contextlib.contextmanager
+def plain_operators() -> Iterator[None]:
+    """Relations by the paper's formula, with all features kept, and deformable attention by grid_sample."""
+    from dense3d.layers import deformable_attention
+
+    attend = deformable_attention.multi_scale_deformable_attention
+
+    def relation(source, target, weight, bias, temperature, scale, blocked):
+        logits = position_relation.relation_logits(source, target, weight, bias, temperature, scale)
+        return logits.relu() if blocked is None else logits.relu().masked_fill(blocked, -torch.inf)
+
+    with (
+        mock.patch.object(position_relation, "relation_bias", relation),
+        mock.patch.object(
+            deformable_attention,
+            "multi_scale_deformable_attention",
+            lambda *inputs: attend(*inputs, backend="reference"),
+        ),
+    ):
+        yield
+
+
+TINY_DINO = {
+    "model.backbone.model_name": "resnet18",
+    "model.num_queries": 20,
+    "model.encoder.num_layers": 1,
+    "model.decoder.num_layers": 2,
+}
+TINY_RELATION_DETR = {
+    "model.backbone.model_name": "resnet18",
+    "model.num_queries": 20,
+}
+
+
+def _relation_detr(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Contender:
+    config = "relation_detr/relation-detr_r50_8xb2-12e_coco.py"
+    return Contender(name, config, options or {}, tiny=TINY_RELATION_DETR, **settings)
+
+
+CASES = [
+    ModelCase(
+        "relation-detr",
+        (
+            _relation_detr("Relation-DETR, plain operators", context=plain_operators, plain=True),
+            _relation_detr("Relation-DETR"),
+            _relation_detr("Relation-DETR, checkpointing", {"model.with_cp": True}, infers=False),
+            Contender("DINO of mmdet", "dino/dino_r50_8xb2-12e_coco.py", tiny=TINY_DINO),
+        ),
+        detection_batch,
+    )
+]
