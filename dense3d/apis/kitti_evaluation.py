@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from dense3d.evaluation.kitti.evaluate import evaluate
+from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.files import read_pair
 from dense3d.evaluation.kitti.protocol import Protocol
 from dense3d.evaluation.kitti.result import KittiResult

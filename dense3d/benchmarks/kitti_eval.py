@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dense3d.benchmarks.timing import OURS, Case, Workload
 from dense3d.datasets.kitti.objects import KittiObjects, format_objects
-from dense3d.evaluation.kitti.evaluate import evaluate
+from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.files import read_pair
 from dense3d.evaluation.kitti.reference import evaluate_reference
 

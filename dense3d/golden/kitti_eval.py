@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dense3d.datasets.kitti.objects import KittiObjects, parse_objects
-from dense3d.evaluation.kitti.evaluate import class_flags, evaluate, match
+from dense3d.evaluation.kitti.average_precision import class_flags, evaluate, match
 from dense3d.evaluation.kitti.frames import Comparison
 from dense3d.evaluation.kitti.protocol import DIFFICULTIES, OVERLAPS, Protocol
 from dense3d.golden import UnknownCheckError

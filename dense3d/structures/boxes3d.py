@@ -197,7 +197,7 @@ def wrap_angle(angle: Tensor) -> Tensor:
     """Angles in [-pi, pi).
 
     Example:
-        >>> wrap_angle(torch.tensor([0.5, 2 * torch.pi + 0.5])).tolist()
+        >>> [round(a, 4) for a in wrap_angle(torch.tensor([0.5, 2 * torch.pi + 0.5])).tolist()]
         [0.5, 0.5]
     """
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi

@@ -41,7 +41,7 @@ class KittiCalibration:
         >>> pixels, depth = calibration.project(np.array([[1.0, 0.5, 10.0]]))
         >>> pixels.tolist(), depth.tolist()
         ([[670.0, 205.0]], [10.0])
-        >>> calibration.unproject(pixels, depth).tolist()
+        >>> calibration.unproject(pixels, depth).round(6).tolist()
         [[1.0, 0.5, 10.0]]
     """
 

@@ -21,7 +21,7 @@ _HOMES = {
     "METRICS": "protocol",
     "Protocol": "protocol",
     "KittiResult": "result",
-    "evaluate": "evaluate",
+    "evaluate": "average_precision",
     "read_pair": "files",
 }
 __all__ = sorted(_HOMES)

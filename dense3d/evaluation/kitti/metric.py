@@ -14,7 +14,7 @@ from dense3d.datasets.kitti.frames import read_image_set
 from dense3d.datasets.kitti.objects import FIELD_NAMES, KittiObjects, read_objects
 from dense3d.datasets.kitti.results import write_results
 from dense3d.errors import DataError
-from dense3d.evaluation.kitti.evaluate import evaluate
+from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.protocol import Protocol
 from dense3d.registry import METRICS
 

@@ -1,7 +1,7 @@
 """The evaluation frame by frame in plain Python, rule by rule: slow, and the measure of the fast one.
 
-No code is shared with :mod:`dense3d.evaluation.kitti.evaluate`: overlaps of rotated boxes are shapely's, and
-objects are matched one frame, class, difficulty, overlap and threshold after another.
+No code is shared with :mod:`dense3d.evaluation.kitti.average_precision`: overlaps of rotated boxes are
+shapely's, and objects are matched one frame, class, difficulty, overlap and threshold after another.
 """
 
 from __future__ import annotations

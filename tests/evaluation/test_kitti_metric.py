@@ -1,0 +1,77 @@
+"""The metric: the same figures as the evaluation, and no frame lost or counted twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dense3d.benchmarks.kitti_eval import make_frames, write_frames
+from dense3d.datasets.kitti import frame_id, list_frames, write_image_set
+from dense3d.errors import ConfigError, DataError
+from dense3d.evaluation.kitti import evaluate
+from dense3d.registry import METRICS
+
+FRAMES = 6
+
+
+@pytest.fixture
+def data(tmp_path):
+    labels, results = make_frames(FRAMES, detections=12)
+    write_frames(tmp_path, labels, results)
+    write_image_set(tmp_path / "val.txt", [frame_id(n) for n in range(FRAMES)])
+    return tmp_path, labels, results
+
+
+def build(root, **settings):
+    return METRICS.build(dict(type="KittiMetric", label_folder=str(root / "label_2"), **settings))
+
+
+def samples(results, numbers):
+    return [{"frame": frame_id(n), "predictions": results[n]} for n in numbers]
+
+
+@pytest.mark.parametrize("points", [11, 40])
+def test_figures_in_any_order_and_written_results(data, points):
+    root, labels, results = data
+    metric = build(
+        root, image_set=str(root / "val.txt"), points=points, result_folder=str(root / "out"), classes=["Car"]
+    )
+    metric.process(None, samples(results, [4, 0, 5]))
+    metric.process(None, samples(results, [1, 3, 2]))
+    figures = metric.evaluate(FRAMES)
+    expected = evaluate(labels, results)
+    average = expected.ap40 if points == 40 else expected.ap11
+    assert figures[f"kitti/Car/3d_ap{points}_moderate_strict"] == pytest.approx(average[0, 3, 0, 1])
+    assert figures[f"kitti/Car/bev_ap{points}_hard_loose"] == pytest.approx(average[1, 2, 0, 2])
+    assert len(figures) == 4 * 3 * 2
+    assert len(list_frames(root / "out")) == FRAMES
+
+
+def test_missing_repeated_and_unlabelled_frames(data):
+    root, _, results = data
+    metric = build(root, image_set=str(root / "val.txt"))
+    metric.process(None, samples(results, [0, 1, 2]))
+    with pytest.raises(DataError, match=r"val.txt .*frame 000003 was not predicted \(3 missing"):
+        metric.evaluate(3)
+    metric = build(root)
+    metric.process(None, samples(results, [0, 1, 0]))
+    with pytest.raises(DataError, match="frame 000000 was predicted twice"):
+        metric.evaluate(3)
+    metric = build(root)
+    metric.process(None, [{"frame": "000099", "predictions": results[0]}])
+    with pytest.raises(DataError, match=r"000099.txt: the label file does not exist"):
+        metric.evaluate(1)
+
+
+def test_predictions_that_are_not_finite(data):
+    root, _, results = data
+    results[1].values[2, 8] = np.nan
+    metric = build(root)
+    metric.process(None, samples(results, [0, 1]))
+    with pytest.raises(DataError, match="frame 000001, detection 2: width is nan"):
+        metric.evaluate(2)
+
+
+def test_wrong_class(data):
+    with pytest.raises(ConfigError, match="'Tram'"):
+        build(data[0], classes=["Tram"])
