@@ -46,6 +46,7 @@ def test_equal_to_the_reference_in_crowds_with_ties(seed):
 
     def frame(types: list[str], count: int) -> KittiObjects:
         x, z = rng.integers(0, 3, count) * 0.4, 20 + rng.integers(0, 3, count) * 0.2
+        x = x + rng.uniform(0, 1e-3, count)  # no two 3D overlaps are equal up to rounding
         left, top = 100 + rng.integers(0, 4, count) * 4.0, 100 + rng.integers(0, 3, count) * 1.0
         height = rng.choice([24.9, 25, 39.9, 40, 40.1, 41, 42, 43], count)
         columns = [rng.choice([0, 0.2, 0.6], count), rng.integers(0, 4, count), rng.uniform(-3, 3, count)]

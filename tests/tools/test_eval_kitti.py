@@ -1,4 +1,4 @@
-"""The command line: figures of the kit's and of real frames, plots, and the ways that folders may be wrong."""
+"""The command line: figures of the kit's and of real frames, plots, and the ways folders may be wrong."""
 
 from __future__ import annotations
 
