@@ -40,7 +40,8 @@ class ViTAdapter(BaseModule):
         super().__init__(init_cfg)
         self.vit = MODELS.build({"type": "VisionTransformer", "final_norm": False, **vit})
         if not isinstance(self.vit, VisionTransformer):
-            raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {type(self.vit).__name__}")
+            wrapped = type(self.vit).__name__
+            raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {wrapped}")
         self.embed_dims = self.vit.embed_dims
         self.out_channels: tuple[int, ...] = (out_channels or self.embed_dims,) * len(STRIDES)
         self.out_strides: tuple[int, ...] = STRIDES
@@ -70,10 +71,15 @@ class ViTAdapter(BaseModule):
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
         return self.vit.embed(images)
 
+    @property
+    def num_layers(self) -> int:
+        """Depth of the ViT's last block in :meth:`layer_ids`."""
+        return self.vit.num_layers
+
     def layer_ids(self) -> dict[str, int]:
         """Parameter name -> depth for layer-wise decay: the ViT's own, everything added at the top."""
         inside = self.vit.layer_ids()
-        top = self.vit.arch.depth + 1
+        top = self.num_layers + 1
         return {name: inside.get(name.removeprefix("vit."), top) for name, _ in self.named_parameters()}
 
 

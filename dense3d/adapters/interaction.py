@@ -293,7 +293,7 @@ class CtiStage(nn.Module):
     def forward(
         self, tokens: Tensor, c: Tensor, grid: Grid, num_prefix: int, run: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Tokens ``(B, P + h * w, D)`` and pyramid ``(B, N, D)`` after the stage; ``run`` passes the blocks."""
+        """Tokens ``(B, P + h * w, D)`` and pyramid ``(B, N, D)`` after the stage with the blocks ``run``."""
         patches, c = self.before(tokens[:, num_prefix:], c, grid)
         tokens = run(torch.cat([tokens[:, :num_prefix], patches], dim=1))
         return tokens, self.after(tokens[:, num_prefix:], c, grid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from dense3d.adapters.base import ViTAdapter, initialise_added
@@ -28,7 +27,8 @@ class SimplePyramid(ViTAdapter):
         init_cfg: mmengine initialisation.
 
     Shape:
-        images ``(B, 3, H, W)`` -> four maps ``(B, out_channels, ceil(H / s), ceil(W / s))``, s = 4, 8, 16, 32.
+        images ``(B, 3, H, W)`` -> four maps ``(B, out_channels, ceil(H / s), ceil(W / s))``, s = 4, 8, 16,
+        32.
 
     Example:
         >>> import torch
@@ -113,11 +113,14 @@ class RescaledPyramid(ViTAdapter):
         self.block_indices = _four(blocks or [(k * depth) // 4 - 1 for k in range(1, 5)], depth)
         if norm not in ("group", "batch"):
             raise ConfigError(f"norm={norm!r} of a RescaledPyramid: use 'group' or 'batch'")
-        layer = nn.GroupNorm(32, dim) if norm == "group" else build_norm_layer(dict(type="SyncBN"), dim)[1]
+        layer = nn.GroupNorm(32, dim) if norm == "group" else nn.SyncBatchNorm(dim)
         eps = self.vit.arch.norm_eps
         self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=eps) for _ in range(4)) if token_norm else None
         self.up4 = nn.Sequential(
-            nn.ConvTranspose2d(dim, dim, 2, stride=2), layer, nn.GELU(), nn.ConvTranspose2d(dim, dim, 2, stride=2)
+            nn.ConvTranspose2d(dim, dim, 2, stride=2),
+            layer,
+            nn.GELU(),
+            nn.ConvTranspose2d(dim, dim, 2, stride=2),
         )
         self.up2 = nn.ConvTranspose2d(dim, dim, 2, stride=2)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
@@ -140,5 +143,7 @@ class RescaledPyramid(ViTAdapter):
 def _four(blocks: Sequence[int], depth: int) -> tuple[int, ...]:
     blocks = tuple(blocks) * 4 if len(blocks) == 1 else tuple(blocks)
     if len(blocks) != 4 or list(blocks) != sorted(blocks) or not 0 <= blocks[0] <= blocks[-1] < depth:
-        raise ConfigError(f"blocks={blocks} of a RescaledPyramid: name one or four of 0..{depth - 1}, ascending")
+        raise ConfigError(
+            f"blocks={blocks} of a RescaledPyramid: give one or four of 0..{depth - 1}, ascending"
+        )
     return blocks

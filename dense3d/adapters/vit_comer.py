@@ -43,10 +43,10 @@ from dense3d.registry import MODELS
 class ViTCoMer(ViTAdapter):
     """ViT-CoMer around any plain ViT.
 
-    The detection and segmentation variants differ in ``stagewise`` and ``mrfp_ratio``; the BEiT variant of the
-    Co-DETR branch is the detection variant around a BEiT with ``gamma_init=1e-6``. The official code leaves
-    class tokens out: ``vit=dict(..., prefix_tokens=False)``. Any that take part run with the patches and stay
-    out of the exchange.
+    The detection and segmentation variants differ in ``stagewise`` and ``mrfp_ratio``; the BEiT variant of
+    the Co-DETR branch is the detection variant around a BEiT with ``gamma_init=1e-6``. The official code
+    leaves class tokens out: ``vit=dict(..., prefix_tokens=False)``. Any that take part run with the patches
+    and stay out of the exchange.
 
     Args:
         vit: config of a :class:`dense3d.backbones.vit.VisionTransformer`; its stochastic depth and
@@ -58,17 +58,18 @@ class ViTCoMer(ViTAdapter):
         ffn_ratio: width of the feed-forward networks in multiples of D.
         mrfp_ratio: width of the multi-receptive-field pyramids in multiples of D.
         stem_width: channels of the convolutional stem at stride 4.
-        stagewise: each map gets the ViT's tokens of its own stage (segmentation, four stages), not the last.
+        stagewise: each map gets the ViT's tokens of its own stage (segmentation), not those of the last.
         cnn_to_vit, vit_to_cnn: directions of the exchange, one value or one a stage.
-        cnn_interaction: whether the scales interact after the ViT's tokens were added, one value or one a stage.
+        cnn_interaction: whether the scales interact after the ViT's tokens were added, one value or one a
+            stage.
         extra_interactions: further exchanges towards the pyramid after the last stage.
         add_vit_feature: whether the ViT's tokens are added to the maps at the end.
         gamma_init: start of the factor of what the pyramid gives to the ViT.
         init_cfg: mmengine initialisation.
 
     Shape:
-        images ``(B, 3, H, W)`` -> four maps ``(B, D, ceil(H / s), ceil(W / s))``, s = 4, 8, 16, 32. Images are
-        padded inside to multiples of 32.
+        images ``(B, 3, H, W)`` -> four maps ``(B, D, ceil(H / s), ceil(W / s))``, s = 4, 8, 16, 32. Images
+        are padded inside to multiples of 32.
 
     Raises:
         ConfigError: the stages do not follow one another within the ViT, or do not fit the other arguments.
@@ -103,7 +104,7 @@ class ViTCoMer(ViTAdapter):
         dim = self.embed_dims
         self.stages = _stages(stages, self.vit.arch.depth)
         if stagewise and len(self.stages) != 4:
-            raise ConfigError(f"stagewise=True gives each of the 4 maps a stage, but there are {len(self.stages)}")
+            raise ConfigError(f"stagewise=True needs a stage for each of the 4 maps, not {len(self.stages)}")
         self.stagewise, self.add_vit_feature = stagewise, add_vit_feature
         shared = (dim, num_heads, num_points, value_ratio, ffn_ratio, self.vit.blocks[-1].drop_path.rate)
         directions = [
@@ -118,7 +119,8 @@ class ViTCoMer(ViTAdapter):
         for index, (inward, outward, interact) in enumerate(zip(*directions)):
             to_cnn = [VitToCnn(*shared, interact=interact)] if outward else []
             if index == len(self.stages) - 1:
-                to_cnn += [VitToCnn(*shared, interact=interact, extra=True) for _ in range(extra_interactions)]
+                extra = partial(VitToCnn, *shared, interact=interact, extra=True)
+                to_cnn += [extra() for _ in range(extra_interactions)]
             mrfp = MultiReceptiveFieldPyramid(dim, int(dim * mrfp_ratio)) if inward else None
             to_vit = CnnToVit(*shared, init_value=gamma_init) if inward else None
             self.interactions.append(CtiStage(mrfp, to_vit, to_cnn, self.vit.with_cp))
@@ -183,15 +185,14 @@ def _resized(x: Tensor, factor: float) -> Tensor:
 
 def _stages(stages: Sequence[tuple[int, int]] | None, depth: int) -> list[tuple[int, int]]:
     if stages is None:
-        ends = [depth * k // 4 for k in range(5)]
-        stages = [(first, stop - 1) for first, stop in zip(ends, ends[1:])]
+        stages = [(depth * k // 4, depth * (k + 1) // 4 - 1) for k in range(4)]
     stages = [tuple(stage) for stage in stages]
     expected = 0
     for first, last in stages:
         if first != expected or not first <= last < depth:
             raise ConfigError(
-                f"stages {stages} of a ViTCoMer around {depth} blocks: each is (first, last), from where the one "
-                "before it ends"
+                f"stages {stages} of a ViTCoMer with {depth} blocks: each is (first, last) and starts where "
+                "the one before it ends"
             )
         expected = last + 1
     return stages

@@ -1,7 +1,7 @@
 """AugReg (google-research/vision_transformer) as flax saves it -> ``VisionTransformer``.
 
-Steiner et al., "How to train your ViT?", TMLR 2022. Names have slashes, projections a head axis, kernels the input
-first. The files that timm made of these go through ``deit``.
+Steiner et al., "How to train your ViT?", TMLR 2022. Names have slashes, projections a head axis, kernels the
+input first. The files that timm made of these go through ``deit``.
 """
 
 from __future__ import annotations

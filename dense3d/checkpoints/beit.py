@@ -1,7 +1,7 @@
-"""BEiT and BEiT v2 -> ``VisionTransformer``: pre-trained and fine-tuned files, timm's and Hugging Face's layouts.
+"""BEiT and BEiT v2 -> ``VisionTransformer``: pre-trained and fine-tuned, timm's and Hugging Face's files.
 
-Bao et al., "BEiT", ICLR 2022; Peng et al., "BEiT v2", 2022 (microsoft/unilm). A table that all blocks share is
-copied to each; the loader resizes tables to another window.
+Bao et al., "BEiT", ICLR 2022; Peng et al., "BEiT v2", 2022 (microsoft/unilm). A table that all blocks share
+is copied to each; the loader resizes tables to another window.
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ def convert_14to16(official: Mapping[str, Tensor]) -> StateDict:
     """
     state = convert(official)
     kernel = state["patch_embed.proj.weight"]
-    kernel = F.interpolate(kernel.float(), size=(16, 16), mode="bilinear", align_corners=False).to(kernel.dtype)
+    kernel = F.interpolate(kernel.float(), size=(16, 16), mode="bilinear", align_corners=False).to(
+        kernel.dtype
+    )
     return state | {"patch_embed.proj.weight": kernel}
 
 

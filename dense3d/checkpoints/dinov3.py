@@ -52,13 +52,16 @@ def convert(official: Mapping[str, Tensor]) -> StateDict:
     """
     official = unwrapped(from_transformers(official))
     gated = {n.partition(".mlp.")[0] for n in official if ".mlp.fc1_g." in n}
-    official = {n.replace("mlp.fc2", "mlp.w3") if n.partition(".mlp.")[0] in gated else n: v for n, v in official.items()}
+    official = {
+        n.replace("mlp.fc2", "mlp.w3") if n.partition(".mlp.")[0] in gated else n: v
+        for n, v in official.items()
+    }
     state = rename("dinov3", _without_key_bias(official), rules=_RULES, dropped=_DROPPED, required=_REQUIRED)
     return _complete(state)
 
 
 def _without_key_bias(official: Mapping[str, Tensor]) -> StateDict:
-    """``qkv.bias`` and ``qkv.bias_mask`` into ``q_bias`` and ``v_bias``, where the mask excludes the keys'."""
+    """``qkv.bias`` times its mask, as ``q_bias`` and ``v_bias`` where the mask excludes the keys."""
     state: StateDict = {}
     for name, value in official.items():
         prefix, _, last = name.rpartition("qkv.")
@@ -87,7 +90,12 @@ def _complete(state: StateDict) -> StateDict:
         added["mask_token"] = torch.zeros(1, dim)
     for name in state:
         prefix, _, last = name.rpartition("qkv.")
-        if last == "weight" and f"{name[:-6]}bias" not in state and f"{prefix}q_bias" not in state and dim < _WIDE_HEADS:
+        if (
+            last == "weight"
+            and f"{name[:-6]}bias" not in state
+            and f"{prefix}q_bias" not in state
+            and dim < _WIDE_HEADS
+        ):
             added |= {f"{prefix}q_bias": torch.zeros(dim), f"{prefix}v_bias": torch.zeros(dim)}
     if state.get("mask_token", torch.zeros(1, 1)).ndim == 3:
         added["mask_token"] = state["mask_token"][0]

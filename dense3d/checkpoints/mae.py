@@ -1,7 +1,7 @@
-"""MAE -> the encoder as ``VisionTransformer`` (``mae``) or the whole model for pre-training (``mae-pretrain``).
+"""MAE -> the encoder as ``VisionTransformer`` (``mae``) or the model for pre-training (``mae-pretrain``).
 
-He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022 (facebookresearch/mae). Files that were
-fine-tuned with mean pooling have ``fc_norm`` instead of ``norm``: use ``final_norm=False`` with them.
+He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022 (facebookresearch/mae). Files that
+were fine-tuned with mean pooling have ``fc_norm`` instead of ``norm``: use ``final_norm=False`` with them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def convert_pretrain(official: Mapping[str, Tensor]) -> StateDict:
         CheckpointError: names are missing or unexpected; files without a decoder lack some.
     """
     official = unwrapped(from_transformers(official))
-    decoder = rename("mae-pretrain", official, dropped=(r"(?!mask_token|decoder).*",), required=_DECODER_RULES)
+    decoder = rename(
+        "mae-pretrain", official, dropped=(r"(?!mask_token|decoder).*",), required=_DECODER_RULES
+    )
     # the class row of the table is zero, and the class token is prepended without a position
     decoder["decoder.pos_embed"] = decoder["decoder.pos_embed"][:, 1:]
     return {f"encoder.{name}": value for name, value in convert(official).items()} | decoder

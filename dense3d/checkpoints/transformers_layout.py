@@ -30,7 +30,10 @@ _RULES = (
         r"{b}attention\.attention\.relative_position_bias\.relative_position_(bias_table|index)",
         r"{o}attn.relative_position_\2",
     ),
-    (r"encoder\.relative_position_bias\.relative_position_bias_table", r"rel_pos_bias.relative_position_bias_table"),
+    (
+        r"encoder\.relative_position_bias\.relative_position_bias_table",
+        r"rel_pos_bias.relative_position_bias_table",
+    ),
     (r"decoder\.mask_token", r"mask_token"),
     (r"decoder\.decoder_(embed|norm|pred)\.(weight|bias)", r"decoder_\1.\2"),
     (r"decoder\.decoder_pos_embed", r"decoder_pos_embed"),

@@ -1,14 +1,14 @@
 """ViT-CoMer and its plain baseline (Traffic-X/ViT-CoMer) -> ``ViTCoMer`` and ``RescaledPyramid``.
 
-Detection, segmentation and the BEiT variant of the Co-DETR branch, as whole detectors or backbones alone. Norms
-and feature pyramids that the official network holds but never runs are dropped: the MRFP of a stage without an
+Detection, segmentation and the BEiT variant of the Co-DETR branch, as whole detectors or backbones alone.
+What the official network holds but never runs is dropped: the feature pyramid (MRFP) of a stage without an
 exchange towards the ViT, the outer norms of an exchange without interaction.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -42,7 +42,13 @@ _COMER_REQUIRED = (
     (rf"norm3\.{_STATISTICS}", r"norms.2.\1"),
     (rf"norm4\.{_STATISTICS}", r"norms.3.\1"),
 )
-_UNUSED = (r"cls_token", r"norm\.(weight|bias)", r"(.*\.)?relative_position_index", r"mask_token", r"head\..*")
+_UNUSED = (
+    r"cls_token",
+    r"norm\.(weight|bias)",
+    r"(.*\.)?relative_position_index",
+    r"mask_token",
+    r"head\..*",
+)
 # names of the Co-DETR branch -> those of the main branch
 _BRANCH_NAMES = {
     ".injector.": ".cti_tov.",
@@ -110,14 +116,12 @@ def _interaction_rules(official: StateDict) -> list[tuple[str, str]]:
             )
         ),
     ]
-    stages = {int(m.group(1)) for m in (re.match(r"interactions\.(\d+)\.", n) for n in official) if m}
-    for stage in sorted(stages):
+    for stage in sorted(int(s) for s in _matches(r"interactions\.(\d+)\.", official)):
         prefix = f"interactions.{stage}"
         rules += _exchange_rules(rf"{prefix}\.cti_tov", f"{prefix}.to_vit")
         rules += _exchange_rules(rf"{prefix}\.cti_toc", f"{prefix}.to_cnn.0")
         ordinary = any(name.startswith(f"{prefix}.cti_toc.") for name in official)
-        extras = {int(m.group(1)) for m in (re.match(rf"{prefix}\.extra_CTIs\.(\d+)\.", n) for n in official) if m}
-        for extra in sorted(extras):
+        for extra in sorted(int(e) for e in _matches(rf"{prefix}\.extra_CTIs\.(\d+)\.", official)):
             rules += _exchange_rules(rf"{prefix}\.extra_CTIs\.{extra}", f"{prefix}.to_cnn.{extra + ordinary}")
     return rules
 
@@ -142,13 +146,18 @@ def _exchange_rules(theirs: str, ours: str) -> list[tuple[str, str]]:
     return rules
 
 
+def _matches(pattern: str, names: Iterable[str]) -> set[str]:
+    """What the group of the pattern is in the names that begin like it."""
+    return {match.group(1) for match in (re.match(pattern, name) for name in names) if match}
+
+
 def _never_run(official: StateDict) -> list[str]:
     """Patterns of what the official network holds without running it."""
     patterns = []
-    for exchange in {m.group(1) for m in (re.match(r"(.+\.(?:cti_toc|extra_CTIs\.\d+))\.query_norm", n) for n in official) if m}:
+    for exchange in _matches(r"(.+\.(?:cti_toc|extra_CTIs\.\d+))\.query_norm", official):
         if not any(name.startswith(f"{exchange}.cfinter.") for name in official):
             patterns.append(rf"{re.escape(exchange)}\.(query_norm|feat_norm)\..*")
-    for stage in {m.group(1) for m in (re.match(r"(interactions\.\d+)\.mrfp\.", n) for n in official) if m}:
+    for stage in _matches(r"(interactions\.\d+)\.mrfp\.", official):
         if not any(name.startswith(f"{stage}.cti_tov.") for name in official):
             patterns.append(rf"{re.escape(stage)}\.mrfp\..*")
     return patterns

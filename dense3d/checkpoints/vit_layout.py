@@ -60,8 +60,8 @@ def rename(
 def fold_prefix_positions(state: StateDict, system: str) -> StateDict:
     """Add the position of each prefix token to the token, so that ``pos_embed`` has patches only.
 
-    ``cls_token`` comes first, then ``registers``; a table with a row for the class token alone leaves registers
-    without a position.
+    ``cls_token`` comes first, then ``registers``; a table with a row for the class token alone leaves
+    registers without a position.
 
     Raises:
         CheckpointError: the table has neither a square number of patches nor one more or one a prefix token.
@@ -74,7 +74,9 @@ def fold_prefix_positions(state: StateDict, system: str) -> StateDict:
     rows = table.shape[1]
     count = next((c for c in counts if round((rows - c) ** 0.5) ** 2 == rows - c), None)
     if count is None:
-        raise CheckpointError(f"the {system} checkpoint has {rows} positions, which are no square grid of patches")
+        raise CheckpointError(
+            f"the {rows} positions of the {system} checkpoint are no square grid of patches"
+        )
     state = dict(state, pos_embed=table[:, count:])
     if count and "cls_token" in state:
         state["cls_token"] = state["cls_token"] + table[:, :1]
@@ -93,5 +95,3 @@ def split_fused_gate(state: StateDict) -> StateDict:
         else:
             split[name] = value
     return split
-
-

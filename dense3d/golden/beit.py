@@ -54,7 +54,8 @@ def open_kit(kit: GoldenKit):
 
         return {"x": first(inputs["x"]), "small": first(0.001 * inputs["x"])}
 
-    return runner({"backbone": backbone, "blocks": blocks, "block0": block, "relative_position_resize": resize})
+    checks = {"backbone": backbone, "blocks": blocks, "block0": block}
+    return runner(checks | {"relative_position_resize": resize})
 
 
 def beit_architecture(config: dict) -> dict:
@@ -80,5 +81,3 @@ def resize(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     side = (round((len(inputs["table"]) - 3) ** 0.5) + 1) // 2
     target = int(inputs["target"])
     return {"table": resize_relative_table(inputs["table"], (side, side), (target, target))}
-
-

@@ -121,5 +121,3 @@ class DinoOutputs:
     def _prefix(self, tokens: Tensor) -> dict[str, Tensor]:
         cls, rest = self.prefix_names
         return {cls: tokens[:, 0], rest: tokens[:, 1 : self.vit.num_prefix]}
-
-

@@ -74,7 +74,8 @@ def _architecture(kit: GoldenKit) -> dict:
             raise DataError(f"{kit.folder}: {key}={config[key]!r} is not one of {', '.join(table)}")
     ffn, multiple = _FFN[config["ffn_layer"]]
     qkv_bias = "full" if config["qkv_bias"] else "none"
-    rope = {ours: config[f"pos_embed_rope_{name}"] for name, ours in _ROPE.items() if f"pos_embed_rope_{name}" in config}
+    theirs = {ours: f"pos_embed_rope_{name}" for name, ours in _ROPE.items()}
+    rope = {ours: config[name] for ours, name in theirs.items() if name in config}
     return rope | dict(
         embed_dim=config["embed_dim"],
         depth=config["depth"],

@@ -24,7 +24,7 @@ VIT_DEFAULTS = {
     "residual_indices": [],
 }
 # of no effect on evaluation, or on the values that a checkpoint sets
-VIT_NEUTRAL = {"img_size", "drop_rate", "attn_drop_rate", "drop_path_rate", "with_cp", "pretrained", "num_classes"}
+VIT_NEUTRAL = {"img_size", "drop_rate", "attn_drop_rate", "drop_path_rate", "with_cp", "pretrained"}
 
 
 def open_kit(kit: GoldenKit):

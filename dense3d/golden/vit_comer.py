@@ -60,12 +60,13 @@ def _build(kit: GoldenKit) -> ViTCoMer:
     given = config_of(kit, known)
     given = {_BRANCH.get(name, name): value for name, value in given.items()}
     if not given.get("with_cffn", True):
-        raise DataError(f"{kit.folder}: with_cffn=False, exchanges without a feed-forward network, is not known")
+        raise DataError(f"{kit.folder}: with_cffn=False, no feed-forward networks, is not supported")
     names = [name for name, _, _ in kit.meta["params"]]
     is_beit = any(name.endswith("relative_position_bias_table") for name in names)
     segmentation = _is_segmentation(kit, given)
-    defaults = _DEFAULTS | {"cnn_feature_interaction": segmentation, "dim_ratio": 6.0 if segmentation else 0.5}
-    config = VIT_DEFAULTS | _BEIT | defaults | {"use_CTI_toV": True, "use_CTI_toC": True} | given
+    variant = {"cnn_feature_interaction": segmentation, "dim_ratio": 6.0 if segmentation else 0.5}
+    switches = {"use_CTI_toV": True, "use_CTI_toC": True}
+    config = VIT_DEFAULTS | _BEIT | _DEFAULTS | switches | variant | given
     gamma = config["init_values"] or 0.0
     return ViTCoMer(
         _beit(config) if is_beit else plain_vit(config),
@@ -173,15 +174,13 @@ def _official_ids(kit: GoldenKit, model: ViTCoMer) -> list[tuple[str, list[int],
     """Name, shape and layer id of every official parameter, found through the converter."""
     from dense3d.checkpoints import convert
 
-    parameters = [
-        (name, shape)
-        for name, shape, _ in kit.meta["params"]
-        if not name.endswith(("running_mean", "running_var", "num_batches_tracked", "relative_position_index"))
-    ]
+    buffers = ("running_mean", "running_var", "num_batches_tracked", "relative_position_index")
+    parameters = [(name, shape) for name, shape, _ in kit.meta["params"] if not name.endswith(buffers)]
     layer_ids = model.layer_ids()
-    top = model.vit.arch.depth + 1
+    top = model.num_layers + 1
     # each official tensor is marked by its number, which the converter carries to our name
     marked = {name: torch.full(shape, float(i)) for i, (name, shape) in enumerate(parameters)}
-    buffers = {name: torch.zeros(shape) for name, shape, _ in kit.meta["params"] if name not in marked}
-    ours = {int(v.flatten()[0]): name for name, v in convert("vit-comer", marked | buffers).items() if name in layer_ids}
+    marked |= {name: torch.zeros(shape) for name, shape, _ in kit.meta["params"] if name not in marked}
+    converted = convert("vit-comer", marked).items()
+    ours = {int(value.flatten()[0]): name for name, value in converted if name in layer_ids}
     return [(name, shape, layer_ids.get(ours.get(i, ""), top)) for i, (name, shape) in enumerate(parameters)]

@@ -65,5 +65,5 @@ def config_of(kit: GoldenKit, known: set[str]) -> dict:
     config = dict(kit.meta.get("config") or {})
     unknown = sorted(set(config) - known)
     if unknown:
-        raise DataError(f"{kit.folder}: the config argument {unknown[0]!r} is not known to the golden adapter")
+        raise DataError(f"{kit.folder}: the golden adapter does not know the config argument {unknown[0]!r}")
     return config

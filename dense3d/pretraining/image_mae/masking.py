@@ -8,7 +8,9 @@ from torch import Tensor
 from dense3d.layers.patch_embed import Grid
 
 
-def random_masking(tokens: Tensor, ratio: float, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def random_masking(
+    tokens: Tensor, ratio: float, noise: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Keep a random part of each sample's tokens, as MAE's official code draws it.
 
     Args:
@@ -21,7 +23,8 @@ def random_masking(tokens: Tensor, ratio: float, noise: Tensor | None = None) ->
         place of each token in the shuffled order, of which the first K are kept.
 
     Example:
-        >>> kept, mask, restore = random_masking(torch.arange(4.0).view(1, 4, 1), 0.5, torch.tensor([[3.0, 0, 2, 1]]))
+        >>> tokens, noise = torch.arange(4.0).view(1, 4, 1), torch.tensor([[3.0, 0, 2, 1]])
+        >>> kept, mask, restore = random_masking(tokens, 0.5, noise)
         >>> kept.flatten().tolist(), mask.tolist(), restore.tolist()
         ([1.0, 3.0], [[1.0, 0.0, 1.0, 0.0]], [[3, 0, 2, 1]])
     """

@@ -102,13 +102,17 @@ class MaskedAutoencoder(BaseModel):
         self._initialise()
 
     def forward(
-        self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor", noise: Tensor | None = None
-    ) -> dict[str, Tensor] | Tensor | list:
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = "tensor",
+        noise: Tensor | None = None,
+    ) -> dict[str, Tensor] | Tensor | tuple[Tensor, Tensor]:
         """Losses, reconstructions or predicted patches.
 
         Args:
             inputs: images ``(B, 3, H, W)``.
-            data_samples: returned by ``mode="predict"`` with the reconstruction, if given.
+            data_samples: taken and not used; there are no labels.
             mode: ``"loss"``; ``"predict"``, images ``(B, 3, H, W)`` whose removed patches are painted; or
                 ``"tensor"``, predicted patches ``(B, N, p * p * 3)`` and the mask ``(B, N)``.
             noise: see :func:`random_masking`.
