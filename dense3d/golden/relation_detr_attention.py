@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dense3d.golden import UnknownCheckError
-from dense3d.golden.gradients import strided
+from dense3d.golden.gradients import kept_numbers, strided
 from dense3d.golden.weights import load_strictly, tensors_of
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
 from dense3d.ops import multi_scale_deformable_attention
@@ -28,7 +28,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
         if "sampling_locations" in tensors:
             return _core(**tensors)
         if "query" in tensors:
-            found = _module(attention, check, **tensors)
+            found = _module(attention, kept_numbers(kit, check), **tensors)
             return {name: found[name] for name in check["outputs"]}
         if check["name"].startswith("initial_offsets"):
             bias = MultiScaleDeformableAttention(*sizes).sampling_offsets.bias.detach()
@@ -56,7 +56,7 @@ def _core(
 
 def _module(
     attention: MultiScaleDeformableAttention,
-    check: dict,
+    kept: int | None,
     query: Tensor,
     reference_points: Tensor,
     value: Tensor,
@@ -74,6 +74,6 @@ def _module(
         "grad_query": gradients[0].numpy(),
         "grad_reference_points": gradients[1].numpy(),
         "grad_value": gradients[2].numpy(),
-        "grad_sampling_offsets_weight": strided(gradients[3], check).numpy(),
+        "grad_sampling_offsets_weight": strided(gradients[3], kept).numpy(),
     }
     return found

@@ -80,7 +80,9 @@ class Predictions:
         self.criterion = criterion
         self.tensors = tensors
         images = sum(re.fullmatch(r"labels\d+", name) is not None for name in tensors)
-        self.targets = Targets.of(*([tensors[f"{kind}{i}"] for i in range(images)] for kind in ("labels", "boxes")))
+        self.targets = Targets.of(
+            *([tensors[f"{kind}{i}"] for i in range(images)] for kind in ("labels", "boxes"))
+        )
         layers = sum(re.fullmatch(r"aux\d+\.logits", name) is not None for name in tensors)
         self.layers = [f"aux{i}" for i in range(layers)] + ["last"]
 
@@ -123,7 +125,7 @@ class Predictions:
 
     def _denoising(self) -> dict[str, Tensor]:
         logits, boxes = self._stack("logits", self.layers), self._stack("boxes", self.layers)
-        groups, slots = int(self.tensors["groups"]), int(self.tensors["max_gt"])
+        groups, slots = int(self.tensors["groups"]), int(self.tensors["max_gt"]) // 2
         queries = DenoisingQueries(logits[0], boxes[0], groups, slots)
         divisor = max(1, sum(self.targets.counts)) * groups
         return TrainingLosses(self.criterion, 1).denoising(logits, boxes, queries, self.targets, divisor)

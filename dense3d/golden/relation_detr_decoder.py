@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dense3d.detection2d.relation_detr.decoder import RelationDecoder
-from dense3d.golden.gradients import normalised, waves
+from dense3d.golden.gradients import kept_numbers, normalised, waves
 from dense3d.golden.weights import load_strictly, tensors_of
 from dense3d.layers.position_relation import PositionRelation
 
@@ -79,7 +79,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
             gradients = torch.autograd.grad(objective, leaves, allow_unused=True)
             names = ("grad_query", "grad_memory", "grad_reference_points")
             found |= {name: gradient.numpy() for name, gradient in zip(names, gradients)}
-            found |= normalised(dict(zip(official, gradients[3:])), check)
+            found |= normalised(dict(zip(official, gradients[3:])), kept_numbers(kit, check))
         return {name: found[name] for name in check["outputs"] if name in found}
 
     return run

@@ -37,7 +37,9 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
         counts = [len(label) for label in labels]
         copies = 2 * generator.num_groups(counts)
         draws = (tensors[n] for n in ("label_uniform", "label_random", "box_sign", "box_uniform"))
-        noised = generator.noised(torch.cat(labels).repeat(copies), torch.cat(boxes).repeat(copies, 1), copies, *draws)
+        noised = generator.noised(
+            torch.cat(labels).repeat(copies), torch.cat(boxes).repeat(copies, 1), copies, *draws
+        )
         queries = generator.queries(*noised, counts)
         found = {
             "label_queries": queries.content,

@@ -17,7 +17,7 @@ from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resiz
 from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.detection2d.relation_detr.postprocess import top_detections
 from dense3d.golden import UnknownCheckError
-from dense3d.golden.gradients import normalised
+from dense3d.golden.gradients import kept_numbers, normalised
 from dense3d.golden.relation_detr_decoder import LayerRecord
 from dense3d.golden.relation_detr_postprocess import normalise
 from dense3d.golden.weights import load_strictly, tensors_of
@@ -33,7 +33,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     # Official names of our parameters: conversion hands every tensor on as it is.
     official_names = {id(tensor): name for name, tensor in official.items()}
     names = {ours: official_names[id(tensor)] for ours, tensor in state.items()}
-    return _Checks(model, kit.meta["config"], names).run
+    return _Checks(model, kit, names).run
 
 
 def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
@@ -90,8 +90,8 @@ def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
 class _Checks:
     """Checks of one model; ``names`` are the official names of its parameters."""
 
-    def __init__(self, model: RelationDETR, config: dict, names: dict[str, str]) -> None:
-        self.model, self.config, self.names = model, config, names
+    def __init__(self, model: RelationDETR, kit, names: dict[str, str]) -> None:
+        self.model, self.kit, self.config, self.names = model, kit, kit.meta["config"], names
         self.layers = LayerRecord(model.decoder)
         self.stages: dict[str, object] = {}
         for name, module in (
@@ -200,7 +200,7 @@ class _Checks:
         gradients = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
         named = {self.names[ours]: gradient for ours, gradient in zip(trained, gradients)}
         norms = [gradient.norm() for gradient in gradients if gradient is not None]
-        return normalised(named, check) | {"grad_norm": torch.stack(norms).norm().numpy()}
+        return normalised(named, kept_numbers(self.kit, check)) | {"grad_norm": torch.stack(norms).norm().numpy()}
 
 
 def _images(tensors: dict[str, Tensor]) -> list[Tensor]:

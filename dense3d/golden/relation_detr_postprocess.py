@@ -72,7 +72,9 @@ def _padding(check: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     images = [tensors[f"image{i}"] for i in range(len(tensors))]
     height, width = stack_batch(images, pad_size_divisor=32).shape[-2:]
     levels = sorted(name for name in check["outputs"] if re.fullmatch(r"mask\d+", name))
-    shapes = [(height, width)] + [(-(-height // 8 // 2**i), -(-width // 8 // 2**i)) for i in range(len(levels))]
+    shapes = [(height, width)] + [
+        (-(-height // 8 // 2**i), -(-width // 8 // 2**i)) for i in range(len(levels))
+    ]
     sizes = [tuple(image.shape[-2:]) for image in images]
     masks = padding_masks((height, width), sizes, shapes, torch.device("cpu"))
     return dict(zip(["mask", *levels], masks))

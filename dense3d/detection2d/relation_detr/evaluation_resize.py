@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torchvision.transforms.v2.functional as TF
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -25,4 +25,6 @@ def evaluation_size(height: int, width: int, min_size: int = 800, max_size: int 
 def evaluation_resize(image: Tensor, min_size: int = 800, max_size: int = 1333) -> Tensor:
     """Antialiased bilinear resize of an image ``(3, H, W)`` to :func:`evaluation_size`."""
     size = evaluation_size(image.shape[-2], image.shape[-1], min_size, max_size)
-    return TF.resize(image, list(size), antialias=True)
+    resized = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
+    # torch's own kernel for integers computes with fewer bits: its results may be off by one.
+    return resized.round().clamp(0, 255).to(image.dtype) if image.dtype == torch.uint8 else resized
