@@ -1,0 +1,177 @@
+"""Golden adapters of Swin, FocalNet and ConvNeXt: the kits, and kits of other configurations."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dense3d.backbones import ConvNeXt, Swin
+from dense3d.checkpoints import convert
+from dense3d.golden import UnknownCheckError, convnext, dinov3_convnext, focalnet, swin, verify_kit
+from dense3d.golden.compare import compare_check
+from dense3d.golden.kit import GoldenKit
+from dense3d.golden.weights import tensors_of
+
+
+@pytest.mark.parametrize(("name", "outputs"), [("swin", 21), ("convnext", 17)])
+def test_the_kits_of_the_dense_code(golden_dir, name, outputs):
+    rows = verify_kit(golden_dir / name)
+    assert [str(row) for row in rows if not row.passed] == []
+    assert len(rows) == outputs
+
+
+@pytest.mark.parametrize(
+    ("name", "adapter", "outputs"),
+    [
+        ("relation-detr-swin", swin, 3),
+        ("relation-detr-focalnet", focalnet, 4),
+        ("dinov3-convnext", dinov3_convnext, 15),
+    ],
+)
+def test_the_kits_inside_other_systems(golden_dir, name, adapter, outputs):
+    kit = GoldenKit(golden_dir / name)
+    run = adapter.open_kit(kit)
+    rows = [
+        r for c in kit.checks for r in compare_check(c, kit.outputs(c["name"]), run(c, kit.inputs(c["name"])))
+    ]
+    assert [str(row) for row in rows if not row.passed] == []
+    assert len(rows) == outputs
+
+
+def kit_of(folder, system: str, config: dict, params: list, check: dict, **arrays: np.ndarray) -> GoldenKit:
+    meta = {"system": system, "config": config, "params": params, "keep": [], "checks": [check]}
+    (folder / "kit.json").write_text(json.dumps(meta))
+    np.savez(folder / "tensors.npz", **arrays)
+    return GoldenKit(folder)
+
+
+def check_of(name: str, inputs: list, outputs: list, note: str = "") -> dict:
+    return {"name": name, "inputs": inputs, "outputs": outputs, "rtol": 1e-4, "atol": 1e-5, "note": note}
+
+
+def swin_params(config: dict) -> list:
+    """Names and shapes of an official Swin, written down anew."""
+    dim, side, params = config["embed_dim"], 2 * config["window_size"] - 1, []
+    params += [["patch_embed.proj.weight", [dim, 3, 4, 4]], ["patch_embed.proj.bias", [dim]]]
+    params += [["patch_embed.norm.weight", [dim]], ["patch_embed.norm.bias", [dim]]]
+    if config["ape"]:
+        grid = config["pretrain_img_size"] // 4
+        params.append(["absolute_pos_embed", [1, dim, grid, grid]])
+    for stage, (depth, heads) in enumerate(zip(config["depths"], config["num_heads"])):
+        c = dim * 2**stage
+        for block in range(depth):
+            shapes = {
+                "norm1.weight": [c],
+                "norm1.bias": [c],
+                "attn.relative_position_bias_table": [side**2, heads],
+                "attn.qkv.weight": [3 * c, c],
+                "attn.proj.weight": [c, c],
+                "attn.proj.bias": [c],
+                "norm2.weight": [c],
+                "norm2.bias": [c],
+                "mlp.fc1.weight": [2 * c, c],
+                "mlp.fc1.bias": [2 * c],
+                "mlp.fc2.weight": [c, 2 * c],
+                "mlp.fc2.bias": [c],
+            }
+            params += [[f"layers.{stage}.blocks.{block}.{n}", s] for n, s in shapes.items()]
+        if stage + 1 < len(config["depths"]):
+            merging = {"norm.weight": [4 * c], "norm.bias": [4 * c], "reduction.weight": [2 * c, 4 * c]}
+            params += [[f"layers.{stage}.downsample.{n}", s] for n, s in merging.items()]
+    for stage in config["out_indices"]:
+        params += [[f"norm{stage}.{n}", [dim * 2**stage]] for n in ("weight", "bias")]
+    return [[*p, "float32"] for p in params]
+
+
+def test_swin_of_another_width_window_and_grid(tmp_path):
+    config = dict(embed_dim=12, depths=[1, 2, 2], num_heads=[2, 3, 4], window_size=4, mlp_ratio=2.0)
+    config |= dict(qkv_bias=False, ape=True, pretrain_img_size=24, patch_norm=True, out_indices=[1, 2])
+    image = np.random.default_rng(0).standard_normal((2, 3, 41, 30), np.float32)
+    names = ["out1", "out2", "stage1_merge"]
+    check = check_of("backbone_other", ["image"], names)
+    kit = kit_of(tmp_path, "swin", config, swin_params(config), check)
+    outputs = swin.open_kit(kit)(check, {"image": image})
+    assert {n: v.shape for n, v in outputs.items()} == {
+        "out1": (2, 24, 6, 4),
+        "out2": (2, 48, 3, 2),
+        "stage1_merge": (2, 6, 48),
+    }
+    model = Swin(
+        dict(embed_dim=12, depths=(1, 2, 2), num_heads=(2, 3, 4)),
+        window_size=4,
+        mlp_ratio=2.0,
+        qkv_bias=False,
+        absolute_position_size=6,
+        out_indices=(1, 2),
+    ).eval()
+    model.load_state_dict(convert("swin", tensors_of(kit)))
+    for name, expected in zip(names, model(torch.from_numpy(image))):
+        np.testing.assert_allclose(outputs[name], expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_swin_stage_alone_takes_its_grid_from_the_note(tmp_path):
+    config = dict(embed_dim=12, depths=[1, 1], num_heads=[2, 3], window_size=4, mlp_ratio=2.0)
+    config |= dict(qkv_bias=False, ape=False, out_indices=[0, 1])
+    wide = check_of("layer0", ["x"], ["x", "down"], "layers.0 alone on a 2x18 grid")
+    square = check_of("layer0", ["x"], ["x", "down"], "layers.0 alone")
+    run = swin.open_kit(kit_of(tmp_path, "swin", config, swin_params(config), wide))
+    tokens = np.random.default_rng(0).standard_normal((1, 36, 12), np.float32)
+    assert run(wide, {"x": tokens})["down"].shape == (1, 9, 24)  # 1 x 9
+    assert np.abs(run(wide, {"x": tokens})["x"] - run(square, {"x": tokens})["x"]).max() > 1e-3
+    assert run(check_of("layer0", ["x"], ["x"], "a 5x7 grid"), {"x": tokens[:, :35]})["x"].shape == (
+        1,
+        35,
+        12,
+    )
+
+
+def test_convnext_layer_decay_of_other_recipes(golden_dir):
+    kit = GoldenKit(golden_dir / "convnext")
+    run = convnext.open_kit(kit)
+    check = check_of("layer_decay_stage", ["decay_rate"], ["lr", "weight_decay"])
+    inputs = {"num_layers": 12, "decay_rate": 0.9, "stage_wise": 1, "weight_decay": 0.1, "lr": 1.0}
+    rates = run(check, {k: np.array(v) for k, v in inputs.items()})
+    names = [p[0] for p in kit.meta["params"]]
+    of_name = dict(zip(names, rates["lr"]))
+    assert of_name["downsample_layers.3.1.weight"] == pytest.approx(0.9**13)
+    assert of_name["stages.0.2.gamma"] == pytest.approx(0.9**12)
+    assert of_name["stages.3.0.dwconv.weight"] == pytest.approx(0.9**9)
+    assert of_name["norm3.bias"] == 1.0
+    assert set(zip([n.endswith("gamma") for n in names], rates["weight_decay"])) == {
+        (True, 0),
+        (False, 0),
+        (False, 0.1),
+    }
+    rates = run(check, {k: np.array(v) for k, v in (inputs | {"stage_wise": 0}).items()})
+    of_name = dict(zip(names, rates["lr"]))
+    assert of_name["stages.3.0.dwconv.weight"] == pytest.approx(0.9)
+    assert of_name["stages.2.8.dwconv.weight"] == pytest.approx(0.9**8)
+
+
+def test_dinov3_maps_are_resized_to_a_patch_size(tmp_path):
+    model = ConvNeXt(dict(dims=(4, 8, 12, 16), depths=(1, 1, 1, 1)), output_norm="last")
+    outputs = dinov3_convnext._Outputs(model.eval(), patch_size=16)
+    check = check_of("intermediate", ["image"], ["map0", "map3", "cls0"])
+    found = outputs.run(check, {"image": np.ones((1, 3, 64, 96), np.float32)})
+    assert found["map0"].shape == (1, 4, 4, 6)
+    assert found["map3"].shape == (1, 16, 4, 6)
+    assert found["cls0"].shape == (1, 4)
+
+
+def test_unknown_checks_are_failures(golden_dir):
+    check = check_of("speed", ["image"], ["seconds"])
+    for name, adapter in (
+        ("swin", swin),
+        ("convnext", convnext),
+        ("relation-detr-swin", swin),
+        ("relation-detr-focalnet", focalnet),
+        ("dinov3-convnext", dinov3_convnext),
+    ):
+        run = adapter.open_kit(GoldenKit(golden_dir / name))
+        with pytest.raises(UnknownCheckError, match="'speed'"):
+            run(check, {"image": np.zeros((1, 3, 64, 64), np.float32)})
+        with pytest.raises(UnknownCheckError, match="'speed'"):
+            run(check, {"a": np.zeros(1), "b": np.zeros(1)})
