@@ -245,11 +245,6 @@ class VisionTransformer(BaseModule):
         """Depth of the last block by :meth:`layer_ids`; what follows counts one more."""
         return self.arch.depth
 
-    @property
-    def num_layers(self) -> int:
-        """Depth of the last block in :meth:`layer_ids`."""
-        return self.arch.depth
-
     def layer_ids(self) -> dict[str, int]:
         """Parameter name -> depth for layer-wise decay: 0 embedding, i + 1 block i, depth + 1 the rest."""
         return {name: self._layer_id(name) for name, _ in self.named_parameters()}

@@ -120,7 +120,7 @@ def test_windows_round_trip_at_sizes_that_do_not_fit():
 def test_bad_arguments_are_explained():
     with pytest.raises(ConfigError, match="10 channels cannot be shared by 3 heads"):
         SelfAttention(10, 3)
-    with pytest.raises(ConfigError, match="qkv_bias='key'.*'query_value'"):
+    with pytest.raises(ConfigError, match=r"qkv_bias='key'.*'query_value'"):
         SelfAttention(9, 3, qkv_bias="key")
-    with pytest.raises(ConfigError, match="padding='zeros'.*'zero'"):
+    with pytest.raises(ConfigError, match=r"padding='zeros'.*'zero'"):
         WindowAttention(9, 3, window_size=2, padding="zeros")

@@ -194,7 +194,7 @@ def test_geometric_periods_include_both_ends():
 def test_bad_rope_arguments_are_explained():
     with pytest.raises(ConfigError, match="multiple of 4 channels, not 6"):
         AxialRope(6)
-    with pytest.raises(ConfigError, match="normalize='both'.*'separate', 'max' or 'min'"):
+    with pytest.raises(ConfigError, match=r"normalize='both'.*'separate', 'max' or 'min'"):
         AxialRope(8, normalize="both")
     with pytest.raises(ConfigError, match="needs base, or min_period and max_period"):
         AxialRope(8, base=None)
