@@ -230,7 +230,12 @@ class Swin(StagedBackbone):
         for name, table in state.items():
             if name not in own or table.shape == own[name].shape:
                 continue
-            if name.endswith("relative_position_bias_table") and table.shape[1] == own[name].shape[1]:
+            square = math.isqrt(table.shape[0]) ** 2 == table.shape[0]
+            if (
+                name.endswith("relative_position_bias_table")
+                and square
+                and table.shape[1] == own[name].shape[1]
+            ):
                 adapted[name] = resize_bias_table(table, own[name].shape[0])
             elif name == "absolute_pos_embed":
                 adapted[name] = F.interpolate(table, own[name].shape[-2:], mode="bicubic")

@@ -21,7 +21,7 @@ def read_backbone(
     Args:
         path: file; a detector's checkpoint gives its part ``backbone.*``.
         converters: names in :data:`dense3d.checkpoints.CONVERTERS`, tried in turn.
-        own_names: names of our state dict; a file that shares most of them is taken as ours.
+        own_names: names of our state dict, by which a file of ours is told.
 
     Raises:
         CheckpointError: the file cannot be read, or no converter knows all its names; the message has what
@@ -31,7 +31,7 @@ def read_backbone(
     from dense3d.engine.checkpoint import load_checkpoint
 
     state = unwrapped(load_checkpoint(path))
-    if 2 * sum(name in own_names for name in state) > len(own_names):
+    if all(name in own_names or name.startswith("norm") for name in state):
         return state
     complaints = []
     for system in converters:
@@ -43,6 +43,8 @@ def read_backbone(
         if any(name in own_names for name in converted):
             return converted
         complaints.append(f"read as {system}, none of its names is in this model")
+    if 2 * sum(name in own_names for name in state) > len(state):
+        return state  # ours, but of another size: loading will list what differs
     raise CheckpointError(
         f"{path} fits no known layout ({', '.join(converters)}): {min(complaints, key=len)}"
     )

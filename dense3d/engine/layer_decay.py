@@ -125,10 +125,9 @@ def _outermost(module: nn.Module, method: str, prefix: str = "") -> Iterator[tup
 
 
 def _undecayed(module: nn.Module) -> set[str]:
-    """What any part of the model keeps from weight decay, by its name in the model."""
+    """What parts of the model keep from weight decay, by name in the model; a whole speaks for its parts."""
     return {
-        f"{prefix}.{name}".lstrip(".")
-        for prefix, part in module.named_modules()
-        if hasattr(part, "no_weight_decay")
+        f"{prefix}{name}"
+        for prefix, part in _outermost(module, "no_weight_decay")
         for name in part.no_weight_decay()
     }
