@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from dense3d.datasets import coco
+from dense3d.datasets.kitti import dataset as kitti_dataset
+from dense3d.datasets.kitti import transforms as kitti_transforms
 
-__all__ = ["coco"]
+__all__ = ["coco", "kitti_dataset", "kitti_transforms"]

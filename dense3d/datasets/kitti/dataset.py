@@ -1,0 +1,100 @@
+"""KITTI's object data as a data set of mmengine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from dense3d.datasets.kitti.calibration_file import read_calibration
+from dense3d.datasets.kitti.frames import read_image_set
+from dense3d.datasets.kitti.objects import CLASSES, read_objects
+from dense3d.datasets.strict import StrictSamples
+from dense3d.errors import ConfigError, DataError, did_you_mean
+from dense3d.registry import DATASETS
+
+FOLDERS = {"training": True, "testing": False}  # whether labels are there
+
+
+@DATASETS.register_module()
+class KittiDataset(StrictSamples, BaseDataset):
+    """Frames of a split with image, calibration and labels, and the right image and lidar scan if asked for.
+
+    Labels and calibrations are read and checked when the data set is made. A sample starts with ``frame``,
+    ``img_path``, ``calibration`` (:class:`~dense3d.structures.KittiCalibration`), ``objects``
+    (:class:`KittiObjects`; not in the test split), and ``right_img_path`` and ``velodyne_path`` if asked for.
+
+    Args:
+        data_root: folder with ``training``, ``testing`` and ``ImageSets``.
+        ann_file: list of the frames, such as ``ImageSets/train.txt``, below ``data_root``.
+        folder: ``"training"`` or ``"testing"``.
+        classes: types that are learned, in the order of the class indices.
+        with_right, with_velodyne: also name, and require, these files.
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out frames without an object of the classes.
+        skip_bad_samples: see :class:`~dense3d.datasets.strict.StrictSamples`.
+        **kwargs: ``pipeline``, ``test_mode``, ``indices`` ... of mmengine's ``BaseDataset``.
+
+    Raises:
+        ConfigError: an unknown class or folder.
+        DataError: a file is missing or faulty, a frame is listed twice, or no frame is left.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str,
+        folder: str = "training",
+        classes: Sequence[str] = ("Pedestrian", "Car", "Cyclist"),
+        with_right: bool = False,
+        with_velodyne: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if folder not in FOLDERS:
+            raise ConfigError(f"folder must be 'training' or 'testing', not {folder!r}")
+        for name in classes:
+            if name not in CLASSES or name == "DontCare":
+                raise ConfigError(
+                    f"KITTI has no objects of the class {name!r}{did_you_mean(name, CLASSES[:-1])}"
+                )
+        self.folder, self.with_right, self.with_velodyne = folder, with_right, with_velodyne
+        super().__init__(
+            data_root=data_root, ann_file=ann_file, metainfo=dict(classes=tuple(classes)), **kwargs
+        )
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Read the split, and every frame's calibration and labels."""
+        root = Path(self.data_root)
+        if not root.is_dir():
+            raise DataError(f"{root}: the data root does not exist; its layout is in data/README.md")
+        return [self._frame(root / self.folder, frame) for frame in read_image_set(self.ann_file)]
+
+    def filter_data(self) -> list[dict[str, Any]]:
+        """Frames that pass ``filter_cfg``."""
+        if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
+            return self.data_list
+        classes = set(self.metainfo["classes"])
+        kept = [data for data in self.data_list if classes & set(data["objects"].names)]
+        if not kept:
+            raise DataError(
+                f"{self.ann_file}: none of its {len(self.data_list)} frames has an object of the classes "
+                f"{', '.join(self.metainfo['classes'])}; choose others or turn filter_empty_gt off"
+            )
+        return kept
+
+    def _frame(self, folder: Path, frame: str) -> dict[str, Any]:
+        files = {"img_path": folder / "image_2" / f"{frame}.png"}
+        if self.with_right:
+            files["right_img_path"] = folder / "image_3" / f"{frame}.png"
+        if self.with_velodyne:
+            files["velodyne_path"] = folder / "velodyne" / f"{frame}.bin"
+        for path in files.values():
+            if not path.is_file():
+                raise DataError(f"{path} does not exist, but {self.ann_file} lists the frame {frame}")
+        data: dict[str, Any] = {"frame": frame, "sample_idx": int(frame)}
+        data |= {key: str(path) for key, path in files.items()}
+        data["calibration"] = read_calibration(folder / "calib" / f"{frame}.txt")
+        if FOLDERS[self.folder]:
+            data["objects"] = read_objects(folder / "label_2" / f"{frame}.txt")
+        return data
