@@ -1,0 +1,5 @@
+"""Ablation: Relation-DETR with a ResNet-50, everything but the memory fusion."""
+
+_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+
+model = dict(memory_fusion=False)
