@@ -70,6 +70,7 @@ class FocalNet(StagedBackbone):
         MissingDependencyError: the installed timm has no FocalNet.
 
     Example:
+        >>> import torch
         >>> backbone = FocalNet(dict(embed_dim=8, depths=(1, 1)), out_indices=(0, 1))
         >>> [tuple(m.shape) for m in backbone(torch.zeros(1, 3, 33, 50))]
         [(1, 8, 9, 13), (1, 16, 5, 7)]

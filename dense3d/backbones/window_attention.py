@@ -155,4 +155,4 @@ def shifted_window_mask(
     region = region.reshape(size[0] // rows, rows, size[1] // columns, columns)
     region = region.permute(0, 2, 1, 3).reshape(-1, rows * columns)  # (windows, N)
     apart = region[:, :, None] != region[:, None, :]
-    return MASKED * apart.float()
+    return torch.zeros(apart.shape, device=device).masked_fill(apart, MASKED)

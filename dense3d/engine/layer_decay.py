@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterator
 
 from mmengine.logging import print_log
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from dense3d.errors import ConfigError, did_you_mean
@@ -44,7 +44,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         ... })
         >>> optimizer = dict(type="SGD", lr=8.0)
         >>> build = LayerDecayOptimWrapperConstructor(dict(optimizer=optimizer), dict(decay_rate=0.5))
-        >>> sorted({group["lr"] for group in build(model).optimizer.param_groups})
+        >>> groups = []
+        >>> build.add_params(groups, model)
+        >>> sorted({group["lr"] for group in groups})
         [1.0, 2.0, 4.0, 8.0]
     """
 
@@ -65,6 +67,15 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if self.base_lr is None:
             raise ConfigError("layer-wise decay needs optimizer.lr, the rate of the head")
 
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper and log the range of rates."""
+        wrapper = super().__call__(model)
+        rates = [group["lr"] for group in wrapper.optimizer.param_groups]
+        print_log(
+            f"{len(rates)} parameter groups, lr {min(rates):.4g} at the stem to {max(rates):.4g}", "current"
+        )
+        return wrapper
+
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = "", **_) -> None:
         """Append one group for each depth and weight decay, in order of depth."""
         depths, undecayed, head = self._depths(module)
@@ -77,8 +88,6 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             group = groups.setdefault((depth, decayed), self._group(head - depth, decayed))
             group["params"].append(parameter)
         params += [group for _, group in sorted(groups.items(), key=lambda item: item[0])]
-        first, last = params[0]["lr"], params[-1]["lr"]
-        print_log(f"{len(groups)} parameter groups, lr {first:.4g} at the stem to {last:.4g}", "current")
 
     def _group(self, distance: int, decayed: bool) -> dict:
         group = {"params": [], "lr": self.base_lr * self.paramwise_cfg["decay_rate"] ** distance}
