@@ -1,11 +1,12 @@
 """Relation-DETR, 4 scales, ResNet-50, 12 epochs of COCO on 5 GPUs with 2 images each (arXiv 2407.11699).
 
-The learning rate belongs to 10 images an iteration; ``--cfg-options auto_scale_lr.enable=True`` adapts it to
-another number. The backbone starts from torchvision's second weights (80.9 % top-1), as the official one does.
+The learning rate belongs to 10 images an iteration; ``--cfg-options auto_scale_lr.enable=True`` adapts it
+to another number. The backbone starts from torchvision's second weights (80.9 % top-1), as the official one
+does.
 
-Official weights: ``tools/convert_checkpoint.py relation-detr-coco80 IN OUT`` keeps the class rows of COCO's 80
-categories, so that OUT serves this config as it is; the system ``relation-detr`` keeps all 91 rows, one for
-each category id, for ``--cfg-options model.num_classes=91`` and labels that are category ids.
+Official weights: ``tools/convert_checkpoint.py relation-detr-coco80 IN OUT`` keeps the class rows of COCO's
+80 categories, so that OUT serves this config as it is; the system ``relation-detr`` keeps all 91 rows, one
+for each category id, for ``--cfg-options model.num_classes=91`` and labels that are category ids.
 """
 
 _base_ = ["../dino/dino_r50_8xb2-12e_coco.py"]

@@ -1,7 +1,8 @@
 """Relation-DETR, 4 scales, Swin-L, 12 epochs of COCO on 5 GPUs with 2 images each (arXiv 2407.11699).
 
-The backbone starts from Microsoft's ImageNet-22k weights ``swin_large_patch4_window7_224_22k.pth`` (release of
-microsoft/Swin-Transformer), to be put into ``checkpoints/``. Official weights: ``tools/convert_checkpoint.py``.
+The backbone starts from Microsoft's ImageNet-22k weights ``swin_large_patch4_window7_224_22k.pth`` (release
+of microsoft/Swin-Transformer), to be put into ``checkpoints/``. Official weights:
+``tools/convert_checkpoint.py``.
 """
 
 _base_ = "./relation-detr_r50_5xb2-12e_coco.py"

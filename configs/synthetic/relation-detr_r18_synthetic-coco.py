@@ -1,8 +1,8 @@
 """Relation-DETR with a ResNet-18 from random weights on synthetic COCO data: minutes on two CPU cores.
 
-The Relation-DETR of https://arxiv.org/abs/2407.11699 made as small as ``dino_r18_synthetic-coco.py``, with the
-same data, schedule, learning rate and detections; the decoder has a third layer, as the relation acts from the
-second on. 75 hybrid queries to 50 matching ones, as 1500 to 900 in the paper.
+The Relation-DETR of https://arxiv.org/abs/2407.11699 made as small as ``dino_r18_synthetic-coco.py``, with
+the same data, schedule, learning rate and detections; the decoder has a third layer, as the relation acts
+from the second on. 75 hybrid queries to 50 matching ones, as 1500 to 900 in the paper.
 """
 
 _base_ = ["./dino_r18_synthetic-coco.py"]

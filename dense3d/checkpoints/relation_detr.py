@@ -1,8 +1,8 @@
-"""Official Relation-DETR (and its DINO++) checkpoints -> :class:`dense3d.detection2d.relation_detr.RelationDETR`.
+"""Official Relation-DETR and DINO++ checkpoints -> :class:`RelationDETR` of ``dense3d.detection2d``.
 
 Both ResNets lie in timm's names, which are torchvision's. Official class heads have one row a COCO category
-id (91 rows); :func:`convert` keeps them, :func:`convert_coco` keeps the rows of the 80 classes, in the order of
-their ids, so that the weights serve configs whose labels are 0 ... 79.
+id (91 rows); :func:`convert` keeps them, :func:`convert_coco` keeps the rows of the 80 classes, in the
+order of their ids, so that the weights serve configs whose labels are 0 ... 79.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def strided(gradient: Tensor, numbers: int | None) -> Tensor:
 
 
 def normalised(gradients: dict[str, Tensor | None], numbers: int | None) -> dict[str, np.ndarray]:
-    """``gradmax.<name>``, the largest magnitude of the strided gradient, and ``grad.<name>``, it over that."""
+    """``gradmax.<name>``, largest magnitude of the strided gradient, and ``grad.<name>``, it over that."""
     found = {}
     for name, gradient in gradients.items():
         if gradient is not None:

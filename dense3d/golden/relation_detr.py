@@ -35,6 +35,7 @@ def open_kit(kit) -> Callable:
     modules += [module for key, module in PARTS.items() if key in config]
     if not modules:
         raise DataError(
-            f"the config of {kit.folder} has none of the keys {', '.join(PARTS)} that tell a part of Relation-DETR"
+            f"the config of {kit.folder} has none of the keys {', '.join(PARTS)} that tell a part "
+            "of Relation-DETR; restore the kit"
         )
     return importlib.import_module(modules[0]).open_kit(kit)

@@ -69,11 +69,10 @@ def _module(
     index = torch.arange(output.numel(), dtype=output.dtype).view_as(output)
     leaves.append(attention.sampling_offsets.weight)
     gradients = torch.autograd.grad((output * torch.cos(0.37 * index)).sum(), leaves)
-    found = {
+    return {
         "output": output.detach().numpy(),
         "grad_query": gradients[0].numpy(),
         "grad_reference_points": gradients[1].numpy(),
         "grad_value": gradients[2].numpy(),
         "grad_sampling_offsets_weight": strided(gradients[3], kept).numpy(),
     }
-    return found

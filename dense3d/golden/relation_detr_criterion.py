@@ -74,15 +74,14 @@ def _same_copy(found: Arrays, stored: Arrays, key: str, tensors: dict[str, Tenso
 
 
 class Predictions:
-    """Predictions and targets of a check: ``last``, ``aux0`` ... and ``enc`` with ``.logits`` and ``.boxes``."""
+    """Predictions (``last``, ``aux0`` ..., ``enc``, with ``.logits`` and ``.boxes``) and targets of a check."""
 
     def __init__(self, criterion: SetCriterion, tensors: dict[str, Tensor]) -> None:
         self.criterion = criterion
         self.tensors = tensors
         images = sum(re.fullmatch(r"labels\d+", name) is not None for name in tensors)
-        self.targets = Targets.of(
-            *([tensors[f"{kind}{i}"] for i in range(images)] for kind in ("labels", "boxes"))
-        )
+        labels, boxes = ([tensors[f"{kind}{i}"] for i in range(images)] for kind in ("labels", "boxes"))
+        self.targets = Targets.of(labels, boxes)
         layers = sum(re.fullmatch(r"aux\d+\.logits", name) is not None for name in tensors)
         self.layers = [f"aux{i}" for i in range(layers)] + ["last"]
 

@@ -200,7 +200,9 @@ class _Checks:
         gradients = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
         named = {self.names[ours]: gradient for ours, gradient in zip(trained, gradients)}
         norms = [gradient.norm() for gradient in gradients if gradient is not None]
-        return normalised(named, kept_numbers(self.kit, check)) | {"grad_norm": torch.stack(norms).norm().numpy()}
+        return normalised(named, kept_numbers(self.kit, check)) | {
+            "grad_norm": torch.stack(norms).norm().numpy()
+        }
 
 
 def _images(tensors: dict[str, Tensor]) -> list[Tensor]:

@@ -18,7 +18,7 @@ from dense3d.registry import MODELS
 
 
 class SelfAttention(nn.Module):
-    """Attention among queries with a bias of each pair; parameters as in :class:`torch.nn.MultiheadAttention`.
+    """Attention among queries with a bias for each pair; parameters of :class:`torch.nn.MultiheadAttention`.
 
     Args:
         embed_dims: channels.

@@ -150,7 +150,7 @@ class RelationDETR(BaseModel):
 
         Args:
             inputs: normalised and padded images ``(B, 3, H, W)``.
-            data_samples: with ``img_shape``, and ``gt_instances`` for losses; without them nothing is padding.
+            data_samples: with ``img_shape``, for losses ``gt_instances``; without them nothing is padding.
             mode: what to return.
         """
         if mode == "loss":

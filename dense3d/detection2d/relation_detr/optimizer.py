@@ -28,8 +28,8 @@ class NamePartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         unknown = {name for factors in keys.values() for name in factors} - MULTIPLIERS
         if unknown or set(self.paramwise_cfg) != {"custom_keys"}:
             raise ConfigError(
-                "paramwise_cfg of NamePartsOptimWrapperConstructor holds custom_keys alone, each with lr_mult "
-                f"or decay_mult, not {sorted(unknown or set(self.paramwise_cfg))}"
+                "paramwise_cfg of NamePartsOptimWrapperConstructor holds custom_keys alone, each with "
+                f"lr_mult or decay_mult, not {sorted(unknown or set(self.paramwise_cfg))}"
             )
 
     def add_params(self, params: list[dict], module: nn.Module, **_) -> None:

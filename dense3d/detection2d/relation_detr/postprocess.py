@@ -16,8 +16,8 @@ def top_detections(logits: Tensor, boxes: Tensor, number: int) -> tuple[Tensor, 
         number: pairs of each image, fewer where there are fewer.
 
     Returns:
-        scores ``(B, K)`` in falling order, labels ``(B, K)`` and xyxy boxes ``(B, K, 4)`` in [0, 1], which may
-        reach beyond the image.
+        scores ``(B, K)`` in falling order, labels ``(B, K)`` and xyxy boxes ``(B, K, 4)`` in [0, 1], if the
+        image does not cut them.
 
     Example:
         >>> logits, boxes = torch.tensor([[[1.0, -1.0], [0.0, 2.0]]]), torch.rand(1, 2, 4)

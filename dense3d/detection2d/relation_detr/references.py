@@ -79,7 +79,7 @@ def cell_centres(spatial_shapes: SpatialShapes, ratios: Tensor) -> Tensor:
 
 
 def proposal_boxes(spatial_shapes: SpatialShapes, centres: Tensor) -> Tensor:
-    """A square box at every cell, cxcywh ``(B, S, 4)``, of side 0.05 on the first level and twice that on each next.
+    """A square box at every cell, cxcywh ``(B, S, 4)``: of side 0.05, on each next level twice that.
 
     Args:
         spatial_shapes: height and width of each level.
