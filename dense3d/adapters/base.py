@@ -38,10 +38,11 @@ class ViTAdapter(BaseModule):
         self, vit: dict, out_channels: int | None = None, multiple: int = 32, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg)
-        self.vit = MODELS.build({"type": "VisionTransformer", "final_norm": False, **vit})
-        if not isinstance(self.vit, VisionTransformer):
-            wrapped = type(self.vit).__name__
-            raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {wrapped}")
+        vit = {"type": "VisionTransformer", "final_norm": False, **vit}
+        wrapped = vit["type"] if isinstance(vit["type"], type) else MODELS.get(vit["type"])
+        if not (isinstance(wrapped, type) and issubclass(wrapped, VisionTransformer)):
+            raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {vit['type']!r}")
+        self.vit = MODELS.build(vit)
         self.embed_dims = self.vit.embed_dims
         self.out_channels: tuple[int, ...] = (out_channels or self.embed_dims,) * len(STRIDES)
         self.out_strides: tuple[int, ...] = STRIDES
@@ -81,6 +82,10 @@ class ViTAdapter(BaseModule):
         inside = self.vit.layer_ids()
         top = self.num_layers + 1
         return {name: inside.get(name.removeprefix("vit."), top) for name, _ in self.named_parameters()}
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters without weight decay beside vectors and biases: the ViT's."""
+        return {f"vit.{name}" for name in self.vit.no_weight_decay()}
 
 
 def initialise_added(module: nn.Module) -> None:

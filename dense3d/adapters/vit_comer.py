@@ -168,6 +168,10 @@ class ViTCoMer(ViTAdapter):
             maps = [m + _resized(tokens_to_map(p, grid), s) for m, p, s in zip(maps, patches, (4, 2, 1, 0.5))]
         return tuple(norm(m) for norm, m in zip(self.norms, maps))
 
+    def no_weight_decay(self) -> set[str]:
+        """None: the official recipe decays position tables too."""
+        return set()
+
     def _initialise(self) -> None:
         for module in (self.spm, self.interactions, self.up):
             initialise_added(module)
