@@ -10,7 +10,7 @@ _HOMES = {
     "PinholeCamera": "camera",
     "ProjectedBoxes": "projected_boxes",
     "alpha_from_rotation_y": "boxes3d",
-    "occlusion_level": "projected_boxes",
+    "occlusion_level": "occlusion",
     "project_boxes": "projected_boxes",
     "rotation_y_from_alpha": "boxes3d",
     "wrap_angle": "boxes3d",

@@ -1,4 +1,4 @@
-"""2D boxes that 3D boxes give in an image, how much of them the image cuts off, and how much others hide."""
+"""2D boxes that 3D boxes give in an image, and how much of them the image cuts off."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ EDGES = (
     *((0, 4), (1, 5), (2, 6), (3, 7)),
 )
 NEAR = 0.1  # metres; what is nearer to the camera's plane is not projected
-# visible fraction from which an object counts as not hidden, or as partly hidden
-VISIBLE, PARTLY_VISIBLE = 0.8, 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,25 +84,6 @@ def truncation(clipped: Tensor, unclipped: Tensor) -> Tensor:
     whole = (unclipped[:, 2:] - unclipped[:, :2]).prod(1)
     part = (clipped[:, 2:] - clipped[:, :2]).prod(1)
     return torch.where(whole > 0, 1 - part / torch.where(whole > 0, whole, 1.0), 1.0).clamp(0, 1)
-
-
-def occlusion_level(visible_fraction: Tensor) -> Tensor:
-    """KITTI's occlusion from the fraction of an object's pixels in the image that nothing hides.
-
-    KITTI's annotators judged by eye (0 fully visible, 1 partly, 2 largely occluded); the limits 0.8 and 0.4
-    are ours.
-
-    Args:
-        visible_fraction: ``(N,)`` in 0..1.
-
-    Returns:
-        ``(N,)`` integers 0, 1 or 2.
-
-    Example:
-        >>> occlusion_level(torch.tensor([1.0, 0.5, 0.1])).tolist()
-        [0, 1, 2]
-    """
-    return (visible_fraction < VISIBLE).long() + (visible_fraction < PARTLY_VISIBLE).long()
 
 
 def _before_camera(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

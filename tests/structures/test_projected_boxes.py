@@ -90,7 +90,7 @@ def test_truncated_labels_are_cut_off(sample_data):
 
 
 def test_occlusion_levels_and_frames():
-    assert occlusion_level(torch.tensor([1.0, 0.81, 0.79, 0.41, 0.39, 0.0])).tolist() == [0, 0, 1, 1, 2, 2]
+    assert occlusion_level(np.array([1.0, 0.81, 0.79, 0.41, 0.39, 0.0])).tolist() == [0, 0, 1, 1, 2, 2]
     with pytest.raises(ValueError, match="to_camera"):
         project_boxes(camera_box(0, 1, 11, 2, 2, 2, 0).to_world(), MATRIX, SIZE)
     assert project_boxes(camera_box(0, 1, 11, 2, 2, 2, 0)[:0], MATRIX, SIZE).boxes.shape == (0, 4)

@@ -1,7 +1,6 @@
-"""Random scenes: a composition draws objects, light and cameras from a generator and nothing else.
+"""Random rooms: a composition draws objects, light and cameras from a generator and nothing else.
 
-A composition is ``f(rng, (width, height)) -> (scene, cameras)``; :data:`COMPOSITIONS` names them. A layout
-that needs other scenes or several cameras (a street, a stereo pair, an orbit) adds its own here.
+A composition is ``f(rng, (width, height)) -> (scene, cameras)``; :mod:`.compositions` names them.
 """
 
 from __future__ import annotations
@@ -62,9 +61,6 @@ def compose_room(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene
         noise_seed=int(rng.integers(2**32)),
     )
     return scene, (camera,)
-
-
-COMPOSITIONS: dict[str, Composition] = {"room": compose_room}
 
 
 def _camera(rng: np.random.Generator, size: tuple[int, int]) -> PinholeCamera:

@@ -23,7 +23,7 @@ from dense3d.errors import ConfigError, DataError, did_you_mean
 WORLD_VERSION = 2
 MANIFEST = "synthetic.json"
 # Names of WRITERS, known here without importing what the writers need.
-LAYOUTS = ("coco", "coco_panoptic", "ade20k")
+LAYOUTS = ("coco", "coco_panoptic", "ade20k", "kitti")
 SPLITS = ("train", "val")
 # Each worker holds some 250 MB, and more of them than this wait for the disk.
 MAX_WORKERS = 16

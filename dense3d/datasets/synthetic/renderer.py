@@ -104,6 +104,10 @@ class Renderer:
             category=category_of[hits.index].reshape(shape),
         )
 
+    def silhouette(self, camera: PinholeCamera, pixels: np.ndarray) -> np.ndarray:
+        """Whether the rays through ``pixels`` (N, 2) meet anything: (N,) bool."""
+        return self._cast(camera, camera.directions(pixels).astype(np.float32)).index >= 0
+
     def _image(self, camera: PinholeCamera, pixels: np.ndarray) -> np.ndarray:
         """(H * W, 3) uint8 sRGB."""
         light = np.zeros((len(pixels), 3), dtype=np.float32)

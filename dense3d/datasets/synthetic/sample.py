@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dense3d.datasets.synthetic.classes import CATEGORIES, CATEGORY_IDS, Category
-from dense3d.datasets.synthetic.composition import COMPOSITIONS
+from dense3d.datasets.synthetic.compositions import COMPOSITIONS
 from dense3d.datasets.synthetic.renderer import Frame, Renderer
 from dense3d.datasets.synthetic.scene import Scene
 

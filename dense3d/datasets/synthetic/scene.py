@@ -70,6 +70,25 @@ class SceneObject:
     cluster: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """An object made of several solids, such as a car: its class and its upright box.
+
+    Args:
+        name: class in the words of the layout that annotates it.
+        center: (3,) centre of the box in the world, metres.
+        size: extents along the heading, across it and upwards.
+        yaw: turn of the heading from the world's x towards y in radians.
+        members: instance ids of the solids.
+    """
+
+    name: str
+    center: np.ndarray
+    size: tuple[float, float, float]
+    yaw: float
+    members: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Light:
     """A sun: unit vector towards it, its colour times strength, and the ambient light."""
@@ -97,6 +116,7 @@ class Scene:
         light, sky: illumination and background.
         noise: standard deviation of the image sensor's noise, relative to full scale.
         noise_seed: seed of that noise.
+        actors: objects that several of the solids make up together.
     """
 
     objects: tuple[SceneObject, ...]
@@ -104,6 +124,7 @@ class Scene:
     sky: Sky
     noise: float = 0.0
     noise_seed: int = 0
+    actors: tuple[Actor, ...] = ()
     by_id: dict[int, SceneObject] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

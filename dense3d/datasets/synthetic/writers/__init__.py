@@ -6,11 +6,13 @@ from dense3d.datasets.synthetic.writers.ade20k import ADE20KWriter
 from dense3d.datasets.synthetic.writers.base import Writer
 from dense3d.datasets.synthetic.writers.coco import CocoWriter
 from dense3d.datasets.synthetic.writers.coco_panoptic import CocoPanopticWriter
+from dense3d.datasets.synthetic.writers.kitti import KittiWriter
 
 WRITERS: dict[str, type[Writer]] = {
     "coco": CocoWriter,
     "coco_panoptic": CocoPanopticWriter,
     "ade20k": ADE20KWriter,
+    "kitti": KittiWriter,
 }
 
 __all__ = ["WRITERS", "Writer"]
