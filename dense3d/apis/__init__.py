@@ -23,6 +23,7 @@ _HOMES = {
     "evaluate_kitti": "kitti_evaluation",
     "check_data": "browsing",
     "analyse_relations": "relation_analysis",
+    "export_detector": "exporting",
 }
 __all__ = sorted(_HOMES)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from dense3d.apis.command import parse_size
 from dense3d.benchmarks import load_cases
 from dense3d.benchmarks.model_report import table, write_json, write_markdown
 from dense3d.benchmarks.model_timing import PRECISIONS, Conditions, ModelTiming, time_models
@@ -66,19 +67,3 @@ def benchmark_models(
     if markdown_file:
         write_markdown(markdown_file, timings, facts)
     return timings
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width in pixels.
-
-    Raises:
-        ConfigError: it is not of the form ``HEIGHTxWIDTH``, or a side is under 32.
-
-    Example:
-        >>> parse_size("800x1333")
-        (800, 1333)
-    """
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
-        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH with sides of at least 32, such as 800x1333")
-    return int(height), int(width)

@@ -133,7 +133,7 @@ TINY_RELATION_DETR = {
 
 
 def _relation_detr(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Contender:
-    config = "relation_detr/relation-detr_r50_8xb2-12e_coco.py"
+    config = "relation_detr/relation-detr_r50_5xb2-12e_coco.py"
     return Contender(name, config, options or {}, tiny=TINY_RELATION_DETR, **settings)
 
 
