@@ -12,6 +12,7 @@ from dense3d.errors import ConfigError, did_you_mean
 
 # name -> module with CASES
 SUITES: dict[str, str] = {
+    "backbones": "dense3d.benchmarks.backbones",
     "kitti-eval": "dense3d.benchmarks.kitti_eval",
     "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
