@@ -18,6 +18,7 @@ from dense3d.datasets.synthetic.workers import Job, render_records
 from dense3d.datasets.synthetic.writers import WRITERS
 from dense3d.errors import ConfigError, DataError
 
+ROOM_LAYOUTS = tuple(name for name, writer in WRITERS.items() if writer.composition == "room")
 SMALL = {"train": 5, "val": 2, "size": (64, 48), "seed": 1, "progress": False}
 
 
@@ -37,7 +38,7 @@ def hidden(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made") / "data"
-    assert make_dataset(root, layouts=LAYOUTS, workers=1, **SMALL)
+    assert make_dataset(root, layouts=ROOM_LAYOUTS, workers=1, **SMALL)
     return root
 
 
@@ -45,8 +46,14 @@ def test_known_layouts_are_the_writers() -> None:
     assert set(LAYOUTS) == set(WRITERS)
 
 
+def test_layouts_of_different_scenes_are_refused_together(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="layouts coco, kitti need different scenes"):
+        make_dataset(tmp_path / "data", layouts=("coco", "kitti"), workers=1, **SMALL)
+    assert not (tmp_path / "data").exists()
+
+
 def test_two_worker_processes_write_the_same_bytes_as_none(made: Path, tmp_path: Path) -> None:
-    assert make_dataset(tmp_path / "data", layouts=LAYOUTS, workers=2, **SMALL)
+    assert make_dataset(tmp_path / "data", layouts=ROOM_LAYOUTS, workers=2, **SMALL)
     assert tree(tmp_path / "data") == tree(made)
 
 
@@ -60,15 +67,15 @@ def test_longer_data_sets_begin_with_the_shorter_one(made: Path, tmp_path: Path)
 
 def test_a_second_call_does_nothing(made: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
-    assert not make_dataset(made, layouts=LAYOUTS, workers=2, **SMALL)
-    assert ensure_dataset(made, layouts=LAYOUTS, **SMALL) == made
+    assert not make_dataset(made, layouts=ROOM_LAYOUTS, workers=2, **SMALL)
+    assert ensure_dataset(made, layouts=ROOM_LAYOUTS, **SMALL) == made
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
 
 
 def test_another_recipe_is_refused_and_named(made: Path) -> None:
     before = tree(made)
     with pytest.raises(DataError, match=r"another recipe: train is 5 instead of 6; .*overwrite"):
-        make_dataset(made, layouts=LAYOUTS, **{**SMALL, "train": 6})
+        make_dataset(made, layouts=ROOM_LAYOUTS, **{**SMALL, "train": 6})
     assert tree(made) == before
 
 
@@ -131,7 +138,7 @@ def test_a_failing_worker_is_reported(tmp_path: Path) -> None:
 def test_a_data_set_is_found_without_torch_or_open3d(made: Path, repository: Path) -> None:
     code = (
         "import sys; from dense3d.datasets.synthetic import ensure_dataset\n"
-        f"ensure_dataset({str(made)!r}, layouts={LAYOUTS!r}, **{SMALL!r})\n"
+        f"ensure_dataset({str(made)!r}, layouts={ROOM_LAYOUTS!r}, **{SMALL!r})\n"
         "print([name for name in ('torch', 'open3d', 'mmengine', 'cv2') if name in sys.modules])"
     )
     run = [sys.executable, "-c", code]

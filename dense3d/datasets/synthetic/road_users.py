@@ -82,7 +82,7 @@ def _wheel(diameter: float, thickness: float, x: float, y: float, color: Color =
 def _car(rng: np.random.Generator, length: float, width: float, height: float) -> list[Part]:
     paint = _color(rng, (0.0, 0.9), (0.15, 0.95))
     parts = [
-        Part("box", (0.98 * length, width, 0.44 * height), (0, 0, 0.4 * height), paint, gloss=0.35),
+        Part("box", (0.98 * length, 0.97 * width, 0.44 * height), (0, 0, 0.4 * height), paint, 0.35),
         Part(
             "box", (0.52 * length, 0.84 * width, 0.4 * height), (-0.06 * length, 0, 0.8 * height), paint, 0.35
         ),
@@ -94,7 +94,7 @@ def _car(rng: np.random.Generator, length: float, width: float, height: float) -
         for side in (1, -1):
             center = (end * 0.49 * length, side * 0.38 * width, 0.5 * height)
             parts.append(Part("box", (0.02 * length, 0.2 * width, 0.1 * height), center, color))
-            parts.append(_wheel(0.42 * height, 0.14 * width, end * 0.31 * length, side * 0.44 * width))
+            parts.append(_wheel(0.42 * height, 0.14 * width, end * 0.31 * length, side * 0.43 * width))
     return parts
 
 

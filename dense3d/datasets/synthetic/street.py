@@ -133,8 +133,17 @@ def _ground(rng: np.random.Generator, first_id: int) -> list[SceneObject]:
     for number, ((right, left), top) in enumerate(slabs):
         shape = Shape("box", (2 * REACH, left - right, 0.5))
         center = np.array([REACH / 2, (left + right) / 2, top - 0.25])
-        ground.append(_stuff(rng, first_id + number, "ground", shape, center, 0.0))
+        solid = SceneObject(first_id + number, "ground", shape, center, np.eye(3), _paving(rng))
+        ground.append(solid)
     return ground
+
+
+def _paving(rng: np.random.Generator) -> Texture:
+    """Asphalt or slabs: nearly grey, uneven or tiled."""
+    first = _color(rng, (0.0, 0.15), (0.3, 0.7))
+    second = tuple(channel * rng.uniform(0.6, 0.95) for channel in first)
+    kind = rng.choice(["noise", "checker"], p=[0.7, 0.3])
+    return Texture(str(kind), first, second, float(rng.uniform(0.8, 2.5)))
 
 
 def _houses(rng: np.random.Generator, first_id: int) -> list[SceneObject]:
