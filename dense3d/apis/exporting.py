@@ -52,8 +52,8 @@ class InferenceGraph(nn.Module):
         self.padding = preprocessor.pad_value
         self.normalises = preprocessor._enable_normalize
         if self.normalises:
-            self.register_buffer("mean", preprocessor.mean.clone())
-            self.register_buffer("std", preprocessor.std.clone())
+            self.register_buffer("pixel_mean", preprocessor.mean.clone())
+            self.register_buffer("pixel_std", preprocessor.std.clone())
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Detect.
@@ -67,7 +67,7 @@ class InferenceGraph(nn.Module):
         """
         height, width = images.shape[-2:]
         images = images.flip(1) if self.takes_bgr else images
-        images = (images - self.mean) / self.std if self.normalises else images
+        images = (images - self.pixel_mean) / self.pixel_std if self.normalises else images
         padding = (0, -width % self.divisor, 0, -height % self.divisor)
         images = F.pad(images, padding, value=self.padding)
         samples = [SimpleNamespace(img_shape=(height, width))] * len(images)
@@ -130,7 +130,7 @@ def onnx_bytes(program: torch.export.ExportedProgram) -> bytes:
     """The program in ONNX, opset 18: input ``images``, outputs ``boxes``, ``scores`` and ``labels``."""
     require_onnx()
     # onnxscript's optimizer (0.7.2) loses a node where one clamp follows another; ONNX Runtime has its own.
-    with _quiet():
+    with _quiet(), torch.no_grad():
         converted = torch.onnx.export(
             program,
             dynamo=True,

@@ -72,9 +72,6 @@ class ModelCase:
     name: str
     contenders: tuple[Contender, ...]
     batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor, list]]
-    tiny: dict[str, Any] = field(
-        default_factory=dict
-    )  # settings of all contenders for a run that costs little
 
 
 def detection_batch(
@@ -129,6 +126,9 @@ TINY_DINO = {
 TINY_RELATION_DETR = {
     "model.backbone.model_name": "resnet18",
     "model.num_queries": 20,
+    "model.hybrid.num_queries": 30,
+    "+model.encoder_layers": 1,
+    "+model.decoder_layers": 2,
 }
 
 
@@ -143,7 +143,7 @@ CASES = [
         (
             _relation_detr("Relation-DETR, plain operators", context=plain_operators, plain=True),
             _relation_detr("Relation-DETR"),
-            _relation_detr("Relation-DETR, checkpointing", {"model.with_cp": True}, infers=False),
+            _relation_detr("Relation-DETR, checkpointing", {"+model.with_cp": True}, infers=False),
             Contender("DINO of mmdet", "dino/dino_r50_8xb2-12e_coco.py", tiny=TINY_DINO),
         ),
         detection_batch,
