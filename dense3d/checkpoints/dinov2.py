@@ -27,7 +27,7 @@ from dense3d.checkpoints.vit_layout import (
 
 _RULES = (
     (r"(blocks\.\d+\.ls[12]\.gamma)", r"\1"),
-    (r"(blocks\.\d+\.mlp\.w(?:12|3)\.(?:weight|bias))", r"\1"),
+    (r"(blocks\.\d+\.mlp\.w(?:12|[123])\.(?:weight|bias))", r"\1"),
     (r"(mask_token)", r"\1"),
     (r"(?:register_tokens|reg_token)", "registers"),
     BLOCK_RULES[2],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-# official name <- name in transformers (ViT, DeiT, ViT-MAE, BEiT, DINOv2 with and without registers, DINOv3)
+# name in transformers 4 and 5 (ViT, DeiT, ViT-MAE, BEiT, DINOv2, DINOv3) -> official name
 _RULES = (
     (r"embeddings\.(cls_token|mask_token|register_tokens)", r"\1"),
     (r"embeddings\.distillation_token", r"dist_token"),
@@ -27,11 +27,11 @@ _RULES = (
     (r"{b}layer_scale([12])\.lambda1", r"{o}ls\2.gamma"),
     (r"{b}lambda_([12])", r"{o}gamma_\2"),
     (
-        r"{b}attention\.attention\.relative_position_bias\.relative_position_(bias_table|index)",
+        r"{b}(?:attention\.attention\.)?relative_position_bias\.relative_position_(bias_table|index)",
         r"{o}attn.relative_position_\2",
     ),
     (
-        r"encoder\.relative_position_bias\.relative_position_bias_table",
+        r"(?:encoder\.relative_position_bias|shared_position_bias)\.relative_position_bias_table",
         r"rel_pos_bias.relative_position_bias_table",
     ),
     (r"decoder\.mask_token", r"mask_token"),
@@ -40,9 +40,9 @@ _RULES = (
     (r"(?:classifier|pooler\.dense|lm_head)\.(weight|bias)", r"head.\1"),
     (r"(?:cls_classifier|distillation_classifier)\.(weight|bias)", r"head_dist.\1"),
 )
-_BLOCK = r"(?:encoder\.)?(?:model\.)?layer\.(\d+)\."
+_BLOCK = r"(?:encoder\.)?(?:model\.)?layers?\.(\d+)\."
 _PROJECTION = re.compile(
-    r"(?:encoder\.|model\.)?(decoder\.decoder_layers|layer)\.(\d+)\.attention\."
+    r"(?:encoder\.|model\.)?(decoder\.decoder_layers|layers?)\.(\d+)\.attention\."
     r"(?:attention\.)?(query|key|value|q_proj|k_proj|v_proj)\.(weight|bias)"
 )
 _MODELS = r"^(?:vit|deit|beit|dinov2|dinov2_with_registers|dinov3_vit|backbone|model)\."
@@ -63,7 +63,7 @@ def from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         plain = re.sub(_MODELS, "", name)
         match = _PROJECTION.fullmatch(plain)
         if match:
-            blocks = "blocks" if match.group(1) == "layer" else "decoder_blocks"
+            blocks = "decoder_blocks" if "decoder" in match.group(1) else "blocks"
             key = f"{blocks}.{match.group(2)}.attn.qkv.{match.group(4)}"
             projections.setdefault(key, {})[match.group(3)[0]] = value
         else:
