@@ -130,13 +130,13 @@ class ContrastiveDenoising(nn.Module):
         image, target = target_numbers(counts, boxes.device)  # (T,)
         copy = torch.arange(2 * groups, device=boxes.device)[:, None]  # (2 * groups, 1)
         place = (image * (2 * groups * slots) + copy * slots + target).flatten()
-        shape = (len(counts), 2 * groups * slots)
+        batch, number = len(counts), 2 * groups * slots
         content = self.label_encoder(labels)
         # The first term keeps the embedding in the graph where there are no targets.
-        empty = content.new_zeros(shape[0] * shape[1], content.shape[1]) + 0 * self.label_encoder.weight.sum()
-        content = empty.index_put((place,), content)
-        logits = boxes.new_zeros(shape[0] * shape[1], 4).index_put((place,), box_logits(boxes))
-        return DenoisingQueries(content.view(*shape, -1), logits.sigmoid().view(*shape, 4), groups, slots)
+        empty = content.new_zeros(batch * number, content.shape[1]) + 0 * self.label_encoder.weight.sum()
+        content = empty.index_put((place,), content).view(batch, number, content.shape[1])
+        logits = boxes.new_zeros(batch * number, 4).index_put((place,), box_logits(boxes))
+        return DenoisingQueries(content, logits.sigmoid().view(batch, number, 4), groups, slots)
 
 
 def target_numbers(counts: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
