@@ -24,6 +24,7 @@ _HOMES = {
     "check_data": "browsing",
     "analyse_relations": "relation_analysis",
     "export_detector": "exporting",
+    "compare_runs": "comparison",
 }
 __all__ = sorted(_HOMES)
 
