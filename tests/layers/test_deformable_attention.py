@@ -16,8 +16,9 @@ CELLS = 47
 @pytest.fixture
 def modules():
     torch.manual_seed(0)
-    import dense3d.registry  # noqa: F401  mmcv's operators need the stand-in for its extension
     from mmcv.ops import MultiScaleDeformableAttention as Peer
+
+    import dense3d.registry  # noqa: F401  mmcv's operators need the stand-in for its extension
 
     ours = MultiScaleDeformableAttention(32, num_heads=4, num_levels=2, num_points=3)
     peer = Peer(32, num_heads=4, num_levels=2, num_points=3, dropout=0.0, batch_first=True)

@@ -116,13 +116,11 @@ class HungarianMatcher:
         cost = self.cost_class * by_class + self.cost_bbox * by_distance + self.cost_giou * by_giou
         # A prediction that is not a number shows up in the loss; the assignment must not break on it.
         cost = cost.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu().numpy()  # (L, B, Q, m)
-        found: list[list[int]] = [[], [], [], []]
-        for layer in range(cost.shape[0]):
-            for image, count in enumerate(targets.counts):
-                block = np.tile(cost[layer, image, :, :count], copies)  # (Q, copies * n)
-                query, column = linear_sum_assignment(block)
-                for values, numbers in zip(
-                    found, ([layer] * len(query), [image] * len(query), query, column % max(1, count))
-                ):
-                    values.extend(numbers)
-        return Matches(*torch.tensor(found, dtype=torch.long).to(logits.device))
+        found = [np.zeros((4, 0), np.int64)]
+        for layer, image in np.ndindex(cost.shape[:2]):
+            count = targets.counts[image]
+            block = np.tile(cost[layer, image, :, :count], copies)  # (Q, copies * n)
+            query, column = linear_sum_assignment(block)
+            where = np.broadcast_to([[layer], [image]], (2, len(query)))
+            found.append(np.stack((*where, query, column % max(1, count))))
+        return Matches(*torch.from_numpy(np.concatenate(found, axis=1)).to(logits.device))
