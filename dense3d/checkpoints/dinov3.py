@@ -41,7 +41,7 @@ _RULES = (
     (r"(cls_norm\.(?:weight|bias))", r"\1"),
 )
 _DROPPED = (r"local_cls_norm\..*", r"head\..*")
-_WIDE_HEADS = 4096  # the 7B model's channels: heads of 128, of 64 in every other
+_WIDE = 4096  # channels of the 7B model, whose heads have 128, not 64, and no biases
 
 
 def convert(official: Mapping[str, Tensor]) -> StateDict:
@@ -50,12 +50,7 @@ def convert(official: Mapping[str, Tensor]) -> StateDict:
     Raises:
         CheckpointError: names are missing or unexpected.
     """
-    official = unwrapped(from_transformers(official))
-    gated = {n.partition(".mlp.")[0] for n in official if ".mlp.fc1_g." in n}
-    official = {
-        n.replace("mlp.fc2", "mlp.w3") if n.partition(".mlp.")[0] in gated else n: v
-        for n, v in official.items()
-    }
+    official = _from_timm(unwrapped(from_transformers(official)))
     state = rename("dinov3", _without_key_bias(official), rules=_RULES, dropped=_DROPPED, required=_REQUIRED)
     return _complete(state)
 
@@ -79,24 +74,24 @@ def _without_key_bias(official: Mapping[str, Tensor]) -> StateDict:
     return state
 
 
+def _from_timm(state: StateDict) -> StateDict:
+    """timm calls the output of a gate ``fc2``; its models without ``qkvb`` in the name drop the biases."""
+    if "reg_token" not in state:
+        return state
+    if any(".mlp.fc1_g." in name for name in state):
+        state = {name.replace("mlp.fc2", "mlp.w3"): value for name, value in state.items()}
+    dim = state["reg_token"].shape[-1]
+    if dim >= _WIDE or any(name.endswith("attn.q_bias") for name in state):
+        return state
+    attentions = [name.removesuffix("qkv.weight") for name in state if name.endswith("attn.qkv.weight")]
+    return state | {f"{attn}{part}_bias": torch.zeros(dim) for attn in attentions for part in ("q", "v")}
+
+
 def _complete(state: StateDict) -> StateDict:
     """What timm and Hugging Face leave out because it follows from the architecture."""
     dim = state["cls_token"].shape[-1]
-    added: StateDict = {}
     if "rope.periods" not in state:
-        count = (128 if dim >= _WIDE_HEADS else 64) // 4
-        added["rope.periods"] = 100.0 ** (torch.arange(count, dtype=torch.float32) / count)
-    if "mask_token" not in state:
-        added["mask_token"] = torch.zeros(1, dim)
-    for name in state:
-        prefix, _, last = name.rpartition("qkv.")
-        if (
-            last == "weight"
-            and f"{name[:-6]}bias" not in state
-            and f"{prefix}q_bias" not in state
-            and dim < _WIDE_HEADS
-        ):
-            added |= {f"{prefix}q_bias": torch.zeros(dim), f"{prefix}v_bias": torch.zeros(dim)}
-    if state.get("mask_token", torch.zeros(1, 1)).ndim == 3:
-        added["mask_token"] = state["mask_token"][0]
-    return state | added
+        count = (128 if dim >= _WIDE else 64) // 4
+        periods = 100.0 ** (torch.arange(count, dtype=torch.float32) / count)
+        state = state | {"rope.periods": periods}
+    return state | {"mask_token": state.get("mask_token", torch.zeros(1, dim)).view(1, dim)}

@@ -21,7 +21,7 @@ def rotate(x: Tensor, rotation: Rotation, num_prefix: int = 0) -> Tensor:
 
     Args:
         x: queries or keys ``(B, M, P + N, d)``.
-        rotation: sines and cosines ``(N, d)``; the rotation is computed in their dtype.
+        rotation: sines and cosines ``(N, d)``; everything passes through their dtype, the prefix too.
         num_prefix: P, tokens without a position.
 
     Example:
@@ -30,10 +30,11 @@ def rotate(x: Tensor, rotation: Rotation, num_prefix: int = 0) -> Tensor:
         [[[[0.0, 1.0]]]]
     """
     sin, cos = rotation
-    prefix, rest = x[..., :num_prefix, :], x[..., num_prefix:, :].to(sin.dtype)
+    dtype, x = x.dtype, x.to(sin.dtype)
+    prefix, rest = x[..., :num_prefix, :], x[..., num_prefix:, :]
     first, second = rest.chunk(2, dim=-1)
     rest = rest * cos + torch.cat([-second, first], dim=-1) * sin
-    return torch.cat([prefix, rest.to(x.dtype)], dim=-2)
+    return torch.cat([prefix, rest], dim=-2).to(dtype)
 
 
 class AxialRope(nn.Module):
