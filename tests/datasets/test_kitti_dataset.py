@@ -15,11 +15,13 @@ from dense3d.datasets.kitti import KittiObjects, parse_objects, read_calibration
 from dense3d.datasets.kitti.depth_map import lidar_depth_map
 from dense3d.datasets.kitti.mono_targets import decode_heading, encode_heading, encode_mono_targets
 from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
+from dense3d.datasets.scan.datasets import scan_dataset
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.kitti import evaluate
 from dense3d.golden.kit import GoldenKit
 from dense3d.registry import DATASETS, TRANSFORMS
 from dense3d.structures import KittiCalibration
+from dense3d.visualization.annotations import draw_sample
 
 PIPELINE = [
     dict(type="LoadKittiFrame"),
@@ -148,6 +150,10 @@ def test_samples_of_real_frames(sample_data):
         assert (targets.boxes_3d[:, 2:] >= 0).all()
         depth = torch.from_numpy(sample.objects.location[targets.rows.numpy(), 2]).float()
         torch.testing.assert_close(targets.depth, depth)
+        boxes = sample.warp.move_boxes(sample.objects.boxes2d[targets.rows.numpy()])
+        np.testing.assert_allclose(targets.bboxes.numpy(), boxes, atol=1e-3)
+        picture = draw_sample(packed["inputs"].permute(1, 2, 0).numpy(), sample, dataset.metainfo["classes"])
+        assert picture.shape[1] == 560
         assert isinstance(sample.calibration, KittiCalibration)
 
 
@@ -233,6 +239,16 @@ def test_a_faulty_label_or_calibration_stops_at_once(root):
     calibration.write_text("\n".join([*lines[:2], "P2: 1 2 3", *lines[3:]]))
     with pytest.raises(DataError, match=r"calib/000000.txt, line 3: P2 has 3 values"):
         build(root)
+
+
+def test_the_scan_before_training_reads_everything(root):
+    cfg = dict(type="KittiDataset", data_root=str(root), ann_file="ImageSets/train.txt")
+    (report,) = scan_dataset(cfg)
+    assert report.ok
+    assert report.found == 4
+    (root / "training/calib/000000.txt").unlink()
+    (report,) = scan_dataset(cfg)
+    assert "calib/000000.txt: the calibration file does not exist" in str(report.faults[0])
 
 
 def test_a_cut_off_image_is_named(root):

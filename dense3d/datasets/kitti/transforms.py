@@ -129,8 +129,8 @@ class PackKittiFrame(BaseTransform):
 
     The sample's metainfo holds ``frame``, ``img_path``, ``ori_shape``, ``img_shape``, ``calibration``,
     ``objects`` and ``warp``, as far as they are there; ``gt_instances`` the targets with the fields
-    of :class:`~dense3d.datasets.kitti.mono_targets.MonoTargets`; ``right``, ``points`` and ``depth_map`` are
-    tensors.
+    of :class:`~dense3d.datasets.kitti.mono_targets.MonoTargets`, and ``bboxes``, the 2D boxes in pixels;
+    ``right``, ``points`` and ``depth_map`` are tensors.
     """
 
     META = ("frame", "sample_idx", "img_path", "ori_shape", "img_shape", "calibration", "objects", "warp")
@@ -140,7 +140,7 @@ class PackKittiFrame(BaseTransform):
         results.setdefault("img_shape", results["img"].shape[:2])
         sample = BaseDataElement(metainfo={key: results[key] for key in self.META if key in results})
         if "targets" in results:
-            sample.gt_instances = _instances(results["targets"])
+            sample.gt_instances = _instances(results["targets"], results["img_shape"])
         if "right_img" in results:
             sample.right = _image_tensor(results["right_img"])
         for key in ("points", "depth_map"):
@@ -161,7 +161,9 @@ def _image_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
-def _instances(targets: MonoTargets) -> InstanceData:
-    """Targets as tensors: integers stay, the rest becomes float32."""
+def _instances(targets: MonoTargets, shape: tuple[int, int]) -> InstanceData:
+    """Targets as tensors, and ``bboxes`` in pixels: integers stay, the rest becomes float32."""
     tensors = {name: torch.from_numpy(value) for name, value in vars(targets).items()}
+    center, size = (targets.boxes * np.tile(shape[::-1], 2)).reshape(-1, 2, 2).transpose(1, 0, 2)
+    tensors["bboxes"] = torch.from_numpy(np.concatenate([center - size / 2, center + size / 2], axis=1))
     return InstanceData(**{k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
