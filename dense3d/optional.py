@@ -10,7 +10,13 @@ from types import ModuleType
 from dense3d.errors import MissingDependencyError
 
 # package -> the extra of dense3d that installs it (None: it is a core dependency)
-EXTRAS = {"nerfstudio": "nerf", "gsplat": "nerf", "deformops": "cuda"}
+EXTRAS = {
+    "nerfstudio": "nerf",
+    "gsplat": "nerf",
+    "deformops": "cuda",
+    "onnx": "export",
+    "onnxscript": "export",
+}
 
 
 def require(name: str, purpose: str = "") -> ModuleType:
