@@ -23,7 +23,6 @@ model = dict(
     relation=dict(type="PositionRelation", embed_dims=16, num_heads=8, temperature=10000.0, scale=100.0),
     hybrid=dict(num_queries=150, assign=6),
     denoising=dict(num_queries=40),
-    criterion=dict(loss_class_weight=3.0),
     positional_encoding=dict(
         type="mmdet.SinePositionalEncoding", num_feats=64, normalize=True, offset=-0.5, eps=1e-6
     ),

@@ -2,8 +2,7 @@
 
 The Relation-DETR of https://arxiv.org/abs/2407.11699 made as small as ``dino_r18_synthetic-coco.py``, with
 the same data, schedule, learning rate and detections; the decoder has a third layer, as the relation acts
-from the second on. 75 hybrid queries to 50 matching ones, as 1500 to 900 in the paper, and the weight
-of the class loss as in that config.
+from the second on. 75 hybrid queries to 50 matching ones, as 1500 to 900 in the paper.
 """
 
 _base_ = ["./dino_r18_synthetic-coco.py"]
@@ -21,7 +20,6 @@ model = dict(
     relation=dict(type="PositionRelation", embed_dims=16, num_heads=8, temperature=10000.0, scale=100.0),
     hybrid=dict(num_queries=75, assign=6),
     denoising=dict(num_queries=20, label_noise=0.5, box_noise=1.0),
-    criterion=dict(loss_class_weight=3.0),
     positional_encoding=dict(
         type="mmdet.SinePositionalEncoding", num_feats=64, normalize=True, offset=-0.5, eps=1e-6
     ),
