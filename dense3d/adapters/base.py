@@ -54,8 +54,8 @@ class ViTAdapter(BaseModule):
         Raises:
             DataError: an image is smaller than a patch, or has another number of channels.
         """
+        self.vit.check_images(images)
         height, width = images.shape[-2:]
-        self.vit.pad(images)  # for its complaints
         padded = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
         maps = self.pyramid(padded)
         return tuple(m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, STRIDES))

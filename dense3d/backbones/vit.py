@@ -159,6 +159,7 @@ class VisionTransformer(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """``(B, 3, H, W)`` to the tuple of maps described in the class."""
+        self.check_images(images)
         tokens, grid = self.embed(self.pad(images))
         maps, start = [], 0
         for index in self.out_indices:
@@ -168,7 +169,12 @@ class VisionTransformer(BaseModule):
         return tuple(maps)
 
     def pad(self, images: Tensor) -> Tensor:
-        """Images with zeros right and below, so that whole patches cover them.
+        """Images with zeros right and below, so that whole patches cover them."""
+        height, width = images.shape[-2:]
+        return F.pad(images, (0, -width % self.patch_size, 0, -height % self.patch_size))
+
+    def check_images(self, images: Tensor) -> None:
+        """Complain about images that no patch fits into.
 
         Raises:
             DataError: an image is smaller than a patch, or has another number of channels.
@@ -184,7 +190,6 @@ class VisionTransformer(BaseModule):
                 f"an image of {height} x {width} pixels is smaller than one patch of {size} x {size}; "
                 "resize it, or leave it out"
             )
-        return F.pad(images, (0, -width % size, 0, -height % size))
 
     def embed(self, images: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Grid]:
         """Tokens that enter the first block.

@@ -68,5 +68,7 @@ def _share(official: StateDict) -> StateDict:
     if _SHARED not in official:
         return official
     blocks = {m.group(1) for m in (re.match(r"blocks\.(\d+)\.", name) for name in official) if m}
-    tables = {f"blocks.{i}.attn.relative_position_bias_table": official[_SHARED] for i in blocks}
-    return {name: value for name, value in official.items() if name != _SHARED} | tables
+    own = {name: value for name, value in official.items() if name != _SHARED}
+    for name in (f"blocks.{i}.attn.relative_position_bias_table" for i in blocks):
+        own[name] = official[_SHARED] + own.get(name, 0)  # of both, official code adds the two
+    return own

@@ -69,7 +69,7 @@ def beit_architecture(config: dict) -> dict:
         in_channels=config.get("in_chans", 3),
         mlp_ratio=config["mlp_ratio"],
         qkv_bias="query_value" if config["qkv_bias"] else "none",
-        layer_scale=1.0 if config["init_values"] else None,
+        layer_scale=None if config["init_values"] is None else 1.0,
         position="learned" if config["use_abs_pos_emb"] else None,
         relative_position=config["use_rel_pos_bias"] or config.get("use_shared_rel_pos_bias", False),
         final_norm=False,

@@ -35,7 +35,7 @@ _BRANCH = {
     "use_extractor": "use_CTI_toC",
     "use_extra_extractor": "use_extra_CTI",
 }
-_BEIT = {"init_values": None, "use_abs_pos_emb": False, "use_rel_pos_bias": True, "version": "new"}
+_BEIT = {"init_values": 0.0, "use_abs_pos_emb": False, "use_rel_pos_bias": True, "version": "new"}
 _SWITCHES = {"use_CTI_toV", "use_CTI_toC", "cnn_feature_interaction"}
 
 
@@ -67,7 +67,6 @@ def _build(kit: GoldenKit) -> ViTCoMer:
     variant = {"cnn_feature_interaction": segmentation, "dim_ratio": 6.0 if segmentation else 0.5}
     switches = {"use_CTI_toV": True, "use_CTI_toC": True}
     config = VIT_DEFAULTS | _BEIT | _DEFAULTS | switches | variant | given
-    gamma = config["init_values"] or 0.0
     return ViTCoMer(
         _beit(config) if is_beit else plain_vit(config),
         stages=config["interaction_indexes"],
@@ -83,7 +82,7 @@ def _build(kit: GoldenKit) -> ViTCoMer:
         cnn_interaction=config["cnn_feature_interaction"],
         extra_interactions=config["extra_num"] if config["use_extra_CTI"] else 0,
         add_vit_feature=config["add_vit_feature"],
-        gamma_init=gamma,
+        gamma_init=config["init_values"],
     )
 
 
@@ -94,9 +93,10 @@ def _is_segmentation(kit: GoldenKit, given: dict) -> bool:
 
 
 def _beit(config: dict) -> dict:
-    vit = plain_vit(config)
-    vit["arch"] = beit_architecture(config | {"img_size": config.get("img_size", 224)})
-    return vit | {"window_padding": "bias"}
+    """A BEiT in windows; where the official code attends globally, one window is the whole image."""
+    vit = plain_vit(config | {"window_attn": True})
+    config = {"img_size": 224} | config | {"use_rel_pos_bias": True}
+    return vit | {"arch": beit_architecture(config), "window_padding": "bias"}
 
 
 class _Checks:
