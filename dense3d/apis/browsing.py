@@ -111,15 +111,17 @@ def _pictures(
             if not left:
                 return
             left -= 1
-            yield draw_sample(denormalised(image, preprocessor), sample, classes, palette)
+            is_rgb = sample.get("channel_order") == "rgb"
+            yield draw_sample(denormalised(image, preprocessor, is_rgb), sample, classes, palette)
 
 
-def denormalised(image: torch.Tensor, preprocessor: Any) -> np.ndarray:
+def denormalised(image: torch.Tensor, preprocessor: Any, is_rgb: bool = False) -> np.ndarray:
     """Undo a preprocessor's normalisation.
 
     Args:
         image: ``(3, H, W)``, preprocessed.
         preprocessor: mmengine's ``ImgDataPreprocessor`` or one derived from it.
+        is_rgb: the preprocessor was given RGB, not mmcv's BGR.
 
     Returns:
         ``(H, W, 3)`` RGB, uint8.
@@ -133,7 +135,7 @@ def denormalised(image: torch.Tensor, preprocessor: Any) -> np.ndarray:
         preprocessor, "channel_conversion", None
     )
     pixels = image.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(pixels if converts else pixels[..., ::-1])
+    return np.ascontiguousarray(pixels if bool(converts) != is_rgb else pixels[..., ::-1])
 
 
 def _write_sheets(pictures: Iterator[np.ndarray], out: Path, split: str) -> Browsed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from dense3d.apis import browse
@@ -41,5 +42,8 @@ def test_batches_of_synthetic_streets_are_drawn(tmp_path, repository):
     config = write(tmp_path, repository, "synthetic_kitti", SMALL.format(root=tmp_path / "data"))
     result = browse(config, tmp_path / "out", number=4)
     assert (result.drawn, result.skipped) == (4, [])
-    assert cv2.imread(str(result.sheets[0])).any()
+    sheet = cv2.imread(str(result.sheets[0])).astype(int)
+    first = np.flatnonzero((sheet != 40).any(axis=(1, 2)))[0]
+    blue, _, red = sheet[first + 5 : first + 20].reshape(-1, 3).T  # the upper rows are mostly sky
+    assert (blue > red + 5).sum() > 3 * (red > blue + 5).sum()
     assert (tmp_path / "data/ImageSets/train.txt").is_file()

@@ -138,7 +138,8 @@ class PackKittiFrame(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack a frame."""
         results.setdefault("img_shape", results["img"].shape[:2])
-        sample = BaseDataElement(metainfo={key: results[key] for key in self.META if key in results})
+        metainfo = {key: results[key] for key in self.META if key in results}
+        sample = BaseDataElement(metainfo=metainfo | {"channel_order": "rgb"})
         if "targets" in results:
             sample.gt_instances = _instances(results["targets"], results["img_shape"])
         if "right_img" in results:
