@@ -30,7 +30,8 @@ class RelationPlugin:
         relation: config of the relation encoder; None leaves the plain detector.
 
     Raises:
-        ConfigError: the relation has other heads than the decoder's self-attention.
+        ConfigError: the relation has other heads than the decoder's self-attention, or the decoder has no
+            layer in which the relation acts.
     """
 
     mask_argument = "self_attn_mask"  # of the decoder's layers
@@ -39,6 +40,11 @@ class RelationPlugin:
         super().__init__(*args, **kwargs)
         if relation is None:
             return
+        if len(self.decoder.layers) < 2:
+            raise ConfigError(
+                f"model.decoder.num_layers={len(self.decoder.layers)}, but the relation acts from the second "
+                "layer on and would never be trained: set num_layers to 2 or more, or relation=None"
+            )
         with DefaultScope.overwrite_default_scope(SCOPE):
             self.relation = MODELS.build(relation)
         for index, layer in enumerate(self.decoder.layers):

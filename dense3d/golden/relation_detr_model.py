@@ -23,12 +23,15 @@ from dense3d.golden.relation_detr_postprocess import normalise
 from dense3d.golden.weights import load_strictly, tensors_of
 
 Arrays = dict[str, np.ndarray]
+LATER_PARTS = ("decoder.relation.", "decoder.query_scale.")
 
 
 def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     """Build the kit's model and load its weights."""
     official = tensors_of(kit)
     state = convert(official)
+    if kit.meta["config"]["dec"] == 1:  # RelationDETR refuses to have what acts from the second layer on
+        state = {n: t for n, t in state.items() if not n.startswith(LATER_PARTS)}
     model = load_strictly(build_model(kit.meta["config"], state), state, kit)
     # Official names of our parameters: conversion hands every tensor on as it is.
     official_names = {id(tensor): name for name, tensor in official.items()}
@@ -40,10 +43,11 @@ def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
     """The model that fits a kit's ``config`` and converted parameters."""
     lateral = sum(name.startswith("neck.convs.") and name.endswith("conv.weight") for name in state)
     channels = [state[f"neck.convs.{i}.conv.weight"].shape[1] for i in range(lateral)]
-    dim, levels = config["dim"], config["levels"]
+    dim, levels, heads = config["dim"], config["levels"], config["heads"]
+    offsets = state["decoder.layers.0.cross_attn.sampling_offsets.bias"]  # heads, levels, points, x and y
     relation = None
     if "decoder.relation.pos_proj.0.weight" in state:
-        heads, features = state["decoder.relation.pos_proj.0.weight"].shape[:2]
+        features = state["decoder.relation.pos_proj.0.weight"].shape[1]
         relation = dict(type="PositionRelation", embed_dims=features // 4, num_heads=heads)
     hybrid = None
     if config.get("hybrid"):
@@ -69,8 +73,8 @@ def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
         num_queries=config["num_queries"],
         embed_dims=dim,
         num_levels=levels,
-        num_heads=config["heads"],
-        num_points=config.get("n_points", 4),
+        num_heads=heads,
+        num_points=len(offsets) // (2 * heads * levels),
         feedforward_channels=config["ffn"],
         encoder_layers=config["enc"],
         decoder_layers=config["dec"],

@@ -184,3 +184,10 @@ def test_another_number_of_heads_is_refused(repository):
     relation = dict(type="PositionRelation", num_heads=4)
     with pytest.raises(ConfigError, match="num_heads=4, the decoder's self-attention 8"):
         small(repository, "relation-dino_r50_8xb2-12e_coco", relation=relation)
+
+
+def test_relation_in_a_decoder_of_one_layer_is_refused(repository, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.LAYERS", 1)
+    with pytest.raises(ConfigError, match=r"num_layers=1, but .* 2 or more, or relation=None"):
+        small(repository, "relation-dino_r50_8xb2-12e_coco")
+    small(repository, "relation-dino_r50_8xb2-12e_coco", relation=None)

@@ -78,7 +78,7 @@ class RelationDETR(BaseModel):
         encoder_layers: layers of the encoder.
         decoder_layers: layers of the decoder; the relation acts from the second on.
         memory_fusion: mix all layers of the encoder into the memory.
-        query_scale: scale the queries' position by their content.
+        query_scale: scale the queries' position by their content, from the second layer on.
         relation: relation encoder of the decoder; None: plain self-attention.
         hybrid: second set of queries for training, ``num_queries`` of them, to which each target is
             assigned ``assign`` times; None: no such set.
@@ -91,7 +91,8 @@ class RelationDETR(BaseModel):
         init_cfg: mmengine initialisation.
 
     Raises:
-        ConfigError: the neck gives another number of maps than ``num_levels``.
+        ConfigError: the neck gives another number of maps than ``num_levels``, or the decoder has no second
+            layer, but parts that act from it on.
     """
 
     def __init__(
@@ -120,6 +121,12 @@ class RelationDETR(BaseModel):
         init_cfg: dict | None = None,
     ):
         super().__init__(data_preprocessor, init_cfg)
+        if decoder_layers < 2 and (relation is not None or query_scale):
+            raise ConfigError(
+                f"model.decoder_layers={decoder_layers}, but relation and query_scale act from the second "
+                "layer on and would never be trained: set decoder_layers to 2 or more, or relation=None and "
+                "query_scale=False"
+            )
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.positional_encoding = MODELS.build(positional_encoding)

@@ -86,6 +86,16 @@ def test_number_of_levels_must_agree(build, batch):
         build(num_levels=5)(batch()[0])
 
 
+@pytest.mark.parametrize("changes", [{}, {"relation": None}, {"query_scale": False}])
+def test_one_decoder_layer_with_parts_of_the_second_is_refused(build, changes):
+    with pytest.raises(ConfigError, match=r"decoder_layers=1, but .* or relation=None and query_scale=False"):
+        build(decoder_layers=1, **changes)
+
+
+def test_one_decoder_layer(build, batch):
+    backward(build(decoder_layers=1, relation=None, query_scale=False), *batch())
+
+
 @pytest.mark.parametrize(
     "changes, part",
     [
