@@ -1,8 +1,9 @@
 """Relation-DETR, 5 scales, FocalNet-L with 4 focal levels, 24 epochs of COCO (arXiv 2407.11699).
 
-The official model of 63.5 AP trains 4 epochs on Objects365 before; start from such weights with
-``load_from``. The backbone starts from Microsoft's ImageNet-22k weights ``focalnet_large_lrf_384_fl4.pth``
-(release of microsoft/FocalNet), to be put into ``checkpoints/``.
+The official model of 63.5 AP trains 4 epochs on Objects365 before (start from such weights with
+``load_from``), and then on images of 1200 x 2000 with more augmentation; this config keeps 800 x 1333.
+The backbone starts from Microsoft's ImageNet-22k weights ``focalnet_large_lrf_384_fl4.pth`` (release of
+microsoft/FocalNet), to be put into ``checkpoints/``.
 """
 
 _base_ = "./relation-detr_r50_5xb2-24e_coco.py"

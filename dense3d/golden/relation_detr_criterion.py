@@ -74,7 +74,7 @@ def _same_copy(found: Arrays, stored: Arrays, key: str, tensors: dict[str, Tenso
 
 
 class Predictions:
-    """Predictions (``last``, ``aux0`` ..., ``enc``, with ``.logits`` and ``.boxes``) and targets of a check."""
+    """Predictions (``last.logits``, ``last.boxes``, ``aux0`` ..., ``enc``) and targets of a check."""
 
     def __init__(self, criterion: SetCriterion, tensors: dict[str, Tensor]) -> None:
         self.criterion = criterion
@@ -100,7 +100,7 @@ class Predictions:
         return torch.stack([self.tensors[f"{name}.{kind}"] for name in names])
 
     def _matched(self, copies: int) -> tuple[dict[str, Tensor], Arrays]:
-        divisor = max(1, sum(self.targets.counts)) * copies
+        divisor = max(1, sum(self.targets.counts) * copies)
         groups = [(self.layers, [*(f"_{i}" for i in range(len(self.layers) - 1)), ""])]
         if "enc.logits" in self.tensors:
             groups.append((["enc"], ["_enc"]))

@@ -78,8 +78,9 @@ class ContrastiveDenoising(nn.Module):
         return self.queries(*self.noised(all_labels, all_boxes, copies, *draws), counts)
 
     def num_groups(self, counts: list[int]) -> int:
-        """Groups for images with that many targets."""
-        return max(1, self.num_queries // max(1, *counts))
+        """Groups for images with that many targets; one without slots where there is no target."""
+        slots = max(counts)
+        return max(1, self.num_queries // slots) if slots else 1
 
     def draw(self, number: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Random numbers of ``number`` noised targets: two for the label, sign and size for each edge."""

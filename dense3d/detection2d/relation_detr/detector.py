@@ -18,9 +18,9 @@ from torchvision.ops import box_convert
 
 from dense3d.detection2d.relation_detr.criterion import SetCriterion
 from dense3d.detection2d.relation_detr.decoder import RelationDecoder
-from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising
+from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
 from dense3d.detection2d.relation_detr.encoder import Encoder
-from dense3d.detection2d.relation_detr.losses import TrainingLosses
+from dense3d.detection2d.relation_detr.losses import Branch, TrainingLosses
 from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
 from dense3d.detection2d.relation_detr.references import (
@@ -269,7 +269,7 @@ class RelationDETR(BaseModel):
 
     def train_branches(
         self, scene: Scene, values: list[Tensor], labels: list[Tensor], boxes: list[Tensor]
-    ) -> tuple:
+    ) -> tuple[Branch, DenoisingQueries | None, Branch | None]:
         """Predictions of the main branch, its denoising queries, and the hybrid branch (None without one).
 
         Args:

@@ -17,7 +17,8 @@ Branch = tuple[Selection, Tensor, Tensor]  # selection, logits (L, B, Q, classes
 class TrainingLosses:
     """Losses of the main branch, its denoising queries and the hybrid branch.
 
-    Divisors are numbers of targets, averaged over the processes and at least 1.
+    Divisors are numbers of targets (times groups, or times ``assign``), averaged over the processes and at
+    least 1.
 
     Args:
         criterion: losses of matched predictions.
@@ -40,13 +41,13 @@ class TrainingLosses:
         """
         selection, logits, boxes = main
         groups = 0 if denoising is None else denoising.groups
-        number, noised = self._divisors(sum(targets.counts), groups, logits.device)
+        number, noised, copied = self._divisors(sum(targets.counts), groups, logits.device)
         first = 0 if denoising is None else denoising.content.shape[1]
         losses = self.branch(selection, logits[:, :, first:], boxes[:, :, first:], targets, number)
         if denoising is not None:
             losses |= self.denoising(logits[:, :, :first], boxes[:, :, :first], denoising, targets, noised)
         if hybrid is not None:
-            second = self.branch(*hybrid, targets, number * self.assign, self.assign)
+            second = self.branch(*hybrid, targets, copied, self.assign)
             losses |= {f"{name}_hybrid": loss for name, loss in second.items()}
         return losses
 
@@ -82,8 +83,10 @@ class TrainingLosses:
         losses = self.criterion(logits, boxes, targets, matches, divisor)
         return _named(losses, [f"_dn{suffix}" for suffix in _layer_suffixes(len(logits))])
 
-    def _divisors(self, number: int, groups: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        numbers = torch.tensor([number, number * groups], dtype=torch.float32, device=device)
+    def _divisors(self, number: int, groups: int, device: torch.device) -> tuple[Tensor, ...]:
+        """Of the main branch, of the denoising queries, of the hybrid branch."""
+        factors = torch.tensor([1, groups, self.assign], dtype=torch.float32, device=device)
+        numbers = number * factors
         all_reduce(numbers, op="mean")
         return numbers.clamp(min=1).unbind()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torchvision.ops import box_convert, box_iou, generalized_box_iou
 from dense3d.detection2d.relation_detr.criterion import SetCriterion
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising
 from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize, evaluation_size
+from dense3d.detection2d.relation_detr.losses import TrainingLosses
 from dense3d.detection2d.relation_detr.matching import HungarianMatcher, Matches, Targets, iou_and_giou
 from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
 from dense3d.detection2d.relation_detr.references import (
@@ -213,6 +216,40 @@ def test_matching_layers_together_equals_one_at_a_time(copies):
             expected |= {(layer, image, q, t % number) for q, t in zip(*linear_sum_assignment(cost))}
     assert pairs == expected
     assert len(pairs) == 3 * 4 * copies
+
+
+@pytest.mark.parametrize("queries, copies", [(4, 1), (1, 1), (4, 3)])
+def test_more_boxes_than_queries(queries, copies):
+    """Every query gets a target, none gets a target's copy twice, and no choice is cheaper."""
+    matcher = HungarianMatcher()
+    logits, boxes = torch.randn(1, 1, queries, 2), random_boxes(1, 1, queries)
+    targets = Targets.of([torch.randint(2, (6,))], [random_boxes(6)])
+    matches = matcher(logits, boxes, targets, copies)
+    assert matches.query.tolist() == list(range(queries))
+    assert matches.target.bincount().max() <= copies
+    by_class, by_distance, by_giou = (cost[0, 0] for cost in matcher.costs(logits, boxes, targets))
+    cost = (2 * by_class + 5 * by_distance + 2 * by_giou).tolist()
+    places = [target for target in range(6) for _ in range(copies)]
+    cheapest = min(
+        sum(cost[query][target] for query, target in enumerate(choice))
+        for choice in set(itertools.permutations(places, queries))
+    )
+    found = sum(cost[query][target] for query, target in zip(matches.query, matches.target))
+    assert found == pytest.approx(cheapest, rel=1e-5)
+
+
+@pytest.mark.parametrize("targets", [0, 3])
+def test_divisors_count_groups_and_copies_and_are_at_least_one(targets):
+    losses = TrainingLosses(SetCriterion(), assign=6)
+    divisors = losses._divisors(targets, 4, torch.device("cpu"))
+    assert [float(number) for number in divisors] == ([3, 12, 18] if targets else [1, 1, 1])
+
+
+def test_without_targets_there_is_one_group_of_no_queries():
+    queries = generator()(*batch_of_targets(0, 0))
+    assert (queries.groups, queries.slots) == (1, 0)
+    assert queries.content.shape == (2, 0, 8)
+    assert not queries.blocked(5).any()
 
 
 def test_matching_survives_numbers_that_are_none():
