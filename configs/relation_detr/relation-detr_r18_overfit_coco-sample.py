@@ -23,6 +23,7 @@ model = dict(
     relation=dict(type="PositionRelation", embed_dims=16, num_heads=8, temperature=10000.0, scale=100.0),
     hybrid=dict(num_queries=150, assign=6),
     denoising=dict(num_queries=40),
+    criterion=dict(loss_class_weight=3.0),  # 80 classes of few examples each
     positional_encoding=dict(
         type="mmdet.SinePositionalEncoding", num_feats=64, normalize=True, offset=-0.5, eps=1e-6
     ),
@@ -45,3 +46,10 @@ model = dict(
     ),
     test_cfg=dict(max_per_img=100),
 )
+
+max_epochs = 90
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=True, T_max=max_epochs, eta_min=1e-6, convert_to_iter_based=True),
+]

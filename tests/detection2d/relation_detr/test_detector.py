@@ -181,6 +181,13 @@ def test_predictions_are_in_the_original_image(build, batch):
         assert result.labels.max() < 5
 
 
+def test_predictions_of_one_query_of_one_class(build, batch):
+    model = build(num_queries=1, num_classes=1).eval()
+    for sample in model.predict(*batch(num_classes=1)):
+        assert sample.pred_instances.labels.tolist() == [0]
+        assert sample.pred_instances.bboxes.isfinite().all()
+
+
 def test_score_threshold(build, batch):
     images, samples = batch()
     model = build(test_cfg=dict(score_thr=0.9)).eval()
@@ -200,16 +207,17 @@ def test_initial_weights_follow_the_paper(build):
     assert all(torch.allclose(head.bias.sigmoid(), torch.tensor(0.01)) for head in classes)
 
 
-def test_a_few_steps_lower_the_loss(build, batch):
-    images, samples = batch()
-    model = build(denoising=None)
+def test_boxes_of_one_image_are_learnt(build, batch):
+    images, samples = batch((2,), size=(64, 96))
+    model = build(num_queries=10, hybrid=dict(num_queries=12, assign=2), denoising=None).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(15):
-        loss = sum(model.train().loss(images, samples).values())
+    distances = []
+    for _ in range(60):
+        losses = model.loss(images, samples)
         optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        sum(losses.values()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.9 * losses[0]
+        distances.append(losses["loss_bbox"].item())
+    # A run gets below a fifth; other rounding leads to other runs.
+    assert sum(distances[-10:]) / 10 < 0.5 * distances[0]

@@ -1,4 +1,4 @@
-"""The first losses of the small DINO, against the committed record (see tests/losses/loss_file.py)."""
+"""The first losses of the small detectors, against the committed records (see tests/losses/loss_file.py)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from losses import loss_file
 
 from dense3d.config import load_config
 from dense3d.engine import Runner
 
+RECORDS = ("dino", "relation-detr")
 STEPS = 4
 # Query selection and matching choose between nearly equal candidates, so rounding can show sooner than in
 # the tiny network; other convolution kernels must stay well inside (tested below).
@@ -44,11 +46,11 @@ def write_rectangles(folder: Path) -> None:
     (folder / "annotations/instances_train2017.json").write_text(text)
 
 
-def losses(repository: Path, work_dir: Path, seed: int = 0) -> list[dict[str, float]]:
+def losses(config: Path, work_dir: Path, seed: int = 0) -> list[dict[str, float]]:
     """Total loss of the first steps, in float32."""
     write_rectangles(work_dir / "data")
     cfg = load_config(
-        repository / "configs/synthetic/dino_r18_synthetic-coco.py",
+        config,
         {
             "train_dataloader.dataset.data_root": str(work_dir / "data"),
             "train_dataloader.batch_size": 2,
@@ -78,19 +80,31 @@ def losses(repository: Path, work_dir: Path, seed: int = 0) -> list[dict[str, fl
     return [{"loss": step["loss"]} for step in recorder.steps[:STEPS]]
 
 
-def test_dino_trains_to_the_recorded_losses(repository, tmp_path):
-    found = losses(repository, tmp_path)
-    loss_file.compare_with_record("dino", found, first=FIRST, growth=GROWTH)
+@pytest.fixture(scope="module", params=RECORDS)
+def record(request) -> str:
+    return request.param
 
 
-def test_another_seed_is_noticed(repository, tmp_path):
-    expected = losses(repository, tmp_path / "a")
-    other = losses(repository, tmp_path / "b", seed=1)
-    assert loss_file.deviations(other, expected, first=FIRST, growth=GROWTH)
+@pytest.fixture(scope="module")
+def config(repository, record) -> Path:
+    return repository / f"configs/synthetic/{record}_r18_synthetic-coco.py"
 
 
-def test_rounding_stays_within_a_tenth_of_the_tolerance(repository, tmp_path):
-    expected = losses(repository, tmp_path / "a")
+@pytest.fixture(scope="module")
+def found(config, tmp_path_factory) -> list[dict[str, float]]:
+    return losses(config, tmp_path_factory.mktemp("losses"))
+
+
+def test_training_gives_the_recorded_losses(record, found):
+    loss_file.compare_with_record(record, found, first=FIRST, growth=GROWTH)
+
+
+def test_another_seed_is_noticed(config, found, tmp_path):
+    other = losses(config, tmp_path, seed=1)
+    assert loss_file.deviations(other, found, first=FIRST, growth=GROWTH)
+
+
+def test_rounding_stays_within_a_tenth_of_the_tolerance(config, found, tmp_path):
     with torch.backends.mkldnn.flags(enabled=False):
-        other = losses(repository, tmp_path / "b")
-    assert loss_file.deviations(other, expected, first=FIRST / 10, growth=GROWTH) == []
+        other = losses(config, tmp_path)
+    assert loss_file.deviations(other, found, first=FIRST / 10, growth=GROWTH) == []
