@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Modules that tests import; collecting them for doctests would import them a second time under another name.
+collect_ignore = ["engine/processes.py", "engine/tiny_training.py", "losses/loss_file.py"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Two test workers share the machine: each gets its share of threads before torch or numba start.
