@@ -1,0 +1,73 @@
+"""ViT-CoMer-T with UPerNet from random weights on synthetic ADE20K data: minutes on two CPU cores.
+
+The backbone is the official one for segmentation (https://arxiv.org/abs/2403.07392) without drop path; the
+head of https://arxiv.org/abs/1807.10221 is made small, with 64 channels, and images are 160 x 128.
+"""
+
+_base_ = ["../_base_/runtime.py", "../_base_/datasets/synthetic_ade20k.py"]
+
+norm_cfg = dict(type="BN")
+model = dict(
+    type="mmseg.EncoderDecoder",
+    data_preprocessor=dict(
+        type="SegDataPreProcessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        seg_pad_val=255,
+        size_divisor=32,
+    ),
+    backbone=dict(
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="deit_tiny_patch16", layer_scale=1.0, pretrain_size=160),
+            prefix_tokens=False,
+        ),
+        mrfp_ratio=6.0,
+        stagewise=True,
+    ),
+    decode_head=dict(
+        type="UPerHead",
+        in_channels="backbone",
+        in_index=[0, 1, 2, 3],
+        pool_scales=(1, 2, 3, 6),
+        channels=64,
+        dropout_ratio=0.0,
+        num_classes=9,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss"),
+    ),
+    auxiliary_head=dict(
+        type="FCNHead",
+        in_channels="backbone",
+        in_index=2,
+        channels=64,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0.0,
+        num_classes=9,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss", loss_weight=0.4),
+    ),
+    test_cfg=dict(mode="whole"),
+)
+
+max_iters = 800
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=400)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+optim_wrapper = dict(
+    type="AmpOptimWrapper",
+    dtype="bfloat16",
+    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.01, fused=True),
+    clip_grad=dict(max_norm=1.0, norm_type=2),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-6),
+]
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=400))
+log_processor = dict(by_epoch=False)
+visualizer = dict(type="mmseg.SegLocalVisualizer")
