@@ -1,0 +1,186 @@
+"""COCO panoptic JSON files: which segments each png has, and of what categories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dense3d.datasets.panoptic.id_map import MAX_ID, VOID
+from dense3d.datasets.scan.coco_file import read_json
+from dense3d.errors import DataError
+from dense3d.files import atomic_write
+
+GROUND_TRUTH = {
+    "images": ("id", "file_name", "height", "width"),
+    "annotations": ("image_id", "file_name", "segments_info"),
+    "categories": ("id", "name", "isthing"),
+}
+PREDICTIONS = {"annotations": GROUND_TRUTH["annotations"]}
+
+
+@dataclass(frozen=True, eq=False)
+class PanopticFile:
+    """A checked panoptic JSON file.
+
+    Args:
+        path: where it was read.
+        document: all of its content, as it stands there.
+    """
+
+    path: str
+    document: dict[str, Any]
+
+    @cached_property
+    def annotations(self) -> dict[Hashable, dict[str, Any]]:
+        """Annotations (``file_name``, ``segments_info``) by image id, in the file's order."""
+        return {a["image_id"]: a for a in self.document["annotations"]}
+
+    @cached_property
+    def images(self) -> dict[Hashable, dict[str, Any]]:
+        """Image entries by id, in the file's order."""
+        return {image["id"]: image for image in self.document["images"]}
+
+    @cached_property
+    def categories(self) -> dict[int, dict[str, Any]]:
+        """Categories by id, in the file's order."""
+        return {category["id"]: category for category in self.document["categories"]}
+
+    def where(self, image_id: Hashable) -> str:
+        """The annotation of an image as errors name it."""
+        return f"{self.path}: image {image_id} ({self.annotations[image_id]['file_name']})"
+
+
+def read_panoptic(path: str | Path) -> PanopticFile:
+    """Read the annotations of a panoptic data set.
+
+    Raises:
+        DataError: the file is missing, no JSON or of another format; a category without ``isthing``; an
+            image or segment listed twice; a segment whose id or category is impossible. The message names
+            file, image and segment.
+    """
+    panoptic = PanopticFile(str(path), _read(path, GROUND_TRUTH))
+    for category in panoptic.document["categories"]:
+        if category["isthing"] not in (0, 1):
+            raise DataError(
+                f"{path}: the category {category['name']!r} has isthing {category['isthing']!r}; "
+                "write 1 for things and 0 for stuff"
+            )
+    for name, key in (("images", "id"), ("categories", "id")):
+        _refuse_twins(path, panoptic.document[name], key, name)
+    _check_annotations(panoptic, panoptic.categories)
+    stray = next((image for image in panoptic.annotations if image not in panoptic.images), None)
+    if stray is not None:
+        raise DataError(f"{panoptic.where(stray)}: no entry of 'images' has this id; add it")
+    return panoptic
+
+
+def read_predictions(path: str | Path, categories: dict[int, Any] | None = None) -> PanopticFile:
+    """Read panoptic predictions: a JSON object of which only the list ``annotations`` is needed.
+
+    Args:
+        path: the file.
+        categories: ids that segments may have.
+
+    Raises:
+        DataError: as :func:`read_panoptic`.
+    """
+    panoptic = PanopticFile(str(path), _read(path, PREDICTIONS))
+    _check_annotations(panoptic, categories)
+    return panoptic
+
+
+def write_panoptic(
+    path: str | Path,
+    annotations: list[dict[str, Any]],
+    images: list[dict[str, Any]] = (),
+    categories: list[dict[str, Any]] = (),
+    **others: Any,
+) -> None:
+    """Write a panoptic JSON file, whole or not at all.
+
+    Args:
+        path: the file.
+        annotations: one an image: ``image_id``, ``file_name`` of the png, and ``segments_info``, a list of
+            ``id``, ``category_id`` and, for data sets, ``area``, ``bbox`` (x, y, width, height in pixels)
+            and ``iscrowd``.
+        images, categories: of a data set; predictions do without.
+        **others: further entries, such as ``info`` and ``licenses``.
+    """
+    document = {**others, "images": list(images), "annotations": annotations, "categories": list(categories)}
+    document = {key: value for key, value in document.items() if value or key == "annotations"}
+    with atomic_write(path, "w") as file:
+        json.dump(document, file, separators=(",", ":"))
+
+
+def _read(path: str | Path, required: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    document = read_json(path)
+    lists = ", ".join(required)
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: expected a JSON object with {lists}, found a {type(document).__name__}")
+    for name, keys in required.items():
+        entries = document.get(name)
+        if not isinstance(entries, list):
+            seen = ", ".join(sorted(document)) or "nothing"
+            raise DataError(
+                f"{path}: not in COCO's panoptic format: no list {name!r}; "
+                f"expected {lists}, found the keys {seen}"
+            )
+        for index, entry in enumerate(entries):
+            absent = [k for k in keys if not isinstance(entry, dict) or k not in entry]
+            if absent:
+                raise DataError(_without(path, name, index, entry, absent[0], keys))
+    return document
+
+
+def _without(path: str | Path, name: str, index: int, entry: Any, key: str, keys: tuple[str, ...]) -> str:
+    if key == "isthing":
+        label = entry.get("name", entry.get("id", index))
+        return f"{path}: the category {label!r} has no 'isthing'; write 1 for things and 0 for stuff"
+    if key == "segments_info" and isinstance(entry, dict) and "bbox" in entry:
+        return (
+            f"{path}: annotations of single instances, not of panoptic maps ({name}[{index}] has a bbox but "
+            "no segments_info); use the panoptic file"
+        )
+    known = ", ".join(keys)
+    return f"{path}: not in COCO's panoptic format: {name}[{index}] has no {key!r}; the keys are {known}"
+
+
+def _check_annotations(panoptic: PanopticFile, categories: dict[int, Any] | None) -> None:
+    _refuse_twins(panoptic.path, panoptic.document["annotations"], "image_id", "annotations")
+    for image_id, annotation in panoptic.annotations.items():
+        fault = segments_fault(annotation["segments_info"], categories)
+        if fault:
+            raise DataError(f"{panoptic.where(image_id)}: {fault}")
+
+
+def segments_fault(segments: Any, categories: dict[int, Any] | None) -> str:
+    """What is wrong with the segments of one image as the JSON lists them, or ``""``."""
+    if not isinstance(segments, list):
+        return f"segments_info is a {type(segments).__name__}, not a list"
+    seen: set[int] = set()
+    for segment in segments:
+        absent = [k for k in ("id", "category_id") if not isinstance(segment, dict) or k not in segment]
+        if absent:
+            return f"a segment has no {absent[0]!r}: {str(segment)[:80]}"
+        number = segment["id"]
+        if not isinstance(number, int) or not VOID < number <= MAX_ID:
+            return f"the segment id {number!r} is not in 1 .. {MAX_ID} (0 is void); renumber the segments"
+        if number in seen:
+            return f"segment {number} is listed twice in segments_info; remove one"
+        if categories is not None and segment["category_id"] not in categories:
+            category = segment["category_id"]
+            return f"segment {number} has category_id {category!r}, which is not in 'categories'"
+        seen.add(number)
+    return ""
+
+
+def _refuse_twins(path: str | Path, entries: list[dict], key: str, name: str) -> None:
+    values = [entry[key] for entry in entries]
+    if len(set(values)) == len(values):
+        return
+    twin = next(value for i, value in enumerate(values) if value in values[:i])
+    raise DataError(f"{path}: the {key} {twin!r} occurs twice in {name!r}; remove one")

@@ -1,0 +1,119 @@
+"""Loading panoptic annotations into mmdet's pipelines; mmdet's own step needs the panopticapi package."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.structures.mask import BitmapMasks
+
+from dense3d.datasets.panoptic.agreement import disagreements, refuse
+from dense3d.datasets.panoptic.id_map import constant_runs, read_id_map, segment_areas
+from dense3d.errors import DataError
+from dense3d.registry import TRANSFORMS
+
+IGNORED = 255  # label of pixels that belong to no class
+
+
+@TRANSFORMS.register_module()
+class LoadPanopticAnnotations(LoadAnnotations):
+    """Boxes, labels and masks of the things and the map of classes, as mmdet's step of this name gives them.
+
+    Needs ``seg_map_path``, ``segments_info`` (``id``, ``category``, ``is_thing``) and ``instances``, as
+    :class:`~dense3d.datasets.panoptic.CocoPanopticDataset` and mmdet's give them; without ``seg_map_path``
+    there is nothing to load. Sets ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags``, ``gt_masks``
+    and ``gt_seg_map``: ``(H, W)`` uint8 labels, things first, 255 where no class is known.
+
+    Args:
+        with_bbox, with_label, with_mask, with_seg: what to load.
+        strict: refuse images whose png and ``segments_info`` disagree. Otherwise ids that are not listed
+            become void and segments without pixels are left out.
+
+    Raises:
+        DataError: the png is missing, broken, of another size than the image or disagrees with
+            ``segments_info``; a label does not fit into 8 bits.
+    """
+
+    def __init__(
+        self,
+        with_bbox: bool = True,
+        with_label: bool = True,
+        with_mask: bool = True,
+        with_seg: bool = True,
+        strict: bool = True,
+    ) -> None:
+        super().__init__(with_bbox=with_bbox, with_label=with_label, with_mask=with_mask, with_seg=with_seg)
+        self.strict = strict
+
+    def transform(self, results: dict) -> dict:
+        """Add the annotations to ``results``."""
+        if results.get("seg_map_path") is None:
+            return results
+        ids = self._read(results)
+        numbers, areas = segment_areas(ids)
+        if self.strict:
+            where = f"{results['seg_map_path']}: image {results.get('img_id')}"
+            refuse(disagreements(numbers, areas, results["segments_info"]), where)
+        self._leave_out_absent(results, set(numbers.tolist()))
+        if self.with_bbox:
+            self._load_bboxes(results)
+        if self.with_label:
+            self._load_labels(results)
+        if self.with_mask:
+            things = [segment["id"] for segment in results["segments_info"] if segment["is_thing"]]
+            masks = [(ids == number).astype(np.uint8) for number in things]
+            results["gt_masks"] = BitmapMasks(masks, *ids.shape)
+        if self.with_seg:
+            results["gt_seg_map"] = label_map(ids, results["segments_info"])
+            results["ignore_index"] = IGNORED
+        return results
+
+    def _read(self, results: dict) -> np.ndarray:
+        ids = read_id_map(results["seg_map_path"])
+        size = tuple(results.get("ori_shape", (results["height"], results["width"]))[:2])
+        if ids.shape != size:
+            raise DataError(
+                f"{results['seg_map_path']}: {ids.shape[1]} x {ids.shape[0]} pixels, but its image "
+                f"{results.get('img_path')} has {size[1]} x {size[0]}; pair each image with its own map"
+            )
+        return ids
+
+    @staticmethod
+    def _leave_out_absent(results: dict, present: set[int]) -> None:
+        """Instances stand for the things of ``segments_info``, in their order; keep the two in step."""
+        segments = results["segments_info"]
+        if all(segment["id"] in present for segment in segments):
+            return
+        things = [segment for segment in segments if segment["is_thing"]]
+        pairs = zip(things, results["instances"])
+        results["instances"] = [instance for thing, instance in pairs if thing["id"] in present]
+        results["segments_info"] = [segment for segment in segments if segment["id"] in present]
+
+
+def label_map(ids: np.ndarray, segments: list[dict]) -> np.ndarray:
+    """Classes of a map of segment ids.
+
+    Args:
+        ids: ``(H, W)`` segment ids.
+        segments: ``id`` and ``category``, a label below 255, or 255 for no class.
+
+    Returns:
+        ``(H, W)`` uint8 labels, 255 for void and ids that are not among the segments.
+
+    Raises:
+        DataError: a label does not fit into 8 bits.
+
+    Example:
+        >>> label_map(np.array([[0, 7], [9, 7]]), [{"id": 7, "category": 3}])
+        array([[255,   3],
+               [255,   3]], dtype=uint8)
+    """
+    beyond = [segment for segment in segments if not 0 <= segment["category"] <= IGNORED]
+    if beyond:
+        label = beyond[0]["category"]
+        raise DataError(
+            f"segment {beyond[0]['id']} has label {label}: labels of 8 bits lie in 0 .. {IGNORED - 1}"
+        )
+    labels = {segment["id"]: segment["category"] for segment in segments}
+    (values,), lengths = constant_runs(ids)
+    of_runs = np.array([labels.get(number, IGNORED) for number in values.tolist()], dtype=np.uint8)
+    return np.repeat(of_runs, lengths).reshape(ids.shape)
