@@ -3,67 +3,28 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dense3d.detection2d.relation_detr.references import SpatialShapes
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
-
-
-class EncoderLayer(nn.Module):
-    """Deformable self-attention and perceptron, each added and then normalised.
-
-    Args:
-        embed_dims: channels.
-        num_heads: heads of the attention.
-        num_levels: levels of the pyramid.
-        num_points: locations that a head samples on each level.
-        feedforward_channels: channels within the perceptron.
-    """
-
-    def __init__(
-        self, embed_dims: int, num_heads: int, num_levels: int, num_points: int, feedforward_channels: int
-    ):
-        super().__init__()
-        self.self_attn = MultiScaleDeformableAttention(embed_dims, num_heads, num_levels, num_points)
-        self.norm1 = nn.LayerNorm(embed_dims)
-        self.linear1 = nn.Linear(embed_dims, feedforward_channels)
-        self.linear2 = nn.Linear(feedforward_channels, embed_dims)
-        self.norm2 = nn.LayerNorm(embed_dims)
-        nn.init.xavier_uniform_(self.linear1.weight)
-        nn.init.xavier_uniform_(self.linear2.weight)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        position: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: SpatialShapes,
-        padding_mask: Tensor | None,
-    ) -> Tensor:
-        """``(B, S, C)`` to ``(B, S, C)``; arguments as for :class:`Encoder`."""
-        value = self.self_attn.project_value(tokens, padding_mask)
-        attended = self.self_attn(tokens + position, reference_points, value, spatial_shapes)
-        tokens = self.norm1(tokens + attended)
-        return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
+from dense3d.layers.deformable_encoder import DeformableEncoderLayer
 
 
 class Encoder(nn.Module):
-    """Stack of :class:`EncoderLayer`.
+    """Stack of :class:`~dense3d.layers.deformable_encoder.DeformableEncoderLayer`.
 
     Args:
         num_layers: layers.
         memory_fusion: mix the input and the outputs of all layers into the memory, instead of taking the
             last output.
         with_cp: recompute each layer in the backward pass instead of keeping its activations.
-        **layer: arguments of :class:`EncoderLayer`.
+        **layer: arguments of :class:`~dense3d.layers.deformable_encoder.DeformableEncoderLayer`.
     """
 
     def __init__(self, num_layers: int, memory_fusion: bool = True, with_cp: bool = False, **layer: int):
         super().__init__()
         self.with_cp = with_cp
-        self.layers = nn.ModuleList(EncoderLayer(**layer) for _ in range(num_layers))
+        self.layers = nn.ModuleList(DeformableEncoderLayer(**layer) for _ in range(num_layers))
         self.memory_fusion = None
         if memory_fusion:
             embed_dims = layer["embed_dims"]
