@@ -1,7 +1,8 @@
 """ViT-CoMer-T with UPerNet from random weights on synthetic ADE20K data: minutes on two CPU cores.
 
-The backbone is the official one for segmentation (https://arxiv.org/abs/2403.07392) without drop path; the
-head of https://arxiv.org/abs/1807.10221 is made small, with 64 channels, and images are 160 x 128.
+The backbone (https://arxiv.org/abs/2403.07392) sums its stages as the official one for segmentation, its
+pyramids have the width of the one for detection, which takes a third off the time. The head
+(https://arxiv.org/abs/1807.10221) has 64 channels; training sees crops of 96 x 96 of images of 160 x 128.
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/datasets/synthetic_ade20k.py"]
@@ -15,7 +16,6 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         seg_pad_val=255,
-        size_divisor=32,
     ),
     backbone=dict(
         type="dense3d.ViTCoMer",
@@ -23,7 +23,6 @@ model = dict(
             arch=dict(name="deit_tiny_patch16", layer_scale=1.0, pretrain_size=160),
             prefix_tokens=False,
         ),
-        mrfp_ratio=6.0,
         stagewise=True,
     ),
     decode_head=dict(
@@ -54,8 +53,17 @@ model = dict(
     test_cfg=dict(mode="whole"),
 )
 
-max_iters = 800
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=400)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="mmseg.LoadAnnotations", reduce_zero_label=True),
+    dict(type="mmseg.RandomCrop", crop_size=(96, 96)),
+    dict(type="mmseg.RandomFlip", prob=0.5),
+    dict(type="mmseg.PackSegInputs"),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+max_iters = 1000
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=250)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
@@ -68,6 +76,6 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-6),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=400))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
 log_processor = dict(by_epoch=False)
 visualizer = dict(type="mmseg.SegLocalVisualizer")
