@@ -16,6 +16,7 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         seg_pad_val=255,
+        size_divisor=32,
     ),
     backbone=dict(
         type="dense3d.ViTCoMer",
