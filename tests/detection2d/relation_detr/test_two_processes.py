@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import multiprocessing
 import socket
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def in_process(rank: int, port: int, cases: Path) -> dict[str, dict[str, Tensor]
         dist.destroy_process_group()
 
 
-def second_process(port: int, cases: Path, out: Path) -> None:
+def second_process(port: int, cases: Path, out: Path, started: Connection) -> None:
+    started.send(True)
     torch.set_num_threads(1)
     torch.save(in_process(1, port, cases), out)
 
@@ -72,10 +74,14 @@ def test_two_processes_equal_one_with_the_doubled_batch(cases, tmp_path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # Spawned, as a fork would take over the threads' state of compiled operators; the other one is this one.
-    second = multiprocessing.get_context("spawn").Process(
-        target=second_process, args=(port, tmp_path / "cases.pt", tmp_path / "second.pt"), daemon=True
+    context = multiprocessing.get_context("spawn")
+    started, start = context.Pipe(duplex=False)
+    second = context.Process(
+        target=second_process, args=(port, tmp_path / "cases.pt", tmp_path / "second.pt", start), daemon=True
     )
     second.start()
+    start.close()
+    started.recv()  # EOFError where the process ends before it gets that far
     first = in_process(0, port, tmp_path / "cases.pt")
     second.join(LIMIT.total_seconds())
     assert second.exitcode == 0
