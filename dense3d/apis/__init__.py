@@ -21,6 +21,7 @@ _HOMES = {
     "convert_checkpoint": "conversion",
     "browse": "browsing",
     "evaluate_kitti": "kitti_evaluation",
+    "evaluate_panoptic": "panoptic_evaluation",
     "check_data": "browsing",
     "analyse_relations": "relation_analysis",
     "export_detector": "exporting",

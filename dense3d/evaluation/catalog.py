@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from dense3d.evaluation.kitti import metric
+from dense3d.evaluation.panoptic import metric as panoptic_metric
 
-__all__ = ["metric"]
+__all__ = ["metric", "panoptic_metric"]

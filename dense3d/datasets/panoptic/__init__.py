@@ -18,6 +18,8 @@ _HOMES = {
     "read_panoptic": "files",
     "read_predictions": "files",
     "write_panoptic": "files",
+    "labels_of": "files",
+    "decode_segments": "coding",
     "check_segments": "agreement",
     "counted_segments": "agreement",
     "Instance": "conversion",

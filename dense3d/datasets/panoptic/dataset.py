@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 from mmdet.datasets import ADE20KPanopticDataset as MMDetADE20KPanopticDataset
 from mmdet.datasets import CocoPanopticDataset as MMDetCocoPanopticDataset
 
-from dense3d.datasets.panoptic.files import PanopticFile, read_panoptic
+from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic
 from dense3d.datasets.panoptic.loading import IGNORED
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.strict import StrictSamples
-from dense3d.errors import DataError, did_you_mean
+from dense3d.errors import DataError
 from dense3d.registry import DATASETS
 
 
@@ -28,7 +28,7 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
     Labels are positions in ``classes``, things first. The kinds of the classes come from ``isthing`` of the
     file: ``thing_classes`` and ``stuff_classes`` of the metainfo follow it. Crowd regions keep their class in
     the map of classes but are no instances. Segments of categories that are not among the classes become
-    void.
+    void. An entry ``aliases`` of the metainfo maps names of categories to names of classes.
 
     Args:
         skip_bad_samples: in training, let the next sample stand in for one whose files are broken.
@@ -38,9 +38,6 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
         DataError: data root or file missing or of another format; classes that the file lacks, or stuff
             before things; see also :func:`~dense3d.datasets.panoptic.read_panoptic`.
     """
-
-    # Category name in the file -> class name.
-    ALIASES: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args, metainfo: dict | None = None, **kwargs) -> None:
         self._given_metainfo = metainfo or {}
@@ -52,7 +49,7 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
         if root and "://" not in root and not Path(root).is_dir():
             raise DataError(f"{root}: {describe_absent(Path(root))}; set data_root (layouts: data/README.md)")
         panoptic = read_panoptic(self.ann_file)
-        self.cat2label = labels_of(panoptic, self.metainfo["classes"], self.ALIASES)
+        self.cat2label = labels_of(panoptic, self.metainfo["classes"], self.metainfo.get("aliases"))
         self.cat_ids = sorted(self.cat2label, key=self.cat2label.get)
         self._adopt_kinds(panoptic)
         return [self._sample(image, panoptic) for image in panoptic.images.values()]
@@ -107,33 +104,6 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
                 self._metainfo["palette"] = [tuple(category["color"]) for category in categories]
 
 
-def labels_of(
-    panoptic: PanopticFile, classes: tuple[str, ...], aliases: dict[str, str] | None = None
-) -> dict[int, int]:
-    """Label, the position in ``classes``, of each category id that is among them.
-
-    Args:
-        panoptic: a data set's file.
-        classes: names; blanks around the names in the file do not count.
-        aliases: category name in the file -> class name.
-
-    Raises:
-        DataError: a class is no category of the file.
-    """
-    names = {number: category["name"].strip() for number, category in panoptic.categories.items()}
-    names = {number: (aliases or {}).get(name, name) for number, name in names.items()}
-    absent = [name for name in classes if name not in names.values()]
-    if absent:
-        hint = did_you_mean(absent[0], names.values()) if len(absent) < len(classes) else ""
-        raise DataError(
-            f"{panoptic.path}: {len(absent)} of the {len(classes)} classes of the config are no category of "
-            f"the file, which has {len(names)}, first {absent[0]!r}{hint}; "
-            "set metainfo=dict(classes=...) of the dataset, things first"
-        )
-    position = {name: label for label, name in enumerate(classes)}
-    return {number: position[name] for number, name in names.items() if name in position}
-
-
 def _corners(segment: dict[str, Any], where: str) -> list[float]:
     """x1, y1, x2, y2 in pixels of a segment's ``bbox``."""
     box = segment.get("bbox")
@@ -180,5 +150,4 @@ class ADE20KPanopticDataset(CocoPanopticDataset):
     ``strict=False``.
     """
 
-    METAINFO: ClassVar[dict] = MMDetADE20KPanopticDataset.METAINFO
-    ALIASES: ClassVar[dict[str, str]] = {"plane": "airplane"}
+    METAINFO: ClassVar[dict] = {**MMDetADE20KPanopticDataset.METAINFO, "aliases": {"plane": "airplane"}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from dense3d.datasets.panoptic.id_map import MAX_ID, VOID
 from dense3d.datasets.scan.coco_file import read_json
-from dense3d.errors import DataError
+from dense3d.errors import DataError, did_you_mean
 from dense3d.files import atomic_write
 
 GROUND_TRUTH = {
@@ -114,6 +114,33 @@ def write_panoptic(
     document = {key: value for key, value in document.items() if value or key == "annotations"}
     with atomic_write(path, "w") as file:
         json.dump(document, file, separators=(",", ":"))
+
+
+def labels_of(
+    panoptic: PanopticFile, classes: Sequence[str], aliases: dict[str, str] | None = None
+) -> dict[int, int]:
+    """Label, the position in ``classes``, of each category id that is among them.
+
+    Args:
+        panoptic: a data set's file.
+        classes: names; blanks around the names in the file do not count.
+        aliases: category name in the file -> class name.
+
+    Raises:
+        DataError: a class is no category of the file.
+    """
+    names = {number: category["name"].strip() for number, category in panoptic.categories.items()}
+    names = {number: (aliases or {}).get(name, name) for number, name in names.items()}
+    absent = [name for name in classes if name not in names.values()]
+    if absent:
+        hint = did_you_mean(absent[0], names.values()) if len(absent) < len(classes) else ""
+        raise DataError(
+            f"{panoptic.path}: {len(absent)} of the {len(classes)} classes of the config are no category of "
+            f"the file, which has {len(names)}, first {absent[0]!r}{hint}; "
+            "set metainfo=dict(classes=...) of the dataset, things first"
+        )
+    position = {name: label for label, name in enumerate(classes)}
+    return {number: position[name] for number, name in names.items() if name in position}
 
 
 def _read(path: str | Path, required: dict[str, tuple[str, ...]]) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""One image: its two png files read, checked and matched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dense3d.datasets.panoptic.agreement import disagreements, refuse
+from dense3d.datasets.panoptic.id_map import read_id_map, segment_areas
+from dense3d.errors import DataError
+from dense3d.evaluation.panoptic.matching import ImageMatch, Segments, match_segments
+
+Outcome = tuple[ImageMatch, bool]
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """Files and segments of one image.
+
+    Args:
+        true_png, true_segments: map and ``segments_info`` of the ground truth.
+        true_where: file and image for errors.
+        pred_png, pred_segments, pred_where: the same of the prediction.
+        positions: category id -> position of its class.
+        strict: refuse ground truth that disagrees with itself.
+    """
+
+    true_png: str
+    true_segments: list[dict[str, Any]]
+    true_where: str
+    pred_png: str
+    pred_segments: list[dict[str, Any]]
+    pred_where: str
+    positions: dict[int, int]
+    strict: bool
+
+
+def evaluate_image(job: ImageJob) -> Outcome:
+    """Match one image.
+
+    Returns:
+        The match, and whether png and ``segments_info`` of the ground truth disagree.
+
+    Raises:
+        DataError: see :func:`dense3d.evaluation.panoptic.evaluate_files`.
+    """
+    true_map, pred_map = read_id_map(job.true_png), read_id_map(job.pred_png)
+    found = disagreements(*segment_areas(true_map), job.true_segments)
+    if job.strict:
+        refuse(found, job.true_where)
+    try:
+        truth = Segments.of(job.true_segments, job.positions)
+    except DataError as error:
+        raise DataError(f"{job.true_where}: {error}") from None
+    try:
+        prediction = Segments.of(job.pred_segments, job.positions, is_prediction=True)
+        return match_segments(true_map, truth, pred_map, prediction), bool(found)
+    except DataError as error:
+        raise DataError(f"{job.pred_where}: {error}") from None
