@@ -23,8 +23,12 @@ _OPTIONAL = {
 }
 
 
+# where detectors and segmentors, and pre-training, keep their transformer
+_PREFIXES = ("backbone.vit.", "backbone.", "encoder.")
+
+
 def load_pretrained(vit: VisionTransformer, path: str | os.PathLike) -> None:
-    """Load a checkpoint that ``tools/convert_checkpoint.py`` wrote, or the backbone of one of ours.
+    """Load a checkpoint that ``tools/convert_checkpoint.py`` wrote, or backbone or encoder of one of ours.
 
     Raises:
         CheckpointError: the file cannot be read, or names or shapes differ; the message lists them.
@@ -32,7 +36,7 @@ def load_pretrained(vit: VisionTransformer, path: str | os.PathLike) -> None:
     from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 
     weights = weights_of(load_checkpoint(path), path)
-    prefix = next((p for p in ("backbone.vit.", "backbone.") if any(n.startswith(p) for n in weights)), "")
+    prefix = next((p for p in _PREFIXES if any(n.startswith(p) for n in weights)), "")
     weights = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
     load_into(vit, fit(vit, weights), source=str(path))
 

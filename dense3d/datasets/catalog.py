@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dense3d.datasets import coco
+from dense3d.datasets.images import dataset as images_dataset
+from dense3d.datasets.images import transforms as images_transforms
 from dense3d.datasets.kitti import dataset as kitti_dataset
 from dense3d.datasets.kitti import transforms as kitti_transforms
 from dense3d.datasets.panoptic import dataset as panoptic_dataset
 from dense3d.datasets.panoptic import loading as panoptic_loading
 
-__all__ = ["coco", "kitti_dataset", "kitti_transforms", "panoptic_dataset", "panoptic_loading"]
+__all__ = [
+    "coco",
+    "images_dataset",
+    "images_transforms",
+    "kitti_dataset",
+    "kitti_transforms",
+    "panoptic_dataset",
+    "panoptic_loading",
+]

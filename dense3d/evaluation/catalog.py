@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from dense3d.evaluation import reconstruction
 from dense3d.evaluation.kitti import metric
 from dense3d.evaluation.panoptic import metric as panoptic_metric
 
-__all__ = ["metric", "panoptic_metric"]
+__all__ = ["metric", "panoptic_metric", "reconstruction"]

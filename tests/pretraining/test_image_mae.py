@@ -73,12 +73,18 @@ def test_removed_pixels_do_not_reach_the_prediction():
 def test_reconstruction_keeps_what_was_seen():
     model, images, noise = build().eval(), torch.randn(1, 3, 64, 96), torch.rand(1, 24)
     with torch.no_grad():
-        painted = model(images, mode="predict", noise=noise)
+        sample = model(images, mode="predict", noise=noise)[0]
         _, mask = model(images, noise=noise)
     seen = mask.view(1, 1, 4, 6).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(-1, 3, -1, -1) == 0
+    painted, masked = sample.reconstruction[None], sample.masked[None]
     assert painted.shape == images.shape
     torch.testing.assert_close(painted[seen], images[seen])
+    torch.testing.assert_close(masked[seen], images[seen])
     assert not torch.allclose(painted[~seen], images[~seen])
+    assert not masked[~seen].any()
+    torch.testing.assert_close(sample.image, images[0])
+    expected = model(images, mode="loss", noise=noise)["loss"]
+    torch.testing.assert_close(sample.error, expected, check_dtype=False)
 
 
 def test_training_reaches_every_weight_and_lowers_the_loss():

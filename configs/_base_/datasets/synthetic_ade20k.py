@@ -63,5 +63,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="mmseg.IoUMetric", iou_metrics=["mIoU"])
+val_evaluator = dict(type="mmseg.IoUMetric", iou_metrics=["mIoU"], prefix="semantic")
 test_evaluator = val_evaluator

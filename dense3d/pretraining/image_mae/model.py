@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from dense3d.backbones.vit import VisionTransformer
@@ -107,14 +108,16 @@ class MaskedAutoencoder(BaseModel):
         data_samples: list | None = None,
         mode: str = "tensor",
         noise: Tensor | None = None,
-    ) -> dict[str, Tensor] | Tensor | tuple[Tensor, Tensor]:
+    ) -> dict[str, Tensor] | list[BaseDataElement] | tuple[Tensor, Tensor]:
         """Losses, reconstructions or predicted patches.
 
         Args:
             inputs: images ``(B, 3, H, W)``.
-            data_samples: taken and not used; there are no labels.
-            mode: ``"loss"``; ``"predict"``, images ``(B, 3, H, W)`` whose removed patches are painted; or
-                ``"tensor"``, predicted patches ``(B, N, p * p * 3)`` and the mask ``(B, N)``.
+            data_samples: what ``"predict"`` adds its fields to; there are no labels.
+            mode: ``"loss"``; ``"predict"``, data samples with ``image``, ``masked`` (removed patches are 0)
+                and ``reconstruction`` (removed patches are painted), all ``(3, H, W)`` and normalised, and
+                ``error``, the image's own loss; or ``"tensor"``, predicted patches ``(B, N, p * p * 3)`` and
+                the mask ``(B, N)``.
             noise: see :func:`random_masking`.
         """
         inputs = torch.stack(list(inputs)) if isinstance(inputs, (list, tuple)) else inputs
@@ -123,7 +126,7 @@ class MaskedAutoencoder(BaseModel):
         if mode == "loss":
             return {"loss": self.loss(inputs, predicted, mask)}
         if mode == "predict":
-            return self._paint(inputs, predicted, mask, grid)
+            return self._samples(inputs, data_samples, predicted, mask, grid)
         return predicted, mask
 
     def encode(
@@ -156,13 +159,30 @@ class MaskedAutoencoder(BaseModel):
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         return (patches - mean) / (variance + 1e-6).sqrt()
 
-    def _paint(self, images: Tensor, predicted: Tensor, mask: Tensor, grid: Grid) -> Tensor:
+    def _samples(
+        self, images: Tensor, data_samples: list | None, predicted: Tensor, mask: Tensor, grid: Grid
+    ) -> list[BaseDataElement]:
+        masked, painted = self.paint(images, predicted, mask, grid)
+        samples = data_samples or [BaseDataElement() for _ in images]
+        for i, sample in enumerate(samples):
+            error = self.loss(images[i : i + 1], predicted[i : i + 1], mask[i : i + 1])
+            sample.set_data(dict(image=images[i], masked=masked[i], reconstruction=painted[i], error=error))
+        return samples
+
+    def paint(self, images: Tensor, predicted: Tensor, mask: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """Images ``(B, 3, H, W)`` without the removed patches, and with predicted ones in their place.
+
+        Normalised patches get the true mean and variance back, as in the official demonstration.
+        """
         patches = patchify(images, self.encoder.patch_size)
-        if self.norm_pix_loss:  # back from normalised patches, with the true mean and variance
+        if self.norm_pix_loss:
             variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
             predicted = predicted * (variance + 1e-6).sqrt() + mean
-        painted = torch.where(mask[..., None] > 0, predicted, patches)
-        return unpatchify(painted, grid, self.encoder.patch_size)
+        removed = mask[..., None] > 0
+        masked = torch.where(removed, torch.zeros_like(patches), patches)
+        painted = torch.where(removed, predicted.to(patches.dtype), patches)
+        size = self.encoder.patch_size
+        return unpatchify(masked, grid, size), unpatchify(painted, grid, size)
 
     def _initialise(self) -> None:
         """Xavier-uniform matrices, the patch kernel as one of them, and normal tokens."""

@@ -1,0 +1,9 @@
+"""Segmentation with 5 % of the labels, from a ViT that MAE pre-trained on the images alone.
+
+Run ``mae_vit-tiny_synthetic.py`` first. The same from random weights: ``vit-tiny_fcn_synthetic-ade20k-5percent.py``.
+"""
+
+_base_ = ["./vit-tiny_fcn_synthetic-ade20k-5percent.py"]
+
+pretrained = "work_dirs/mae_vit-tiny_synthetic/iter_1200.pth"
+model = dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=pretrained)))
