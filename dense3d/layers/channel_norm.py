@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dense3d.registry import MODELS
 
+
+@MODELS.register_module()
 class ChannelLayerNorm(nn.LayerNorm):
     """Layer norm of each pixel over its channels.
 

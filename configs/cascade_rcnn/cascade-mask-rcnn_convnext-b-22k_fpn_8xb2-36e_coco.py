@@ -1,0 +1,27 @@
+"""Cascade Mask R-CNN with ConvNeXt-B from ImageNet-22k, 36 epochs of COCO: box AP 54.0, mask AP 46.9.
+
+Liu et al., CVPR 2022 (arXiv 2201.03545). Weights: ``convnext_base_22k_224.pth`` (release of
+facebookresearch/ConvNeXt), put into ``checkpoints/``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/cascade_mask_rcnn.py",
+    "../_base_/datasets/coco_instance.py",
+    "../_base_/schedules/adamw_36e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ConvNeXt",
+        arch="base",
+        drop_path_rate=0.6,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_base_22k_224.pth"),
+    )
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-4),
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.8),
+)

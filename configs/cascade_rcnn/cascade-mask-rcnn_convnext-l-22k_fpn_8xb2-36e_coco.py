@@ -1,0 +1,27 @@
+"""Cascade Mask R-CNN with ConvNeXt-L from ImageNet-22k, 36 epochs of COCO: box AP 54.8, mask AP 47.6.
+
+Liu et al., CVPR 2022 (arXiv 2201.03545). Weights: ``convnext_large_22k_224.pth`` (release of
+facebookresearch/ConvNeXt), put into ``checkpoints/``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/cascade_mask_rcnn.py",
+    "../_base_/datasets/coco_instance.py",
+    "../_base_/schedules/adamw_36e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ConvNeXt",
+        arch="large",
+        drop_path_rate=0.7,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_large_22k_224.pth"),
+    )
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-4),
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.7),
+)

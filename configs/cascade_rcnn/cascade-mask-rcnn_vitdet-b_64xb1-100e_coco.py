@@ -1,0 +1,35 @@
+"""ViTDet: Cascade Mask R-CNN with a simple pyramid on MAE's ViT-B, 100 epochs of COCO.
+
+Box AP 54.0 officially. Li et al., ECCV 2022 (arXiv 2203.16527). Without the official decomposed relative
+positions. The box heads are those of the other cascades here: GIoU loss and boxes by class, where the
+official ones have neither. Weights: ``tools/convert_checkpoint.py mae``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/cascade_mask_rcnn.py",
+    "../_base_/datasets/coco_instance_lsj-1024.py",
+    "../_base_/schedules/adamw_100e_lsj.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.SimplePyramid",
+        vit=dict(
+            arch=dict(name="mae_base_patch16", position="learned"),
+            window_size=[14, 14, None] * 4,
+            window_padding="bias",
+            drop_path_rate=0.1,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_base_patch16.pth"),
+        ),
+    ),
+    neck=dict(_delete_=True, type="dense3d.PooledLevels", num_outs=5),
+    rpn_head=dict(num_convs=2),
+    roi_head=dict(mask_head=dict(norm_cfg=dict(type="dense3d.ChannelLayerNorm", eps=1e-6))),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.7),
+)
+train_dataloader = dict(batch_size=1)

@@ -1,0 +1,19 @@
+"""DINO, 4 scales, ConvNeXt-L from ImageNet-22k, 12 epochs of COCO.
+
+The recipe of DINO (arXiv 2203.03605). Weights: ``convnext_large_22k_384.pth`` (release of
+facebookresearch/ConvNeXt), put into ``checkpoints/``.
+"""
+
+_base_ = "./dino_r50_8xb2-12e_coco.py"
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ConvNeXt",
+        arch="large",
+        drop_path_rate=0.5,
+        out_indices=(1, 2, 3),
+        with_cp=True,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_large_22k_384.pth"),
+    )
+)

@@ -1,0 +1,19 @@
+"""DINO, 5 scales, ViT-CoMer around a DINOv3 ViT-B, 12 epochs of COCO.
+
+There is no official recipe for this pairing: that of DINOv2. Weights: ``tools/convert_checkpoint.py
+dinov3``.
+"""
+
+_base_ = "./dino_vit-comer-b-dinov2_5scale_8xb2-12e_coco.py"
+
+model = dict(
+    backbone=dict(
+        vit=dict(
+            _delete_=True,
+            arch="dinov3_vitb16",
+            drop_path_rate=0.3,
+            window_size=[14, 14, None] * 4,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
+        )
+    )
+)

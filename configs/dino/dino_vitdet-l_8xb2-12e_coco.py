@@ -1,0 +1,31 @@
+"""DINO, 5 scales, on a simple pyramid of MAE's ViT-L, 12 epochs of COCO.
+
+ViTDet (arXiv 2203.16527) under the head of DINO (arXiv 2203.03605), which takes all four maps and makes a
+fifth. Weights: ``tools/convert_checkpoint.py mae``.
+"""
+
+_base_ = "./dino_r50_8xb2-12e_coco.py"
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.SimplePyramid",
+        vit=dict(
+            arch=dict(name="mae_large_patch16", position="learned"),
+            window_size=[14, 14, 14, 14, 14, None] * 4,
+            window_padding="bias",
+            drop_path_rate=0.4,
+            with_cp=True,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_large_patch16.pth"),
+        ),
+    ),
+    num_feature_levels=5,
+    neck=dict(num_outs=5),
+    encoder=dict(layer_cfg=dict(self_attn_cfg=dict(num_levels=5))),
+    decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_levels=5))),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    optimizer=dict(weight_decay=0.05),
+    paramwise_cfg=dict(_delete_=True, decay_rate=0.8),
+)

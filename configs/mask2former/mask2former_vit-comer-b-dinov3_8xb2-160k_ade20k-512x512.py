@@ -1,0 +1,28 @@
+"""Mask2Former (semantic) with ViT-CoMer-B from DINOv3, 160k iterations of ADE20K.
+
+There is no official recipe for this pairing: mmseg's of Mask2Former, with layer-wise decay in the ViT.
+Weights: ``tools/convert_checkpoint.py dinov3``.
+"""
+
+_base_ = "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch="dinov3_vitb16",
+            drop_path_rate=0.3,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
+        ),
+        num_heads=12,
+        value_ratio=0.5,
+        mrfp_ratio=1.0,
+        stagewise=True,
+    ),
+    decode_head=dict(in_channels="backbone"),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(_delete_=True, decay_rate=0.9),
+)

@@ -1,0 +1,27 @@
+"""Mask R-CNN with Swin-T, 36 epochs of COCO: box AP 46.0, mask AP 41.6 in the official repository.
+
+Liu et al., ICCV 2021 (arXiv 2103.14030). Weights: ``swin_tiny_patch4_window7_224.pth`` (release of
+microsoft/Swin-Transformer), put into ``checkpoints/``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/mask_rcnn.py",
+    "../_base_/datasets/coco_instance.py",
+    "../_base_/schedules/adamw_36e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.Swin",
+        arch="tiny",
+        drop_path_rate=0.2,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_tiny_patch4_window7_224.pth"),
+    )
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}
+    )
+)

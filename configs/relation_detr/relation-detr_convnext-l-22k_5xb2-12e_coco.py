@@ -1,0 +1,19 @@
+"""Relation-DETR, 4 scales, ConvNeXt-L from ImageNet-22k, 12 epochs of COCO on 5 GPUs with 2 images each.
+
+There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699). Weights:
+``convnext_large_22k_384.pth`` (release of facebookresearch/ConvNeXt), put into ``checkpoints/``.
+"""
+
+_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ConvNeXt",
+        arch="large",
+        drop_path_rate=0.5,
+        out_indices=(1, 2, 3),
+        with_cp=True,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_large_22k_384.pth"),
+    )
+)

@@ -1,0 +1,29 @@
+"""Relation-DETR, 5 scales, on a simple pyramid of MAE's ViT-B, 12 epochs of COCO.
+
+There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699), with the layer-wise decay
+of ViTDet (arXiv 2203.16527). Weights: ``tools/convert_checkpoint.py mae``.
+"""
+
+_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+
+num_levels = 5
+model = dict(
+    num_levels=num_levels,
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.SimplePyramid",
+        vit=dict(
+            arch=dict(name="mae_base_patch16", position="learned"),
+            window_size=[14, 14, None] * 4,
+            window_padding="bias",
+            drop_path_rate=0.1,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_base_patch16.pth"),
+        ),
+    ),
+    neck=dict(num_outs=num_levels),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    optimizer=dict(weight_decay=0.05),
+    paramwise_cfg=dict(_delete_=True, decay_rate=0.7),
+)

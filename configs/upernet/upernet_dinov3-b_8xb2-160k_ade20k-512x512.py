@@ -1,0 +1,29 @@
+"""UPerNet with DINOv3-B, four scales from four blocks, 160k iterations of ADE20K.
+
+There is no official recipe for this pairing: the one of ViT-CoMer-B, with the blocks of the official depth
+heads. Weights: ``tools/convert_checkpoint.py dinov3``.
+"""
+
+_base_ = [
+    "../_base_/segmentation_runtime.py",
+    "../_base_/models/upernet.py",
+    "../_base_/datasets/ade20k_512.py",
+    "../_base_/schedules/adamw_160k.py",
+]
+
+model = dict(
+    backbone=dict(
+        type="dense3d.RescaledPyramid",
+        vit=dict(
+            arch="dinov3_vitb16",
+            final_norm=True,
+            drop_path_rate=0.1,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
+        ),
+        blocks=(2, 5, 8, 11),
+    ),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.9),
+)

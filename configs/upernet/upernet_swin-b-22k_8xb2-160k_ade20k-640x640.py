@@ -1,0 +1,26 @@
+"""UPerNet with Swin-B from ImageNet-22k, 160k iterations of ADE20K: mIoU 50.04, 51.66 multi-scale.
+
+Liu et al., ICCV 2021 (arXiv 2103.14030). Weights: ``swin_base_patch4_window7_224_22k.pth`` (release of
+microsoft/Swin-Transformer), put into ``checkpoints/``.
+"""
+
+_base_ = [
+    "../_base_/segmentation_runtime.py",
+    "../_base_/models/upernet_640.py",
+    "../_base_/datasets/ade20k_640.py",
+    "../_base_/schedules/adamw_160k.py",
+]
+
+model = dict(
+    backbone=dict(
+        type="dense3d.Swin",
+        arch="base",
+        drop_path_rate=0.3,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window7_224_22k.pth"),
+    )
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}
+    )
+)

@@ -1,0 +1,36 @@
+"""Cascade Mask R-CNN with ViT-CoMer-B from DeiT, 36 epochs of COCO.
+
+Settings of ViT-Adapter's repository, on whose code ViT-CoMer's stands; it publishes none for this detector.
+Weights: ``tools/convert_checkpoint.py deit``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/cascade_mask_rcnn.py",
+    "../_base_/datasets/coco_instance_crop-1024.py",
+    "../_base_/schedules/adamw_36e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="deit_base_patch16", layer_scale=1.0),
+            prefix_tokens=False,
+            drop_path_rate=0.3,
+            window_size=[14, 14, None] * 4,
+            window_padding="zero",
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_base_patch16.pth"),
+        ),
+        num_heads=12,
+        value_ratio=0.5,
+    ),
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
+    )
+)

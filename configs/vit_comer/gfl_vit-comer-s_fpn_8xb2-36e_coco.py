@@ -1,0 +1,69 @@
+"""GFL with ViT-CoMer-S from DeiT, 36 epochs of COCO.
+
+Settings of ViT-Adapter's repository, on whose code ViT-CoMer's stands; it publishes none for this detector.
+Weights: ``tools/convert_checkpoint.py deit``.
+"""
+
+_base_ = "mmdet::gfl/gfl_r50_fpn_1x_coco.py"
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="deit_small_patch16", layer_scale=1.0),
+            prefix_tokens=False,
+            drop_path_rate=0.2,
+            window_size=[14, 14, None] * 4,
+            window_padding="zero",
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_small_patch16.pth"),
+        ),
+    ),
+    neck=dict(in_channels="backbone"),
+)
+short_sides = [(side, 1333) for side in range(480, 801, 32)]
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="RandomFlip", prob=0.5),
+    dict(
+        type="RandomChoice",
+        transforms=[
+            [dict(type="RandomChoiceResize", scales=short_sides, keep_ratio=True)],
+            [
+                dict(
+                    type="RandomChoiceResize", scales=[(400, 1333), (500, 1333), (600, 1333)], keep_ratio=True
+                ),
+                dict(
+                    type="RandomCrop",
+                    crop_type="absolute_range",
+                    crop_size=(384, 600),
+                    allow_negative_crop=True,
+                ),
+                dict(type="RandomChoiceResize", scales=short_sides, keep_ratio=True),
+            ],
+        ],
+    ),
+    dict(type="RandomCrop", crop_type="absolute_range", crop_size=(1024, 1024), allow_negative_crop=True),
+    dict(type="PackDetInputs"),
+]
+train_dataloader = dict(dataset=dict(type="dense3d.CocoDataset", pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(type="dense3d.CocoDataset"))
+test_dataloader = dict(dataset=dict(type="dense3d.CocoDataset"))
+
+optim_wrapper = dict(
+    type="AmpOptimWrapper",
+    loss_scale=dict(init_scale=512),
+    optimizer=dict(_delete_=True, type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
+    ),
+)
+max_epochs = 36
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(type="MultiStepLR", begin=0, end=max_epochs, by_epoch=True, milestones=[27, 33], gamma=0.1),
+]

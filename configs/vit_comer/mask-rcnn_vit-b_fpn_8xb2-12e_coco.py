@@ -1,0 +1,37 @@
+"""Mask R-CNN with a plain ViT-B from DeiT, 12 epochs of COCO: box AP 42.9, mask AP 39.4 in the paper.
+
+The baseline of Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Weights: ``tools/convert_checkpoint.py
+deit``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/mask_rcnn.py",
+    "../_base_/datasets/coco_instance_crop-1024.py",
+    "../_base_/schedules/adamw_12e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.RescaledPyramid",
+        vit=dict(
+            arch=dict(name="deit_base_patch16", layer_scale=1.0),
+            prefix_tokens=False,
+            drop_path_rate=0.1,
+            window_size=[14, 14, None] * 4,
+            window_padding="zero",
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_base_patch16.pth"),
+        ),
+        blocks=(2, 5, 8, 11),
+        norm="group",
+        token_norm=True,
+    ),
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
+    )
+)

@@ -1,0 +1,33 @@
+"""Mask R-CNN with ViT-CoMer-B from DINOv2, 12 epochs of COCO: box AP 52.0, mask AP 45.5 in the paper.
+
+Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Settings as published. Weights:
+``tools/convert_checkpoint.py dinov2-14to16``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/mask_rcnn.py",
+    "../_base_/datasets/coco_instance_crop-1024.py",
+    "../_base_/schedules/adamw_12e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="dinov2_vitb14", patch_size=16, pretrain_size=592, position_offset=0.0),
+            prefix_tokens=False,
+            drop_path_rate=0.3,
+            window_size=[14, 14, None] * 4,
+            window_padding="zero",
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov2_vitb14_14to16.pth"),
+        ),
+        num_heads=12,
+        value_ratio=0.5,
+    ),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.6),
+)

@@ -1,0 +1,14 @@
+"""Mask R-CNN with ViT-CoMer-S from DINOv2, 36 epochs of COCO: box AP 52.1, mask AP 45.8 in the paper.
+
+Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Settings as published. Weights:
+``tools/convert_checkpoint.py dinov2-14to16``.
+"""
+
+_base_ = ["./mask-rcnn_vit-comer-s-dinov2_fpn_8xb2-12e_coco.py"]
+
+max_epochs = 36
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(type="MultiStepLR", begin=0, end=max_epochs, by_epoch=True, milestones=[27, 33], gamma=0.1),
+]

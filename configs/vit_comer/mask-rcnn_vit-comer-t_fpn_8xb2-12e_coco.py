@@ -1,0 +1,37 @@
+"""Mask R-CNN with ViT-CoMer-T from DeiT, 12 epochs of COCO: box AP 42.1, mask AP 38.0 in the paper.
+
+Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Its repository publishes detection settings with DINOv2
+and for plain DeiT; this takes the latter's optimiser, without layer-wise decay. Weights:
+``tools/convert_checkpoint.py deit``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/mask_rcnn.py",
+    "../_base_/datasets/coco_instance_crop-1024.py",
+    "../_base_/schedules/adamw_12e.py",
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="deit_tiny_patch16", layer_scale=1.0),
+            prefix_tokens=False,
+            drop_path_rate=0.1,
+            window_size=[14, 14, None] * 4,
+            window_padding="zero",
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_tiny_patch16.pth"),
+        ),
+        num_heads=6,
+        value_ratio=1.0,
+    ),
+)
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
+    )
+)

@@ -1,0 +1,14 @@
+"""Mask R-CNN with a plain ViT-L from AugReg (ImageNet-22k, 384 pixels), 36 epochs of COCO.
+
+Box AP 48.3, mask AP 43.4 in the paper. The baseline of Xia et al., CVPR 2024 (arXiv 2403.07392), table 1.
+Weights: ``tools/convert_checkpoint.py augreg``.
+"""
+
+_base_ = ["./mask-rcnn_vit-l-augreg_fpn_8xb2-12e_coco.py"]
+
+max_epochs = 36
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(type="MultiStepLR", begin=0, end=max_epochs, by_epoch=True, milestones=[27, 33], gamma=0.1),
+]

@@ -1,0 +1,80 @@
+"""Mask2Former with ViT-CoMer-L from BEiT v2, 80k iterations of ADE20K.
+
+MIoU 61.7, 62.1 multi-scale in the paper. Xia et al., CVPR 2024 (arXiv 2403.07392). Its repository has this
+head and schedule for COCO-Stuff; for ADE20K, ViT-Adapter starts from what COCO-Stuff has taught
+(``load_from`` and ``strict_load=False`` with the other config's checkpoint). The released networks' BEiT
+class is not in the repository, so whether its sum is stage by stage, as in the other segmentors, is not
+known. Weights: ``tools/convert_checkpoint.py beit``.
+"""
+
+_base_ = "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"
+
+crop_size = (896, 896)
+width = 1024
+attention = dict(embed_dims=width, num_heads=32)
+feed_forward = dict(embed_dims=width, feedforward_channels=4 * width)
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="beitv2_large_patch16", layer_scale=1e-6, pretrain_size=896),
+            prefix_tokens=False,
+            drop_path_rate=0.3,
+            with_cp=True,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/beitv2_large_patch16.pth"),
+        ),
+        num_heads=16,
+        value_ratio=0.5,
+        gamma_init=1e-6,
+        stagewise=True,
+    ),
+    decode_head=dict(
+        in_channels="backbone",
+        feat_channels=width,
+        out_channels=width,
+        num_queries=200,
+        pixel_decoder=dict(
+            encoder=dict(layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=feed_forward)),
+            positional_encoding=dict(num_feats=width // 2),
+        ),
+        positional_encoding=dict(num_feats=width // 2),
+        transformer_decoder=dict(
+            layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=feed_forward)
+        ),
+    ),
+    test_cfg=dict(mode="slide", crop_size=crop_size, stride=(512, 512)),
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="RandomResize", scale=(3584, 896), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(3584, 896), keep_ratio=True),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="PackSegInputs"),
+]
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(
+    clip_grad=None,
+    optimizer=dict(lr=2e-5),
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(_delete_=True, decay_rate=0.9),
+)
+max_iters = 80_000
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=1500),
+    dict(type="PolyLR", power=1.0, begin=1500, end=max_iters, eta_min=0.0, by_epoch=False),
+]

@@ -1,0 +1,35 @@
+"""UPerNet with ViT-CoMer-L from AugReg (ImageNet-22k, 384 pixels), 160k iterations of ADE20K.
+
+Xia et al., CVPR 2024 (arXiv 2403.07392). The repository has no settings for this size: optimiser, drop path
+and images as in ViT-Adapter-L, pyramids as wide as in B. Weights: ``tools/convert_checkpoint.py augreg``.
+"""
+
+_base_ = [
+    "../_base_/segmentation_runtime.py",
+    "../_base_/models/upernet.py",
+    "../_base_/datasets/ade20k_512.py",
+    "../_base_/schedules/adamw_160k.py",
+]
+
+model = dict(
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
+    backbone=dict(
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch=dict(name="augreg_large_patch16", layer_scale=1.0, pretrain_size=384),
+            prefix_tokens=False,
+            drop_path_rate=0.4,
+            with_cp=True,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/augreg_large_patch16_384.pth"),
+        ),
+        num_heads=16,
+        value_ratio=0.5,
+        mrfp_ratio=1.0,
+        stagewise=True,
+    ),
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-5, weight_decay=0.05),
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.95),
+)
