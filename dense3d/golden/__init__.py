@@ -32,6 +32,8 @@ SYSTEMS: dict[str, str] = {
     "kmax-deeplab": "dense3d.golden.kmax_deeplab",
     "mae-vit": "dense3d.golden.mae_vit",
     "mmcv-ops": "dense3d.golden.mmcv_ops",
+    "monodetr": "dense3d.golden.monodino_detr",
+    "monodino-detr": "dense3d.golden.monodino_detr",
     "obb-iou3d": "dense3d.golden.obb_iou3d",
     "panoptic-quality": "dense3d.golden.panoptic_quality",
     "relation-detr": "dense3d.golden.relation_detr",

@@ -44,6 +44,31 @@ def compare_check(check: dict, stored: dict[str, np.ndarray], produced: dict[str
     return [_compare_output(check, name, stored, produced) for name in names]
 
 
+def compare_texts(check: str, output: str, produced: np.ndarray, stored: np.ndarray) -> Row:
+    """Lines of text: equal words, and numbers equal to one unit of their last decimal."""
+    mine, theirs = ([str(line).split() for line in lines.ravel()] for lines in (produced, stored))
+    if [len(words) for words in mine] != [len(words) for words in theirs]:
+        return failed(
+            check, output, f"{len(mine)} lines differ from {len(theirs)} in number or in their words"
+        )
+    pairs = [pair for a, b in zip(mine, theirs) for pair in zip(a, b)]
+    errors = [_word_error(a, b) for a, b in pairs]
+    wrong = [pair for pair, (error, allowed) in zip(pairs, errors) if error > allowed]
+    failure = f"{len(wrong)} of {len(pairs)} words differ, the first is {wrong[0][0]!r}" if wrong else ""
+    return Row(check, output, max((error for error, _ in errors), default=0.0), float("nan"), failure)
+
+
+def _word_error(produced: str, stored: str) -> tuple[float, float]:
+    """Difference and the one that is allowed; infinite for words that are no numbers and differ."""
+    if produced == stored:
+        return 0.0, 0.0
+    try:
+        error = abs(float(produced) - float(stored))
+    except ValueError:
+        return np.inf, 0.0
+    return error, 1.001 * 10.0 ** -len(stored.partition(".")[2])
+
+
 def _compare_output(check: dict, name: str, stored: dict, produced: dict) -> Row:
     if name not in stored:
         listed = name in check["outputs"]
@@ -51,6 +76,8 @@ def _compare_output(check: dict, name: str, stored: dict, produced: dict) -> Row
         return failed(check["name"], name, reason)
     if name not in produced:
         return failed(check["name"], name, "not produced")
+    if stored[name].dtype.kind == "U":
+        return compare_texts(check["name"], name, produced[name], stored[name])
     return compare_arrays(check["name"], name, produced[name], stored[name], check["rtol"], check["atol"])
 
 

@@ -56,14 +56,11 @@ def encode_mono_targets(
         warp: what was done to the image.
         classes: names in the order of the class indices.
     """
-    indices = {name.lower(): index for index, name in enumerate(classes)}
-    labels = np.array([indices.get(name.lower(), -1) for name in objects.names], dtype=np.int64)
     size = np.array(warp.target, dtype=np.float64)
+    seen, labels, centers = seen_objects(objects, calibration, warp, classes)
     boxes = warp.move_boxes(objects.boxes2d)  # (N, 4)
-    centers = warp.move_points(_projected_centers(objects, calibration))  # (N, 2)
     sides = np.concatenate([centers - boxes[:, :2], boxes[:, 2:] - centers], axis=1)[:, [0, 2, 1, 3]]
-    inside = (centers >= 0).all(1) & (centers < size).all(1) & (sides >= 0).all(1)
-    rows = np.flatnonzero((labels >= 0) & _learnable(objects) & inside)
+    rows = np.flatnonzero(seen & (sides >= 0).all(1))
     boxes, sides, chosen = boxes[rows], sides[rows], objects.select(rows)
     bins, residuals = encode_heading(_observation_angles(chosen, calibration, warp))
     return MonoTargets(
@@ -78,6 +75,24 @@ def encode_mono_targets(
         heading_bin=bins,
         heading_residual=residuals,
     )
+
+
+def seen_objects(
+    objects: KittiObjects, calibration: KittiCalibration, warp: ImageWarp, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which objects of the classes can be learned from, whatever their 2D box encloses.
+
+    Args:
+        objects, calibration, warp, classes: as for :func:`encode_mono_targets`.
+
+    Returns:
+        (N,) mask, (N,) class indices, -1 for other classes, and (N, 2) projected centres in the result.
+    """
+    indices = {name.lower(): index for index, name in enumerate(classes)}
+    labels = np.array([indices.get(name.lower(), -1) for name in objects.names], dtype=np.int64)
+    centers = warp.move_points(_projected_centers(objects, calibration))
+    inside = (centers >= 0).all(1) & (centers < np.array(warp.target)).all(1)
+    return (labels >= 0) & _learnable(objects) & inside, labels, centers
 
 
 def encode_heading(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
