@@ -31,6 +31,7 @@ MODELS = _child(
     "dense3d.adapters",
     "dense3d.pretraining",
     "dense3d.detection2d",
+    "dense3d.detection3d",
     "dense3d.engine",
 )
 DATASETS = _child("dataset", root.DATASETS, "dense3d.datasets.catalog")
