@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dense3d.evaluation.panoptic.matching import Segments, match_segments
+from dense3d.evaluation.panoptic.matching import Overlaps, Segments, match_segments
 from dense3d.evaluation.panoptic.result import GROUPS, PanopticResult, summarise
 from dense3d.golden import UnknownCheckError
 
@@ -47,12 +47,6 @@ def _evaluate(inputs: Arrays) -> PanopticResult:
                 inputs[name][inputs[name][:, 0] == image] for name in ("gt_segments", "pred_segments")
             )
         )
-        matches.append(
-            match_segments(
-                maps[0],
-                Segments.of(truth, positions),
-                maps[1],
-                Segments.of(prediction, positions, is_prediction=True),
-            )
-        )
+        segments = Segments.of(truth, positions), Segments.of(prediction, positions, is_prediction=True)
+        matches.append(match_segments(Overlaps.of(*maps), *segments))
     return summarise(categories, matches, len(matches))

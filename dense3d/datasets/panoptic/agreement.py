@@ -53,20 +53,22 @@ def check_segments(ids: np.ndarray, segments: Segments, where: str) -> None:
     Raises:
         DataError: an id is only in one of the two, or an area differs.
     """
-    refuse(disagreements(*segment_areas(ids), segments), where)
+    try:
+        refuse(disagreements(*segment_areas(ids), segments))
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
-def refuse(found: list[tuple[str, str]], where: str) -> None:
-    """Stop with the first disagreement and the number of all.
+def refuse(found: list[tuple[str, str]]) -> None:
+    """Stop with the first of an image's disagreements and the number of all.
 
     Raises:
-        DataError: there is one.
+        DataError: there is one; who calls puts file and image before the message.
     """
     if found:
-        rest = f" [and {len(found) - 1} more there]" if found[1:] else ""
+        rest = f" [and {len(found) - 1} more in this image]" if found[1:] else ""
         rule, value = found[0]
-        remedy = "the png and the JSON file are not of one version, or one was edited: make both again"
-        raise DataError(f"{where}: {value} ({rule}){rest}; {remedy}")
+        raise DataError(f"{value} ({rule}){rest}; png and JSON file are of two versions: make both again")
 
 
 def counted_segments(ids: np.ndarray, segments: Segments) -> list[dict[str, Any]]:
@@ -81,15 +83,15 @@ def counted_segments(ids: np.ndarray, segments: Segments) -> list[dict[str, Any]
 
     Example:
         >>> counted_segments(np.array([[0, 7], [7, 7]]), [{"id": 7, "category_id": 1}])
-        [{'id': 7, 'category_id': 1, 'area': 3, 'bbox': [0, 0, 2, 2], 'iscrowd': 0}]
+        [{'id': 7, 'category_id': 1, 'iscrowd': 0, 'area': 3, 'bbox': [0, 0, 2, 2]}]
     """
     numbers, areas = segment_areas(ids)
     boxes = _boxes(ids, numbers)
     rows = {number: i for i, number in enumerate(numbers.tolist())}
     return [
         {
-            "iscrowd": 0,
             **segment,
+            "iscrowd": segment.get("iscrowd", 0),
             "area": int(areas[rows[segment["id"]]]),
             "bbox": boxes[rows[segment["id"]]].tolist(),
         }

@@ -6,7 +6,7 @@ import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.structures.mask import BitmapMasks
 
-from dense3d.datasets.panoptic.agreement import disagreements, refuse
+from dense3d.datasets.panoptic.agreement import check_segments
 from dense3d.datasets.panoptic.id_map import constant_runs, read_id_map, segment_areas
 from dense3d.errors import DataError
 from dense3d.registry import TRANSFORMS
@@ -49,11 +49,12 @@ class LoadPanopticAnnotations(LoadAnnotations):
         if results.get("seg_map_path") is None:
             return results
         ids = self._read(results)
-        numbers, areas = segment_areas(ids)
         if self.strict:
             where = f"{results['seg_map_path']}: image {results.get('img_id')}"
-            refuse(disagreements(numbers, areas, results["segments_info"]), where)
-        self._leave_out_absent(results, set(numbers.tolist()))
+            check_segments(ids, results["segments_info"], where)
+        else:
+            numbers, _ = segment_areas(ids)
+            self._leave_out_absent(results, set(numbers.tolist()))
         if self.with_bbox:
             self._load_bboxes(results)
         if self.with_label:

@@ -16,6 +16,7 @@ import importlib
 
 _HOMES = {
     "ImageMatch": "matching",
+    "Overlaps": "matching",
     "Segments": "matching",
     "match_segments": "matching",
     "PanopticResult": "result",

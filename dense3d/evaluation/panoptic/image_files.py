@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dense3d.datasets.panoptic.agreement import disagreements, refuse
-from dense3d.datasets.panoptic.id_map import read_id_map, segment_areas
+from dense3d.datasets.panoptic.id_map import read_id_map
 from dense3d.errors import DataError
-from dense3d.evaluation.panoptic.matching import ImageMatch, Segments, match_segments
+from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 
 Outcome = tuple[ImageMatch, bool]
+Reader = Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,12 @@ class ImageJob:
     strict: bool
 
 
-def evaluate_image(job: ImageJob) -> Outcome:
+def evaluate_image(job: ImageJob, read: Reader = read_id_map) -> Outcome:
     """Match one image.
+
+    Args:
+        job: the image.
+        read: gives the ids (H, W) of a png.
 
     Returns:
         The match, and whether png and ``segments_info`` of the ground truth disagree.
@@ -44,16 +52,20 @@ def evaluate_image(job: ImageJob) -> Outcome:
     Raises:
         DataError: see :func:`dense3d.evaluation.panoptic.evaluate_files`.
     """
-    true_map, pred_map = read_id_map(job.true_png), read_id_map(job.pred_png)
-    found = disagreements(*segment_areas(true_map), job.true_segments)
-    if job.strict:
-        refuse(found, job.true_where)
+    true_map, pred_map = read(job.true_png), read(job.pred_png)
     try:
+        overlaps = Overlaps.of(true_map, pred_map)
+        prediction = Segments.of(job.pred_segments, job.positions, is_prediction=True)
+    except DataError as error:
+        raise DataError(f"{job.pred_where}: {error}") from None
+    found = disagreements(*overlaps.true_areas(), job.true_segments)
+    try:
+        if job.strict:
+            refuse(found)
         truth = Segments.of(job.true_segments, job.positions)
     except DataError as error:
         raise DataError(f"{job.true_where}: {error}") from None
     try:
-        prediction = Segments.of(job.pred_segments, job.positions, is_prediction=True)
-        return match_segments(true_map, truth, pred_map, prediction), bool(found)
+        return match_segments(overlaps, truth, prediction), bool(found)
     except DataError as error:
         raise DataError(f"{job.pred_where}: {error}") from None

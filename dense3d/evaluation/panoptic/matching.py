@@ -84,9 +84,46 @@ class ImageMatch:
 _NOTHING = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def match_segments(
-    true_map: np.ndarray, truth: Segments, pred_map: np.ndarray, prediction: Segments
-) -> ImageMatch:
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """Pairs of ids that share pixels, ascending by the true and then the predicted id.
+
+    Args:
+        true_ids, pred_ids: ``(R,)`` int64; 0 is void.
+        pixels: ``(R,)`` how many they share.
+    """
+
+    true_ids: np.ndarray
+    pred_ids: np.ndarray
+    pixels: np.ndarray
+
+    @classmethod
+    def of(cls, true_map: np.ndarray, pred_map: np.ndarray) -> Overlaps:
+        """Overlaps of two ``(H, W)`` maps of ids.
+
+        Raises:
+            DataError: they differ in size.
+        """
+        if true_map.shape != pred_map.shape:
+            raise DataError(
+                f"the predicted map has {pred_map.shape[1]} x {pred_map.shape[0]} pixels, the ground truth "
+                f"{true_map.shape[1]} x {true_map.shape[0]}; predict at the size of the original image"
+            )
+        (true_ids, pred_ids), lengths = constant_runs(true_map, pred_map)
+        keys = true_ids.astype(np.int64) << _ID_BITS | pred_ids.astype(np.int64)
+        order = np.argsort(keys)
+        keys, lengths = keys[order], lengths[order]
+        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+        keys = keys[firsts]
+        return cls(keys >> _ID_BITS, keys & (1 << _ID_BITS) - 1, np.add.reduceat(lengths, firsts))
+
+    def true_areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of the true map, void included, and their numbers of pixels."""
+        firsts = np.flatnonzero(np.diff(self.true_ids, prepend=-1))
+        return self.true_ids[firsts], np.add.reduceat(self.pixels, firsts)
+
+
+def match_segments(overlaps: Overlaps, truth: Segments, prediction: Segments) -> ImageMatch:
     """Match predicted to true segments; a pair of one class with IoU > 0.5 is a true positive.
 
     * The union of a pair excludes the predicted segment's pixels on void.
@@ -95,58 +132,40 @@ def match_segments(
       of its class; of several crowd segments of one class the last listed counts.
 
     Args:
-        true_map: ``(H, W)`` ids of the ground truth; 0 is void.
-        truth: its segments. Ids of the map that are not among them match nothing and are not void.
-        pred_map: ``(H, W)`` predicted ids.
-        prediction: the predicted segments.
+        overlaps: of the two maps of ids. True ids that are not listed match nothing and are not void.
+        truth, prediction: the listed segments.
 
     Raises:
-        DataError: the maps differ in size, or an id is only in the predicted map or only in the list.
+        DataError: a predicted id is only in the map or only in the list.
 
     Example:
         >>> true_map = np.array([[5, 5, 5, 9]])
         >>> truth = Segments(np.array([5, 9]), np.array([0, 1]), np.zeros(2, bool), np.array([3, 1]))
         >>> pred_map = np.array([[1, 1, 2, 2]])
         >>> prediction = Segments(np.array([1, 2]), np.array([0, 1]), np.zeros(2, bool))
-        >>> match = match_segments(true_map, truth, pred_map, prediction)
+        >>> match = match_segments(Overlaps.of(true_map, pred_map), truth, prediction)
         >>> match.found, match.ious.round(3), match.false, match.missed
         (array([0]), array([0.667]), array([1]), array([1]))
     """
-    if true_map.shape != pred_map.shape:
-        raise DataError(
-            f"the predicted map has {pred_map.shape[1]} x {pred_map.shape[0]} pixels, the ground truth "
-            f"{true_map.shape[1]} x {true_map.shape[0]}; predict at the size of the original image"
-        )
-    true_ids, pred_ids, overlaps = _pairs(true_map, pred_map)
+    true_ids, pred_ids, pixels = overlaps.true_ids, overlaps.pred_ids, overlaps.pixels
     g, p = _rows(truth.ids, true_ids), _rows(prediction.ids, pred_ids)  # (R,), -1 where not listed
-    areas = _pred_areas(prediction, pred_ids, p, overlaps)  # (P,)
+    areas = _pred_areas(prediction, pred_ids, p, pixels)  # (P,)
     on_void = np.zeros(len(areas), dtype=np.int64)
     at_void = (true_ids == VOID) & (p >= 0)
-    on_void[p[at_void]] = overlaps[at_void]
+    on_void[p[at_void]] = pixels[at_void]
 
     candidates = (g >= 0) & (p >= 0)
-    g, p, overlaps = g[candidates], p[candidates], overlaps[candidates]
+    g, p, pixels = g[candidates], p[candidates], pixels[candidates]
     comparable = (truth.classes[g] == prediction.classes[p]) & ~truth.crowd[g]
-    unions = areas[p] + truth.areas[g] - overlaps - on_void[p]
-    ious = overlaps / np.where(comparable, unions, 1)
+    unions = areas[p] + truth.areas[g] - pixels - on_void[p]
+    ious = pixels / np.where(comparable, unions, 1)
     hit = comparable & (ious > 0.5)
 
     missed = ~truth.crowd
     missed[g[hit]] = False
-    false = on_void + _on_crowd(truth, prediction, g, p, overlaps) <= 0.5 * areas
+    false = on_void + _on_crowd(truth, prediction, g, p, pixels) <= 0.5 * areas
     false[p[hit]] = False
     return ImageMatch(truth.classes[g[hit]], ious[hit], prediction.classes[false], truth.classes[missed])
-
-
-def _pairs(true_map: np.ndarray, pred_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs (R,) of ids that share pixels, ascending, and how many they share."""
-    (true_ids, pred_ids), lengths = constant_runs(true_map, pred_map)
-    keys = true_ids.astype(np.int64) << _ID_BITS | pred_ids.astype(np.int64)
-    order = np.argsort(keys, kind="stable")
-    keys, lengths = keys[order], lengths[order]
-    firsts = np.flatnonzero(np.diff(keys, prepend=-1))
-    keys = keys[firsts]
-    return keys >> _ID_BITS, keys & (1 << _ID_BITS) - 1, np.add.reduceat(lengths, firsts)
 
 
 def _rows(listed: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -160,18 +179,18 @@ def _rows(listed: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def _pred_areas(
-    prediction: Segments, pred_ids: np.ndarray, rows: np.ndarray, overlaps: np.ndarray
+    prediction: Segments, pred_ids: np.ndarray, rows: np.ndarray, pixels: np.ndarray
 ) -> np.ndarray:
     """Pixels (P,) of the predicted segments."""
     stray = (rows < 0) & (pred_ids != VOID)
     if stray.any():
         number = pred_ids[stray][0]
-        pixels = overlaps[pred_ids == number].sum()
+        area = pixels[pred_ids == number].sum()
         raise DataError(
-            f"segment {number} ({pixels} pixels of the predicted png) is not in the prediction's "
+            f"segment {number} ({area} pixels of the predicted png) is not in the prediction's "
             "segments_info; write both from one result"
         )
-    areas = np.bincount(rows[rows >= 0], overlaps[rows >= 0], len(prediction.ids)).astype(np.int64)
+    areas = np.bincount(rows[rows >= 0], pixels[rows >= 0], len(prediction.ids)).astype(np.int64)
     if not areas.all():
         number = prediction.ids[areas == 0][0]
         raise DataError(
@@ -182,7 +201,7 @@ def _pred_areas(
 
 
 def _on_crowd(
-    truth: Segments, prediction: Segments, g: np.ndarray, p: np.ndarray, overlaps: np.ndarray
+    truth: Segments, prediction: Segments, g: np.ndarray, p: np.ndarray, pixels: np.ndarray
 ) -> np.ndarray:
     """Pixels (P,) that predicted segments share with the last crowd segment of their class."""
     crowds = np.flatnonzero(truth.crowd)
@@ -191,5 +210,5 @@ def _on_crowd(
         last = {int(truth.classes[i]): int(i) for i in crowds}
         of_pred = np.array([last.get(c, -1) for c in prediction.classes.tolist()], dtype=np.int64)
         own = g == of_pred[p]
-        shared[p[own]] = overlaps[own]
+        shared[p[own]] = pixels[own]
     return shared

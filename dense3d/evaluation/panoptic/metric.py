@@ -13,9 +13,9 @@ from mmengine.logging import MMLogger
 from dense3d.datasets.panoptic.agreement import disagreements, refuse
 from dense3d.datasets.panoptic.coding import decode_segments
 from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic, write_panoptic
-from dense3d.datasets.panoptic.id_map import read_id_map, segment_areas, write_id_map
+from dense3d.datasets.panoptic.id_map import read_id_map, write_id_map
 from dense3d.errors import DataError
-from dense3d.evaluation.panoptic.matching import ImageMatch, Segments, match_segments
+from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 from dense3d.evaluation.panoptic.result import summarise
 from dense3d.registry import METRICS
 
@@ -108,12 +108,13 @@ class PanopticQualityMetric(BaseMetric):
     def _match(self, image: Any, ids: np.ndarray, segments: list[dict]) -> ImageMatch:
         annotation, where = self.truth.annotations[image], self.truth.where(image)
         true_map = read_id_map(self.seg_prefix / annotation["file_name"])
-        if self.strict:
-            refuse(disagreements(*segment_areas(true_map), annotation["segments_info"]), where)
         positions = {number: position for position, number in enumerate(self.truth.categories)}
         try:
+            overlaps = Overlaps.of(true_map, ids)
+            if self.strict:
+                refuse(disagreements(*overlaps.true_areas(), annotation["segments_info"]))
             truth = Segments.of(annotation["segments_info"], positions)
-            return match_segments(true_map, truth, ids, Segments.of(segments, positions, is_prediction=True))
+            return match_segments(overlaps, truth, Segments.of(segments, positions, is_prediction=True))
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
 

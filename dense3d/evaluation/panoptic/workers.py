@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import IO, Any
 
+from dense3d.datasets.panoptic.id_map import read_id_map
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic.image_files import ImageJob, Outcome, evaluate_image
 
+MANY_IMAGES = 400  # from which on a process has the time back that loading the compiled decoder takes
 BATCH = 16  # images of which a process reports at once
 
 
@@ -46,9 +48,12 @@ def run_jobs(jobs: list[ImageJob], workers: int, on_image: Callable[[], None]) -
 
 def _here(jobs: list[ImageJob]) -> Iterator[tuple[int, Outcome | str]]:
     """Index and outcome, or the sentence on a faulty image, which is the last."""
+    read = read_id_map
+    if len(jobs) >= MANY_IMAGES:
+        from dense3d.datasets.panoptic.compiled_id_map import read_id_map_compiled as read
     for index, job in enumerate(jobs):
         try:
-            yield index, evaluate_image(job)
+            yield index, evaluate_image(job, read)
         except DataError as error:
             yield index, str(error)
             return
