@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a trained model on images: drawn pictures and results in COCO's format."""
+"""Run a trained model on images: drawn pictures, results in COCO's format, label maps."""
 
 import argparse
 import sys
@@ -19,6 +19,7 @@ def parse() -> argparse.Namespace:
         "--out", required=True, metavar="DIR", help="folder for pictures and predictions.json"
     )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in tools/test.py")
     parser.add_argument("--batch-size", type=int, default=1, help="images at a time (default: 1)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add_config_options(parser)
@@ -40,6 +41,7 @@ def main() -> int:
         batch_size=arguments.batch_size,
         device=arguments.device,
         options=parse_options(arguments.cfg_options),
+        tta=arguments.tta,
     )
     print(f"{len(report.pictures)} pictures in {arguments.out}/pictures, results in {report.results}")
     for path in report.unreadable:

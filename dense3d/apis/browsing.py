@@ -22,6 +22,7 @@ from dense3d.datasets.strict import skipped_samples, with_strict_dataset
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
 from dense3d.visualization.annotations import draw_sample, grid
+from dense3d.visualization.pictures import denormalised
 
 COLUMNS, ROWS = 4, 3
 
@@ -113,29 +114,6 @@ def _pictures(
             left -= 1
             is_rgb = sample.get("channel_order") == "rgb"
             yield draw_sample(denormalised(image, preprocessor, is_rgb), sample, classes, palette)
-
-
-def denormalised(image: torch.Tensor, preprocessor: Any, is_rgb: bool = False) -> np.ndarray:
-    """Undo a preprocessor's normalisation.
-
-    Args:
-        image: ``(3, H, W)``, preprocessed.
-        preprocessor: mmengine's ``ImgDataPreprocessor`` or one derived from it.
-        is_rgb: the preprocessor was given RGB, not mmcv's BGR.
-
-    Returns:
-        ``(H, W, 3)`` RGB, uint8.
-    """
-    image = image.detach().float().cpu()
-    mean, std = getattr(preprocessor, "mean", None), getattr(preprocessor, "std", None)
-    if mean is not None:
-        image = image * std.cpu().view(-1, 1, 1) + mean.cpu().view(-1, 1, 1)
-    # mmcv loads BGR; a preprocessor that does not convert leaves it so.
-    converts = getattr(preprocessor, "_channel_conversion", None) or getattr(
-        preprocessor, "channel_conversion", None
-    )
-    pixels = image.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(pixels if bool(converts) != is_rgb else pixels[..., ::-1])
 
 
 def _write_sheets(pictures: Iterator[np.ndarray], out: Path, split: str) -> Browsed:

@@ -1,4 +1,4 @@
-"""Predictions on image files: pictures and COCO-style results."""
+"""Predictions on image files: pictures, COCO-style results and label maps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, DefaultScope
 
+from dense3d.apis.testing import augment
 from dense3d.config import check_config, load_config
+from dense3d.datasets.images import images_below
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+from dense3d.visualization.pictures import Painter, write_label_map
 
 
 class Inferencer:
@@ -33,6 +34,7 @@ class Inferencer:
         checkpoint: checkpoint file.
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         options: settings that override the config's.
+        tta: augment each image and merge the predictions, see :func:`dense3d.apis.test`.
 
     Attributes:
         classes: class names, from the checkpoint.
@@ -47,9 +49,12 @@ class Inferencer:
         checkpoint: str | Path,
         device: str | None = None,
         options: dict[str, Any] | None = None,
+        tta: bool = False,
     ) -> None:
         self.cfg = config if isinstance(config, Config) else load_config(config, options)
         check_config(self.cfg)
+        if tta:
+            augment(self.cfg)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         loaded = load_checkpoint(checkpoint)
         self.dataset_meta = dict(loaded.get("meta", {}).get("dataset_meta") or {})
@@ -58,8 +63,9 @@ class Inferencer:
             model_cfg = fill_channels(self.cfg.model)
             model_cfg.setdefault("data_preprocessor", self.cfg.get("data_preprocessor"))
             self.model = MODELS.build(model_cfg)
+            bare = self.model.module if tta else self.model
             self.pipeline = Compose(_inference_pipeline(self.cfg))
-        load_into(self.model, weights_of(loaded, checkpoint), source=str(checkpoint))
+        load_into(bare, weights_of(loaded, checkpoint), source=str(checkpoint))
         self.model.to(self.device).eval()
 
     def __call__(self, images: Sequence[str | Path], batch_size: int = 1) -> Iterator[Any]:
@@ -99,6 +105,7 @@ def infer(
     batch_size: int = 1,
     device: str | None = None,
     options: dict[str, Any] | None = None,
+    tta: bool = False,
 ) -> InferenceReport:
     """Run a model on images and write pictures and results.
 
@@ -106,23 +113,24 @@ def infer(
         config: config file or loaded config.
         checkpoint: checkpoint file.
         inputs: images, folders (searched recursively) and globs.
-        out: folder; gets a picture per image under ``pictures/`` and ``predictions.json``, a list in
-            COCO's result format in which every entry also names its file and category.
+        out: folder; gets a picture per image under ``pictures/``, ``predictions.json``, a list in COCO's
+            result format in which every entry also names its file and category, and of segmentors the
+            classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations.
         score_threshold: predictions below it are neither drawn nor written.
         batch_size: images at a time.
-        device: see :class:`Inferencer`.
+        device, tta: see :class:`Inferencer`.
         options: settings that override the config's.
 
     Raises:
         DataError: no image is found. Unreadable files are left out and listed in the report.
     """
     images = find_images(inputs)
-    model = Inferencer(config, checkpoint, device, options)
+    model = Inferencer(config, checkpoint, device, options, tta)
     out = Path(out)
     readable = [p for p in images if cv2.haveImageReader(str(p)) and cv2.imread(str(p)) is not None]
     report = InferenceReport(out / "predictions.json")
     report.unreadable = [str(p) for p in images if p not in set(readable)]
-    draw = _painter(model, score_threshold)
+    draw = Painter(model.dataset_meta, model.model.data_preprocessor, score_threshold)
     names = _picture_names(readable)
     entries: list[dict] = []
     for index, (path, sample) in enumerate(zip(readable, model(readable, batch_size))):
@@ -130,6 +138,8 @@ def infer(
         entries += _coco_entries(sample, index + 1, path, model, score_threshold)
         target = out / "pictures" / names[path]
         draw(path, sample, target)
+        if "pred_sem_seg" in sample:
+            write_label_map(sample, (out / "labels" / names[path]).with_suffix(".png"), model.dataset_meta)
         report.pictures.append(target)
     with atomic_write(report.results, "w") as file:
         json.dump(entries, file)
@@ -146,7 +156,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     for item in inputs:
         path = Path(item)
         if path.is_dir():
-            matches = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+            matches = images_below(path)
         elif path.is_file():
             matches = [path]
         else:
@@ -165,12 +175,26 @@ def _inference_pipeline(cfg: Config) -> list[dict]:
             while "pipeline" not in dataset and "dataset" in dataset:
                 dataset = dataset.dataset
             scope = dataset.get("_scope_")
-            steps = [dict(s) for s in dataset.pipeline if "Annotations" not in str(s.get("type"))]
+            steps = _without_annotations(dataset.pipeline)
             for step in steps:
                 if scope and "_scope_" not in step and "." not in step["type"]:
                     step["_scope_"] = scope
             return steps
     raise ConfigError(f"{cfg.filename} has no test_dataloader: its pipeline says how images are prepared")
+
+
+def _without_annotations(pipeline: Sequence[dict]) -> list[dict]:
+    """A pipeline less the steps that load annotations, also where it augments."""
+    steps = []
+    for step in pipeline:
+        if "Annotations" in str(step.get("type")):
+            continue
+        step = dict(step)
+        if step["type"].rpartition(".")[2] == "TestTimeAug":
+            branches = [_without_annotations(branch) for branch in step["transforms"]]
+            step["transforms"] = [branch for branch in branches if branch]
+        steps.append(step)
+    return steps
 
 
 def _picture_names(paths: list[Path]) -> dict[Path, str]:
@@ -181,28 +205,6 @@ def _picture_names(paths: list[Path]) -> dict[Path, str]:
         count = used[path.stem] = used.get(path.stem, 0) + 1
         names[path] = f"{path.stem}.jpg" if count == 1 else f"{path.stem}_{count}.jpg"
     return names
-
-
-def _painter(model: Inferencer, threshold: float):
-    """A function that draws a data sample on its image."""
-    from mmdet.structures import DetDataSample
-    from mmdet.visualization import DetLocalVisualizer
-    from mmseg.visualization import SegLocalVisualizer
-
-    visualizers: dict[type, Any] = {}
-
-    def draw(path: Path, sample: Any, target: Path) -> None:
-        kind = DetLocalVisualizer if isinstance(sample, DetDataSample) else SegLocalVisualizer
-        visualizer = visualizers.setdefault(kind, kind())
-        visualizer.dataset_meta = model.dataset_meta
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        options = {"pred_score_thr": threshold} if kind is DetLocalVisualizer else {}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        visualizer.add_datasample(
-            path.stem, image, sample, draw_gt=False, show=False, out_file=str(target), **options
-        )
-
-    return draw
 
 
 def _coco_entries(sample: Any, image_id: int, path: Path, model: Inferencer, threshold: float) -> list[dict]:

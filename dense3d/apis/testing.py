@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def test(
         config: config file or loaded config.
         checkpoint: checkpoint that this project (or mmdet, mmseg) wrote.
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
-            submission format (``predictions.bbox.json`` for COCO).
+            submission format (``predictions.bbox.json`` for COCO, label maps in ``predictions/``).
         show_dir: folder for pictures with predictions beside ground truth.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
@@ -55,8 +56,8 @@ def test(
         Path(out).mkdir(parents=True, exist_ok=True)
         _keep_predictions(cfg, Path(out) / "predictions")
     if tta:
-        _augment(cfg)
-    metrics = Runner.from_cfg(cfg).test()
+        augment(cfg)
+    metrics = {k: float(v) if isinstance(v, Real) else v for k, v in Runner.from_cfg(cfg).test().items()}
     if out is not None:
         with atomic_write(Path(out) / "metrics.json", "w") as file:
             json.dump(metrics, file, indent=1)
@@ -65,25 +66,27 @@ def test(
 
 def _draw_into(cfg: Config, folder: Path) -> None:
     hook = dict(type="mmdet.DetVisualizationHook", draw=True, interval=1, test_out_dir=str(folder.resolve()))
-    if "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg":
-        hook = dict(type="mmseg.SegVisualizationHook", draw=True, interval=1)
-        cfg.visualizer.save_dir = str(folder.resolve())
+    if _segments(cfg) or cfg.model.type == "MaskedAutoencoder":
+        hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
     cfg.setdefault("default_hooks", {})["visualization"] = hook
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:
-    """COCO metrics write their predictions under ``outfile_prefix``; other metrics have no such file."""
+    """Have COCO's and IoU metrics write their predictions; other metrics have no such option."""
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     for evaluator in evaluators:
-        if str(evaluator.get("type", "")).rpartition(".")[2].startswith("Coco"):
+        name = str(evaluator.get("type", "")).rpartition(".")[2]
+        if name.startswith("Coco"):
             evaluator["outfile_prefix"] = str(prefix)
+        elif name == "IoUMetric":
+            evaluator["output_dir"] = str(prefix)
 
 
-def _augment(cfg: Config) -> None:
-    """Wrap model and pipeline for test-time augmentation."""
+def augment(cfg: Config) -> None:
+    """Wrap model and pipeline of ``cfg`` for test-time augmentation: see :func:`test`."""
     from dense3d.config.load import mark_scopes
 
-    segmentation = "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
+    segmentation = _segments(cfg)
     scope = "mmseg" if segmentation else "mmdet"
     if "tta_model" not in cfg:
         # mmdet registers its wrapper with mmengine's root: the scope makes it known, a prefix would miss it.
@@ -105,10 +108,15 @@ def _augment(cfg: Config) -> None:
     mark_scopes(cfg.test_dataloader, cfg.default_scope)
 
 
+def _segments(cfg: Config) -> bool:
+    return "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
+
+
 def _flipped(pipeline: list[dict], scope: str) -> list[dict]:
     """The test pipeline run twice per image, once mirrored, packed with the keys that undo the flip."""
     *steps, pack = copy.deepcopy(pipeline)
-    keys = pack.get("meta_keys") or ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    common = ("img_path", "ori_shape", "img_shape", "scale_factor")
+    keys = pack.get("meta_keys") or (*common, "reduce_zero_label" if scope == "mmseg" else "img_id")
     pack["meta_keys"] = tuple(dict.fromkeys((*keys, "flip", "flip_direction")))
     flips = [dict(type=f"{scope}.RandomFlip", prob=p) for p in (0.0, 1.0)]
     load, *others = steps

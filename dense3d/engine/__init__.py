@@ -6,7 +6,7 @@ loading checkpoints that can run code.
 
 from __future__ import annotations
 
-from dense3d.engine import console, curves
+from dense3d.engine import console, curves, picture_hook
 from dense3d.engine.checkpoint import harden_mmengine, load_checkpoint, load_into, save_checkpoint
 from dense3d.engine.interrupt import TrainingInterrupted
 from dense3d.engine.runner import Runner
@@ -20,5 +20,6 @@ __all__ = [
     "curves",
     "load_checkpoint",
     "load_into",
+    "picture_hook",
     "save_checkpoint",
 ]

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -158,7 +159,7 @@ class ConsoleHook(Hook):
         """Show this evaluation's metrics in one line and keep them for the closing table."""
         if not metrics or not hasattr(self, "_console"):
             return
-        scalars = {k: float(v) for k, v in metrics.items() if isinstance(v, (int, float))}
+        scalars = {k: float(v) for k, v in metrics.items() if isinstance(v, Real)}
         self._metrics[f"epoch {runner.epoch}" if runner.epoch else f"iteration {runner.iter}"] = scalars
         text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in scalars.items())
         self._console.print(f"evaluated after iteration {runner.iter}: {text}", soft_wrap=True)
@@ -199,7 +200,7 @@ class ConsoleHook(Hook):
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """The metric table."""
-        scalars = {k: v for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
+        scalars = {k: v for k, v in (metrics or {}).items() if isinstance(v, Real)}
         main = {k: v for k, v in scalars.items() if "_precision" not in k}
         self._console.print(metric_table("metrics", {"test": main}))
         classes = {k: v for k, v in scalars.items() if k not in main}
