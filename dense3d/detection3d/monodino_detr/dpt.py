@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from dense3d.registry import MODELS
@@ -49,7 +50,7 @@ class FusionBlock(nn.Module):
 
 
 @MODELS.register_module()
-class DPTHead(nn.Module):
+class DPTHead(BaseModule):
     """Four token maps of a ViT to inverse depth of unknown scale.
 
     Args:
@@ -57,6 +58,8 @@ class DPTHead(nn.Module):
         hidden_channels: of their projections.
         channels: of the fused pyramid.
         frozen: not trained.
+        init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads the part
+            ``depth_head`` of a converted checkpoint.
 
     Shape:
         four maps ``(B, D, h, w)`` and the wanted size ``(H, W)`` to ``(B, 1, H, W)``, at least 0.
@@ -74,8 +77,9 @@ class DPTHead(nn.Module):
         hidden_channels: Sequence[int] = (48, 96, 192, 384),
         channels: int = 64,
         frozen: bool = False,
+        init_cfg: dict | None = None,
     ):
-        super().__init__()
+        super().__init__(init_cfg)
         a, b, c, d = hidden_channels
         self.projections = nn.ModuleList(
             nn.Conv2d(before, after, 1) for before, after in zip(in_channels, hidden_channels, strict=True)
@@ -98,6 +102,17 @@ class DPTHead(nn.Module):
         )
         if frozen:
             self.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Load ``init_cfg``'s checkpoint; everything else has torch's initial values."""
+        if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
+            return
+        from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+
+        path, prefix = self.init_cfg["checkpoint"], "depth_head."
+        weights = weights_of(load_checkpoint(path), path)
+        part = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+        load_into(self, part, source=str(path))
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """See the class."""
