@@ -6,5 +6,5 @@ weights.
 
 _base_ = ["./vit-tiny_fcn_synthetic-ade20k-5percent.py"]
 
-pretrained = "work_dirs/mae_vit-tiny_synthetic/iter_1200.pth"
+pretrained = "work_dirs/mae_vit-tiny_synthetic/iter_500.pth"
 model = dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=pretrained)))

@@ -54,8 +54,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="ReconstructionError")
 test_evaluator = val_evaluator
 
-max_iters = 1200
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=400)
+max_iters = 500
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=500)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
@@ -65,8 +65,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=0.0),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
 log_processor = dict(by_epoch=False)

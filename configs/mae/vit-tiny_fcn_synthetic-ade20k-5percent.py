@@ -30,7 +30,7 @@ model = dict(
         num_classes=9,
         norm_cfg=dict(type="BN"),
         align_corners=False,
-        loss_decode=dict(type="CrossEntropyLoss"),
+        loss_decode=dict(type="CrossEntropyLoss", class_weight=[4.0] * 6 + [1.0] * 3),
     ),
     test_cfg=dict(mode="whole"),
 )
@@ -44,8 +44,8 @@ train_pipeline = [
 ]
 train_dataloader = dict(dataset=dict(indices=100, pipeline=train_pipeline))
 
-max_iters = 300
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=100)
+max_iters = 200
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=200)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
@@ -55,7 +55,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-6),
 ]
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=max_iters))
