@@ -103,7 +103,9 @@ def test_onnx_gives_what_the_detector_gives(config):
 
 def test_missing_onnx_is_named_before_anything_is_built(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingDependencyError, match=r"'onnx' is not installed .*pip install 'dense3d\[export\]'"):
+    with pytest.raises(
+        MissingDependencyError, match=r"'onnx' is not installed .*pip install 'dense3d\[export\]'"
+    ):
         export_detector(config, tmp_path / "none.pth", tmp_path / "detector.onnx")
 
 
