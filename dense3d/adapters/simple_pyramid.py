@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from dense3d.adapters.base import ViTAdapter, initialise_added
+from dense3d.backbones.vit_architectures import TINY
 from dense3d.errors import ConfigError
 from dense3d.layers.channel_norm import ChannelLayerNorm
 from dense3d.layers.patch_embed import map_to_tokens, tokens_to_map
@@ -36,6 +38,10 @@ class SimplePyramid(ViTAdapter):
         >>> [tuple(f.shape) for f in SimplePyramid(dict(arch=arch))(torch.zeros(1, 3, 64, 70))]
         [(1, 256, 16, 18), (1, 256, 8, 9), (1, 256, 4, 5), (1, 256, 2, 3)]
     """
+
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        name: dict(vit=dict(arch=TINY[name]), out_channels=32) for name in ("MAE", "DINOv3")
+    }
 
     def __init__(self, vit: dict, out_channels: int = 256, init_cfg: dict | None = None) -> None:
         super().__init__(vit, out_channels, multiple=16, init_cfg=init_cfg)
@@ -99,6 +105,11 @@ class RescaledPyramid(ViTAdapter):
         >>> [tuple(f.shape) for f in pyramid(torch.zeros(1, 3, 64, 70))]
         [(1, 64, 16, 18), (1, 64, 8, 9), (1, 64, 4, 5), (1, 64, 2, 3)]
     """
+
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        "BEiT": dict(vit=dict(arch=TINY["BEiT"]), norm="batch"),
+        "DINOv2": dict(vit=dict(arch=TINY["DINOv2"]), token_norm=True),
+    }
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,7 @@ from dense3d.adapters.interaction import (
     join_pyramid,
     split_pyramid,
 )
+from dense3d.backbones.vit_architectures import TINY
 from dense3d.errors import ConfigError
 from dense3d.layers.patch_embed import Grid, tokens_to_map
 from dense3d.registry import MODELS
@@ -80,6 +82,16 @@ class ViTCoMer(ViTAdapter):
         >>> [tuple(f.shape) for f in model(torch.zeros(1, 3, 64, 70))]
         [(1, 192, 16, 18), (1, 192, 8, 9), (1, 192, 4, 5), (1, 192, 2, 3)]
     """
+
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        **{
+            name: dict(vit=dict(arch=TINY[name]), num_heads=4, stem_width=8)
+            for name in ("DeiT", "BEiT", "DINOv3")
+        },
+        "DeiT, segmentation": dict(
+            vit=dict(arch=TINY["DeiT"]), num_heads=4, stem_width=8, stagewise=True, mrfp_ratio=1.0
+        ),
+    }
 
     def __init__(
         self,

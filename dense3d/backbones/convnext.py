@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -76,6 +77,10 @@ class ConvNeXt(StagedBackbone):
     """
 
     converters = ("convnext", "dinov3-convnext")
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        "V1": dict(arch=dict(dims=(16, 24, 32, 48), depths=(1, 1, 2, 1))),
+        "V2": dict(arch=dict(dims=(16, 24, 32, 48), depths=(1, 1, 2, 1)), version=2),
+    }
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ padding of sizes that are no multiple of the patch, as in the official detection
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,6 +79,7 @@ class FocalNet(StagedBackbone):
 
     downsampling_ends_stage = True
     converters = ("focalnet",)
+    tiny_variants: ClassVar[dict[str, dict]] = {"": dict(arch=dict(embed_dim=16, depths=(1, 1, 2, 1)))}
 
     def __init__(
         self,

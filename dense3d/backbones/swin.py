@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +95,14 @@ class Swin(StagedBackbone):
 
     downsampling_ends_stage = True
     converters = ("swin", "swin-torchvision", "swin-timm", "swin-mmdet")
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        version: dict(
+            arch=dict(embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4)),
+            version=int(version[1]),
+            window_size=4,
+        )
+        for version in ("V1", "V2")
+    }
 
     def __init__(
         self,

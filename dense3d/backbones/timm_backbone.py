@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +72,13 @@ class TimmBackbone(BaseModule):
         >>> [tuple(f.shape) for f in backbone(torch.zeros(1, 3, 65, 97))]
         [(1, 128, 9, 13), (1, 256, 5, 7), (1, 512, 3, 4)]
     """
+
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        "ResNet": dict(
+            model_name="resnet18", out_strides=(4, 8, 16, 32), model_kwargs=dict(channels=(16, 24, 32, 48))
+        ),
+        "MobileNet V3": dict(model_name="mobilenetv3_small_050", out_strides=(4, 8, 16, 32)),
+    }
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021; for the others s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dense3d.backbones.vit_architectures import ViTArchitecture, architecture
+from dense3d.backbones.vit_architectures import TINY, ViTArchitecture, architecture
 from dense3d.backbones.vit_weights import load_pretrained
 from dense3d.errors import ConfigError, DataError
 from dense3d.layers.attention import SelfAttention, WindowAttention
@@ -71,6 +72,10 @@ class VisionTransformer(BaseModule):
         >>> [tuple(f.shape) for f in vit(torch.zeros(1, 3, 45, 60))]
         [(1, 384, 4, 5), (1, 384, 4, 5)]
     """
+
+    tiny_variants: ClassVar[dict[str, dict]] = {
+        name: dict(arch=arch, out_indices=(0, 1, 2, 3)) for name, arch in TINY.items()
+    }
 
     def __init__(
         self,

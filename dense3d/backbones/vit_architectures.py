@@ -152,6 +152,18 @@ ARCHITECTURES: dict[str, dict] = {
     },
 }
 
+# One small network of each pre-training, for tables of what goes with what.
+TINY: dict[str, dict] = {
+    family: dict(name=name, embed_dim=32, depth=4, num_heads=2, pretrain_size=56)
+    for family, name in (
+        ("DeiT", "deit_tiny_patch16"),
+        ("MAE", "mae_base_patch16"),
+        ("BEiT", "beit_base_patch16"),
+        ("DINOv2", "dinov2_vits14"),
+        ("DINOv3", "dinov3_vits16"),
+    )
+}
+
 
 def architecture(arch: str | dict | ViTArchitecture) -> ViTArchitecture:
     """The architecture of a name, of a dict of its attributes, or of a name with attributes that differ.

@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Try every backbone under every head, one training step and one prediction each, and print the table."""
+
+import argparse
+import sys
+
+from dense3d.apis.command import command
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: python tools/compatibility.py --out docs/compatibility.md"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the table there, as Markdown")
+    return parser.parse_args()
+
+
+@command
+def main() -> int:
+    arguments = parse()
+    from dense3d.compatibility.table import FAILS, fill_table, write_table
+
+    def report(backbone: str, head: str, cell: str) -> None:
+        print(f"{backbone:32} {head:28} {cell}", flush=True)
+
+    cells = fill_table(report)
+    if arguments.out:
+        write_table(arguments.out, cells)
+        print(f"the table is in {arguments.out}")
+    failures = sum(cell.startswith(FAILS) for row in cells.values() for cell in row.values())
+    print(f"{failures} of {sum(map(len, cells.values()))} pairs fail")
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
