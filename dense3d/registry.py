@@ -32,6 +32,7 @@ MODELS = _child(
     "dense3d.pretraining",
     "dense3d.detection2d",
     "dense3d.detection3d",
+    "dense3d.segmentation",
     "dense3d.engine",
 )
 DATASETS = _child("dataset", root.DATASETS, "dense3d.datasets.catalog")

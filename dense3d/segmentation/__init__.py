@@ -1,0 +1,5 @@
+"""Segmentation by mask transformers: panoptic, instance and semantic, with any backbone of the registry."""
+
+from dense3d.segmentation import kmax_deeplab
+
+__all__ = ["kmax_deeplab"]
