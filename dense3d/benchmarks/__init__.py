@@ -16,6 +16,7 @@ SUITES: dict[str, str] = {
     "kitti-eval": "dense3d.benchmarks.kitti_eval",
     "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
+    "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
 }
 
 

@@ -82,6 +82,7 @@ def _jobs(
             str(folders[1] / predicted["file_name"]),
             predicted["segments_info"],
             prediction.where(image),
+            truth.images[image]["height"] * truth.images[image]["width"],
             positions,
             strict,
         )

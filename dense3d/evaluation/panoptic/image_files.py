@@ -25,6 +25,7 @@ class ImageJob:
         true_png, true_segments: map and ``segments_info`` of the ground truth.
         true_where: file and image for errors.
         pred_png, pred_segments, pred_where: the same of the prediction.
+        pixels: size of the image.
         positions: category id -> position of its class.
         strict: refuse ground truth that disagrees with itself.
     """
@@ -35,6 +36,7 @@ class ImageJob:
     pred_png: str
     pred_segments: list[dict[str, Any]]
     pred_where: str
+    pixels: int
     positions: dict[int, int]
     strict: bool
 

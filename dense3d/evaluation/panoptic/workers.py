@@ -21,7 +21,7 @@ from dense3d.datasets.panoptic.id_map import read_id_map
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic.image_files import ImageJob, Outcome, evaluate_image
 
-MANY_IMAGES = 400  # from which on a process has the time back that loading the compiled decoder takes
+MANY_PIXELS = 150_000_000  # from which on a process has the time back that loading compiled code takes
 BATCH = 16  # images of which a process reports at once
 
 
@@ -49,7 +49,7 @@ def run_jobs(jobs: list[ImageJob], workers: int, on_image: Callable[[], None]) -
 def _here(jobs: list[ImageJob]) -> Iterator[tuple[int, Outcome | str]]:
     """Index and outcome, or the sentence on a faulty image, which is the last."""
     read = read_id_map
-    if len(jobs) >= MANY_IMAGES:
+    if sum(job.pixels for job in jobs) >= MANY_PIXELS:
         from dense3d.datasets.panoptic.compiled_id_map import read_id_map_compiled as read
     for index, job in enumerate(jobs):
         try:
