@@ -21,7 +21,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     """Build the kit's network with its weights; what the config leaves open follows from their shapes."""
     official = tensors_of(kit)
     normed = sorted(int(m[1]) for name in official if (m := re.fullmatch(r"(?:1\.)?norm(\d)\.weight", name)))
-    model = FocalNet(_sizes(kit.meta["config"], official), out_indices=normed)
+    model = FocalNet(sizes(kit.meta["config"], official), out_indices=normed)
     load_strictly(model, convert("focalnet", official), kit)
 
     @torch.no_grad()
@@ -35,7 +35,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     return run
 
 
-def _sizes(config: dict, official: dict[str, Tensor]) -> dict:
+def sizes(config: dict, official: dict[str, Tensor]) -> dict:
     """``arch`` by name, with the config's widths and depths and the levels and kernels of the weights.
 
     Whether the context is divided by the levels leaves no trace in the weights: the name tells.
@@ -46,10 +46,10 @@ def _sizes(config: dict, official: dict[str, Tensor]) -> dict:
     ]
     first = next(v for n, v in official.items() if n.endswith("focal_layers.0.0.weight"))
     patch = next(v for n, v in official.items() if n.endswith("patch_embed.proj.weight"))
-    sizes = dict(ARCHITECTURES[name]) if name in ARCHITECTURES else {}
-    return sizes | dict(
+    released = dict(ARCHITECTURES[name]) if name in ARCHITECTURES else {}
+    return released | dict(
         embed_dim=patch.shape[0],
-        depths=config.get("depths", sizes.get("depths")),
+        depths=config.get("depths", released.get("depths")),
         focal_levels=max(levels) + 1,
         focal_window=first.shape[-1],
         overlapping_patches=patch.shape[-1] == 7,

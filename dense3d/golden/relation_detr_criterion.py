@@ -39,10 +39,9 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
             return _matcher(criterion, **tensors)
         if "last.logits" not in tensors:
             raise UnknownCheckError(f"there is no rule for the check {name!r} of the criterion")
-        stated = re.search(r"repeated (\d+) times", check.get("note", ""))
-        copies = int(stated[1]) if name.startswith("hybrid") and stated else 1
-        found = Predictions(criterion, tensors).results(copies)
         stored = kit.outputs(name)
+        copies = _copies(check, config) if name.startswith("hybrid") else 1
+        found = Predictions(criterion, tensors).results(copies)
         return {key: _same_copy(found, stored, key, tensors) for key in check["outputs"] if key in found}
 
     return run
@@ -61,6 +60,12 @@ def _matcher(
     found["cost"] = sum(weight * cost for weight, cost in zip(weights, costs))
     found |= {"pred_index": matches.query, "gt_index": matches.target}
     return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+def _copies(check: dict, config: dict) -> int:
+    """How often a hybrid check assigns each target: as its note or the config says, else as the paper."""
+    stated = re.search(r"repeated (\d+) times", check.get("note", ""))
+    return int(stated[1]) if stated else config.get("hybrid_assign", 6)
 
 
 def _same_copy(found: Arrays, stored: Arrays, key: str, tensors: dict[str, Tensor]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +16,7 @@ from dense3d.detection2d.relation_detr import RelationDETR
 from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize
 from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.detection2d.relation_detr.postprocess import top_detections
-from dense3d.golden import UnknownCheckError
+from dense3d.golden import UnknownCheckError, focalnet, swin
 from dense3d.golden.gradients import kept_numbers, normalised
 from dense3d.golden.relation_detr_decoder import LayerRecord
 from dense3d.golden.relation_detr_postprocess import normalise
@@ -32,17 +32,18 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     state = convert(official)
     if kit.meta["config"]["dec"] == 1:  # RelationDETR refuses to have what acts from the second layer on
         state = {n: t for n, t in state.items() if not n.startswith(LATER_PARTS)}
-    model = load_strictly(build_model(kit.meta["config"], state), state, kit)
+    model = load_strictly(build_model(kit.meta["config"], state, official), state, kit)
     # Official names of our parameters: conversion hands every tensor on as it is.
     official_names = {id(tensor): name for name, tensor in official.items()}
     names = {ours: official_names[id(tensor)] for ours, tensor in state.items()}
     return _Checks(model, kit, names).run
 
 
-def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
-    """The model that fits a kit's ``config`` and converted parameters."""
+def build_model(config: dict, state: dict[str, Tensor], official: dict[str, Tensor]) -> RelationDETR:
+    """The model that fits a kit's ``config`` and its parameters, converted (``state``) and official."""
     lateral = sum(name.startswith("neck.convs.") and name.endswith("conv.weight") for name in state)
     channels = [state[f"neck.convs.{i}.conv.weight"].shape[1] for i in range(lateral)]
+    backbone = {n.removeprefix("backbone."): t for n, t in official.items() if n.startswith("backbone.")}
     dim, levels, heads = config["dim"], config["levels"], config["heads"]
     offsets = state["decoder.layers.0.cross_attn.sampling_offsets.bias"]  # heads, levels, points, x and y
     relation = None
@@ -53,13 +54,7 @@ def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
     if config.get("hybrid"):
         hybrid = dict(num_queries=config["hybrid"], assign=config.get("hybrid_assign", 6))
     return RelationDETR(
-        backbone=dict(
-            type="TimmBackbone",
-            model_name=config["backbone"],
-            out_strides=tuple(2 ** (6 - lateral + i) for i in range(lateral)),
-            frozen_stages=1,
-            freeze_norm=True,
-        ),
+        backbone=_backbone_config(config, backbone, range(4 - lateral, 4)),
         neck=dict(
             type="mmdet.ChannelMapper",
             in_channels=channels,
@@ -89,6 +84,19 @@ def build_model(config: dict, state: dict[str, Tensor]) -> RelationDETR:
         ),
         test_cfg=dict(max_per_img=config.get("select", 300)),
     )
+
+
+def _backbone_config(config: dict, official: dict[str, Tensor], stages: Sequence[int]) -> dict:
+    """The backbone that fits ``config`` and its official parameters; stage k has the stride ``4 * 2**k``."""
+    name = config["backbone"]
+    named = config | dict(arch=name)
+    if name.startswith("swin"):
+        return swin.arguments(named, official) | dict(type="Swin", out_indices=stages, frozen_stages=1)
+    if name.startswith("focalnet"):
+        return dict(type="FocalNet", arch=focalnet.sizes(named, official), out_indices=stages)
+    strides = tuple(4 * 2**stage for stage in stages)
+    fixed = dict(frozen_stages=1, freeze_norm=True)
+    return dict(type="TimmBackbone", model_name=name, out_strides=strides, **fixed)
 
 
 class _Checks:

@@ -60,7 +60,7 @@ def _detections(check: dict, number: int, logits: Tensor, boxes: Tensor, sizes: 
         kept = keep_best(
             scores[image],
             corners[image],
-            float(threshold[1]) if threshold else 0.0,
+            float(threshold[1].rstrip(".")) if threshold else 0.0,
             float(iou[1].rstrip(".")) if iou else None,
         )
         for name, tensor in (("scores", scores), ("labels", labels), ("boxes", corners)):
@@ -72,9 +72,9 @@ def _padding(check: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     images = [tensors[f"image{i}"] for i in range(len(tensors))]
     height, width = stack_batch(images, pad_size_divisor=32).shape[-2:]
     levels = sorted(name for name in check["outputs"] if re.fullmatch(r"mask\d+", name))
-    shapes = [(height, width)] + [
-        (-(-height // 8 // 2**i), -(-width // 8 // 2**i)) for i in range(len(levels))
-    ]
+    stated = re.search(r"strides ([\d, ]+)", check.get("note", ""))
+    strides = re.findall(r"\d+", stated[1]) if stated else [8 * 2**i for i in range(len(levels))]
+    shapes = [(height, width)] + [(-(-height // int(s)), -(-width // int(s))) for s in strides]
     sizes = [tuple(image.shape[-2:]) for image in images]
     masks = padding_masks((height, width), sizes, shapes, torch.device("cpu"))
     return dict(zip(["mask", *levels], masks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -38,7 +39,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
             return {key: outputs[key] for key in check["outputs"]}
         for prefix, function in CHECKS.items():
             if name.startswith(prefix):
-                return function(**tensors)
+                return function(check.get("note", ""), **tensors)
         raise UnknownCheckError(f"there is no rule for the check {name!r} of Relation-DETR's encodings")
 
     return run
@@ -69,26 +70,33 @@ def _gradients(relation: PositionRelation, src_boxes: Tensor, tgt_boxes: Tensor)
     return {"grad_weight": weight.numpy(), "grad_bias": bias.numpy()}
 
 
-def _sine(x: Tensor) -> Arrays:
+def _stated(note: str, output: str, features: int, temperature: float) -> tuple[int, float]:
+    """Features of a coordinate and temperature that the note states for an output, else those given."""
+    part = re.search(rf"{output}: ([^;]*)", note)
+    number, degree = (re.search(p, part[1] if part else "") for p in (r"(\d+) per", r"temperature ([\d.]+)"))
+    return int(number[1]) if number else features, float(degree[1].rstrip(".")) if degree else temperature
+
+
+def _sine(note: str, x: Tensor) -> Arrays:
     exchanged = x[..., [1, 0, *range(2, x.shape[-1])]]
     return {
-        "boxes_exchanged": sine_features(exchanged, 128).numpy(),
-        "points_plain": sine_features(x[..., :2], 64, temperature=20.0).numpy(),
+        "boxes_exchanged": sine_features(exchanged, *_stated(note, "boxes_exchanged", 128, 10000.0)).numpy(),
+        "points_plain": sine_features(x[..., :2], *_stated(note, "points_plain", 64, 20.0)).numpy(),
     }
 
 
-def _sine_map(mask: Tensor) -> Arrays:
+def _sine_map(note: str, mask: Tensor) -> Arrays:
     """mmdet's encoding of feature maps is the one that our detectors use."""
     from mmdet.models.layers import SinePositionalEncoding
 
-    normalised = SinePositionalEncoding(num_feats=128, normalize=True, offset=-0.5, eps=1e-6)
-    return {
-        "norm": normalised(mask).numpy(),
-        "plain": SinePositionalEncoding(num_feats=16)(mask).numpy(),
-    }
+    normalised = SinePositionalEncoding(
+        *_stated(note, "norm", 128, 10000.0), normalize=True, offset=-0.5, eps=1e-6
+    )
+    plain = SinePositionalEncoding(*_stated(note, "plain", 16, 10000.0))
+    return {"norm": normalised(mask).numpy(), "plain": plain(mask).numpy()}
 
 
-def _macroscopic_correlation(boxes_xywh: Tensor, offsets: Tensor) -> Arrays:
+def _macroscopic_correlation(_note: str, boxes_xywh: Tensor, offsets: Tensor) -> Arrays:
     images = np.split(boxes_xywh.numpy(), offsets.numpy()[1:-1])
     return {"mc": np.array([macroscopic_correlation(boxes) for boxes in images])}
 

@@ -29,7 +29,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     """Build the kit's network with its weights; ``arch`` in the config tells Relation-DETR's kits."""
     official = tensors_of(kit)
     if "arch" in kit.meta["config"]:
-        model = _relation_detr(kit.meta["config"], official)
+        model = Swin(**arguments(kit.meta["config"], official))
         return _Features(load_strictly(model, convert("swin-torchvision", official), kit)).run
     model = _dense(kit.meta["config"], official)
     return _Dense(load_strictly(model, convert("swin", official), kit)).run
@@ -52,14 +52,15 @@ def _dense(config: dict, official: dict[str, Tensor]) -> Swin:
     )
 
 
-def _relation_detr(config: dict, official: dict[str, Tensor]) -> Swin:
+def arguments(config: dict, official: dict[str, Tensor]) -> dict:
+    """Arguments of the :class:`Swin` of Relation-DETR that fits ``config`` and torchvision's parameters."""
     version = 2 if "v2" in config["arch"] else 1
     released = ARCHITECTURES[TORCHVISION_SIZES.get(config["arch"][-1], "tiny")]
     tables = [v for n, v in official.items() if n.endswith("relative_position_index")]
     window = math.isqrt(math.isqrt(tables[0].numel()))
     normed = [int(m[1]) for name in official if (m := re.fullmatch(r"(?:1\.)?norm(\d)\.weight", name))]
     stages = len(config.get("depths", released["depths"]))
-    return Swin(
+    return dict(
         arch={key: config.get(key, released[key]) for key in ("embed_dim", "depths", "num_heads")},
         version=version,
         window_size=window,

@@ -64,6 +64,7 @@ class ContrastiveDenoising(nn.Module):
         self.label_noise, self.box_noise = label_noise, box_noise
         self.label_encoder = nn.Embedding(num_classes, embed_dims)
 
+    @torch.compiler.disable  # numbers of targets change with every batch, and each would be compiled anew
     def forward(self, labels: list[Tensor], boxes: list[Tensor]) -> DenoisingQueries:
         """Queries for a batch.
 
@@ -147,7 +148,7 @@ def target_numbers(counts: list[int], device: torch.device) -> tuple[Tensor, Ten
         >>> target_numbers([2, 0, 1], torch.device("cpu"))
         (tensor([0, 0, 2]), tensor([0, 1, 0]))
     """
-    sizes = torch.tensor(counts, device=device)
-    image = torch.arange(len(counts), device=device).repeat_interleave(sizes)
-    starts = (sizes.cumsum(0) - sizes)[image]
-    return image, torch.arange(len(image), device=device) - starts
+    # From Python numbers: a GPU would have to tell how many there are.
+    pairs = [(image, number) for image, count in enumerate(counts) for number in range(count)]
+    image, number = torch.tensor(pairs, dtype=torch.long, device=device).view(-1, 2).unbind(1)
+    return image, number

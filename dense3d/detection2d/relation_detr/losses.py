@@ -28,6 +28,7 @@ class TrainingLosses:
     def __init__(self, criterion: SetCriterion, assign: int):
         self.criterion, self.assign = criterion, assign
 
+    @torch.compiler.disable  # the matching is scipy's, and numbers of targets change with every batch
     def __call__(
         self, main: Branch, denoising: DenoisingQueries | None, hybrid: Branch | None, targets: Targets
     ) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ class Targets:
     counts: list[int]
 
     @classmethod
+    @torch.compiler.disable  # numbers of targets change with every batch
     def of(cls, labels: list[Tensor], boxes: list[Tensor]) -> Targets:
         """From the labels ``(n,)`` and cxcywh boxes ``(n, 4)`` of each image."""
         pad = torch.nn.utils.rnn.pad_sequence
