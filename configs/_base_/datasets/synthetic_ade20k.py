@@ -33,23 +33,6 @@ test_pipeline = [
     dict(type="mmseg.LoadAnnotations", reduce_zero_label=True),
     dict(type="mmseg.PackSegInputs"),
 ]
-# three sizes, each also mirrored: tools/test.py --tta, tools/infer.py --tta
-tta_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [
-                dict(type="mmseg.Resize", scale=(120, 96), keep_ratio=True),
-                dict(type="mmseg.Resize", scale=(160, 128), keep_ratio=True),
-                dict(type="mmseg.Resize", scale=(200, 160), keep_ratio=True),
-            ],
-            [dict(type="mmseg.LoadAnnotations", reduce_zero_label=True)],
-            [dict(type="mmseg.RandomFlip", prob=0.0), dict(type="mmseg.RandomFlip", prob=1.0)],
-            [dict(type="mmseg.PackSegInputs")],
-        ],
-    ),
-]
 dataset = dict(
     # mmseg's ADE20KDataset takes no other names than ADE20K's own.
     type="mmseg.BaseSegDataset",
