@@ -1,4 +1,4 @@
-"""Semantic segmentation on synthetic data in ADE20K's layout, rendered on first use (two minutes on two cores).
+"""Semantic segmentation on synthetic data in ADE20K's layout, rendered on first use (a minute or two).
 
 The label 0 of the files means unlabelled, as in ADE20K: ``reduce_zero_label`` makes it 255, which counts
 neither in the loss nor in mIoU.

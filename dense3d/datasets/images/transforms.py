@@ -1,4 +1,7 @@
-"""Transforms for images without labels."""
+"""Transforms for images without labels.
+
+Pillow resizes, as in the official code; torch 2.15 gets the last pixel of a cropped uint8 tensor wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as F
+import torchvision.transforms.v2 as vision
 from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import RandomResizedCrop as TorchvisionCrop
+from PIL import Image
 
 from dense3d.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(BaseTransform):
-    """torchvision's random resized crop, bicubic and antialiased, of ``img``.
+    """torchvision's random resized crop of ``img``, bicubic.
 
     Args:
         size: height and width of the result, in pixels.
@@ -31,14 +33,13 @@ class RandomResizedCrop(BaseTransform):
         area: tuple[float, float] = (0.08, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
-        self.crop = TorchvisionCrop(
-            tuple(size), tuple(area), tuple(ratio), InterpolationMode.BICUBIC, antialias=True
+        self.crop = vision.RandomResizedCrop(
+            tuple(size), tuple(area), tuple(ratio), vision.InterpolationMode.BICUBIC
         )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Crop and resize ``img`` (H, W, 3)."""
-        cropped = self.crop(torch.from_numpy(results["img"].transpose(2, 0, 1)))
-        results["img"] = np.ascontiguousarray(cropped.numpy().transpose(1, 2, 0))
+        results["img"] = np.array(self.crop(Image.fromarray(results["img"])))
         results["img_shape"] = results["img"].shape[:2]
         return results
 
@@ -57,11 +58,11 @@ class ResizedCentre(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Resize ``img`` (H, W, 3) and cut out its middle."""
-        image = torch.from_numpy(results["img"].transpose(2, 0, 1))
-        factor = self.margin * max(n / side for n, side in zip(self.size, image.shape[1:]))
-        size = [max(n, round(side * factor)) for n, side in zip(self.size, image.shape[1:])]
-        image = F.center_crop(F.resize(image, size, InterpolationMode.BICUBIC, antialias=True), self.size)
-        results["img"] = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
+        shape = results["img"].shape[:2]
+        factor = self.margin * max(n / side for n, side in zip(self.size, shape))
+        height, width = (max(n, round(side * factor)) for n, side in zip(self.size, shape))
+        image = Image.fromarray(results["img"]).resize((width, height), Image.BICUBIC)
+        results["img"] = np.array(vision.functional.center_crop(image, self.size))
         results["img_shape"] = results["img"].shape[:2]
         return results
 
