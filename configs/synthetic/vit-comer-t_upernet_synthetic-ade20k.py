@@ -2,7 +2,7 @@
 
 The backbone (https://arxiv.org/abs/2403.07392) sums its stages as the official one for segmentation, its
 pyramids have the width of the one for detection, which takes a third off the time. The head
-(https://arxiv.org/abs/1807.10221) has 64 channels. Images of 160 x 128 are reduced to 96 x 64 for the network;
+(https://arxiv.org/abs/1807.10221) has 64 channels. The network sees images of 160 x 128 reduced to 96 x 64;
 mIoU counts all their pixels.
 """
 
