@@ -36,6 +36,7 @@ CONVERTERS: dict[str, str] = {
     "relation-detr": "dense3d.checkpoints.relation_detr:convert",
     "relation-detr-coco80": "dense3d.checkpoints.relation_detr:convert_coco",
     "kmax-deeplab": "dense3d.checkpoints.kmax_deeplab:convert",
+    "mask2former": "dense3d.checkpoints.mask2former:convert",
     "resnet": "dense3d.checkpoints.resnet:convert",
     "convnext": "dense3d.checkpoints.convnext:convert",
     "dinov3-convnext": "dense3d.checkpoints.convnext:convert_dinov3",

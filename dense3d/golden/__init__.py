@@ -31,6 +31,7 @@ SYSTEMS: dict[str, str] = {
     "kitti-eval": "dense3d.golden.kitti_eval",
     "kmax-deeplab": "dense3d.golden.kmax_deeplab",
     "mae-vit": "dense3d.golden.mae_vit",
+    "mask2former": "dense3d.golden.mask2former",
     "mmcv-ops": "dense3d.golden.mmcv_ops",
     "monodetr": "dense3d.golden.monodino_detr",
     "monodino-detr": "dense3d.golden.monodino_detr",

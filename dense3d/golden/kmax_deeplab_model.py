@@ -11,22 +11,13 @@ import torch
 from torch import Tensor
 
 from dense3d.checkpoints.kmax_deeplab import convert
-from dense3d.errors import DataError
 from dense3d.golden import UnknownCheckError
+from dense3d.golden.detectron2_backbone import STAGES, blocks, resnet_name
 from dense3d.golden.weights import load_strictly, tensors_of
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
 from dense3d.segmentation.kmax_deeplab.layers import resize
 
 Arrays = dict[str, np.ndarray]
-# Blocks of the four stages and whether they are bottlenecks -> timm's name.
-RESNETS = {
-    ((2, 2, 2, 2), False): "resnet18",
-    ((3, 4, 6, 3), False): "resnet34",
-    ((3, 4, 6, 3), True): "resnet50",
-    ((3, 4, 23, 3), True): "resnet101",
-    ((3, 8, 36, 3), True): "resnet152",
-}
-STAGES = ("res2", "res3", "res4", "res5")
 
 
 def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
@@ -75,27 +66,15 @@ def build_model(config: dict, official: dict[str, Tensor]) -> KMaXDeepLab:
 
 
 def backbone_config(official: dict[str, Tensor], with_stem: bool) -> dict:
-    """Backbone whose official parameters these are.
-
-    Raises:
-        DataError: there is no such ResNet.
-    """
+    """Backbone whose official parameters these are."""
     if "backbone.stem.conv1.weight" not in official:
         dims = [len(official[f"backbone.stages.{i}.0.dwconv.weight"]) for i in range(4)]
-        depths = [_blocks(official, rf"backbone\.stages\.{i}") for i in range(4)]
+        depths = [blocks(official, rf"backbone\.stages\.{i}") for i in range(4)]
         return dict(type="KMaXConvNeXt", arch=dict(dims=dims, depths=depths), with_stem=with_stem)
-    depths = tuple(_blocks(official, rf"backbone\.{stage}") for stage in STAGES)
-    kind = depths, "backbone.res2.0.conv3.weight" in official
-    if kind not in RESNETS:
-        raise DataError(f"no ResNet has {depths} blocks; the kit's backbone is not known")
+    name = resnet_name(official)
     if with_stem:
-        return dict(type="ResNetWithStem", model_name=RESNETS[kind])
-    return dict(type="TimmBackbone", model_name=RESNETS[kind], out_strides=(4, 8, 16, 32))
-
-
-def _blocks(official: dict[str, Tensor], prefix: str) -> int:
-    found = (re.match(prefix + r"\.(\d+)\.", name) for name in official)
-    return 1 + max(int(match[1]) for match in found if match)
+        return dict(type="ResNetWithStem", model_name=name)
+    return dict(type="TimmBackbone", model_name=name, out_strides=(4, 8, 16, 32))
 
 
 def outputs(model: KMaXDeepLab, image: Tensor) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ class PanopticMap:
 
 
 def top_instances(
-    logits: Tensor, shares: Tensor, threshold: float, number: int, classes: Collection[int] | None = None
+    logits: Tensor, shares: Tensor, masks: Tensor, number: int, classes: Collection[int] | None = None
 ) -> InstanceData:
     """The best pairs of query and class, each with the query's mask; one query may appear several times.
 
@@ -79,7 +79,7 @@ def top_instances(
     Args:
         logits: ``(N, K + 1)``, the last is void.
         shares: ``(N, H, W)`` in [0, 1].
-        threshold: of a mask's shares.
+        masks: ``(N, H, W)`` bool.
         number: of pairs.
         classes: pairs of other classes are left out, after the choice.
 
@@ -89,7 +89,8 @@ def top_instances(
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0, 0.0]])
-        >>> found = top_instances(logits, torch.tensor([[[0.9, 0.1]]]), 0.5, 1)
+        >>> shares = torch.tensor([[[0.9, 0.1]]])
+        >>> found = top_instances(logits, shares, shares > 0.5, 1)
         >>> found.labels.tolist(), found.masks.tolist(), found.bboxes.tolist()
         ([0], [[[True, False]]], [[0.0, 0.0, 1.0, 1.0]])
     """
@@ -100,7 +101,6 @@ def top_instances(
     if classes is not None:
         kept = torch.isin(label, torch.tensor(sorted(classes), device=label.device))
         scores, query, label = scores[kept], query[kept], label[kept]
-    masks = shares > threshold  # (N, H, W)
     area = masks.sum((1, 2))
     quality = (shares * masks).sum((1, 2)) / (area + 1e-6)
     scores, order = (scores * quality[query]).sort(descending=True, stable=True)

@@ -171,7 +171,6 @@ class KMaXDeepLab(BaseModel):
             self.num_classes,
             self.thing_classes,
             tuple(inputs.shape[-2:]),
-            tuple(predictions[-1].masks.shape[-2:]),
             inputs.device,
         )
         return self.criterion(predictions, logits, targets)

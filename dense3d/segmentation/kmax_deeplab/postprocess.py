@@ -103,4 +103,5 @@ def instances(
         number: of pairs.
         things: classes to keep; None keeps all.
     """
-    return top_instances(logits, masks.float().softmax(0), rule.pixel_threshold, number, things)
+    shares = masks.float().softmax(0)
+    return top_instances(logits, shares, shares > rule.pixel_threshold, number, things)

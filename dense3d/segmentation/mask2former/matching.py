@@ -1,0 +1,121 @@
+"""Hungarian matching of queries and segments on random points, for all layers and images at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from dense3d.ops import point_sample
+from dense3d.segmentation.mask2former.points import Draw, uniform
+
+LARGE = 1e9
+
+
+@dataclass
+class Matches:
+    """Matched pairs of one layer; vectors of one length, sorted by image and query."""
+
+    image: Tensor
+    query: Tensor
+    target: Tensor
+
+
+def pair_costs(
+    logits: Tensor, masks: Tensor, labels: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Class, mask and dice cost of all pairs, ``(L, Q, n)`` each, unweighted.
+
+    Args:
+        logits: ``(L, Q, K + 1)``.
+        masks: ``(L, Q, P)`` logits at points.
+        labels: ``(n,)``.
+        targets: ``(L, n, P)`` values of the segments at the same points.
+    """
+    by_class = -logits.float().softmax(-1)[..., labels]
+    number = masks.shape[-1]
+    transposed = targets.transpose(1, 2)  # (L, P, n)
+    by_mask = (F.softplus(-masks) @ transposed + F.softplus(masks) @ (1 - transposed)) / number
+    shares = masks.sigmoid()
+    size = shares.sum(-1)[..., None] + targets.sum(-1)[:, None]
+    by_dice = 1 - (2 * (shares @ transposed) + 1) / (size + 1)
+    return by_class, by_mask, by_dice
+
+
+class HungarianMatcher:
+    """One-to-one assignment of least total cost.
+
+    Args:
+        num_points: P; the same points for all masks of an image and layer.
+        cost_class: weight of the class cost.
+        cost_mask: weight of the mean cross-entropy at the points.
+        cost_dice: weight of the dice cost.
+        draw: source of the points; called once with ``(L * B, 1, P, 2)``.
+    """
+
+    def __init__(
+        self,
+        num_points: int = 12544,
+        cost_class: float = 2.0,
+        cost_mask: float = 5.0,
+        cost_dice: float = 5.0,
+        draw: Draw = uniform,
+    ) -> None:
+        self.num_points, self.draw = num_points, draw
+        self.cost_class, self.cost_mask, self.cost_dice = cost_class, cost_mask, cost_dice
+
+    @torch.no_grad()
+    def costs(
+        self, logits: Tensor, masks: Tensor, labels: list[Tensor], segments: list[Tensor]
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """:func:`pair_costs` of each image; arguments as for calling."""
+        layers, batch = masks.shape[:2]
+        points = self.draw((layers * batch, 1, self.num_points, 2), masks.device)
+        points = points.view(layers, batch, self.num_points, 2)
+        found = []
+        for i, (label, segment) in enumerate(zip(labels, segments)):
+            sampled = point_sample(masks[:, i].float(), points[:, i])  # (L, Q, P)
+            # All layers' points in one call: the masks of the segments are the same for all.
+            wanted = segment.new_zeros(0, layers * self.num_points, dtype=torch.float32)
+            if len(segment):
+                wanted = point_sample(segment[None].float(), points[:, i].flatten(0, 1)[None])[0]
+            wanted = wanted.unflatten(1, (layers, -1)).transpose(0, 1)  # (L, n, P)
+            found.append(pair_costs(logits[:, i], sampled, label, wanted))
+        return found
+
+    @torch.no_grad()
+    def __call__(
+        self, logits: Tensor, masks: Tensor, labels: list[Tensor], segments: list[Tensor]
+    ) -> list[Matches]:
+        """Matches of each of the L layers; with more segments than queries some stay unmatched.
+
+        Args:
+            logits: ``(L, B, Q, K + 1)``.
+            masks: ``(L, B, Q, h, w)`` logits.
+            labels: ``(n,)`` of each image.
+            segments: ``(n, H, W)`` of each image.
+        """
+        layers, batch, queries = masks.shape[:3]
+        counts = [len(label) for label in labels]
+        table = masks.new_zeros(layers, batch, queries, max(counts, default=0), dtype=torch.float32)
+        for i, costs in enumerate(self.costs(logits, masks, labels, segments)):
+            table[:, i, :, : counts[i]] = self._total(costs)
+        # A prediction that is not a number shows up in the loss; the assignment must not break on it.
+        numbers = table.nan_to_num(nan=LARGE, posinf=LARGE, neginf=-LARGE).cpu().numpy()
+        return [self._assign(layer, counts, masks.device) for layer in numbers]
+
+    def _total(self, costs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        by_class, by_mask, by_dice = costs
+        return self.cost_mask * by_mask + self.cost_class * by_class + self.cost_dice * by_dice
+
+    @staticmethod
+    def _assign(table: np.ndarray, counts: list[int], device: torch.device) -> Matches:
+        found = [np.zeros((3, 0), np.int64)]
+        for i, count in enumerate(counts):
+            query, target = linear_sum_assignment(table[i, :, :count])
+            found.append(np.stack((np.full_like(query, i), query, target)))
+        return Matches(*torch.from_numpy(np.concatenate(found, axis=1)).to(device))
