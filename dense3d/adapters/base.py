@@ -42,7 +42,8 @@ class ViTAdapter(BaseModule):
         wrapped = vit["type"] if isinstance(vit["type"], type) else MODELS.get(vit["type"])
         if not (isinstance(wrapped, type) and issubclass(wrapped, VisionTransformer)):
             raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {vit['type']!r}")
-        self.vit = MODELS.build(vit)
+        # Not built by the registry, which may be looking from within another library's model.
+        self.vit = wrapped(**{key: value for key, value in vit.items() if key not in ("type", "_scope_")})
         self.embed_dims = self.vit.embed_dims
         self.out_channels: tuple[int, ...] = (out_channels or self.embed_dims,) * len(STRIDES)
         self.out_strides: tuple[int, ...] = STRIDES

@@ -107,7 +107,7 @@ def box_logits(boxes: Tensor, eps: float = 1e-3) -> Tensor:
 def class_head(embed_dims: int, num_classes: int, prior: float = 0.01) -> nn.Linear:
     """Linear map to class logits whose bias gives every class the probability ``prior`` at first."""
     head = nn.Linear(embed_dims, num_classes)
-    nn.init.constant_(head.bias, torch.logit(torch.tensor(prior)).item())
+    nn.init.constant_(head.bias, torch.logit(torch.tensor(prior, device="cpu")).item())
     return head
 
 

@@ -1,0 +1,178 @@
+"""Every config builds, and one of each family trains a step; the slow run steps all that fit into memory.
+
+All are built on the meta device, where weights take no memory. What a config's pipeline would deliver is
+replaced by two small images; the optimiser is the config's own, with its groups of parameters.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from dense3d.config import load_config
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = {
+    path.relative_to(FOLDER).as_posix(): path
+    for path in sorted(FOLDER.rglob("*.py"))
+    if "_base_" not in path.parts
+}
+# Models whose batches are not images with boxes, masks or labels: the tests that step their configs.
+STEPPED_ELSEWHERE = {
+    "MonoDETR": "tests/detection3d",
+    "MonoDINODETR": "tests/detection3d",
+}
+# What the default run steps: each system once, with each kind of backbone at least once.
+USUAL = (
+    "cascade_rcnn/cascade-mask-rcnn_swin-t_fpn_8xb2-36e_coco.py",
+    "mask_rcnn/mask-rcnn_convnext-t_fpn_8xb2-36e_coco.py",
+    "mask_rcnn/mask-rcnn_vitdet-b_64xb1-100e_coco.py",
+    "vit_comer/mask-rcnn_vit-comer-t_fpn_8xb2-12e_coco.py",
+    "vit_comer/gfl_vit-comer-s_fpn_8xb2-36e_coco.py",
+    "vit_comer/upernet_vit-comer-t_8xb2-160k_ade20k-512x512.py",
+    "upernet/upernet_focalnet-t_8xb2-160k_ade20k-512x512.py",
+    "mask2former/mask2former_swin-t_8xb2-160k_ade20k-512x512.py",
+    "dino/dino_swin-t_8xb2-12e_coco.py",
+    "relation_detr/relation-detr_vit-comer-s-dinov2_5scale_5xb2-12e_coco.py",
+    "mae/mae_vit-tiny_synthetic.py",
+)
+MEMORY = 130_000_000  # parameters of what a slow run steps; larger ones are built on the meta device only
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch):
+    """No weights: neither timm's nor a library's."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def model_config(name: str) -> tuple:
+    cfg = load_config(CONFIGS[name])
+    _without_weights(cfg.model)
+    return cfg, cfg.model
+
+
+def _without_weights(node: object) -> None:
+    if isinstance(node, dict):
+        if node.get("type") == "TimmBackbone" or "model_name" in node:
+            node["pretrained"] = False
+        for key, value in node.items():
+            is_file = isinstance(value, dict) and value.get("type") == "Pretrained"
+            if key == "init_cfg" and is_file:
+                node[key] = None
+            else:
+                _without_weights(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _without_weights(value)
+
+
+def build(model: dict, device: str) -> torch.nn.Module:
+    from mmengine.registry import DefaultScope
+
+    from dense3d.engine.channels import fill_channels
+    from dense3d.registry import MODELS
+
+    with DefaultScope.overwrite_default_scope("dense3d"), torch.device(device):
+        return MODELS.build(fill_channels(model))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds(name):
+    cfg, model = model_config(name)
+    network = build(model, "meta")
+    backbone = getattr(network, "backbone", None)
+    assert sum(p.numel() for p in network.parameters()) > 10_000
+    assert optimizer_of(cfg, network).param_groups
+    if hasattr(backbone, "out_strides"):
+        with torch.device("meta"):
+            maps = backbone.eval()(torch.zeros(1, 3, 64, 96))
+        sizes = [(-(-64 // s), -(-96 // s)) for s in backbone.out_strides]
+        assert [tuple(m.shape[1:]) for m in maps] == [
+            (c, *size) for c, size in zip(backbone.out_channels, sizes)
+        ]
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_usual_config_trains_a_step(name):
+    step(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in USUAL])
+def test_config_trains_a_step(name):
+    step(name)
+
+
+def step(name: str) -> None:
+    """One training step of the config's own model and optimiser: finite losses, and every group moves."""
+    cfg, model = model_config(name)
+    kind = model.type.rpartition(".")[2]
+    if kind in STEPPED_ELSEWHERE:
+        pytest.skip(f"{kind} is stepped in {STEPPED_ELSEWHERE[kind]}")
+    size = sum(p.numel() for p in build(model, "meta").parameters())
+    if size > MEMORY:
+        pytest.skip(f"{size / 1e6:.0f} M parameters: built on the meta device only")
+    torch.manual_seed(0)
+    network = build(model, "cpu").train()
+    network.init_weights()
+    optimizer = optimizer_of(cfg, network)
+    batch = batch_of(network, model)
+    losses = network.train_step(copy.deepcopy(batch), optimizer)
+    assert losses and all(value.isfinite().all() for value in losses.values()), losses
+
+
+def optimizer_of(cfg, network: torch.nn.Module):
+    """The config's optimiser with its groups, in full precision."""
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import DefaultScope
+
+    wrapper = copy.deepcopy(cfg.optim_wrapper)
+    wrapper.type = "OptimWrapper"
+    for key in ("loss_scale", "dtype"):
+        wrapper.pop(key, None)
+    wrapper.optimizer.pop("fused", None)
+    with DefaultScope.overwrite_default_scope("dense3d"):
+        return build_optim_wrapper(network, wrapper)
+
+
+def batch_of(network: torch.nn.Module, model: dict) -> dict:
+    from mmdet.models.detectors.base import BaseDetector
+    from mmseg.models.segmentors.base import BaseSegmentor
+
+    from dense3d.compatibility.batches import detection_batch, segmentation_batch
+
+    if isinstance(network, BaseSegmentor):
+        preprocessor = network.data_preprocessor
+        if preprocessor.size is not None:  # of the crops, far larger than needed
+            preprocessor.size = (64, 96)
+        return segmentation_batch(network.num_classes)
+    if isinstance(network, BaseDetector) or hasattr(network, "backbone"):
+        classes = model.get("num_classes") or 5
+        return detection_batch(classes, min(3, classes))
+    return dict(inputs=segmentation_batch(5, (96, 96))["inputs"])
+
+
+def test_usual_configs_exist_and_cover_every_folder_of_2d_systems():
+    assert set(USUAL) <= set(CONFIGS)
+    folders = {name.partition("/")[0] for name in USUAL}
+    mine = {
+        "cascade_rcnn",
+        "dino",
+        "mae",
+        "mask2former",
+        "mask_rcnn",
+        "relation_detr",
+        "upernet",
+        "vit_comer",
+    }
+    assert mine == folders
+
+
+def test_every_config_says_what_it_is():
+    for name, path in CONFIGS.items():
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert text and text.splitlines()[0].endswith("."), name
