@@ -19,11 +19,14 @@ from mmengine.registry import MODELS, DefaultScope
 from dense3d.apis.testing import augment
 from dense3d.config import check_config, load_config
 from dense3d.datasets.images import images_below
+from dense3d.datasets.panoptic.agreement import counted_segments
+from dense3d.datasets.panoptic.files import write_panoptic
+from dense3d.datasets.panoptic.id_map import write_id_map
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
-from dense3d.visualization.pictures import Painter, write_label_map
+from dense3d.visualization.pictures import Painter, panoptic_segments, write_label_map
 
 
 class Inferencer:
@@ -115,7 +118,8 @@ def infer(
         inputs: images, folders (searched recursively) and globs.
         out: folder; gets a picture per image under ``pictures/``, ``predictions.json``, a list in COCO's
             result format in which every entry also names its file and category, and of segmentors the
-            classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations.
+            classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations; of panoptic
+            models also ``panoptic.json`` and ``panoptic/*.png`` in COCO's format.
         score_threshold: predictions below it are neither drawn nor written.
         batch_size: images at a time.
         device, tta: see :class:`Inferencer`.
@@ -133,6 +137,7 @@ def infer(
     draw = Painter(model.dataset_meta, model.model.data_preprocessor, score_threshold)
     names = _picture_names(readable)
     entries: list[dict] = []
+    panoptic: list[dict] = []
     for index, (path, sample) in enumerate(zip(readable, model(readable, batch_size))):
         sample = sample.cpu()
         entries += _coco_entries(sample, index + 1, path, model, score_threshold)
@@ -140,9 +145,14 @@ def infer(
         draw(path, sample, target)
         if "pred_sem_seg" in sample:
             write_label_map(sample, (out / "labels" / names[path]).with_suffix(".png"), model.dataset_meta)
+        if "pred_panoptic_seg" in sample:
+            png = (out / "panoptic" / names[path]).with_suffix(".png")
+            panoptic.append(_write_panoptic(sample, index + 1, png, model))
         report.pictures.append(target)
     with atomic_write(report.results, "w") as file:
         json.dump(entries, file)
+    if panoptic:
+        write_panoptic(out / "panoptic.json", panoptic)
     return report
 
 
@@ -205,6 +215,15 @@ def _picture_names(paths: list[Path]) -> dict[Path, str]:
         count = used[path.stem] = used.get(path.stem, 0) + 1
         names[path] = f"{path.stem}.jpg" if count == 1 else f"{path.stem}_{count}.jpg"
     return names
+
+
+def _write_panoptic(sample: Any, image_id: int, png: Path, model: Inferencer) -> dict[str, Any]:
+    """Write the map of an image's segments; its entry for the JSON file."""
+    ids, labels = panoptic_segments(sample, model.dataset_meta)
+    write_id_map(png, ids)
+    category_ids = model.dataset_meta.get("category_ids") or range(1, len(model.classes) + 1)
+    segments = [{"id": i, "category_id": int(category_ids[label])} for i, label in enumerate(labels, start=1)]
+    return {"image_id": image_id, "file_name": png.name, "segments_info": counted_segments(ids, segments)}
 
 
 def _coco_entries(sample: Any, image_id: int, path: Path, model: Inferencer, threshold: float) -> list[dict]:

@@ -40,7 +40,7 @@ def draw_sample(
     Args:
         image: ``(H, W, 3)`` RGB, uint8.
         sample: data sample with ``gt_instances`` (boxes x1, y1, x2, y2 in pixels of ``image``) or
-            ``gt_sem_seg``, or both.
+            ``gt_sem_seg``, or both; masks with ``gt_sem_seg`` are drawn as one panoptic map.
         classes: class names.
         palette: RGB colour of each class.
         cell: width and height in pixels that the picture is scaled to fit into, before it is drawn on.
@@ -53,12 +53,22 @@ def draw_sample(
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     count = max(len(classes), 256)
     colours = [tuple(map(int, c)) for c in palette] if palette else distinct_colours(count)
+    instances = sample.get("gt_instances")
+    if "gt_sem_seg" in sample and instances is not None and "masks" in instances:
+        from dense3d.visualization.panoptic import draw_panoptic, panoptic_ground_truth
+
+        ids, labels = panoptic_ground_truth(sample)
+        return draw_panoptic(picture, _padded(ids, image.shape), labels, classes, colours)
     if "gt_sem_seg" in sample:
         picture = _draw_label_map(picture, sample.gt_sem_seg.data[0].cpu().numpy(), classes, colours)
-    instances = sample.get("gt_instances")
     if instances is not None and len(instances):
         _draw_instances(picture, instances, scale, classes, colours)
     return picture
+
+
+def _padded(ids: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Void (0) to the right and below, where the batch is padded and the annotations are not."""
+    return np.pad(ids, [(0, max(0, wanted - have)) for wanted, have in zip(size, ids.shape)])
 
 
 def _draw_label_map(
@@ -74,7 +84,7 @@ def _draw_label_map(
         rows, columns = np.nonzero(labels == label)
         if len(rows) > 0.01 * labels.size:
             middle = np.lexsort((columns, rows))[len(rows) // 2]
-            _draw_tag(blended, classes[label], np.array([columns[middle], rows[middle]]), colours[label])
+            draw_tag(blended, classes[label], np.array([columns[middle], rows[middle]]), colours[label])
     return blended
 
 
@@ -95,7 +105,7 @@ def _draw_instances(
         cv2.rectangle(picture, (x1, y1), (x2, y2), colour, 2, cv2.LINE_AA)
     for i in order:
         name = classes[labels[i]] if labels[i] < len(classes) else str(labels[i])
-        _draw_tag(picture, name, boxes[i][:2], colours[labels[i] % len(colours)])
+        draw_tag(picture, name, boxes[i][:2], colours[labels[i] % len(colours)])
 
 
 def _mask_arrays(instances: Any, size: tuple[int, int]) -> list[np.ndarray] | None:
@@ -109,10 +119,22 @@ def _mask_arrays(instances: Any, size: tuple[int, int]) -> list[np.ndarray] | No
     return [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(bool) for mask in arrays]
 
 
-def _draw_tag(picture: np.ndarray, text: str, corner: np.ndarray, colour: Colour) -> None:
-    """The class name on a plate of the class's colour, kept inside the picture."""
+def draw_tag(
+    picture: np.ndarray, text: str, corner: np.ndarray, colour: Colour, centred: bool = False
+) -> None:
+    """The class name on a plate of the class's colour, kept inside the picture.
+
+    Args:
+        picture: ``(H, W, 3)`` RGB, drawn on.
+        text: the name.
+        corner: x, y of the plate's lower left corner in pixels.
+        colour: of the plate.
+        centred: ``corner`` is the plate's middle instead.
+    """
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
     (width, height), base = cv2.getTextSize(text, font, size, 1)
+    if centred:
+        corner = corner[0] - width / 2 - 2, corner[1] + (height + base) / 2 + 1
     x = int(np.clip(corner[0], 0, max(0, picture.shape[1] - width - 4)))
     y = int(np.clip(corner[1], height + base + 2, picture.shape[0]))
     cv2.rectangle(picture, (x, y - height - base - 2), (x + width + 4, y), colour, -1)

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import torch
 
+from dense3d.datasets.panoptic.coding import decode_segments
 from dense3d.errors import DataError
 from dense3d.files import atomic_write
 from dense3d.visualization.panels import draw_segmentation, side_by_side
+from dense3d.visualization.panoptic import draw_panoptic
 
 
 def denormalised(image: torch.Tensor, preprocessor: Any, is_rgb: bool = False) -> np.ndarray:
@@ -54,6 +56,8 @@ class Painter:
         """Write the picture ``target`` of the prediction ``sample`` (on the CPU) for the image ``path``."""
         if "reconstruction" in sample:
             write_picture(self._reconstruction(sample), target)
+        elif "pred_panoptic_seg" in sample:
+            write_picture(self._panoptic(path, sample), target)
         elif "pred_sem_seg" in sample and "pred_instances" not in sample:
             write_picture(self._label_maps(path, sample), target)
         else:
@@ -65,6 +69,11 @@ class Painter:
         panels = [denormalised(image, self.preprocessor) for image in images]
         panels[1][(sample.masked == 0).all(dim=0).numpy()] = 128
         return side_by_side(panels, 320)
+
+    def _panoptic(self, path: Path, sample: Any) -> np.ndarray:
+        """The image with all segments over it."""
+        classes, palette = self.dataset_meta["classes"], self.dataset_meta.get("palette")
+        return draw_panoptic(_read(path), *panoptic_segments(sample, self.dataset_meta), classes, palette)
 
     def _label_maps(self, path: Path, sample: Any) -> np.ndarray:
         """The image, the ground truth where there is one, and the prediction."""
@@ -91,6 +100,13 @@ class Painter:
         )
 
 
+def panoptic_segments(sample: Any, dataset_meta: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Map ``(H, W)`` of predicted segments, 0 void and then 1 .. S, and their labels ``(S,)``."""
+    result = sample.pred_panoptic_seg
+    coded = result.sem_seg[0].numpy()
+    return decode_segments(coded, len(dataset_meta["classes"]), result.get("ignore_index"))
+
+
 def write_label_map(sample: Any, target: Path, dataset_meta: dict) -> None:
     """Predicted classes as the annotations of the data set have them: with ``reduce_zero_label``, from 1."""
     labels = _label_map(sample.pred_sem_seg) + int(bool(dataset_meta.get("reduce_zero_label")))
@@ -112,7 +128,7 @@ def write_picture(picture: np.ndarray, target: Path) -> None:
 
 
 def _label_map(field: Any) -> np.ndarray:
-    data: torch.Tensor = field.data
+    data: torch.Tensor = field.data if "data" in field else field.sem_seg  # mmseg's name and mmdet's
     return data.reshape(data.shape[-2:]).numpy()
 
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from mmdet.datasets import ADE20KPanopticDataset as MMDetADE20KPanopticDataset
 from mmdet.datasets import CocoPanopticDataset as MMDetCocoPanopticDataset
 
+from dense3d.datasets.panoptic.conversion import IGNORED
 from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic
-from dense3d.datasets.panoptic.loading import IGNORED
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import DataError
@@ -97,7 +97,7 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
                 f"{panoptic.path}: by 'isthing' there, the classes of the config do not list all things "
                 f"before all stuff; write metainfo=dict(classes={(*things, *stuff)!r})"
             )
-        self._metainfo.update(thing_classes=things, stuff_classes=stuff)
+        self._metainfo.update(thing_classes=things, stuff_classes=stuff, category_ids=self.cat_ids)
         if "classes" in self._given_metainfo and "palette" not in self._given_metainfo:
             self._metainfo.pop("palette", None)  # it is that of COCO's classes
             if all("color" in category for category in categories):

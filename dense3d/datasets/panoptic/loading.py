@@ -7,11 +7,10 @@ from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.structures.mask import BitmapMasks
 
 from dense3d.datasets.panoptic.agreement import check_segments
-from dense3d.datasets.panoptic.id_map import constant_runs, read_id_map, segment_areas
+from dense3d.datasets.panoptic.conversion import IGNORED, label_map
+from dense3d.datasets.panoptic.id_map import read_id_map, segment_areas
 from dense3d.errors import DataError
 from dense3d.registry import TRANSFORMS
-
-IGNORED = 255  # label of pixels that belong to no class
 
 
 @TRANSFORMS.register_module()
@@ -64,7 +63,8 @@ class LoadPanopticAnnotations(LoadAnnotations):
             masks = [(ids == number).astype(np.uint8) for number in things]
             results["gt_masks"] = BitmapMasks(masks, *ids.shape)
         if self.with_seg:
-            results["gt_seg_map"] = label_map(ids, results["segments_info"])
+            labels = {segment["id"]: segment["category"] for segment in results["segments_info"]}
+            results["gt_seg_map"] = label_map(ids, labels)
             results["ignore_index"] = IGNORED
         return results
 
@@ -88,33 +88,3 @@ class LoadPanopticAnnotations(LoadAnnotations):
         pairs = zip(things, results["instances"])
         results["instances"] = [instance for thing, instance in pairs if thing["id"] in present]
         results["segments_info"] = [segment for segment in segments if segment["id"] in present]
-
-
-def label_map(ids: np.ndarray, segments: list[dict]) -> np.ndarray:
-    """Classes of a map of segment ids.
-
-    Args:
-        ids: ``(H, W)`` segment ids.
-        segments: ``id`` and ``category``, a label below 255, or 255 for no class.
-
-    Returns:
-        ``(H, W)`` uint8 labels, 255 for void and ids that are not among the segments.
-
-    Raises:
-        DataError: a label does not fit into 8 bits.
-
-    Example:
-        >>> label_map(np.array([[0, 7], [9, 7]]), [{"id": 7, "category": 3}])
-        array([[255,   3],
-               [255,   3]], dtype=uint8)
-    """
-    beyond = [segment for segment in segments if not 0 <= segment["category"] <= IGNORED]
-    if beyond:
-        label = beyond[0]["category"]
-        raise DataError(
-            f"segment {beyond[0]['id']} has label {label}: labels of 8 bits lie in 0 .. {IGNORED - 1}"
-        )
-    labels = {segment["id"]: segment["category"] for segment in segments}
-    (values,), lengths = constant_runs(ids)
-    of_runs = np.array([labels.get(number, IGNORED) for number in values.tolist()], dtype=np.uint8)
-    return np.repeat(of_runs, lengths).reshape(ids.shape)
