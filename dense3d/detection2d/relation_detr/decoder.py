@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dense3d.detection2d.relation_detr.references import SpatialShapes, box_head, box_logits, class_head
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
+from dense3d.detection2d.relation_detr.references import box_head, box_logits, class_head
+from dense3d.layers.deformable_attention import MultiScaleDeformableAttention, SpatialShapes
 from dense3d.layers.perceptron import Perceptron
 from dense3d.layers.position_relation import sine_features
 from dense3d.registry import MODELS

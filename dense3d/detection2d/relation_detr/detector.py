@@ -24,7 +24,6 @@ from dense3d.detection2d.relation_detr.losses import Branch, TrainingLosses
 from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
 from dense3d.detection2d.relation_detr.references import (
-    SpatialShapes,
     cell_centres,
     padding_masks,
     proposal_boxes,
@@ -32,6 +31,7 @@ from dense3d.detection2d.relation_detr.references import (
 )
 from dense3d.detection2d.relation_detr.selection import ProposalSelection, QueryHead, Selection
 from dense3d.errors import ConfigError
+from dense3d.layers.deformable_attention import SpatialShapes
 from dense3d.registry import MODELS
 
 if TYPE_CHECKING:

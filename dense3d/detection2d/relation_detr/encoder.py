@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dense3d.detection2d.relation_detr.references import SpatialShapes
+from dense3d.layers.deformable_attention import SpatialShapes
 from dense3d.layers.deformable_encoder import DeformableEncoderLayer
 
 

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dense3d.layers.deformable_attention import SpatialShapes
 from dense3d.layers.perceptron import Perceptron
-
-SpatialShapes = list[tuple[int, int]]
 
 
 def padding_masks(
