@@ -44,7 +44,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(dataset=dict(indices=100, pipeline=train_pipeline))
 
-max_iters = 300
+max_iters = 200
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=100)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

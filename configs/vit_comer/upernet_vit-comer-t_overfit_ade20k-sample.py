@@ -1,0 +1,63 @@
+"""Overfit real ADE20K images at their full size, a check of the whole path on real annotations.
+
+Training and evaluation data are the same images: the two of ``validation``. The network starts from what the
+synthetic run has learned, as far as shapes fit (150 classes in place of 9 start anew): run
+``configs/synthetic/vit-comer-t_upernet_synthetic-ade20k.py`` first. ``DENSE3D_SAMPLE_DATA`` names the folder
+that holds ``ade20k/ADEChallengeData2016`` (``data/samples`` by default).
+"""
+
+_base_ = ["../synthetic/vit-comer-t_upernet_synthetic-ade20k.py"]
+
+data_root = "{{$DENSE3D_SAMPLE_DATA:data/samples}}/ade20k/ADEChallengeData2016/"
+synthetic_data = None
+load_from = "work_dirs/vit-comer-t_upernet_synthetic-ade20k/iter_750.pth"
+strict_load = False
+
+model = dict(
+    decode_head=dict(num_classes=150, loss_decode=dict(class_weight=None)),
+    auxiliary_head=dict(num_classes=150, loss_decode=dict(class_weight=None)),
+    # windows of the size of the training crops, as ADE20K is evaluated
+    test_cfg=dict(mode="slide", crop_size=(192, 192), stride=(128, 128)),
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="mmseg.LoadAnnotations", reduce_zero_label=True),
+    dict(type="mmseg.RandomCrop", crop_size=(192, 192)),
+    dict(type="mmseg.PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="mmseg.LoadAnnotations", reduce_zero_label=True),
+    dict(type="mmseg.PackSegInputs"),
+]
+# no resizing, but mirrored
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="mmseg.LoadAnnotations", reduce_zero_label=True)],
+            [dict(type="mmseg.RandomFlip", prob=p) for p in (0.0, 1.0)],
+            [dict(type="mmseg.PackSegInputs")],
+        ],
+    ),
+]
+dataset = dict(
+    _delete_=True,
+    type="mmseg.ADE20KDataset",
+    data_root=data_root,
+    data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
+)
+train_dataloader = dict(batch_size=2, dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(batch_size=1, dataset=dict(**dataset, test_mode=True, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+max_iters = 300
+train_cfg = dict(max_iters=max_iters, val_interval=100)
+default_hooks = dict(checkpoint=dict(interval=100))
+optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-6),
+]
