@@ -1,0 +1,27 @@
+"""kMaX-DeepLab with ConvNeXt-T on COCO panoptic: PQ 55.5 in the official code.
+
+Weights: ``convnext_tiny_22k_1k_384.pth`` of the official ConvNeXt repository, put into ``checkpoints/``.
+"""
+
+_base_ = ["./kmax_r50_32xb2-150k_coco.py"]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.KMaXConvNeXt",
+        arch="tiny",
+        drop_path_rate=0.3,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_tiny_22k_1k_384.pth"),
+    ),
+)
+# ConvNeXt's norms stand before the down-sampling and after the stem's convolution.
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={
+            "downsample.1": dict(_delete_=True),
+            "downsample.0": dict(decay_mult=0.0),
+            "stem.1": dict(decay_mult=0.0),
+            "gamma": dict(decay_mult=0.0),
+        }
+    )
+)

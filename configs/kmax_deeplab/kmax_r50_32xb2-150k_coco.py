@@ -1,0 +1,75 @@
+"""kMaX-DeepLab with ResNet-50, 150k iterations of COCO panoptic at 1281 x 1281: PQ 53.3 in the official code.
+
+Yu et al., ECCV 2022 (arXiv 2207.04044). The learning rate belongs to 64 images an iteration. Differs from the
+official recipe in one point: images are not pasted onto each other. Official weights:
+``tools/convert_checkpoint.py kmax-deeplab IN OUT``.
+"""
+
+_base_ = [
+    "../_base_/datasets/coco_panoptic.py",
+    "../_base_/schedules/kmax_150k.py",
+]
+
+image_size = (1281, 1281)
+model = dict(
+    type="dense3d.KMaXDeepLab",
+    num_classes=133,
+    thing_classes=list(range(80)),
+    num_queries=128,
+    input_size=image_size,
+    data_preprocessor=dict(
+        type="mmdet.DetDataPreprocessor",
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
+        bgr_to_rgb=True,
+        pad_size_divisor=1,
+    ),
+    backbone=dict(
+        type="dense3d.TimmBackbone",
+        model_name="resnet50.tv_in1k",
+        pretrained=True,
+        out_strides=(4, 8, 16, 32),
+    ),
+    drop_path=0.2,
+    test_cfg=dict(thing_threshold=0.7, stuff_threshold=0.5, overlap_threshold=0.8),
+)
+
+# Resize by a random factor of the input size, SSD's colours, crop, flip; the model pads with the mean colour.
+train_pipeline = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="LoadPanopticAnnotations"),
+    dict(
+        type="RandomResize",
+        resize_type="mmdet.Resize",
+        scale=image_size,
+        ratio_range=(0.2, 2.0),
+        keep_ratio=True,
+    ),
+    dict(type="mmdet.PhotoMetricDistortion"),
+    dict(
+        type="mmdet.RandomCrop",
+        crop_size=image_size,
+        crop_type="absolute",
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+    dict(type="mmdet.PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="mmdet.Resize", scale=image_size, keep_ratio=True),
+    dict(type="LoadPanopticAnnotations"),
+    dict(
+        type="mmdet.PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
+]
+train_dataloader = dict(
+    batch_size=2,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    batch_sampler=None,
+    dataset=dict(pipeline=train_pipeline),
+)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
