@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dense3d.datasets.panoptic.files import read_panoptic
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.datasets.scan.report import Fault
 from dense3d.errors import DataError
@@ -187,7 +188,7 @@ def _check_named_files(name: str, root: Path, split: str, report: LayoutReport) 
     if not file.is_file():
         return
     try:
-        document = read_json(file)
+        document = read_panoptic(file).document if kind == "panoptic" else read_json(file)
         images = {image["file_name"] for image in document["images"]}
         maps = {a["file_name"] for a in document["annotations"]} if kind == "panoptic" else set()
     except DataError as error:

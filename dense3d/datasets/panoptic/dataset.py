@@ -73,7 +73,8 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
             ],
         }
 
-    def image_file(self, image: dict[str, Any]) -> str:
+    @staticmethod
+    def image_file(image: dict[str, Any]) -> str:
         """The image's file, relative to the folder of images."""
         return image["file_name"]
 
@@ -136,7 +137,8 @@ class CityscapesPanopticDataset(CocoPanopticDataset):
         ],
     }  # fmt: skip
 
-    def image_file(self, image: dict[str, Any]) -> str:
+    @staticmethod
+    def image_file(image: dict[str, Any]) -> str:
         """``<city>/<id>_leftImg8bit.png``; the converted file names it otherwise."""
         frame = str(image["id"])
         return f"{frame.split('_')[0]}/{frame}_leftImg8bit.png"

@@ -17,6 +17,7 @@ _HOMES = {
     "merged_table": "report",
     "check_image": "images",
     "scan_coco": "coco",
+    "scan_panoptic": "panoptic",
     "scan_segmentation": "segmentation",
     "scanner": "datasets",
     "scan_dataset": "datasets",

@@ -13,6 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from dense3d.datasets.scan.coco import scan_coco
 from dense3d.datasets.scan.coco_file import describe_absent
+from dense3d.datasets.scan.panoptic import scan_panoptic
 from dense3d.datasets.scan.report import Fault, ScanReport
 from dense3d.datasets.scan.segmentation import scan_segmentation
 from dense3d.errors import Dense3dError
@@ -128,6 +129,24 @@ def _scan_coco_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
     )
 
 
+@scanner("CocoPanopticDataset")
+def _scan_panoptic_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    metainfo = {**getattr(cls, "METAINFO", {}), **(cfg.get("metainfo") or {})}
+    folders = cfg.get("data_prefix") or {}
+    options = {"image_file": cls.image_file} if hasattr(cls, "image_file") else {}
+    return scan_panoptic(
+        _joined(cfg, cfg.get("ann_file", "")),
+        _joined(cfg, folders.get("img") or ""),
+        _joined(cfg, folders.get("seg") or ""),
+        metainfo.get("classes"),
+        metainfo.get("aliases"),
+        strict=all(step.get("strict") is not False for step in cfg.get("pipeline", ())),
+        decode_images=decode,
+        workers=workers,
+        **options,
+    )
+
+
 @scanner("BaseSegDataset")
 def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
     dataset, samples, faults = _listed(cfg, cls)
@@ -148,9 +167,8 @@ def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanRe
 
 @scanner("BaseDataset")
 @scanner("LVISV05Dataset")
-@scanner("CocoPanopticDataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
-    """Only the files that the dataset lists: images and, for panoptic data, maps of segment ids."""
+    """Only the files that the dataset lists."""
     _, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)
