@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from dense3d.backbones.vit import VisionTransformer
+from dense3d.backbones.vit_weights import fit
 from dense3d.errors import ConfigError
 from dense3d.layers.patch_embed import Grid
 from dense3d.registry import MODELS
@@ -28,7 +29,8 @@ class ViTAdapter(BaseModule):
             the config says otherwise.
         out_channels: channels of the four maps; the ViT's unless given.
         multiple: images are padded right and below with zeros to a multiple of this.
-        init_cfg: mmengine initialisation.
+        init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads converted
+            weights of the whole adapter, or of a detector of ours. Weights of the ViT alone go into ``vit``.
 
     Raises:
         ConfigError: ``vit`` is no plain ViT.
@@ -72,6 +74,26 @@ class ViTAdapter(BaseModule):
             size = [n * patch // TOKEN_STRIDE for n in images.shape[-2:]]
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
         return self.vit.embed(images)
+
+    def init_weights(self) -> None:
+        """Load the checkpoint of ``init_cfg``, or else the ViT's; the rest was initialised at construction.
+
+        Raises:
+            CheckpointError: the file cannot be read, or names or shapes differ; the message lists them.
+        """
+        if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
+            self.vit.init_weights()
+            return
+        from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+
+        path = self.init_cfg["checkpoint"]
+        weights = weights_of(load_checkpoint(path), path)
+        prefix = "backbone." if any(name.startswith("backbone.") for name in weights) else ""
+        weights = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+        inside = {n.removeprefix("vit."): v for n, v in weights.items() if n.startswith("vit.")}
+        added = {name: value for name, value in weights.items() if not name.startswith("vit.")}
+        fitted = {f"vit.{name}": value for name, value in fit(self.vit, inside).items()}
+        load_into(self, fitted | added, source=str(path))
 
     @property
     def num_layers(self) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dense3d.checkpoints import convert
 from dense3d.engine.checkpoint import load_checkpoint
+from dense3d.errors import CheckpointError
 from dense3d.files import atomic_write
 
 
@@ -16,7 +18,7 @@ def convert_checkpoint(system: str, source: str | Path, target: str | Path) -> i
 
     Args:
         system: name of a converter, see :func:`dense3d.checkpoints.convert`.
-        source: official checkpoint, read with ``weights_only=True``.
+        source: official checkpoint, read with ``weights_only=True``; flax's files (``.npz``) without pickles.
         target: file to write.
 
     Returns:
@@ -25,7 +27,7 @@ def convert_checkpoint(system: str, source: str | Path, target: str | Path) -> i
     Raises:
         CheckpointError: the file is unsafe or damaged, or does not hold what ``system`` has.
     """
-    loaded = load_checkpoint(source)
+    loaded = read_arrays(source) if Path(source).suffix == ".npz" else load_checkpoint(source)
     for key in ("state_dict", "model", "module"):
         if isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -34,3 +36,21 @@ def convert_checkpoint(system: str, source: str | Path, target: str | Path) -> i
     with atomic_write(target) as file:
         torch.save({"state_dict": state, "meta": {"converted_from": system}}, file)
     return len(state)
+
+
+def read_arrays(path: str | Path) -> dict[str, torch.Tensor]:
+    """The arrays of an ``.npz`` file, as AugReg's checkpoints are.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds more than arrays of numbers.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"the checkpoint {path} does not exist")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except Exception as error:  # whatever zip, NumPy or torch find wrong with it
+        raise CheckpointError(
+            f"{path} is damaged or holds more than arrays of numbers ({str(error).splitlines()[0]}): "
+            "copy it again"
+        ) from error

@@ -145,7 +145,7 @@ class StagedBackbone(BaseModule):
             -> tuple of ``(B, out_channels[i], ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
 
         Raises:
-            DataError: the batch has another number of axes or channels.
+            DataError: the batch has another number of axes or channels, or no pixels.
         """
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise DataError(
@@ -153,6 +153,8 @@ class StagedBackbone(BaseModule):
                 f"but this batch is {tuple(images.shape)}"
             )
         height, width = images.shape[-2:]
+        if height == 0 or width == 0:
+            raise DataError(f"{type(self).__name__} got images of {height} x {width} pixels: leave them out")
         pad_y, pad_x = -height % self.pad_multiple, -width % self.pad_multiple
         if pad_y or pad_x:
             images = F.pad(images, (0, pad_x, 0, pad_y))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dense3d.backbones.timm_depths import Depths, timm_depths
-from dense3d.errors import CheckpointError, ConfigError, MissingDependencyError, did_you_mean
+from dense3d.errors import CheckpointError, ConfigError, DataError, MissingDependencyError, did_you_mean
 from dense3d.optional import require
 from dense3d.registry import MODELS
 
@@ -113,7 +113,17 @@ class TimmBackbone(BaseModule):
             self._freeze(strides)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """``(B, 3, H, W)`` to the tuple of feature maps described in the class."""
+        """``(B, 3, H, W)`` to the tuple of feature maps described in the class.
+
+        Raises:
+            DataError: the batch has another number of axes or channels, or no pixels.
+        """
+        channels = self._model_kwargs.get("in_chans", 3)
+        if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[-2:]:
+            raise DataError(
+                f"TimmBackbone takes images of shape (B, {channels}, H, W), "
+                f"but this batch is {tuple(images.shape)}"
+            )
         height, width = images.shape[-2:]
         if self._divisor > 1:
             pad_y, pad_x = -height % self._divisor, -width % self._divisor

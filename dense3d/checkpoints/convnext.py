@@ -1,7 +1,8 @@
 """ConvNeXt checkpoints -> :class:`dense3d.backbones.ConvNeXt`.
 
 ``convnext`` reads Meta's layout of V1 and V2 (classification and dense), the sparse one of V2's masked
-pre-training, and timm's; ``dinov3-convnext`` reads DINOv3's, where one norm follows the last map.
+pre-training, timm's and Hugging Face's; ``dinov3-convnext`` reads DINOv3's, where one norm follows the last
+map.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from dense3d.checkpoints.renaming import Renaming
+from dense3d.checkpoints.transformers_hierarchical import convnext_from_transformers
 
 _BLOCK = r"stages\.(\d+)\.(\d+)\."
 _OURS = r"body.stages.\1.blocks.\2."
@@ -50,11 +52,12 @@ _timm = Renaming(
 
 
 def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Meta's or timm's layout.
+    """Meta's layout, timm's, or that of Hugging Face's transformers.
 
     Raises:
         CheckpointError: a name is not ConvNeXt's.
     """
+    official = convnext_from_transformers(official)
     if any(name.startswith(("stem.", "stem_")) for name in official):
         converted = _timm({re.sub(r"^(stem|stages)_(\d)", r"\1.\2", n): v for n, v in official.items()})
     else:

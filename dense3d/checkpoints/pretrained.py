@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
+from dense3d.checkpoints.transformers_hierarchical import MARK
 from dense3d.errors import CheckpointError
 
 _WRAPPERS = ("state_dict", "model", "model_ema")
@@ -62,6 +63,8 @@ def unwrapped(checkpoint: Mapping) -> dict[str, Tensor]:
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
     state = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    if any(MARK in name for name in state):
+        return state  # of Hugging Face's transformers, where "encoder." is not all of the network
     for prefix in _PREFIXES:
         if any(name.startswith(prefix) for name in state):
             state = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}

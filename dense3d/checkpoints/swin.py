@@ -1,6 +1,7 @@
 """Swin checkpoints of four layouts -> :class:`dense3d.backbones.Swin`.
 
-* ``swin``: Microsoft's classification and dense checkpoints (V1 and V2), whose names ours follow;
+* ``swin``: Microsoft's classification and dense checkpoints (V1 and V2), whose names ours follow, and
+  Hugging Face's;
 * ``swin-torchvision``: torchvision's, also inside Relation-DETR;
 * ``swin-timm``: timm's, where the merging stands at the start of the next stage;
 * ``swin-mmdet``: mmdet's own, where merging orders its inputs as ``unfold`` does.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dense3d.checkpoints.renaming import Renaming
+from dense3d.checkpoints.transformers_hierarchical import swin_from_transformers
 
 _ATTENTION = r"attn\.(?:relative_position_bias_table|logit_scale|(?:qkv|proj|cpb_mlp\.[02])\.(?:weight|bias))"
 _BLOCK = rf"(norm[12]\.(?:weight|bias)|{_ATTENTION})"
@@ -75,12 +77,12 @@ _mmdet = Renaming(
 
 
 def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Microsoft's layout, V1 or V2.
+    """Microsoft's layout, or that of Hugging Face's transformers, V1 or V2.
 
     Raises:
         CheckpointError: a name is not Swin's.
     """
-    return _official(_join_biases(official))
+    return _official(_join_biases(swin_from_transformers(official)))
 
 
 def convert_torchvision(official: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
@@ -22,7 +23,8 @@ def tiny_backbones() -> dict[str, dict]:
         >>> tiny_backbones()["Swin (V2)"]["type"]
         'dense3d.Swin'
     """
-    MODELS.import_from_location()
+    importlib.import_module("dense3d.adapters")
+    importlib.import_module("dense3d.backbones")
     found = {}
     for name, registered in sorted(MODELS.module_dict.items()):
         if not registered.__module__.startswith(_PACKAGES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 
 import torch
 from mmengine.config import ConfigDict
@@ -81,7 +82,12 @@ def _build(backbone: dict, head: Head) -> BaseModel:
     config = ConfigDict(head.config(copy.deepcopy(backbone), len(_strides(backbone))))
     with DefaultScope.overwrite_default_scope("dense3d"):
         model = MODELS.build(fill_channels(config))
+    disabled = logging.root.manager.disable
+    logging.disable(logging.INFO)  # mmengine would report on each parameter
+    try:
         model.init_weights()
+    finally:
+        logging.disable(disabled)
     return model
 
 
