@@ -88,7 +88,7 @@ model = dict(
                 dict(type="mmdet.ClassificationCost", weight=1.0),
                 dict(type="mmdet.BBoxL1Cost", weight=5.0, box_format="xywh"),
                 dict(type="mmdet.IoUCost", iou_mode="giou", weight=2.0),
-                dict(type="QueryCellCost", query_grid=query_grid, weight=5.0),
+                dict(type="dense3d.QueryCellCost", query_grid=query_grid, weight=5.0),
             ],
         )
     ),

@@ -1,7 +1,6 @@
 """Detectors in images: on the detector interface of mmdet, with any backbone of the registry."""
 
 import dense3d.registry  # noqa: F401 (first: it makes mmdet.models importable without mmcv's extension)
-import dense3d.registry  # noqa: F401 - gives mmcv its operators, without which mmdet cannot be imported
 from dense3d.detection2d import detr, relation_detr, relation_plugin
 
 __all__ = ["detr", "relation_detr", "relation_plugin"]
