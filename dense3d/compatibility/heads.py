@@ -195,6 +195,24 @@ def _mask2former(backbone: dict, _maps: int) -> dict:
     return model
 
 
+def _mask2former_panoptic(backbone: dict, _maps: int) -> dict:
+    return dict(
+        type="dense3d.Mask2Former",
+        data_preprocessor=_preprocessor(),
+        backbone=backbone,
+        num_classes=CLASSES,
+        thing_classes=tuple(range(THINGS)),
+        head=dict(
+            num_queries=20,
+            embed_dims=_WIDTH,
+            encoder_layers=1,
+            encoder_channels=64,
+            decoder_layers=2,
+            decoder_channels=64,
+        ),
+    )
+
+
 def _preprocessor() -> dict:
     return dict(
         type="mmdet.DetDataPreprocessor",
@@ -225,6 +243,14 @@ HEADS: dict[str, Head] = {
     "ATSS": Head(_library("atss/atss_r50_fpn_1x_coco.py"), "detection", FOUR_STRIDES),
     "GFL": Head(_library("gfl/gfl_r50_fpn_1x_coco.py"), "detection", FOUR_STRIDES),
     "DETR": Head(_library("detr/detr_r50_8xb2-150e_coco.py", _transformer), "detection", maps=1),
+    "DETR (norms first)": Head(
+        partial(
+            _transformer, "detr/detr_r50_8xb2-150e_coco.py", type="dense3d.PreNormDETR", query_grid=(5, 4)
+        ),
+        "detection",
+        maps=1,
+        registered=("PreNormDETR",),
+    ),
     "DINO": Head(_library("dino/dino-4scale_r50_8xb2-12e_coco.py", _transformer), "detection"),
     "Relation-DETR": Head(_relation_detr, "detection", registered=("RelationDETR",)),
     "Relation-DINO": _relation("RelationDINO", "dino/dino-4scale_r50_8xb2-12e_coco.py"),
@@ -236,6 +262,9 @@ HEADS: dict[str, Head] = {
         "RelationConditionalDETR", "conditional_detr/conditional-detr_r50_8xb2-50e_coco.py"
     ),
     "UPerNet": Head(_upernet, "semantic", maps=4),
-    "Mask2Former": Head(_mask2former, "semantic", FOUR_STRIDES),
+    "Mask2Former (semantic)": Head(_mask2former, "semantic", FOUR_STRIDES),
+    "Mask2Former (panoptic)": Head(
+        _mask2former_panoptic, "panoptic", FOUR_STRIDES, registered=("Mask2Former",)
+    ),
     "kMaX-DeepLab": Head(_kmax, "panoptic", FOUR_STRIDES, registered=("KMaXDeepLab",)),
 }
