@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mmdet.models.layers import SinePositionalEncoding
 
 from dense3d.detection3d.monodino_detr.bins import bin_index, bin_values
 from dense3d.detection3d.monodino_detr.depth_predictor import DepthPredictor
@@ -18,6 +17,7 @@ from dense3d.detection3d.monodino_detr.fused_depth import (
     regressed_depth,
 )
 from dense3d.detection3d.monodino_detr.position import anchor_position, map_position
+from dense3d.registry import MODELS
 
 
 @pytest.mark.parametrize("bins", [(80, 1e-3, 60.0), (160, 1e-3, 120.0), (7, 2.0, 30.0)])
@@ -38,7 +38,8 @@ def test_depths_out_of_range_are_background(depth):
 
 
 def test_positions_of_maps_are_those_of_mmdet():
-    theirs = SinePositionalEncoding(num_feats=16, normalize=True, offset=0.0, eps=1e-6)
+    config = dict(type="mmdet.SinePositionalEncoding", num_feats=16, normalize=True, offset=0.0, eps=1e-6)
+    theirs = MODELS.build(config)
     expected = theirs(torch.zeros(1, 5, 7, dtype=torch.bool))[0].flatten(1).t()
     torch.testing.assert_close(map_position((5, 7), 32), expected, atol=1e-6, rtol=0)
 

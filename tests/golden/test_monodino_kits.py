@@ -1,0 +1,36 @@
+"""MonoDETR and MonoDINO-DETR against their official implementations: every public kit."""
+
+from __future__ import annotations
+
+import pytest
+
+from dense3d.golden import _verify_check, adapter
+from dense3d.golden.kit import GoldenKit
+
+KITS = ("monodetr", "monodino-detr", "monodino-detr-base")
+SMALL = ("losses", "losses_groups", "decode", "targets_test", "targets_train")
+
+
+def failures(folder, names: tuple[str, ...]) -> list[str]:
+    kit = GoldenKit(folder)
+    run = adapter(kit.system)(kit)
+    checks = [check for check in kit.checks if check["name"] in names]
+    assert len(checks) == len(names)
+    rows = [row for check in checks for row in _verify_check(kit, run, check)]
+    assert rows
+    return [str(row) for row in rows if not row.passed]
+
+
+@pytest.mark.parametrize("kit", KITS)
+def test_losses_decoding_and_targets(golden_dir, kit):
+    assert failures(golden_dir / kit, SMALL) == []
+
+
+def test_monodetr(golden_dir):
+    assert failures(golden_dir / "monodetr", ("forward", "forward_train_groups")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kit", ["monodino-detr", "monodino-detr-base"])
+def test_monodino_detr(golden_dir, kit):
+    assert failures(golden_dir / kit, ("forward",)) == []
