@@ -13,6 +13,7 @@ from dense3d.apis import infer, train
 from dense3d.apis import test as evaluate
 from dense3d.config import load_config
 from dense3d.engine import load_checkpoint
+from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
 
 OPTIONS = {
@@ -62,6 +63,11 @@ def test_reconstructions_are_drawn(run, config, folder, tmp_path):
     patches = picture[:, 324:644].reshape(16, 20, 16, 20, 3).swapaxes(1, 2)[:, :, 6:14, 6:14].astype(int)
     grey = abs(patches - 128).max((2, 3, 4)) < 12  # what JPEG leaves of removed patches
     assert grey.sum() == 192
+
+
+def test_augmented_inference_is_refused(run, config, folder, tmp_path):
+    with pytest.raises(ConfigError, match="MaskedAutoencoder has neither"):
+        infer(config.copy(), run.checkpoint, [folder], tmp_path, tta=True)
 
 
 def test_fine_tuning_starts_from_the_encoder(run, repository):
