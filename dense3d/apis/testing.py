@@ -87,7 +87,9 @@ def augment(cfg: Config) -> None:
     from dense3d.config.load import mark_scopes
 
     if cfg.model.type == "MaskedAutoencoder":
-        raise ConfigError("--tta merges boxes or classes of several views, and a MaskedAutoencoder has neither")
+        raise ConfigError(
+            "--tta merges boxes or classes of several views, and a MaskedAutoencoder has neither"
+        )
     segmentation = _segments(cfg)
     scope = "mmseg" if segmentation else "mmdet"
     if "tta_model" not in cfg:
