@@ -92,7 +92,7 @@ model = dict(
             ],
         )
     ),
-    test_cfg=dict(max_per_img=60),
+    test_cfg=dict(max_per_img=query_grid[0] * query_grid[1]),
 )
 
 max_epochs = 8
