@@ -6,10 +6,18 @@ names of everything else change only ("_predcitor" is the official spelling).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
+from dense3d.checkpoints.class_order import (
+    ADE20K_CLASSES,
+    ADE20K_STUFF,
+    CITYSCAPES_CLASSES,
+    CITYSCAPES_STUFF,
+    reordered,
+)
 from dense3d.checkpoints.convnext import convert as convert_convnext
 from dense3d.checkpoints.detectron2_resnet import convert as convert_resnet
 from dense3d.checkpoints.renaming import Renaming
@@ -113,3 +121,20 @@ def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _fitted(name: str, value: Tensor) -> Tensor:
     return value[..., None] if name.endswith(".qkv.weight") else value
+
+
+def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """:func:`convert` for Cityscapes, whose official class rows are train ids."""
+    state = convert(official)
+    return reordered(state, _class_rows(state), CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
+
+
+def convert_ade20k(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """:func:`convert` for ADE20K panoptic."""
+    state = convert(official)
+    return reordered(state, _class_rows(state), ADE20K_STUFF, ADE20K_CLASSES)
+
+
+def _class_rows(state: Mapping[str, Tensor]) -> list[str]:
+    pattern = re.compile(r".*predictor\.class_proj\.(weight|bias)|semantic_head\.classifier\.(weight|bias)")
+    return [name for name in state if pattern.fullmatch(name)]

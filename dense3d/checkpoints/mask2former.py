@@ -9,6 +9,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from dense3d.checkpoints.class_order import (
+    ADE20K_CLASSES,
+    ADE20K_STUFF,
+    CITYSCAPES_CLASSES,
+    CITYSCAPES_STUFF,
+    reordered,
+)
 from dense3d.checkpoints.detectron2_resnet import convert as convert_resnet
 from dense3d.checkpoints.renaming import Renaming
 from dense3d.checkpoints.swin import convert as convert_swin
@@ -66,6 +73,7 @@ _rename = Renaming(
     required=False,
 )
 _BACKBONE = "backbone."
+_CLASS_ROWS = ("panoptic_head.cls_embed.weight", "panoptic_head.cls_embed.bias")
 
 
 def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -84,3 +92,13 @@ def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     convert_backbone = convert_resnet if "stem.conv1.weight" in backbone else convert_swin
     converted = {f"{_BACKBONE}{name}": value for name, value in convert_backbone(backbone).items()}
     return converted | _rename(rest)
+
+
+def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """:func:`convert` for Cityscapes panoptic, whose official class rows are train ids."""
+    return reordered(convert(official), _CLASS_ROWS, CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
+
+
+def convert_ade20k(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """:func:`convert` for ADE20K panoptic."""
+    return reordered(convert(official), _CLASS_ROWS, ADE20K_STUFF, ADE20K_CLASSES)

@@ -30,7 +30,7 @@ def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Te
     """Sum of the values of each cluster's pixels.
 
     The product of a one-hot assignment with the values, without that matrix of clusters and pixels: each
-    pixel is added where it belongs, in single precision. The gradient of a sum goes to its pixels as it is.
+    pixel is added where it belongs, in single precision at least. The gradient of a sum goes to its pixels as it is.
 
     Args:
         values: ``(B, C, H, W)``.
@@ -46,6 +46,6 @@ def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Te
     """
     channels = values.shape[1]
     index = assignment.flatten(1)[:, None].expand(-1, channels, -1)  # (B, C, H * W)
-    pixels = values.float().flatten(2)
+    pixels = values.to(torch.promote_types(values.dtype, torch.float32)).flatten(2)
     sums = pixels.new_zeros(len(pixels), channels, num_clusters).scatter_add(2, index, pixels)
     return sums.to(values.dtype)
