@@ -67,13 +67,15 @@ def panoptic_ground_truth(sample: Any) -> tuple[np.ndarray, list[int]]:
         instances on top. Labels of 255 are void.
     """
     semantic = sample.gt_sem_seg.sem_seg[0].cpu().numpy()
-    present = [label for label in np.unique(semantic).tolist() if label != 255]
-    ids = np.zeros(semantic.shape, dtype=np.int32)
-    for number, label in enumerate(present, start=1):
-        ids[semantic == label] = number
     masks = sample.gt_instances.masks
     masks = masks.cpu().numpy() if hasattr(masks, "cpu") else masks.to_ndarray()  # (N, h, w)
-    for number, mask in enumerate(masks.astype(bool), start=len(present) + 1):
+    masks = masks.astype(bool)
+    alone = ~masks.any(axis=0) & (semantic != 255)  # not hidden by an instance
+    present = np.unique(semantic[alone]).tolist()
+    ids = np.zeros(semantic.shape, dtype=np.int32)
+    for number, label in enumerate(present, start=1):
+        ids[alone & (semantic == label)] = number
+    for number, mask in enumerate(masks, start=len(present) + 1):
         ids[mask] = number
     return ids, [*present, *sample.gt_instances.labels.tolist()]
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dense3d.benchmarks import load_cases
 from dense3d.datasets.panoptic import counted_segments, read_id_map, write_id_map, write_panoptic
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic import (
@@ -314,3 +316,12 @@ def test_lenient_evaluation_takes_the_stated_areas(tmp_path: Path) -> None:
     result = evaluate_files(gt, pred, strict=False)
     assert result.iou_sum[0] == 1 + 20 / 30
     assert "in 1 of 2 images" in result.notices[0]
+
+
+def test_contenders_of_the_benchmark_agree() -> None:
+    (case,) = load_cases("panoptic-quality")
+    results = [call().numpy() for call in case.build(torch.device("cpu"), **case.tiny).contenders.values()]
+    assert len(results) >= 2
+    assert results[0].sum() > 0
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
