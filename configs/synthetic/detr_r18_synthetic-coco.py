@@ -89,7 +89,7 @@ model = dict(
                 dict(type="mmdet.ClassificationCost", weight=1.0),
                 dict(type="mmdet.BBoxL1Cost", weight=5.0, box_format="xywh"),
                 dict(type="mmdet.IoUCost", iou_mode="giou", weight=2.0),
-                # All queries predict the same box at first; this decides for the one that looks at the target.
+                # All queries predict the same box at first: this prefers the one that looks at the target.
                 dict(type="dense3d.QueryCellCost", query_grid=query_grid, weight=5.0),
             ],
         )
