@@ -19,6 +19,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from dense3d.benchmarks.mono_batch import street_batch
 from dense3d.config import load_config
 from dense3d.engine.channels import fill_channels
 from dense3d.layers import position_relation
@@ -52,8 +53,9 @@ class Contender:
 
     def build(self, device: torch.device, tiny: bool = False) -> nn.Module:
         """The model with initial weights; pretrained ones are not asked for."""
-        options = {"model.backbone.pretrained": False, **self.options, **(self.tiny if tiny else {})}
-        cfg = load_config(CONFIGS / self.config, options)
+        cfg = load_config(CONFIGS / self.config, {**self.options, **(self.tiny if tiny else {})})
+        if cfg.model.backbone.get("pretrained"):
+            cfg.model.backbone.pretrained = False
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             model = MODELS.build(fill_channels(cfg.model))
@@ -137,6 +139,17 @@ def _relation_detr(name: str, options: dict[str, Any] | None = None, **settings:
     return Contender(name, config, options or {}, tiny=TINY_RELATION_DETR, **settings)
 
 
+TINY_MONO = {"model.backbone.model_name": "resnet18", "model.num_groups": 2}
+TINY_MONODINO = {"model.num_groups": 2, "model.input_size": (126, 126)}
+
+
+def _monodino_detr(name: str, model: str) -> Contender:
+    """Without the file of Depth Anything's weights, which need not be there."""
+    config = f"monodino_detr/{model}_1xb8-195e_kitti-car.py"
+    options = {"model.backbone.init_cfg": None, "model.depth_head.init_cfg": None}
+    return Contender(name, config, options, tiny=TINY_MONODINO)
+
+
 CASES = [
     ModelCase(
         "relation-detr",
@@ -147,5 +160,14 @@ CASES = [
             Contender("DINO of mmdet", "dino/dino_r50_8xb2-12e_coco.py", tiny=TINY_DINO),
         ),
         detection_batch,
-    )
+    ),
+    ModelCase(
+        "monodino-detr",
+        (
+            Contender("MonoDETR, ResNet-50", "monodetr/monodetr_r50_1xb16-195e_kitti-car.py", tiny=TINY_MONO),
+            _monodino_detr("MonoDINO-DETR, ViT-B", "monodino-detr_vitb"),
+            _monodino_detr("MonoDINO-DETR + DAB, ViT-B", "monodino-detr-dab_vitb"),
+        ),
+        street_batch,
+    ),
 ]

@@ -136,10 +136,12 @@ def test_every_contender_trains_and_infers(case: ModelCase):
         step.run()
         assert sum(p.grad is not None for p in step.model.parameters()) > 50
         Step(contender, INFERENCE, "fp32", False, inputs, CPU, tiny=True).run()
-        assert len(inputs[1][0].pred_instances)
+        assert {"pred_instances", "predictions"} & set(inputs[1][0].keys())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.contenders[0].plain], ids=lambda case: case.name
+)
 def test_plain_operators_compute_the_same(case: ModelCase):
     """The first contender is the second with other operators: losses and gradients agree."""
     plain, ours = case.contenders[:2]
