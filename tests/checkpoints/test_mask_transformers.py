@@ -74,3 +74,18 @@ def test_class_rows_of_kmax_are_reordered():
         assert converted[f"{name}.class_proj.bias"][:2].tolist() == [11, 12]
     assert converted["semantic_head.classifier.bias"][-1] == 19
     assert converted["decoder.class_proj.conv.weight"][:2].tolist() == [0, 1]
+
+
+def test_semantic_head_of_cityscapes():
+    prefix = "sem_seg_head.predictor._auxiliary_semantic_predictor."
+    names = {
+        "0.conv.weight": "final.0.conv.weight",
+        "1.norm.bias": "final.1.norm.bias",
+        "2.conv.bias": "classifier.bias",
+    }
+    official = {prefix + name: torch.ones(1) for name in names} | {
+        MARKS["kmax-deeplab"]: torch.ones(1),
+        **STEM,
+    }
+    converted = convert("kmax-deeplab", official)
+    assert {f"semantic_head.{name}" for name in names.values()} <= set(converted)

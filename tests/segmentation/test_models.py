@@ -167,3 +167,31 @@ def test_mask2former_starts_xavier_uniform():
     bound = (6 / 128) ** 0.5
     assert weight.abs().max() <= bound and weight.abs().max() > 0.95 * bound
     assert (head.pixel_decoder.encoder.layers[0].self_attn.sampling_offsets.weight == 0).all()
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        dict(type="ResNetWithStem", model_name="resnet18"),
+        dict(type="KMaXConvNeXt", arch=BACKBONE["arch"], with_stem=True, drop_path_rate=0.0),
+    ],
+    ids=["resnet", "convnext"],
+)
+def test_kmax_of_cityscapes(backbone):
+    """Five stages, the stem among the maps, a semantic head at stride 32, all pixels in its loss."""
+    stages = dict(base_channels=(8,) * 5, num_blocks=(1,) * 5, kinds=("axial",) * 2 + ("bottleneck",) * 3)
+    model = build(
+        KMAX,
+        backbone=backbone,
+        pixel_decoder=stages,
+        semantic_head="coarse",
+        criterion=dict(discrimination_pixels=64, semantic_pixels=0),
+    )
+    strides = [model.backbone.out_strides[i] for i in model.order]
+    assert strides == [32, 16, 8, 4, 4]
+    # The stem comes before the first stage's map in the ResNet, and last in ConvNeXt.
+    assert model.order[-2:] == [0, 1]
+    inputs = torch.randn(2, 3, 65, 129)
+    losses = model(inputs, [sample((65, 129), 2, (2, 3)), sample((60, 100), 1, (3,))], mode="loss")
+    assert torch.isfinite(sum(losses.values())) and losses["loss_aux_semantic"] > 0
+    assert model.eval()(inputs)[-1].masks.shape == (2, 6, 17, 33)
