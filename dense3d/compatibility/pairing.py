@@ -73,9 +73,15 @@ def _fitted(backbone: dict, head: Head) -> dict:
     return backbone if parameter is None else dict(backbone, out_indices=parameter.default[-1:])
 
 
+_KNOWN: dict[str, tuple[int, ...]] = {}  # some backbones take seconds to build
+
+
 def _strides(backbone: dict) -> tuple[int, ...]:
-    with DefaultScope.overwrite_default_scope("dense3d"), torch.device("meta"):
-        return tuple(MODELS.build(copy.deepcopy(backbone)).out_strides)
+    key = repr(backbone)
+    if key not in _KNOWN:
+        with DefaultScope.overwrite_default_scope("dense3d"), torch.device("meta"):
+            _KNOWN[key] = tuple(MODELS.build(copy.deepcopy(backbone)).out_strides)
+    return _KNOWN[key]
 
 
 def _build(backbone: dict, head: Head) -> BaseModel:

@@ -73,12 +73,18 @@ def test_a_backbone_that_does_not_learn_is_noticed(backbones):
 
 
 def test_a_prediction_of_the_wrong_size_is_noticed(backbones, monkeypatch):
+    from mmengine.structures import PixelData
     from mmseg.models import EncoderDecoder
 
     predict = EncoderDecoder.predict
-    monkeypatch.setattr(
-        EncoderDecoder, "predict", lambda self, x, samples: predict(self, x[..., :32], samples)
-    )
+
+    def cropped(model, images, samples):
+        results = predict(model, images, samples)
+        for result in results:
+            result.pred_sem_seg = PixelData(data=result.pred_sem_seg.data[..., :32])
+        return results
+
+    monkeypatch.setattr(EncoderDecoder, "predict", cropped)
     with pytest.raises(TrainingError, match=r"a prediction of \(64, 32\) pixels"):
         try_pair(backbones["ConvNeXt (V1)"], HEADS["UPerNet"])
 
