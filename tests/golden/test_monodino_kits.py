@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from dense3d.golden import _verify_check, adapter
+from dense3d.golden.compare import compare_texts
 from dense3d.golden.kit import GoldenKit
 
 KITS = ("monodetr", "monodino-detr", "monodino-detr-base")
@@ -34,3 +36,18 @@ def test_monodetr(golden_dir):
 @pytest.mark.parametrize("kit", ["monodino-detr", "monodino-detr-base"])
 def test_monodino_detr(golden_dir, kit):
     assert failures(golden_dir / kit, ("forward",)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("Car 0.0 0 -1.23", True),
+        ("Car 0.0 0 -1.24", True),  # a rounding edge
+        ("Car 0.0 0 -1.25", False),
+        ("Van 0.0 0 -1.23", False),
+        ("Car 0.0 0", False),
+    ],
+)
+def test_lines_of_text_are_compared_word_by_word(text, passes):
+    assert compare_texts("decode", "lines", np.array([text]), np.array(["Car 0.0 0 -1.23"])).passed == passes
+    assert not compare_texts("decode", "lines", np.array([text, text]), np.array([text])).passed

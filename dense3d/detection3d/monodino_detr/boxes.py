@@ -52,7 +52,7 @@ def refined(offsets: Tensor, references: Tensor) -> Tensor:
         references: ``(..., 6)``, or ``(..., 2)``, which move the centre alone.
 
     Example:
-        >>> refined(torch.zeros(6), torch.tensor([0.25, 0.75])).tolist()
+        >>> refined(torch.zeros(6), torch.tensor([0.25, 0.75])).round(decimals=4).tolist()
         [0.25, 0.75, 0.5, 0.5, 0.5, 0.5]
     """
     logits = torch.logit(references.float(), eps=1e-5)

@@ -118,7 +118,8 @@ def size_loss(sizes: Tensor, wanted: Tensor) -> Tensor:
     eq. 5. The scale has no gradient.
 
     Example:
-        >>> size_loss(torch.tensor([[2.0, 2.0, 5.0]]), torch.tensor([[1.0, 2.0, 4.0]])).item()
+        >>> loss = size_loss(torch.tensor([[2.0, 2.0, 5.0]]), torch.tensor([[1.0, 2.0, 4.0]]))
+        >>> round(loss.item(), 4)
         2.0
     """
     error = (sizes - wanted).abs()
