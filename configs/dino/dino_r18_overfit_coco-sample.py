@@ -10,7 +10,7 @@ _base_ = ["../synthetic/dino_r18_synthetic-coco.py"]
 
 data_root = "{{$DENSE3D_SAMPLE_DATA:data/samples}}/coco/"
 synthetic_data = None
-load_from = "work_dirs/dino_r18_synthetic-coco/epoch_12.pth"
+load_from = "work_dirs/dino_r18_synthetic-coco/epoch_5.pth"
 strict_load = False
 
 train_pipeline = [
@@ -69,4 +69,4 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=True, T_max=max_epochs, eta_min=1e-6, convert_to_iter_based=True),
 ]
-optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
+optim_wrapper = dict(optimizer=dict(lr=5e-4, weight_decay=0.0))

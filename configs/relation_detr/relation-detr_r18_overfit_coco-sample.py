@@ -8,7 +8,7 @@ holds ``coco/val2017`` and ``coco/annotations/instances_val2017.json`` (``data/s
 
 _base_ = ["../dino/dino_r18_overfit_coco-sample.py"]
 
-load_from = "work_dirs/relation-detr_r18_synthetic-coco/epoch_12.pth"
+load_from = "work_dirs/relation-detr_r18_synthetic-coco/epoch_5.pth"
 
 model = dict(
     _delete_=True,

@@ -73,15 +73,15 @@ model = dict(
     test_cfg=dict(max_per_img=50),
 )
 
-# 12 epochs of 150 iterations: the learning rate falls along a cosine after a short warm-up.
-max_epochs = 12
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=4)
+# 5 epochs of 300 iterations: the learning rate falls along a cosine after a short warm-up.
+max_epochs = 5
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="bfloat16",
-    optimizer=dict(type="AdamW", lr=5e-4, weight_decay=1e-4, fused=True),
+    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 param_scheduler = [

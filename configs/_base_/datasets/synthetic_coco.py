@@ -1,10 +1,10 @@
-"""Detection on synthetic COCO data, which is rendered on first use (about a minute on two cores)."""
+"""Detection on synthetic COCO data, which is rendered on first use (about two minutes on two cores)."""
 
 data_root = "data/synthetic/coco_160x128/"
 classes = ("box", "sphere", "cylinder", "cone", "torus", "cross")
 
 # Read before training: arguments of dense3d.datasets.synthetic.ensure_dataset.
-synthetic_data = dict(root=data_root, layouts=("coco",), train=1200, val=200, size=(160, 128), seed=0)
+synthetic_data = dict(root=data_root, layouts=("coco",), train=2400, val=200, size=(160, 128), seed=0)
 
 train_pipeline = [
     dict(type="LoadImageFromFile"),
