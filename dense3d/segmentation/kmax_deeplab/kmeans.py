@@ -30,7 +30,8 @@ def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Te
     """Sum of the values of each cluster's pixels.
 
     The product of a one-hot assignment with the values, without that matrix of clusters and pixels: each
-    pixel is added where it belongs, in single precision at least. The gradient of a sum goes to its pixels as it is.
+    pixel is added where it belongs, in single precision at least. The gradient of a sum goes to its pixels
+    as it is.
 
     Args:
         values: ``(B, C, H, W)``.
