@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from itertools import islice
 from numbers import Real
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from dense3d.registry import HOOKS
 
 # Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
 _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc_")
+
+MANY_METRICS = 10  # more do not fit beside each other
 
 
 def quiet(logger: logging.Logger) -> None:
@@ -70,8 +73,18 @@ def count_parameters(model: torch.nn.Module) -> str:
 
 
 def metric_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table with a row per entry (an epoch, say) and a column per metric; missing values are blank."""
+    """A table with a row per entry (an epoch, say) and a column per metric; missing values are blank.
+
+    More metrics than a screen has room for stand below each other, with a column per entry.
+    """
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    if len(names) > MANY_METRICS:
+        metrics = {_short(n): {label: row[n] for label, row in rows.items() if n in row} for n in names}
+        return _table(title, list(rows), metrics)
+    return _table(title, names, rows)
+
+
+def _table(title: str, names: list[str], rows: Mapping[str, Mapping[str, float]]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in names:
@@ -161,7 +174,8 @@ class ConsoleHook(Hook):
             return
         scalars = {k: float(v) for k, v in metrics.items() if isinstance(v, Real)}
         self._metrics[f"epoch {runner.epoch}" if runner.epoch else f"iteration {runner.iter}"] = scalars
-        text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in scalars.items())
+        text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in islice(scalars.items(), MANY_METRICS))
+        text += f"  ... of {len(scalars)}" if len(scalars) > MANY_METRICS else ""
         self._console.print(f"evaluated after iteration {runner.iter}: {text}", soft_wrap=True)
 
     def after_train(self, runner) -> None:

@@ -28,6 +28,17 @@ def test_metric_table_has_a_row_an_evaluation_and_blanks_where_nothing_was_measu
     assert "1.000" in second
 
 
+def test_many_metrics_stand_below_each_other():
+    names = [f"kitti/Car/3d_ap40_moderate_{i:02d}" for i in range(30)]
+    rows = {"epoch 1": dict.fromkeys(names, 0.25), "epoch 2": dict.fromkeys(names[1:], 0.5)}
+    out = io.StringIO()
+    Console(file=out, width=80).print(metric_table("metrics", rows))
+    lines = [line for line in out.getvalue().splitlines() if "kitti/" in line]
+    assert [next(name for name in names if name in line) for line in lines] == names
+    assert "0.500" not in lines[0]
+    assert all("0.250" in line and "0.500" in line for line in lines[1:])
+
+
 @pytest.mark.parametrize(
     ("name", "auxiliary"),
     [
