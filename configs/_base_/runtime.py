@@ -12,7 +12,6 @@ default_hooks = dict(
 visualizer = dict(
     type="mmdet.DetLocalVisualizer",
     vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")],
-    name="visualizer",
 )
 log_processor = dict(type="LogProcessor", window_size=20, by_epoch=True)
 env_cfg = dict(
