@@ -19,6 +19,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop
 from mmengine.runner import Runner as MMEngineRunner
 from mmengine.runner import save_checkpoint as save_remote
+from mmengine.visualization import Visualizer
 from torch import nn
 
 import dense3d
@@ -91,6 +92,12 @@ class Runner(MMEngineRunner):
         logger = super().build_logger(*args, **kwargs)
         quiet(logger)
         return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build this run's own visualizer: one of the configs' fixed name is shared by all runs of a process."""
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, "name": str(self._log_dir)}
+        return super().build_visualizer(visualizer)
 
     def setup_env(self, env_cfg: dict) -> None:
         """Join the process group and set the environment up."""

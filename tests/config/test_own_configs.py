@@ -16,6 +16,4 @@ CONFIGS = sorted(p for p in FOLDER.rglob("*.py") if "_base_" not in p.parts)
 def test_config_has_no_faults(path):
     cfg = load_config(path)
     assert find_faults(cfg) == []
-    # Runs of one process would share a visualizer of a given name, and write into the first one's folder.
-    assert "name" not in cfg.visualizer
     assert all(cfg.get(name) for name in ("model", "train_dataloader", "test_dataloader", "optim_wrapper"))
