@@ -94,7 +94,7 @@ class Runner(MMEngineRunner):
         return logger
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
-        """Build this run's own visualizer: one of the configs' fixed name is shared by all runs of a process."""
+        """Build this run's own visualizer; one of a fixed name would be shared by all runs of a process."""
         if isinstance(visualizer, dict):
             visualizer = {**visualizer, "name": str(self._log_dir)}
         return super().build_visualizer(visualizer)
