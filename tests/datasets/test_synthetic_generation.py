@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dense3d.datasets.synthetic import ensure_dataset, make_dataset
-from dense3d.datasets.synthetic.generate import LAYOUTS, MANIFEST
+from dense3d.datasets.synthetic.compositions import COMPOSITIONS
+from dense3d.datasets.synthetic.generate import LAYOUTS, MANIFEST, SCENES
 from dense3d.datasets.synthetic.workers import Job, render_records
 from dense3d.datasets.synthetic.writers import WRITERS
 from dense3d.errors import ConfigError, DataError
@@ -44,12 +45,32 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_known_layouts_are_the_writers() -> None:
     assert set(LAYOUTS) == set(WRITERS)
+    assert set(SCENES) == set(COMPOSITIONS)
 
 
 def test_layouts_of_different_scenes_are_refused_together(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="layouts coco, kitti need different scenes"):
         make_dataset(tmp_path / "data", layouts=("coco", "kitti"), workers=1, **SMALL)
     assert not (tmp_path / "data").exists()
+
+
+def test_scenes_that_a_layout_cannot_show_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="layouts kitti need scenes of 'street', not of 'close_up'"):
+        make_dataset(tmp_path / "data", layouts=("kitti",), scenes="close_up", workers=1, **SMALL)
+    assert not (tmp_path / "data").exists()
+
+
+def test_other_scenes_are_another_recipe(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="another recipe: scenes is None instead of 'close_up'"):
+        make_dataset(made, layouts=ROOM_LAYOUTS, scenes="close_up", **SMALL)
+    close = [
+        make_dataset(tmp_path / name, layouts=("ade20k",), scenes="close_up", workers=workers, **SMALL)
+        and tree(tmp_path / name)
+        for name, workers in (("one", 1), ("two", 2))
+    ]
+    assert close[0] == close[1]
+    image = "images/training/ADE_train_00000001.jpg"
+    assert close[0][image] != tree(made)[image]
 
 
 def test_two_worker_processes_write_the_same_bytes_as_none(made: Path, tmp_path: Path) -> None:
@@ -112,6 +133,7 @@ def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
         ({"train": 0, "val": 0}, r"both zero"),
         ({"size": (8, 48)}, r"size=8x48"),
         ({"seed": -2}, r"seed=-2"),
+        ({"scenes": "closeup"}, r"'closeup'; did you mean 'close_up'"),
         ({"workers": 0}, r"workers=0"),
     ],
 )

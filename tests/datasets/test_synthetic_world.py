@@ -13,7 +13,7 @@ import dense3d.datasets.synthetic.renderer as renderer_module
 import dense3d.datasets.synthetic.textures as textures_module
 import dense3d.datasets.synthetic.vectors as vectors_module
 from dense3d.datasets.synthetic import THING_CLASSES, shapes
-from dense3d.datasets.synthetic.composition import compose_room
+from dense3d.datasets.synthetic.compositions import COMPOSITIONS
 from dense3d.datasets.synthetic.renderer import Renderer
 from dense3d.datasets.synthetic.sample import make_sample
 from dense3d.datasets.synthetic.scene import Scene, SceneObject
@@ -22,10 +22,19 @@ from dense3d.structures.camera import PinholeCamera
 SCENES = 60
 
 
+def compose(name: str) -> list[tuple[Scene, PinholeCamera]]:
+    composed = [COMPOSITIONS[name](np.random.default_rng([3, index]), (80, 60)) for index in range(SCENES)]
+    return [(scene, cameras[0]) for scene, cameras in composed]
+
+
 @pytest.fixture(scope="module")
 def scenes() -> list[tuple[Scene, PinholeCamera]]:
-    composed = [compose_room(np.random.default_rng([3, index]), (80, 60)) for index in range(SCENES)]
-    return [(scene, cameras[0]) for scene, cameras in composed]
+    return compose("room")
+
+
+@pytest.fixture(scope="module")
+def close_ups() -> list[tuple[Scene, PinholeCamera]]:
+    return compose("close_up")
 
 
 def things_of(scene: Scene) -> list[SceneObject]:
@@ -42,8 +51,8 @@ def test_examples() -> None:
         assert doctest.testmod(module).failed == 0
 
 
-def test_things_rest_on_the_ground_before_the_walls(scenes: list) -> None:
-    for scene, camera in scenes:
+def test_things_rest_on_the_ground_before_the_walls(scenes: list, close_ups: list) -> None:
+    for scene, camera in scenes + close_ups:
         walls = [item for item in scene.objects if item.category == "wall"]
         for item in things_of(scene):
             vertices = world_vertices(item)
@@ -94,6 +103,22 @@ def test_many_things_are_partly_hidden_and_sizes_vary(scenes: list) -> None:
     assert 0.1 < hidden < 0.6
     assert np.mean(np.array(heights) > 0.12) > 0.85
     assert np.quantile(heights, 0.9) > 2 * np.quantile(heights, 0.1)
+
+
+def test_close_ups_show_one_to_three_large_things(scenes: list, close_ups: list) -> None:
+    def heights(composed: list) -> list[float]:
+        """Sides of the things' bounding spheres as the camera sees them, in multiples of the image's."""
+        found = []
+        for scene, camera in composed:
+            for item in things_of(scene):
+                depth = (item.center - camera.position) @ camera.rotation[:, 2]
+                radius = np.linalg.norm(world_vertices(item) - item.center, axis=1).max()
+                found.append(2 * radius * camera.intrinsics[1, 1] / depth / camera.height)
+        return found
+
+    counts = Counter(len(things_of(scene)) for scene, _ in close_ups)
+    assert set(counts) <= {0, 1, 2, 3} and counts[0] <= 0.05 * SCENES and len(counts) >= 3
+    assert np.median(heights(close_ups)) > 1.5 * np.median(heights(scenes))
 
 
 def test_a_sample_depends_on_seed_split_and_index_alone() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,15 +22,46 @@ Cameras = tuple[PinholeCamera, ...]
 Wall = tuple[float, float]
 Composition = Callable[[np.random.Generator, tuple[int, int]], tuple[Scene, Cameras]]
 
-# Apparent diameter of an object's bounding sphere as a fraction of the image height.
-APPARENT_SIZE = (0.24, 0.75)
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What stands in a room and how it is seen.
+
+    Args:
+        field_of_view: least and largest horizontal one in degrees.
+        count_weights: probabilities of one thing, two things, and so on.
+        feet: part of the image in which things stand on the floor: least and largest x and y in multiples of
+            its width and height.
+        apparent_size: least and largest diameter of a thing's bounding sphere in multiples of the image's
+            height; its logarithm is drawn evenly.
+        cluster_probability: how often there is also a heap of small things.
+    """
+
+    field_of_view: tuple[float, float]
+    count_weights: tuple[float, ...]
+    feet: tuple[tuple[float, float], tuple[float, float]]
+    apparent_size: tuple[float, float]
+    cluster_probability: float
+
+
+SPACIOUS = Arrangement(
+    field_of_view=(45, 70),
+    count_weights=(0.06, 0.19, 0.22, 0.20, 0.16, 0.11, 0.06),
+    feet=((0.05, 0.95), (0.15, 1.0)),
+    apparent_size=(0.24, 0.75),
+    cluster_probability=0.08,
+)
+CLOSE_UP = Arrangement(
+    field_of_view=(32, 48),
+    count_weights=(0.25, 0.45, 0.30),
+    feet=((0.1, 0.9), (0.4, 0.95)),
+    apparent_size=(0.55, 1.1),
+    cluster_probability=0.0,
+)
 # Radius of the bounding sphere in metres.
 RADIUS = (0.12, 1.4)
-OBJECT_COUNTS = (1, 2, 3, 4, 5, 6, 7)
-OBJECT_COUNT_WEIGHTS = (0.06, 0.19, 0.22, 0.20, 0.16, 0.11, 0.06)
 # How often a thing is placed in line with an earlier one, so that they overlap in the image.
 COMPANY_PROBABILITY = 0.5
-CLUSTER_PROBABILITY = 0.08
 # Apparent diameter of a heap's member, as above.
 CLUSTER_APPARENT_SIZE = 0.12
 ROOM_SIZE = 60.0
@@ -37,21 +69,24 @@ WALL_THICKNESS = 0.2
 PATTERN_WEIGHTS = {"solid": 0.40, "noise": 0.20, "stripes": 0.15, "checker": 0.15, "dots": 0.10}
 
 
-def compose_room(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene, Cameras]:
-    """Two to six solids on a floor, up to three walls behind them, sun and sky, one camera.
+def compose_room(
+    rng: np.random.Generator, size: tuple[int, int], arrangement: Arrangement = SPACIOUS
+) -> tuple[Scene, Cameras]:
+    """Solids on a floor, up to three walls around them, sun and sky, one camera.
 
     Args:
         rng: source of all randomness.
         size: width and height of the image in pixels.
+        arrangement: number and size of the solids; one to seven unless given.
 
     Returns:
         The scene and its one camera.
     """
-    camera = _camera(rng, size)
+    camera = _camera(rng, size, arrangement)
     walls = _walls(rng, camera)
-    things = _things(rng, camera, walls)
-    if rng.random() < CLUSTER_PROBABILITY:
-        things += _cluster(rng, camera, walls, things)
+    things = _things(rng, camera, walls, arrangement)
+    if rng.random() < arrangement.cluster_probability:
+        things += _cluster(rng, camera, walls, things, arrangement)
     stuff = _surroundings(rng, walls, first_id=len(things) + 1)
     scene = Scene(
         objects=tuple(things + stuff),
@@ -63,7 +98,7 @@ def compose_room(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene
     return scene, (camera,)
 
 
-def _camera(rng: np.random.Generator, size: tuple[int, int]) -> PinholeCamera:
+def _camera(rng: np.random.Generator, size: tuple[int, int], arrangement: Arrangement) -> PinholeCamera:
     """A camera 3 to 6 m from the origin that looks down at it by 10 to 50 degrees, slightly rolled."""
     azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(10, 50))
     distance = rng.uniform(3, 6)
@@ -79,7 +114,7 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> PinholeCamera:
         position,
         target,
         *size,
-        fov=math.radians(rng.uniform(45, 70)),
+        fov=math.radians(rng.uniform(*arrangement.field_of_view)),
         roll=math.radians(rng.normal(0, 3)),
     )
 
@@ -97,18 +132,20 @@ def _walls(rng: np.random.Generator, camera: PinholeCamera) -> list[Wall]:
     return walls
 
 
-def _things(rng: np.random.Generator, camera: PinholeCamera, walls: list[Wall]) -> list[SceneObject]:
-    count = rng.choice(OBJECT_COUNTS, p=OBJECT_COUNT_WEIGHTS)
+def _things(
+    rng: np.random.Generator, camera: PinholeCamera, walls: list[Wall], arrangement: Arrangement
+) -> list[SceneObject]:
+    count = 1 + rng.choice(len(arrangement.count_weights), p=arrangement.count_weights)
     things: list[SceneObject] = []
     for _ in range(40 * count):
         if len(things) == count:
             break
         near = rng.choice(things) if things and rng.random() < COMPANY_PROBABILITY else None
-        spot = _floor_spot(rng, camera, near)
+        spot = _floor_spot(rng, camera, arrangement, near)
         if spot is None:
             continue
         foot, depth = spot
-        apparent = math.exp(rng.uniform(*np.log(APPARENT_SIZE)))
+        apparent = math.exp(rng.uniform(*np.log(arrangement.apparent_size)))
         radius = float(np.clip(apparent * camera.height * depth / (2 * camera.intrinsics[1, 1]), *RADIUS))
         if _is_free(foot, radius, camera, walls, things):
             things.append(_thing(rng, len(things) + 1, rng.choice(THING_CLASSES), foot, radius))
@@ -116,13 +153,16 @@ def _things(rng: np.random.Generator, camera: PinholeCamera, walls: list[Wall]) 
 
 
 def _floor_spot(
-    rng: np.random.Generator, camera: PinholeCamera, near: SceneObject | None = None
+    rng: np.random.Generator,
+    camera: PinholeCamera,
+    arrangement: Arrangement,
+    near: SceneObject | None = None,
 ) -> tuple[np.ndarray, float] | None:
     """A point of the floor (z = 0) under a random pixel and its depth, or None above the horizon.
 
     With ``near`` the pixel lies just above or below that object's, so that one of the two hides the other.
     """
-    pixel = rng.uniform((0.05, 0.15), (0.95, 1.0)) * (camera.width, camera.height)
+    pixel = rng.uniform(*np.transpose(arrangement.feet)) * (camera.width, camera.height)
     if near is not None:
         pixel = camera.project(near.center[None])[0][0] + rng.normal(0, (0.05, 0.15)) * camera.height
     direction = camera.directions(pixel)
@@ -215,11 +255,15 @@ def _resting_rotation(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 def _cluster(
-    rng: np.random.Generator, camera: PinholeCamera, walls: list[Wall], things: list[SceneObject]
+    rng: np.random.Generator,
+    camera: PinholeCamera,
+    walls: list[Wall],
+    things: list[SceneObject],
+    arrangement: Arrangement,
 ) -> list[SceneObject]:
     """A heap of small solids of one class, too small to tell apart: annotated as a crowd."""
     for _ in range(40):
-        spot = _floor_spot(rng, camera)
+        spot = _floor_spot(rng, camera, arrangement)
         if spot is None:
             continue
         foot, depth = spot

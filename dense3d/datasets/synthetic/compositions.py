@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dense3d.datasets.synthetic.composition import Composition, compose_room
+from functools import partial
+
+from dense3d.datasets.synthetic.composition import CLOSE_UP, Composition, compose_room
 from dense3d.datasets.synthetic.street import compose_street
 
-COMPOSITIONS: dict[str, Composition] = {"room": compose_room, "street": compose_street}
+COMPOSITIONS: dict[str, Composition] = {
+    "room": compose_room,
+    "close_up": partial(compose_room, arrangement=CLOSE_UP),
+    "street": compose_street,
+}

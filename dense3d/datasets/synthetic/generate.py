@@ -24,6 +24,8 @@ WORLD_VERSION = 2
 MANIFEST = "synthetic.json"
 # Names of WRITERS, known here without importing what the writers need.
 LAYOUTS = ("coco", "coco_panoptic", "ade20k", "kitti")
+# Names of COMPOSITIONS.
+SCENES = ("room", "close_up", "street")
 SPLITS = ("train", "val")
 # Each worker holds some 250 MB, and more of them than this wait for the disk.
 MAX_WORKERS = 16
@@ -38,6 +40,7 @@ class Recipe:
     val: int
     size: tuple[int, int]
     seed: int
+    scenes: str | None = None
     world_version: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
@@ -47,6 +50,9 @@ class Recipe:
             if layout not in LAYOUTS:
                 hint = did_you_mean(layout, LAYOUTS)
                 raise ConfigError(f"unknown layout {layout!r}{hint} (known: {', '.join(LAYOUTS)})")
+        if self.scenes not in (None, *SCENES):
+            hint = did_you_mean(self.scenes, SCENES)
+            raise ConfigError(f"unknown scenes {self.scenes!r}{hint} (known: {', '.join(SCENES)})")
         if min(self.train, self.val) < 0 or self.train + self.val == 0:
             raise ConfigError(
                 f"train={self.train}, val={self.val}: the numbers of images must not be negative or both zero"
@@ -64,6 +70,7 @@ def make_dataset(
     val: int = 200,
     size: tuple[int, int] = (320, 240),
     seed: int = 0,
+    scenes: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -79,7 +86,9 @@ def make_dataset(
         layouts: any of ``coco``, ``coco_panoptic``, ``ade20k``.
         train, val: number of images in each split.
         size: width and height in pixels.
-        seed: sample ``index`` of a split depends only on seed, split, index and size.
+        seed: sample ``index`` of a split depends only on seed, split, index, size and scenes.
+        scenes: ``"room"``, ``"close_up"`` (a room with one to three large things) or ``"street"``; what the
+            layouts usually show unless given.
         workers: processes; one a CPU core unless given.
         overwrite: replace a synthetic data set of another recipe.
         progress: show a progress bar on the terminal.
@@ -91,7 +100,7 @@ def make_dataset(
         ConfigError: an argument is out of range.
         DataError: ``root`` holds another recipe or something else, cannot be written, or rendering failed.
     """
-    recipe = Recipe(tuple(dict.fromkeys(layouts)), train, val, (int(size[0]), int(size[1])), seed)
+    recipe = Recipe(tuple(dict.fromkeys(layouts)), train, val, (int(size[0]), int(size[1])), seed, scenes)
     if workers is None:
         workers = min(os.cpu_count() or 1, MAX_WORKERS)
     if workers < 1:
@@ -178,7 +187,7 @@ def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> None:
     from dense3d.datasets.synthetic.writers import WRITERS
 
     samples = [(split, index) for split in SPLITS for index in range(getattr(recipe, split))]
-    job = Job(str(folder), recipe.layouts, recipe.seed, recipe.size, samples)
+    job = Job(str(folder), recipe.layouts, recipe.seed, recipe.size, samples, recipe.scenes)
     records: dict[tuple[str, int], dict[str, Any]] = {}
     for split, index, record in _with_bar(render_records(job, workers), len(samples), progress):
         records[split, index] = record

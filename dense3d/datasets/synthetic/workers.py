@@ -33,6 +33,7 @@ class Job:
         layouts: keys of ``WRITERS``.
         seed, size: of the world and its images.
         samples: (split, index) of each.
+        scenes: a key of ``COMPOSITIONS``, or None for what the layouts usually show.
     """
 
     root: str
@@ -40,6 +41,7 @@ class Job:
     seed: int
     size: tuple[int, int]
     samples: list[tuple[str, int]]
+    scenes: str | None = None
 
 
 def render_records(job: Job, workers: int) -> Iterator[Record]:
@@ -72,13 +74,22 @@ def _render_here(job: Job) -> Iterator[Record]:
     from dense3d.datasets.synthetic.writers import WRITERS
 
     writers = {layout: WRITERS[layout](Path(job.root)) for layout in job.layouts}
-    compositions = {writer.composition for writer in writers.values()}
-    if len(compositions) > 1:
-        raise DataError(f"layouts {', '.join(job.layouts)} need different scenes; make them separately")
-    composition = compositions.pop()
+    composition = _composition(job, {writer.composition for writer in writers.values()})
     for split, index in job.samples:
         sample = make_sample(job.seed, split, index, job.size, composition)
         yield split, index, {layout: writer.write(sample) for layout, writer in writers.items()}
+
+
+def _composition(job: Job, usual: set[str]) -> str:
+    """Key of ``COMPOSITIONS`` for layouts that usually show ``usual``."""
+    if len(usual) > 1:
+        raise DataError(f"layouts {', '.join(job.layouts)} need different scenes; make them separately")
+    (name,) = usual
+    if job.scenes is None or job.scenes == name:
+        return name
+    if "street" in (name, job.scenes):
+        raise DataError(f"layouts {', '.join(job.layouts)} need scenes of {name!r}, not of {job.scenes!r}")
+    return job.scenes
 
 
 def _start(job: Job) -> subprocess.Popen:
