@@ -25,6 +25,8 @@ CONVERTERS: dict[str, str] = {
     "dinov2": "dense3d.checkpoints.dinov2:convert",
     "dinov2-14to16": "dense3d.checkpoints.dinov2:convert_14to16",
     "dinov3": "dense3d.checkpoints.dinov3:convert",
+    "eco-m2f": "dense3d.checkpoints.eco_m2f:convert",
+    "eco-m2f-cityscapes": "dense3d.checkpoints.eco_m2f:convert_cityscapes",
     "mae": "dense3d.checkpoints.mae:convert",
     "mae-pretrain": "dense3d.checkpoints.mae:convert_pretrain",
     "monodetr": "dense3d.checkpoints.monodino_detr:convert",

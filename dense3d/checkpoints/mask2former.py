@@ -28,7 +28,7 @@ _OUR_ENCODER = _OURS + r"encoder.layers.\1."
 _PREDICTOR = r"sem_seg_head\.predictor\."
 _OUR_DECODER = r"panoptic_head.transformer_decoder.layers.\1."
 
-_rename = Renaming(
+rename_head = Renaming(
     "Mask2Former",
     rules=(
         (_PIXEL + r"input_proj\.(\d)\.0\.(.+)", _OURS + r"input_convs.\1.conv.\2"),
@@ -73,7 +73,7 @@ _rename = Renaming(
     required=False,
 )
 _BACKBONE = "backbone."
-_CLASS_ROWS = ("panoptic_head.cls_embed.weight", "panoptic_head.cls_embed.bias")
+CLASS_ROWS = ("panoptic_head.cls_embed.weight", "panoptic_head.cls_embed.bias")
 
 
 def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -91,14 +91,14 @@ def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     rest = {name: value for name, value in official.items() if not name.startswith(_BACKBONE)}
     convert_backbone = convert_resnet if "stem.conv1.weight" in backbone else convert_swin
     converted = {f"{_BACKBONE}{name}": value for name, value in convert_backbone(backbone).items()}
-    return converted | _rename(rest)
+    return converted | rename_head(rest)
 
 
 def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """:func:`convert` for Cityscapes panoptic, whose official class rows are train ids."""
-    return reordered(convert(official), _CLASS_ROWS, CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
+    return reordered(convert(official), CLASS_ROWS, CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
 
 
 def convert_ade20k(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """:func:`convert` for ADE20K panoptic."""
-    return reordered(convert(official), _CLASS_ROWS, ADE20K_STUFF, ADE20K_CLASSES)
+    return reordered(convert(official), CLASS_ROWS, ADE20K_STUFF, ADE20K_CLASSES)

@@ -28,6 +28,7 @@ SYSTEMS: dict[str, str] = {
     "convnext": "dense3d.golden.convnext",
     "dinov2": "dense3d.golden.dinov2",
     "dinov3": "dense3d.golden.dinov3",
+    "eco-m2f": "dense3d.golden.eco_m2f",
     "kitti-eval": "dense3d.golden.kitti_eval",
     "kmax-deeplab": "dense3d.golden.kmax_deeplab",
     "mae-vit": "dense3d.golden.mae_vit",

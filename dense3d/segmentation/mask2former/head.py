@@ -29,6 +29,11 @@ class PixelDecoder(MSDeformAttnPixelDecoder):
         with torch.autocast(feats[0].device.type, enabled=False):
             return super().forward([feature.float() for feature in feats])
 
+    def project_coarsest(self, feature: Tensor) -> Tensor:
+        """What the encoder gets of the map of stride 32, ``(B, C, h, w)``."""
+        with torch.autocast(feature.device.type, enabled=False):
+            return self.input_convs[0](feature.float())
+
     def init_weights(self) -> None:
         """Xavier-uniform encoder weights where mmdet has Xavier-normal ones."""
         super().init_weights()

@@ -99,11 +99,21 @@ class Mask2Former(BaseModel):
 
     def predict_layers(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Class logits ``(B, Q, K + 1)`` and mask logits ``(B, Q, h, w)`` before and after each layer."""
-        return self.panoptic_head(list(self.backbone(inputs)), [])
+        return self.decode(self.backbone(inputs))
+
+    def decode(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """:meth:`predict_layers` from the maps of the backbone."""
+        return self.panoptic_head(list(features), [])
 
     def loss(self, inputs: Tensor, data_samples: list[DetDataSample]) -> dict[str, Tensor]:
         """All weighted losses; their sum is the training loss. See :class:`Criterion` for their names."""
-        logits, masks = self.predict_layers(inputs)
+        return self.losses_of(self.backbone(inputs), inputs, data_samples)
+
+    def losses_of(
+        self, features: Sequence[Tensor], inputs: Tensor, data_samples: list[DetDataSample]
+    ) -> dict[str, Tensor]:
+        """:meth:`loss` from the maps of the backbone."""
+        logits, masks = self.decode(features)
         labels, segments = segments_of_batch(
             data_samples, self.num_classes, self.thing_classes, tuple(inputs.shape[-2:]), inputs.device
         )
@@ -123,7 +133,13 @@ class Mask2Former(BaseModel):
             data_samples: with ``img_shape``, and ``ori_shape`` where images were resized.
             rescale: give results at the size of the original image rather than of the resized one.
         """
-        logits, masks = self.predict_layers(inputs)
+        return self.results_of(self.backbone(inputs), inputs, data_samples, rescale)
+
+    def results_of(
+        self, features: Sequence[Tensor], inputs: Tensor, data_samples: list[DetDataSample], rescale: bool
+    ) -> list[DetDataSample]:
+        """:meth:`predict` from the maps of the backbone."""
+        logits, masks = self.decode(features)
         for sample, one_logits, one_masks in zip(data_samples, logits[-1], masks[-1]):
             content = sample.img_shape[:2]
             output = sample.get("ori_shape", content)[:2] if rescale else content
