@@ -8,9 +8,7 @@ _base_ = ["./mask2former_r18_synthetic-panoptic.py"]
 
 data_root = "data/synthetic/panoptic_128x96/"
 size = (128, 96)
-synthetic_data = dict(
-    root=data_root, layouts=("coco_panoptic",), train=1600, val=200, size=size, seed=0, _delete_=True
-)
+synthetic_data = dict(root=data_root, layouts=("coco_panoptic",), train=1600, val=200, size=size, seed=0)
 
 model = dict(
     type="ECOM2F",
@@ -32,22 +30,18 @@ test_pipeline = [
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    _delete_=True,
-    type="Evaluator",
-    metrics=[
-        dict(
-            type="PanopticQualityMetric",
-            ann_file=data_root + "annotations/panoptic_val2017.json",
-            seg_prefix=data_root + "annotations/panoptic_val2017/",
-        ),
-        dict(type="ExitCostMetric"),
-    ],
-)
+val_evaluator = [
+    dict(
+        type="PanopticQualityMetric",
+        ann_file=data_root + "annotations/panoptic_val2017.json",
+        seg_prefix=data_root + "annotations/panoptic_val2017/",
+    ),
+    dict(type="ExitCostMetric"),
+]
 test_evaluator = val_evaluator
 
-max_epochs = 14
-train_cfg = dict(max_epochs=max_epochs, val_interval=7)
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=True, T_max=max_epochs, eta_min=1e-6, convert_to_iter_based=True),

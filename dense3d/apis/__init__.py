@@ -26,6 +26,7 @@ _HOMES = {
     "analyse_relations": "relation_analysis",
     "export_detector": "exporting",
     "compare_runs": "comparison",
+    "derive_depths": "depth_derivation",
 }
 __all__ = sorted(_HOMES)
 

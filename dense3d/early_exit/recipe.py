@@ -1,4 +1,4 @@
-"""The recipe on a model: training of the parent, training of the gate, results at the depth that it chooses."""
+"""The recipe on a model: training of the parent and of the gate, results at the depth that it chooses."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class EarlyExit:
     """What early exit adds to a model with a deformable encoder; stands before it in the list of bases.
 
     Training is that of the parent as long as there are no ``gate_targets`` (step A): the model's losses at an
-    exit drawn for the batch, or at all exits, weighted by depth over mean depth, so that the full depth counts
-    most. With ``gate_targets`` everything but the gate is frozen and the gate learns the target depths
+    exit drawn for the batch, or at all exits, weighted by depth over mean depth, so that the full depth
+    counts most. With ``gate_targets`` everything but the gate is frozen and the gate learns the target depths
     (step C).
 
     Args:
@@ -59,7 +59,7 @@ class EarlyExit:
         layers = len(self.exit_encoder.layers)
         if not 1 <= min_depth < layers:
             raise ConfigError(
-                f"model.min_depth={min_depth} leaves nothing to choose from in an encoder of {layers} layers: "
+                f"model.min_depth={min_depth} leaves no choice in an encoder of {layers} layers: "
                 f"it must be in 1 .. {layers - 1}"
             )
         self.exits = tuple(range(min_depth, layers + 1))

@@ -23,7 +23,7 @@ FORMAT = "dense3d exit depths 1"
 
 
 def utilities(quality: np.ndarray, beta: float) -> np.ndarray:
-    """What each exit is worth, ``(n, E)`` float64: quality less ``beta`` for every layer from the first exit on.
+    """Worth of each exit, ``(n, E)`` float64: quality less ``beta`` for every layer from the first exit on.
 
     Args:
         quality: ``(n, E)`` in 0 .. 1, exits in rising depth, one layer apart.
@@ -137,26 +137,19 @@ class ExitTargets:
 
 def _checked(document: object, path: str | Path) -> ExitTargets:
     """The targets of a parsed file."""
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+    found = document.get("format") if isinstance(document, dict) else type(document).__name__
+    if found != FORMAT:
         raise DataError(f"{path} is no file of target depths: its format is {found!r}, not {FORMAT!r}")
     exits, images = document.get("exits"), document.get("images")
     if not _is_ladder(exits):
         raise DataError(f"{path}: exits is {exits!r}, but must be rising depths, each one layer deeper")
     if not isinstance(images, dict):
-        raise DataError(f"{path}: images is {type(images).__name__}, but must be a table by image id")
-    for key, number in (("beta", 1), ("gflops", len(exits))):
-        values = document.get(key) if key == "gflops" else [document.get(key)]
-        if not _are_numbers(values, number):
-            raise DataError(f"{path}: {key} is {document.get(key)!r}, but must be {number} finite numbers")
-    for image, entry in images.items():
-        values = entry.get("quality") if isinstance(entry, dict) else False
-        if values is not None and not (
-            _are_numbers(values, len(exits)) and 0 <= min(values) <= max(values) <= 1
-        ):
-            raise DataError(f"{path}: the quality of image {image} is {values!r}, but must be "
-                            f"{len(exits)} numbers in 0 .. 1, or null")  # fmt: skip
-    quality = {image: entry["quality"] and tuple(entry["quality"]) for image, entry in images.items()}
+        raise DataError(f"{path}: images is {images!r}, but must be a table by image id")
+    if not _are_numbers([document.get("beta")], 1):
+        raise DataError(f"{path}: beta is {document.get('beta')!r}, but must be a number")
+    if not _are_numbers(document.get("gflops"), len(exits)):
+        raise DataError(f"{path}: gflops is {document.get('gflops')!r}, but must be {len(exits)} numbers")
+    quality = {image: _quality_of(image, entry, len(exits), path) for image, entry in images.items()}
     targets = ExitTargets(
         tuple(exits), document["beta"], quality, tuple(document["gflops"]), str(document.get("origin", ""))
     )
@@ -167,6 +160,18 @@ def _checked(document: object, path: str | Path) -> ExitTargets:
                 f"beta={targets.beta} give {targets.depths.get(image)}; make the file again"
             )
     return targets
+
+
+def _quality_of(image: str, entry: object, exits: int, path: str | Path) -> tuple[float, ...] | None:
+    values = entry.get("quality", False) if isinstance(entry, dict) else False
+    if values is None:
+        return None
+    if not _are_numbers(values, exits) or not all(0 <= value <= 1 for value in values):
+        raise DataError(
+            f"{path}: the quality of image {image} is {values!r}, but must be {exits} numbers in 0 .. 1, "
+            "or null"
+        )
+    return tuple(values)
 
 
 def _is_ladder(exits: object) -> bool:

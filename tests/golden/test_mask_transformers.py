@@ -1,4 +1,4 @@
-"""kMaX-DeepLab and Mask2Former against their official implementations: every public kit."""
+"""kMaX-DeepLab, Mask2Former and ECO-M2F against their official implementations: every public kit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from dense3d.golden import verify_kit
 
 KITS = (
+    "eco-m2f",
     "kmax-deeplab-convnext",
     "kmax-deeplab-layer",
     "kmax-deeplab-loss",

@@ -1,0 +1,75 @@
+"""Cityscapes instances of 8 classes, crops of 1024 x 512.
+
+``tools/dataset_converters/cityscapes.py`` of mmdet makes the annotations in COCO's format. AP is COCO's: the
+official evaluation of Cityscapes differs in how it averages.
+"""
+
+data_root = "data/cityscapes/"
+
+train_pipeline = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(
+        type="RandomChoiceResize",
+        resize_type="mmdet.Resize",
+        scales=[(4096, int(102.4 * step)) for step in range(5, 21)],
+        keep_ratio=True,
+    ),
+    dict(
+        type="mmdet.RandomCrop",
+        crop_size=(512, 1024),
+        crop_type="absolute",
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
+    dict(type="mmdet.PhotoMetricDistortion"),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+    dict(type="mmdet.FilterAnnotations", min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
+    dict(type="mmdet.PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="mmdet.Resize", scale=(2048, 1024), keep_ratio=True),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(
+        type="mmdet.PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
+]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(
+        type="mmdet.CityscapesDataset",
+        data_root=data_root,
+        ann_file="annotations/instancesonly_filtered_gtFine_train.json",
+        data_prefix=dict(img="leftImg8bit/train/"),
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="mmdet.CityscapesDataset",
+        data_root=data_root,
+        ann_file="annotations/instancesonly_filtered_gtFine_val.json",
+        data_prefix=dict(img="leftImg8bit/val/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(
+    type="mmdet.CocoMetric",
+    ann_file=data_root + "annotations/instancesonly_filtered_gtFine_val.json",
+    metric="segm",
+)
+test_evaluator = val_evaluator

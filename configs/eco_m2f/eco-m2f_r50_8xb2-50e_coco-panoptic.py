@@ -1,0 +1,11 @@
+"""Step A of ECO-M2F, ResNet-50, COCO panoptic: images may leave after 2 ... 6 encoder layers.
+
+Yao et al., arXiv 2404.15244; the schedule is Mask2Former's. Steps B and C: ``docs/eco-m2f.md``.
+"""
+
+_base_ = ["../mask2former/mask2former_r50_8xb2-50e_coco-panoptic.py"]
+
+model = dict(type="dense3d.ECOM2F", min_depth=2, depth=6, count_cost=True)
+find_unused_parameters = True  # layers behind the exit of a batch
+val_evaluator = [{{_base_.val_evaluator}}, dict(type="ExitCostMetric")]
+test_evaluator = [{{_base_.test_evaluator}}, dict(type="ExitCostMetric")]

@@ -1,0 +1,54 @@
+"""Mask2Former with ResNet-50, 90k iterations of Cityscapes panoptic: PQ 62.1 in the paper.
+
+Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
+``tools/convert_checkpoint.py mask2former-cityscapes IN OUT``.
+"""
+
+_base_ = ["../_base_/datasets/cityscapes_panoptic.py", "../_base_/schedules/mask2former_90k.py"]
+
+model = dict(
+    type="dense3d.Mask2Former",
+    num_classes=19,
+    thing_classes=list(range(8)),
+    data_preprocessor=dict(
+        type="mmdet.DetDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(512, 1024), pad_mask=True, pad_seg=True)],
+    ),
+    backbone=dict(
+        type="dense3d.TimmBackbone",
+        model_name="resnet50.tv_in1k",
+        pretrained=True,
+        out_strides=(4, 8, 16, 32),
+    ),
+    test_cfg=dict(panoptic_on=True, instance_on=True, max_per_image=100),
+)
+
+sync_bn = "torch"  # batch norms learn, over the images of all processes
+
+train_pipeline = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="LoadPanopticAnnotations"),
+    dict(
+        type="RandomChoiceResize",
+        resize_type="mmdet.Resize",
+        scales=[(4096, int(102.4 * step)) for step in range(5, 21)],
+        keep_ratio=True,
+    ),
+    dict(
+        type="mmdet.RandomCrop",
+        crop_size=(512, 1024),
+        crop_type="absolute",
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
+    dict(type="mmdet.PhotoMetricDistortion"),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+    dict(type="mmdet.PackDetInputs"),
+]
+train_dataloader = dict(
+    sampler=dict(type="InfiniteSampler", shuffle=True), dataset=dict(pipeline=train_pipeline)
+)

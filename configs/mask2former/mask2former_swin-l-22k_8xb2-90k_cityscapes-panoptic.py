@@ -1,0 +1,20 @@
+"""Mask2Former with Swin-L and 200 queries, 90k iterations of Cityscapes panoptic: PQ 66.6 in the paper.
+
+Weights: ``swin_large_patch4_window12_384_22k.pth``, put into ``checkpoints/``.
+"""
+
+_base_ = ["./mask2former_r50_8xb2-90k_cityscapes-panoptic.py"]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.Swin",
+        arch="large",
+        window_size=12,
+        drop_path_rate=0.3,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_patch4_window12_384_22k.pth"),
+    ),
+    head=dict(num_queries=200),
+)
+
+sync_bn = None
