@@ -28,6 +28,7 @@ PARENT = dict(
 )
 ATTENTION = dict(embed_dims=32, num_heads=4, batch_first=True, dropout=0.0)
 FEED_FORWARD = dict(embed_dims=32, feedforward_channels=32, ffn_drop=0.0)
+ENCODER_LAYER = dict(self_attn_cfg=dict(ATTENTION, num_levels=3), ffn_cfg=FEED_FORWARD)
 DETECTOR = dict(
     type="EarlyExitDINO",
     num_queries=6,
@@ -44,9 +45,7 @@ DETECTOR = dict(
         norm_cfg=dict(type="GN", num_groups=4),
         num_outs=3,
     ),
-    encoder=dict(
-        num_layers=4, layer_cfg=dict(self_attn_cfg=dict(ATTENTION, num_levels=3), ffn_cfg=FEED_FORWARD)
-    ),
+    encoder=dict(num_layers=4, layer_cfg=ENCODER_LAYER),
     decoder=dict(
         num_layers=2,
         return_intermediate=True,
@@ -290,9 +289,7 @@ def test_only_the_gate_is_trained_on_the_file(config, tmp_path):
     before = copy.deepcopy(model.state_dict())
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     assert trained == {"gate.head.weight", "gate.head.bias"}
-    assert not any(
-        m.training for m in model.modules() if m is not model and not isinstance(m, type(model.gate))
-    )
+    assert [m for m in model.modules() if m.training] == [model]
     images, found = torch.randn(3, 3, *SIZE), samples(3)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for _ in range(60):
@@ -329,10 +326,7 @@ def test_files_of_other_models_and_images_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            dict(min_depth=4),
-            r"min_depth=4 leaves no choice in an encoder of 4 layers: it must be in 1 \.\. 3",
-        ),
+        (dict(min_depth=4), "min_depth=4 leaves no choice in an encoder of 4 layers: it must be in 1"),
         (dict(min_depth=0), "min_depth=0"),
         (dict(depth=1), r"depth=1 is none of the exits \(2, 3, 4\)"),
         (dict(exit_training="some"), "exit_training='some' is none of"),
