@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a trained model on images: drawn pictures, results in COCO's format, label maps."""
+"""Run a trained model on images: drawn pictures, results in COCO's format (3D boxes: KITTI's), label maps."""
 
 import argparse
 import sys
@@ -10,13 +10,23 @@ from dense3d.apis.command import add_config_options, command
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="example: python tools/infer.py CONFIG CHECKPOINT 'photos/*.jpg' --out results",
+        epilog="examples: python tools/infer.py CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
+        "for 3D boxes: python tools/infer.py CONFIG CHECKPOINT image_2 --calib calib --out results",
     )
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder or glob")
     parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for pictures and predictions.json"
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for pictures and predictions.json, of 3D boxes for pictures and results/NAME.txt",
+    )
+    parser.add_argument(
+        "--calib",
+        metavar="PATH",
+        help="3D boxes only: KITTI calibration file of all images, or folder with NAME.txt for each "
+        "(default: the folder calib beside that of the images)",
     )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in tools/test.py")
@@ -42,6 +52,7 @@ def main() -> int:
         device=arguments.device,
         options=parse_options(arguments.cfg_options),
         tta=arguments.tta,
+        calibration=arguments.calib,
     )
     print(f"{len(report.pictures)} pictures in {arguments.out}/pictures, results in {report.results}")
     for path in report.unreadable:

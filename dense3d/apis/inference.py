@@ -1,4 +1,4 @@
-"""Predictions on image files: pictures, COCO-style results and label maps."""
+"""Predictions on image files: pictures, COCO-style results, label maps and KITTI's result files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, DefaultScope
 
+from dense3d.apis.inference_3d import frame_fields, needs_calibration, write_lines
 from dense3d.apis.testing import augment
 from dense3d.config import check_config, load_config
 from dense3d.datasets.images import images_below
@@ -38,9 +39,11 @@ class Inferencer:
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         options: settings that override the config's.
         tta: augment each image and merge the predictions, see :func:`dense3d.apis.test`.
+        calibration: of detectors of 3D boxes, a file or folder, see :func:`infer`.
 
     Attributes:
         classes: class names, from the checkpoint.
+        detects_3d: whether images need calibrations.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.
@@ -53,11 +56,17 @@ class Inferencer:
         device: str | None = None,
         options: dict[str, Any] | None = None,
         tta: bool = False,
+        calibration: str | Path | None = None,
     ) -> None:
         self.cfg = config if isinstance(config, Config) else load_config(config, options)
         check_config(self.cfg)
+        pipeline = _inference_pipeline(self.cfg)
+        self.detects_3d, self.calibration = needs_calibration(pipeline), calibration
+        if calibration is not None and not self.detects_3d:
+            raise ConfigError(f"{self.cfg.filename} describes no detector of 3D boxes: leave --calib out")
         if tta:
             augment(self.cfg)
+            pipeline = _inference_pipeline(self.cfg)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         loaded = load_checkpoint(checkpoint)
         self.dataset_meta = dict(loaded.get("meta", {}).get("dataset_meta") or {})
@@ -67,7 +76,7 @@ class Inferencer:
             model_cfg.setdefault("data_preprocessor", self.cfg.get("data_preprocessor"))
             self.model = MODELS.build(model_cfg)
             bare = self.model.module if tta else self.model
-            self.pipeline = Compose(_inference_pipeline(self.cfg))
+            self.pipeline = Compose(pipeline)
         load_into(bare, weights_of(loaded, checkpoint), source=str(checkpoint))
         self.model.to(self.device).eval()
 
@@ -75,24 +84,33 @@ class Inferencer:
         """Data samples of ``images`` in their order, with boxes in pixels of the original image.
 
         Raises:
-            DataError: an image cannot be read.
+            DataError: an image or, before the first is looked at, any image's calibration cannot be read.
         """
-        for start in range(0, len(images), batch_size):
-            paths = images[start : start + batch_size]
+        inputs = [self._describe(path, index) for index, path in enumerate(images)]
+        for start in range(0, len(inputs), batch_size):
             with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
-                batch = pseudo_collate([self._load(path, start + i) for i, path in enumerate(paths)])
+                batch = pseudo_collate([self._load(item) for item in inputs[start : start + batch_size]])
                 with torch.no_grad():
                     yield from self.model.test_step(batch)
 
-    def _load(self, path: str | Path, index: int) -> dict:
-        if cv2.imread(str(path), cv2.IMREAD_COLOR) is None:
+    def _describe(self, path: str | Path, index: int) -> dict:
+        """What the pipeline starts from."""
+        item = dict(img_path=str(path), img_id=index)
+        return item | frame_fields(Path(path), self.calibration) if self.detects_3d else item
+
+    def _load(self, item: dict) -> dict:
+        path = item["img_path"]
+        if cv2.imread(path, cv2.IMREAD_COLOR) is None:
             raise DataError(f"{path} is not a readable image: replace or remove the file")
-        return self.pipeline(dict(img_path=str(path), img_id=index))
+        return self.pipeline(item)
 
 
 @dataclass
 class InferenceReport:
-    """What a run of :func:`infer` wrote, and the files it could not read."""
+    """What a run of :func:`infer` wrote, and the files it could not read.
+
+    ``results`` is ``predictions.json``, of detectors of 3D boxes the folder of result files.
+    """
 
     results: Path
     pictures: list[Path] = field(default_factory=list)
@@ -109,6 +127,7 @@ def infer(
     device: str | None = None,
     options: dict[str, Any] | None = None,
     tta: bool = False,
+    calibration: str | Path | None = None,
 ) -> InferenceReport:
     """Run a model on images and write pictures and results.
 
@@ -119,20 +138,25 @@ def infer(
         out: folder; gets a picture per image under ``pictures/``, ``predictions.json``, a list in COCO's
             result format in which every entry also names its file and category, and of segmentors the
             classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations; of panoptic
-            models also ``panoptic.json`` and ``panoptic/*.png`` in COCO's format.
+            models also ``panoptic.json`` and ``panoptic/*.png`` in COCO's format. Detectors of 3D boxes
+            write KITTI's result files ``results/*.txt`` in place of ``predictions.json``, and draw the boxes
+            in the image and from above.
         score_threshold: predictions below it are neither drawn nor written.
         batch_size: images at a time.
         device, tta: see :class:`Inferencer`.
         options: settings that override the config's.
+        calibration: for detectors of 3D boxes, a calibration file of KITTI's format for all images, or a
+            folder with a file of each image's name; by default the folder ``calib`` beside theirs.
 
     Raises:
-        DataError: no image is found. Unreadable files are left out and listed in the report.
+        DataError: no image is found, or an image has no calibration. Unreadable files are left out and listed
+            in the report.
     """
     images = find_images(inputs)
-    model = Inferencer(config, checkpoint, device, options, tta)
+    model = Inferencer(config, checkpoint, device, options, tta, calibration)
     out = Path(out)
     readable = [p for p in images if cv2.haveImageReader(str(p)) and cv2.imread(str(p)) is not None]
-    report = InferenceReport(out / "predictions.json")
+    report = InferenceReport(out / ("results" if model.detects_3d else "predictions.json"))
     report.unreadable = [str(p) for p in images if p not in set(readable)]
     draw = Painter(model.dataset_meta, model.model.data_preprocessor, score_threshold)
     names = _picture_names(readable)
@@ -143,14 +167,17 @@ def infer(
         entries += _coco_entries(sample, index + 1, path, model, score_threshold)
         target = out / "pictures" / names[path]
         draw(path, sample, target)
+        if model.detects_3d:
+            write_lines(sample, (report.results / names[path]).with_suffix(".txt"), score_threshold)
         if "pred_sem_seg" in sample:
             write_label_map(sample, (out / "labels" / names[path]).with_suffix(".png"), model.dataset_meta)
         if "pred_panoptic_seg" in sample:
             png = (out / "panoptic" / names[path]).with_suffix(".png")
             panoptic.append(_write_panoptic(sample, index + 1, png, model))
         report.pictures.append(target)
-    with atomic_write(report.results, "w") as file:
-        json.dump(entries, file)
+    if not model.detects_3d:
+        with atomic_write(report.results, "w") as file:
+            json.dump(entries, file)
     if panoptic:
         write_panoptic(out / "panoptic.json", panoptic)
     return report

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from dense3d.apis.inference_3d import needs_calibration
 from dense3d.apis.setup import prepare_config
 from dense3d.engine import Runner
 from dense3d.errors import ConfigError
@@ -32,7 +33,8 @@ def test(
         config: config file or loaded config.
         checkpoint: checkpoint that this project (or mmdet, mmseg) wrote.
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
-            submission format (``predictions.bbox.json`` for COCO, label maps in ``predictions/``).
+            submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in
+            ``predictions/``).
         show_dir: folder for pictures with predictions beside ground truth.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
@@ -66,13 +68,13 @@ def test(
 
 def _draw_into(cfg: Config, folder: Path) -> None:
     hook = dict(type="mmdet.DetVisualizationHook", draw=True, interval=1, test_out_dir=str(folder.resolve()))
-    if _segments(cfg) or cfg.model.type == "MaskedAutoencoder":
+    if _segments(cfg) or cfg.model.type == "MaskedAutoencoder" or _detects_3d(cfg):
         hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
     cfg.setdefault("default_hooks", {})["visualization"] = hook
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:
-    """Have COCO's and IoU metrics write their predictions; other metrics have no such option."""
+    """Have COCO's, IoU and KITTI's metrics write their predictions; other metrics have no such option."""
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     for evaluator in evaluators:
         name = str(evaluator.get("type", "")).rpartition(".")[2]
@@ -80,6 +82,10 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
             evaluator["outfile_prefix"] = str(prefix)
         elif name == "IoUMetric":
             evaluator["output_dir"] = str(prefix)
+        elif name == "KittiMetric":
+            if prefix.is_dir() and any(prefix.iterdir()):
+                raise ConfigError(f"{prefix} holds results of an earlier run: give another --out")
+            evaluator["result_folder"] = str(prefix)
 
 
 def augment(cfg: Config) -> None:
@@ -90,6 +96,8 @@ def augment(cfg: Config) -> None:
         raise ConfigError(
             "--tta merges boxes or classes of several views, and a MaskedAutoencoder has neither"
         )
+    if _detects_3d(cfg):
+        raise ConfigError("--tta merges 2D boxes and classes of several views, not 3D boxes: leave it out")
     segmentation = _segments(cfg)
     scope = "mmseg" if segmentation else "mmdet"
     if "tta_model" not in cfg:
@@ -114,6 +122,10 @@ def augment(cfg: Config) -> None:
 
 def _segments(cfg: Config) -> bool:
     return "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
+
+
+def _detects_3d(cfg: Config) -> bool:
+    return needs_calibration(cfg.test_dataloader.dataset.get("pipeline", ()))
 
 
 def _flipped(pipeline: list[dict], scope: str) -> list[dict]:

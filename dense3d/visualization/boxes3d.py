@@ -116,6 +116,24 @@ def draw_frame(
     return np.concatenate([picture, draw_birds_eye_view(layers, image.shape[0], points=points)], axis=1)
 
 
+def enlarged(
+    image: np.ndarray, calibration: KittiCalibration, height: int = 375
+) -> tuple[np.ndarray, KittiCalibration]:
+    """A small image made larger by a whole factor, so that it has about ``height`` rows, and its calibration.
+
+    Example:
+        >>> calibration = KittiCalibration.pinhole(200.0, (160.0, 45.0))
+        >>> image, calibration = enlarged(np.zeros((96, 320, 3), np.uint8), calibration)
+        >>> image.shape, calibration.P2[0, 0].item()
+        ((384, 1280, 3), 800.0)
+    """
+    factor = max(1, round(height / image.shape[0]))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    shift = (factor - 1) / 2  # pixel centres have whole numbers
+    matrix = np.array([[factor, 0, shift], [0, factor, shift]])
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), calibration.warped(matrix)
+
+
 def _boxes(objects: KittiObjects) -> Boxes3D:
     return Boxes3D(torch.from_numpy(objects.select(objects.has_box3d).boxes3d), "camera")
 

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import torch
 
+from dense3d.datasets.kitti.objects import KittiObjects
 from dense3d.datasets.panoptic.coding import decode_segments
 from dense3d.errors import DataError
 from dense3d.files import atomic_write
+from dense3d.visualization.boxes3d import draw_frame, enlarged
 from dense3d.visualization.panels import draw_segmentation, side_by_side
 from dense3d.visualization.panoptic import draw_panoptic
 
@@ -56,6 +58,8 @@ class Painter:
         """Write the picture ``target`` of the prediction ``sample`` (on the CPU) for the image ``path``."""
         if "reconstruction" in sample:
             write_picture(self._reconstruction(sample), target)
+        elif "predictions" in sample:
+            write_picture(self._boxes_3d(path, sample), target)
         elif "pred_panoptic_seg" in sample:
             write_picture(self._panoptic(path, sample), target)
         elif "pred_sem_seg" in sample and "pred_instances" not in sample:
@@ -69,6 +73,13 @@ class Painter:
         panels = [denormalised(image, self.preprocessor) for image in images]
         panels[1][(sample.masked == 0).all(dim=0).numpy()] = 128
         return side_by_side(panels, 320)
+
+    def _boxes_3d(self, path: Path, sample: Any) -> np.ndarray:
+        """The frame with predicted and, where there are any, labelled 3D boxes, and the view from above."""
+        found: KittiObjects = sample.predictions
+        found = found.select(found.scores >= self.threshold)
+        image, calibration = enlarged(_read(path), sample.calibration)
+        return draw_frame(image, calibration, sample.get("objects"), found)
 
     def _panoptic(self, path: Path, sample: Any) -> np.ndarray:
         """The image with all segments over it."""
