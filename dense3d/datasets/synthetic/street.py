@@ -21,7 +21,8 @@ from dense3d.structures.camera import PinholeCamera
 # of KITTI's left colour camera, over the image's width or height
 FOCAL, CENTER = 721.54 / 1242, (609.56 / 1242, 172.85 / 375)
 CAMERA_HEIGHT = 1.65  # metres
-NEAREST, FARTHEST = 5.0, 60.0
+KITTI_WIDTH = 1242
+NEAREST, FARTHEST = 5.0, 60.0  # metres; the farthest in an image of KITTI's width, see _farthest
 PAVEMENT_HEIGHT = 0.004  # seen as another surface, too low to lift anybody
 CLEARANCE = 0.4  # metres between road users
 REACH = 90.0  # metres that the street goes on
@@ -58,6 +59,9 @@ FRONTS = (-9.0, 11.0)  # houses begin there
 def compose_street(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene, Cameras]:
     """Three to twelve road users on a street, one camera.
 
+    They stand up to 60 m away in images of KITTI's width and less far in smaller ones, down to 24 m, so that
+    they have as many pixels as there: KITTI neither counts nor teaches objects less than 25 pixels high.
+
     Args:
         rng: source of all randomness.
         size: width and height of the image in pixels; KITTI's is 1242 x 375.
@@ -66,7 +70,7 @@ def compose_street(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Sce
         The scene, whose actors are the road users, and its one camera.
     """
     camera = _camera(rng, size)
-    actors, solids = _road_users(rng)
+    actors, solids = _road_users(rng, _farthest(size[0]))
     stuff = _ground(rng, len(solids) + 1)
     stuff += _houses(rng, len(solids) + len(stuff) + 1)
     stuff += _trees(rng, len(solids) + len(stuff) + 1)
@@ -92,7 +96,12 @@ def _camera(rng: np.random.Generator, size: tuple[int, int]) -> PinholeCamera:
     return PinholeCamera(width, height, intrinsics, camera_to_world)
 
 
-def _road_users(rng: np.random.Generator) -> tuple[list[Actor], list[SceneObject]]:
+def _farthest(width: int) -> float:
+    """Where a road user has the pixels that it has at 60 m in KITTI; at least 24 m."""
+    return FARTHEST * float(np.clip(width / KITTI_WIDTH, 0.4, 1.0))
+
+
+def _road_users(rng: np.random.Generator, farthest: float) -> tuple[list[Actor], list[SceneObject]]:
     """Road users that do not touch each other, and their solids with instance ids from 1."""
     actors: list[Actor] = []
     solids: list[SceneObject] = []
@@ -101,7 +110,7 @@ def _road_users(rng: np.random.Generator) -> tuple[list[Actor], list[SceneObject
     for _ in range(rng.integers(3, 13)):
         lane = LANES[rng.choice(len(LANES), p=weights / weights.sum())]
         for _ in range(ATTEMPTS):
-            foot = _foot(rng, lane)
+            foot = _foot(rng, lane, farthest)
             yaw = lane.heading + lane.spread * float(np.clip(rng.standard_normal(), -2, 2))
             place = _footprint(foot, yaw, lane.name)
             if not any(place.intersects(other) for other in taken):
@@ -113,9 +122,9 @@ def _road_users(rng: np.random.Generator) -> tuple[list[Actor], list[SceneObject
     return actors, solids
 
 
-def _foot(rng: np.random.Generator, lane: Lane) -> tuple[float, float]:
+def _foot(rng: np.random.Generator, lane: Lane, farthest: float) -> tuple[float, float]:
     """A place on a lane, near ones more often than an even spread over the road would give."""
-    distance = NEAREST + (FARTHEST - NEAREST) * rng.random() ** 1.5
+    distance = NEAREST + (farthest - NEAREST) * rng.random() ** 1.5
     return float(distance), float(rng.uniform(*lane.lateral))
 
 
