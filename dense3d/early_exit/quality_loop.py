@@ -37,7 +37,7 @@ class ExitQualityLoop(TestLoop):
 
     @torch.no_grad()
     def run(self) -> dict[str, float]:
-        """Measure, write the file, and give mean quality and cost of each exit."""
+        """Measure and write the file; there are no metrics of the data set."""
         model = getattr(self.runner.model, "module", self.runner.model)
         if not isinstance(model, EarlyExit) or model.costs is None:
             raise ConfigError(
@@ -54,19 +54,15 @@ class ExitQualityLoop(TestLoop):
             rows += _measure(model, model.data_preprocessor(batch, False), quality)
             self.runner.call_hook("after_test_iter", batch_idx=number, data_batch=batch, outputs=None)
         rows = collect_results(rows, len(self.dataloader.dataset))
-        figures = self._write(rows, model.exits) if is_main_process() else {}
-        self.runner.call_hook("after_test_epoch", metrics=figures)
+        if is_main_process():
+            self._write(rows, model.exits)
         self.runner.call_hook("after_test")
-        return figures
+        return {}
 
-    def _write(self, rows: list[tuple], exits: tuple[int, ...]) -> dict[str, float]:
+    def _write(self, rows: list[tuple], exits: tuple[int, ...]) -> None:
         table = {image: None if any(q != q for q in qualities) else qualities for image, qualities, _ in rows}
         gflops = tuple(sum(column) / len(rows) for column in zip(*(costs for *_, costs in rows)))
-        targets = ExitTargets(exits, self.beta, table, gflops, self.origin)
-        targets.write(self.out)
-        return {f"quality/{d}": q for d, q in zip(exits, targets.mean_quality())} | {
-            f"GFLOPs/{d}": g for d, g in zip(exits, gflops)
-        }
+        ExitTargets(exits, self.beta, table, gflops, self.origin).write(self.out)
 
 
 def _measure(model: EarlyExit, data: dict, quality: Any) -> list[tuple[str, tuple, tuple]]:
