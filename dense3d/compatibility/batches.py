@@ -1,4 +1,4 @@
-"""Batches of two small images with annotations, for models with the interface of mmdet or mmseg."""
+"""Batches of two small images with annotations: boxes and masks, labels of pixels, 3D boxes."""
 
 from __future__ import annotations
 
@@ -62,6 +62,18 @@ def segmentation_batch(num_classes: int, size: tuple[int, int] = SIZE) -> dict:
         labels[:, :4] = 255
         samples.append(SegDataSample(metainfo=_meta(size), gt_sem_seg=PixelData(data=labels)))
     return dict(inputs=_images(size), data_samples=samples)
+
+
+def street_batch(size: tuple[int, int] = SIZE) -> dict:
+    """Two images with 3D boxes of cars and calibrations; ``data_samples`` are those of ``PackKittiFrame``.
+
+    Example:
+        >>> street_batch()["data_samples"][0].gt_instances.boxes_3d.shape
+        torch.Size([10, 6])
+    """
+    from dense3d.benchmarks import mono_batch
+
+    return dict(inputs=_images(size), data_samples=mono_batch.street_batch(2, size, torch.device("cpu"))[1])
 
 
 def _images(size: tuple[int, int]) -> list[torch.Tensor]:

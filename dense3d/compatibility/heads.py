@@ -1,4 +1,4 @@
-"""Small variants of every family of 2D heads: dense3d's, and those of mmdet and mmseg that configs use."""
+"""Small variants of every family of heads: dense3d's, and those of mmdet and mmseg that configs use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from dense3d.compatibility.batches import SIZE
+from dense3d.compatibility.heads_3d import mono_detr, monodino_detr
 from dense3d.registry import MODELS
 
 CLASSES = 5
 THINGS = 3  # of a panoptic head; labels 0, 1, 2
 FOUR_STRIDES = (4, 8, 16, 32)
-_PACKAGES = ("dense3d.detection2d.", "dense3d.segmentation.")
+_PACKAGES = ("dense3d.detection2d.", "dense3d.detection3d.", "dense3d.segmentation.")
 _WIDTH = 32
 
 # Numbers in configs are made no larger than these.
@@ -53,9 +54,10 @@ class Head:
 
     Attributes:
         config: from a backbone's config and the number of its maps to a small model's config.
-        task: ``"detection"``, ``"instance"``, ``"panoptic"`` or ``"semantic"``.
+        task: ``"detection"``, ``"instance"``, ``"panoptic"``, ``"semantic"`` or ``"3d"``.
         strides: of the maps that it needs; None takes any.
         maps: number of maps that it needs; None takes any.
+        tokens: its maps must have one stride, as a plain ViT's have.
         registered: names in the registry that it stands for.
     """
 
@@ -63,6 +65,7 @@ class Head:
     task: str
     strides: tuple[int, ...] | None = None
     maps: int | None = None
+    tokens: bool = False
     registered: Sequence[str] = ()
 
 
@@ -267,4 +270,6 @@ HEADS: dict[str, Head] = {
         _mask2former_panoptic, "panoptic", FOUR_STRIDES, registered=("Mask2Former",)
     ),
     "kMaX-DeepLab": Head(_kmax, "panoptic", FOUR_STRIDES, registered=("KMaXDeepLab",)),
+    "MonoDETR": Head(mono_detr, "3d", FOUR_STRIDES, registered=("MonoDETR",)),
+    "MonoDINO-DETR": Head(monodino_detr, "3d", maps=4, tokens=True, registered=("MonoDINODETR",)),
 }

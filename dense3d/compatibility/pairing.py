@@ -6,13 +6,14 @@ import copy
 import inspect
 import logging
 
+import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
-from dense3d.compatibility.batches import detection_batch, segmentation_batch
+from dense3d.compatibility.batches import detection_batch, segmentation_batch, street_batch
 from dense3d.compatibility.heads import CLASSES, THINGS, Head
 from dense3d.engine.channels import fill_channels
 from dense3d.errors import TrainingError
@@ -29,6 +30,8 @@ def obstacle(backbone: dict, head: Head) -> str | None:
     strides = _strides(_fitted(backbone, head))
     if head.strides is not None and strides != head.strides:
         return "needs an adapter: maps of several strides"
+    if head.tokens and len(set(strides)) > 1:
+        return "takes a plain ViT's maps"
     if head.maps == 1 and len(strides) > 1:
         return "takes one map"
     if head.maps is not None and len(strides) != head.maps:
@@ -100,12 +103,18 @@ def _build(backbone: dict, head: Head) -> BaseModel:
 def _batch(head: Head) -> dict:
     if head.task == "semantic":
         return segmentation_batch(CLASSES)
+    if head.task == "3d":
+        return street_batch()
     return detection_batch(CLASSES, THINGS if head.task == "panoptic" else None)
 
 
 def _check(result: object, task: str, size: tuple[int, int]) -> None:
     """Complain about a prediction that lacks what the task asks for."""
-    if task == "semantic":
+    if task == "3d":
+        if not len(result.predictions) or not np.isfinite(result.predictions.values).all():
+            raise TrainingError(f"{len(result.predictions)} predicted objects, or not finite")
+        found = size
+    elif task == "semantic":
         found = tuple(result.pred_sem_seg.data.shape[-2:])
     elif task == "panoptic":
         found = tuple(result.pred_panoptic_seg.sem_seg.shape[-2:])
