@@ -1,7 +1,7 @@
 """Step A of ECO-M2F on synthetic panoptic data: a parent whose images may leave after 2 ... 6 encoder layers.
 
-The small Mask2Former of ``mask2former_r18_synthetic-panoptic.py`` with six encoder layers, on images of
-128 x 96 (arXiv 2404.15244). Steps B and C: ``docs/eco-m2f.md``.
+The small Mask2Former of ``mask2former_r18_synthetic-panoptic.py`` with six encoder layers and half of the
+ResNet's channels, on images of 128 x 96 (arXiv 2404.15244). Steps B and C: ``docs/eco-m2f.md``.
 """
 
 _base_ = ["./mask2former_r18_synthetic-panoptic.py"]
@@ -15,7 +15,8 @@ model = dict(
     min_depth=2,
     depth=6,
     count_cost=True,
-    head=dict(encoder_layers=6),
+    backbone=dict(model_kwargs=dict(channels=(32, 64, 128, 256))),
+    head=dict(encoder_layers=6, encoder_channels=256),
 )
 
 test_pipeline = [
@@ -40,8 +41,8 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-max_epochs = 16
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=True, T_max=max_epochs, eta_min=1e-6, convert_to_iter_based=True),

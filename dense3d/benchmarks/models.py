@@ -7,6 +7,7 @@ of a case is the one that the others are compared with.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from dense3d.benchmarks.mono_batch import street_batch
+from dense3d.benchmarks.panoptic_batch import panoptic_batch
 from dense3d.config import load_config
 from dense3d.engine.channels import fill_channels
 from dense3d.layers import position_relation
@@ -35,7 +37,7 @@ class Contender:
 
     Attributes:
         name: in the table.
-        config: file below ``configs``.
+        config: file below ``configs``, or the full path of another.
         options: settings that override the config's.
         context: entered around every step.
         plain: run in float32 and eager mode only.
@@ -150,6 +152,35 @@ def _monodino_detr(name: str, model: str) -> Contender:
     return Contender(name, config, options, tiny=TINY_MONODINO)
 
 
+TINY_MASK2FORMER = {
+    "model.backbone.model_name": "resnet18",
+    "+model.head": dict(num_queries=10, encoder_layers=1, decoder_layers=2),
+    "+model.criterion": dict(num_points=64),
+}
+TINY_KMAX = {
+    "model.backbone.model_name": "resnet18",
+    "+model.num_queries": 10,
+    "+model.layers_per_map": (1, 1, 1),
+    "+model.criterion": dict(discrimination_pixels=64, semantic_pixels=64),
+}
+TINY_MMDET_MASK2FORMER = {
+    "model.backbone.depth": 18,
+    "model.panoptic_head.in_channels": [64, 128, 256, 512],
+    "model.panoptic_head.num_queries": 10,
+    "model.panoptic_head.pixel_decoder.encoder.num_layers": 1,
+    "model.panoptic_head.transformer_decoder.num_layers": 2,
+    "model.train_cfg.num_points": 64,
+}
+
+
+def _mask2former_of_mmdet() -> Contender:
+    """The config that mmdet ships, without its download of weights."""
+    package = Path(importlib.util.find_spec("mmdet").submodule_search_locations[0])
+    config = package / ".mim/configs/mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py"
+    options = {"model.backbone.init_cfg": None}
+    return Contender("Mask2Former of mmdet", str(config), options, tiny=TINY_MMDET_MASK2FORMER)
+
+
 CASES = [
     ModelCase(
         "relation-detr",
@@ -169,5 +200,28 @@ CASES = [
             _monodino_detr("MonoDINO-DETR + DAB, ViT-B", "monodino-detr-dab_vitb"),
         ),
         street_batch,
+    ),
+    ModelCase(
+        "mask2former",
+        (
+            _mask2former_of_mmdet(),
+            Contender(
+                "Mask2Former", "mask2former/mask2former_r50_8xb2-50e_coco-panoptic.py", tiny=TINY_MASK2FORMER
+            ),
+        ),
+        panoptic_batch,
+    ),
+    ModelCase(
+        "kmax",
+        (
+            _mask2former_of_mmdet(),
+            Contender(
+                "kMaX-DeepLab",
+                "kmax_deeplab/kmax_r50_32xb2-150k_coco.py",
+                {"model.input_size": None},  # the image's own size, not the square of 1281 pixels
+                tiny=TINY_KMAX,
+            ),
+        ),
+        panoptic_batch,
     ),
 ]
