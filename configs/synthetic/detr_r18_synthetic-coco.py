@@ -47,6 +47,7 @@ model = dict(
         type="TimmBackbone",
         model_name="resnet18",
         out_strides=(16,),
+        channels_last=True,
         model_kwargs=dict(channels=(32, 64, 128, 256), out_indices=(3,)),
     ),
     # Without a norm the cells of an untrained backbone differ little from each other and from image to image.
@@ -68,7 +69,7 @@ model = dict(
     # Short waves, or neighbouring cells of so coarse a map have nearly the same encoding; 4 pi = two turns.
     positional_encoding=dict(num_feats=64, normalize=True, temperature=20, scale=12.566, offset=-0.5),
     bbox_head=dict(
-        type="mmdet.DETRHead",
+        type="BatchedDETRHead",
         num_classes=6,
         embed_dims=128,
         # Three times DETR's weight: most of what the backbone has to learn, it learns from the classes.
@@ -97,7 +98,7 @@ model = dict(
     test_cfg=dict(max_per_img=query_grid[0] * query_grid[1]),
 )
 
-max_epochs = 8
+max_epochs = 11
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=2)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

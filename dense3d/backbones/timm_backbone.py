@@ -49,6 +49,7 @@ class TimmBackbone(BaseModule):
             feeds the map of stride ``2 ** (k + 1)``, that map's stage included.
         freeze_norm: keep batch norms fixed, statistics and affine parameters, as the DETR family does.
         with_cp: recompute activations in the backward pass (activation checkpointing).
+        channels_last: run in the memory format NHWC, which serves convolutional networks in mixed precision.
         model_kwargs: further arguments of the timm network, for instance ``drop_path_rate``.
         init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a
             local file in timm's (or, for ResNets, torchvision's) layout.
@@ -89,6 +90,7 @@ class TimmBackbone(BaseModule):
         frozen_stages: int = -1,
         freeze_norm: bool = False,
         with_cp: bool = False,
+        channels_last: bool = False,
         model_kwargs: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -104,6 +106,8 @@ class TimmBackbone(BaseModule):
         self.out_channels: tuple[int, ...] = tuple(channels[i] for i in self._indices)
         self.out_strides: tuple[int, ...] = tuple(strides[i] for i in self._indices)
         self._divisor, self._channels_last_output = _probe(self.body, model_name, strides, channels)
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.body.to(memory_format=self._memory_format)
         if with_cp:
             _enable_checkpointing(self.body, model_name)
         if freeze_norm:
@@ -129,7 +133,7 @@ class TimmBackbone(BaseModule):
             pad_y, pad_x = -height % self._divisor, -width % self._divisor
             if pad_y or pad_x:
                 images = F.pad(images, (0, pad_x, 0, pad_y))
-        features = self.body(images)
+        features = self.body(images.contiguous(memory_format=self._memory_format))
         maps = []
         for index, stride in zip(self._indices, self.out_strides):
             feature = features[index]

@@ -109,8 +109,9 @@ class QueryCellCost(BaseMatchCost):
 
     Example:
         >>> from mmengine.structures import InstanceData
+        >>> queries = InstanceData(bboxes=torch.zeros(2, 4))
         >>> box = InstanceData(bboxes=torch.tensor([[0.0, 0.0, 20.0, 20.0]]))
-        >>> QueryCellCost((2, 1), weight=2.0)(None, box, dict(img_shape=(20, 40))).flatten().tolist()
+        >>> QueryCellCost((2, 1), weight=2.0)(queries, box, dict(img_shape=(20, 40))).flatten().tolist()
         [0.0, 1.0]
     """
 
@@ -119,16 +120,20 @@ class QueryCellCost(BaseMatchCost):
         self.query_grid = query_grid
 
     def __call__(
-        self, pred_instances: InstanceData | None, gt_instances: InstanceData, img_meta: dict, **kwargs
+        self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict, **kwargs
     ) -> Tensor:
-        """Costs (Q, G) of each query for each box of ``gt_instances.bboxes`` (G, 4), XYXY in pixels."""
+        """Costs (Q, G) of each query for each box of ``gt_instances.bboxes`` (G, 4), XYXY in pixels.
+
+        Where ``pred_instances`` holds the queries of several images one after another, (B * Q, G).
+        """
         boxes = gt_instances.bboxes
         height, width = img_meta["img_shape"]
         centers = bbox_xyxy_to_cxcywh(boxes)[:, :2] / boxes.new_tensor((width, height))  # (G, 2)
         columns, rows = self.query_grid
         x, y = ((torch.arange(n, device=boxes.device) + 0.5) / n for n in (columns, rows))
         cells = torch.cartesian_prod(y, x).flip(1)  # (Q, 2), row by row
-        return self.weight * torch.cdist(cells, centers, p=1)
+        cost = self.weight * torch.cdist(cells, centers, p=1)  # (Q, G)
+        return cost.repeat(len(pred_instances) // len(cells), 1)
 
 
 class PreNormEncoder(DetrTransformerEncoder):

@@ -108,6 +108,16 @@ def test_frozen_norms_keep_statistics_and_parameters():
     assert backbone.body.conv1.weight.grad is not None
 
 
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto"])
+def test_channels_last_changes_the_memory_format_only(name):
+    plain, reordered = TimmBackbone(name).eval(), TimmBackbone(name, channels_last=True).eval()
+    reordered.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 65, 64)
+    for a, b in zip(plain(images), reordered(images)):
+        assert a.stride(1) > 1 and b.stride(1) == 1
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
 def test_checkpointing_changes_no_gradient(name):
     plain, checkpointed = TimmBackbone(name), TimmBackbone(name, with_cp=True)

@@ -98,7 +98,8 @@ def test_cell_cost_decides_between_equal_predictions() -> None:
 
 def test_cell_cost_is_the_distance_of_centres() -> None:
     boxes = InstanceData(bboxes=torch.tensor([[0.0, 0.0, 30.0, 20.0]]))  # centre at (1/2, 1/6) of 30 x 60
-    costs = QueryCellCost((3, 2), weight=6.0)(None, boxes, dict(img_shape=(60, 30)))
+    queries = InstanceData(bboxes=torch.zeros(6, 4))
+    costs = QueryCellCost((3, 2), weight=6.0)(queries, boxes, dict(img_shape=(60, 30)))
     expected = [abs(x - 1 / 2) + abs(y - 1 / 6) for y in (1 / 4, 3 / 4) for x in (1 / 6, 1 / 2, 5 / 6)]
     torch.testing.assert_close(costs[:, 0], 6.0 * torch.tensor(expected))
 
