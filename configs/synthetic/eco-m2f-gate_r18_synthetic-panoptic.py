@@ -6,7 +6,7 @@ Step B (``tools/derive_depths.py``) writes the file of target depths; see ``docs
 _base_ = ["./eco-m2f_r18_synthetic-panoptic.py"]
 
 parent = "work_dirs/eco-m2f_r18_synthetic-panoptic/"
-load_from = parent + "epoch_10.pth"
+load_from = parent + "epoch_12.pth"
 model = dict(depth=None, gate_targets=parent + "depths.json")
 
 max_epochs = 6

@@ -1,7 +1,7 @@
 """Step A of ECO-M2F on synthetic panoptic data: a parent whose images may leave after 2 ... 6 encoder layers.
 
-The small Mask2Former of ``mask2former_r18_synthetic-panoptic.py`` with six encoder layers and half of the
-ResNet's channels, on images of 128 x 96 (arXiv 2404.15244). Steps B and C: ``docs/eco-m2f.md``.
+The small Mask2Former of ``mask2former_r18_synthetic-panoptic.py`` with half of its channels, six encoder
+layers and 25 queries, on images of 128 x 96 (arXiv 2404.15244). Steps B and C: ``docs/eco-m2f.md``.
 """
 
 _base_ = ["./mask2former_r18_synthetic-panoptic.py"]
@@ -16,7 +16,8 @@ model = dict(
     depth=6,
     count_cost=True,
     backbone=dict(model_kwargs=dict(channels=(32, 64, 128, 256))),
-    head=dict(encoder_layers=6, encoder_channels=256),
+    head=dict(num_queries=25, embed_dims=64, encoder_layers=6, encoder_channels=256, decoder_channels=256),
+    criterion=dict(num_points=512),
 )
 
 test_pipeline = [
@@ -41,8 +42,8 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs, val_interval=6)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=True, T_max=max_epochs, eta_min=1e-6, convert_to_iter_based=True),

@@ -27,6 +27,7 @@ _HOMES = {
     "export_detector": "exporting",
     "compare_runs": "comparison",
     "derive_depths": "depth_derivation",
+    "exit_curve": "depth_curve",
 }
 __all__ = sorted(_HOMES)
 

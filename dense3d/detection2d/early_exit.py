@@ -51,13 +51,13 @@ class EarlyExitDetector(EarlyExit):
         found = self.bbox_head.predict(**hidden, rescale=rescale, batch_data_samples=data_samples)
         return self.add_pred_to_datasample(data_samples, found)
 
-    def run_network(self, inputs: Tensor) -> object:
+    def run_network(self, features: Sequence[Tensor], inputs: Tensor) -> object:
         """Boxes and classes of the last decoder layer."""
         from mmdet.structures import DetDataSample
 
         size = tuple(inputs.shape[-2:])
         samples = [DetDataSample(metainfo=dict(img_shape=size, batch_input_shape=size)) for _ in inputs]
-        return self.bbox_head(**self.forward_transformer(self.extract_feat(inputs), samples))
+        return self.bbox_head(**self.forward_transformer(features, samples))
 
 
 @MODELS.register_module()

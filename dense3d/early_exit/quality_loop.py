@@ -79,7 +79,19 @@ def measure_training_data(cfg: Config, beta: float, out: str, origin: str) -> No
     """Change a config so that testing measures the training images, loaded as for a test.
 
     Raises:
-        ConfigError: the training data are wrapped in another data set, or the evaluator has no files.
+        ConfigError: see :func:`training_images`; or the evaluator has no file to exchange.
+    """
+    dataset = training_images(cfg)
+    cfg.test_dataloader.dataset = dataset
+    cfg.test_evaluator = _evaluator_of(cfg.test_evaluator, dataset)
+    cfg.test_cfg = dict(type="dense3d.ExitQualityLoop", beta=beta, out=out, origin=origin)
+
+
+def training_images(cfg: Config) -> dict:
+    """Config of the data set of training images, loaded as for a test.
+
+    Raises:
+        ConfigError: the training data are wrapped in another data set.
     """
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader
     if "pipeline" not in train or "ann_file" not in train:
@@ -90,9 +102,7 @@ def measure_training_data(cfg: Config, beta: float, out: str, origin: str) -> No
     dataset = copy.deepcopy(train)
     dataset.update(pipeline=test.dataset.pipeline, test_mode=True)
     dataset.pop("filter_cfg", None)
-    test.dataset = dataset
-    cfg.test_evaluator = _evaluator_of(cfg.test_evaluator, dataset)
-    cfg.test_cfg = dict(type="dense3d.ExitQualityLoop", beta=beta, out=out, origin=origin)
+    return dataset
 
 
 def _evaluator_of(evaluator: dict | list, dataset: dict) -> list[dict]:

@@ -88,8 +88,8 @@ class EarlyExit:
         """Projected map of the largest stride, ``(B, C, h, w)``, from the features."""
         raise NotImplementedError
 
-    def run_network(self, inputs: Tensor) -> object:
-        """A pass over images ``(B, 3, H, W)`` without what comes after the network."""
+    def run_network(self, features: Sequence[Tensor], inputs: Tensor) -> object:
+        """The encoder and what follows it in the network, from the features of ``inputs``."""
         raise NotImplementedError
 
     def train(self, mode: bool = True):
@@ -172,18 +172,29 @@ class EarlyExit:
     def _read_targets(self) -> ExitTargets:
         if self._targets is None:
             targets = ExitTargets.read(self.gate_targets)
-            if targets.exits != self.exits:
-                raise DataError(
-                    f"{self.gate_targets} was derived from a model with exits at {targets.exits}, but this "
-                    f"one has {self.exits}: derive it again from this model's parent"
-                )
+            self.check_exits(targets, self.gate_targets)
             self._targets = targets
         return self._targets
 
+    def check_exits(self, targets: ExitTargets, source: str) -> None:
+        """Refuse a file whose exits are not the model's.
+
+        Raises:
+            DataError: they differ.
+        """
+        if targets.exits != self.exits:
+            raise DataError(
+                f"{source} was derived from a model with exits at {targets.exits}, but this one has "
+                f"{self.exits}: derive it again from this model's parent"
+            )
+
     def _run_at(self, size: tuple[int, int], depth: int) -> None:
-        device = self.gate.head.weight.device
+        inputs = torch.zeros(1, 3, *size, device=self.gate.head.weight.device)
+        features = self.extract_feat(inputs)
+        if self.depth is None:
+            self.gate(self.coarsest_map(features))
         with self.exit_encoder.leaving_at(depth):
-            self.run_network(torch.zeros(1, 3, *size, device=device))
+            self.run_network(features, inputs)
 
 
 def _weighted(losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:

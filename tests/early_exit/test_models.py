@@ -230,7 +230,7 @@ def test_a_layer_computes_only_the_images_that_go_on():
     for layer in model.exit_encoder.layers:
         layer.register_forward_hook(lambda _module, _inputs, output: sizes.append(len(output)))
     with torch.no_grad(), model.exit_encoder.leaving_at([3, 2, 2, 4]):
-        model.run_network(torch.randn(4, 3, *SIZE))
+        model.decode(model.extract_feat(torch.randn(4, 3, *SIZE)))
     assert sizes == [4, 4, 2, 1]
 
 

@@ -48,6 +48,6 @@ class ECOM2F(EarlyExit, Mask2Former):
         with self.leaving_by_gate(features):
             return self.decode(features)
 
-    def run_network(self, inputs: Tensor) -> object:
+    def run_network(self, features: Sequence[Tensor], inputs: Tensor) -> object:
         """All predictions."""
-        return self.decode(self.extract_feat(inputs))
+        return self.decode(features)
