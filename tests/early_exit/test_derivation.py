@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
+from dense3d.apis.depth_curve import exit_curve
 from dense3d.apis.depth_derivation import derive_depths, rederive_depths
 from dense3d.config import load_config
 from dense3d.datasets.panoptic.id_map import write_id_map
@@ -186,3 +187,37 @@ def test_box_quality_is_ap_over_the_annotated_classes():
 def test_box_quality_of_an_image_with_crowds_only_is_not_defined():
     assert np.isnan(BoxQuality(Boxes([]), ("cat",))(found()))
     assert np.isnan(BoxQuality(Boxes([annotation(1, 7, [0, 0, 9, 9], 1)]), ("cat",))(found()))
+
+
+def test_curve_of_perfect_gates(parent, monkeypatch):
+    """Every gate is given the image's number, so that it can learn its target: PQ 1 at the least depths."""
+    path, options, folder = parent
+    monkeypatch.setattr(ECOM2F, "results_of", perfect_from)
+    wanted = {str(image): 2 + (image - 1) % 5 for image in range(1, IMAGES + 1)}
+    quality = {i: tuple(float(depth >= wanted[i]) for depth in range(2, 7)) for i in wanted}
+    ExitTargets((2, 3, 4, 5, 6), 0.5, quality, (1.0,) * 5).write(folder / "curve.json")
+
+    def numbered(model, features):
+        return torch.stack([torch.eye(32)[next(order) % IMAGES][:, None, None] for _ in features[0]])
+
+    order = iter(range(1000))
+    monkeypatch.setattr(ECOM2F, "coarsest_map", numbered)
+    own = options | {
+        "test_dataloader.dataset.data_root": f"{folder}/data/",
+        "test_dataloader.dataset.ann_file": "annotations/panoptic_train2017.json",
+        "test_dataloader.dataset.data_prefix": dict(img="train2017/", seg="annotations/panoptic_train2017/"),
+        "test_evaluator": [
+            dict(type="PanopticQualityMetric", ann_file=f"{folder}/data/annotations/panoptic_train2017.json")
+        ],
+    }
+    points = exit_curve(
+        path, folder / "parent.pth", folder / "curve.json", [0.01, 0.4], folder / "out", folder / "w", own
+    )
+    assert [point.name for point in points] == [*(f"depth {k}" for k in range(2, 7)), "beta 0.01", "beta 0.4"]
+    assert [point.depth for point in points[:5]] == [2, 3, 4, 5, 6]
+    shares = [point.metrics["PQ"] for point in points]
+    assert shares[:5] == sorted(shares[:5]) and shares[4] == shares[5] == 1
+    assert points[5].counts == (2, 1, 1, 1, 1) and points[6].counts == (4, 1, 1, 0, 0)
+    assert points[0].gflops < points[6].gflops < points[5].gflops < points[4].gflops
+    assert json.loads((folder / "out/curve.json").read_text())[5]["depth"] == points[5].depth
+    assert (folder / "out/curve.png").stat().st_size > 5000
