@@ -1,4 +1,4 @@
-"""Converters of kMaX-DeepLab and Mask2Former: foreign files, order of classes."""
+"""Converters of kMaX-DeepLab, Mask2Former and ECO-M2F: foreign files, order of classes."""
 
 from __future__ import annotations
 
@@ -89,3 +89,13 @@ def test_semantic_head_of_cityscapes():
     }
     converted = convert("kmax-deeplab", official)
     assert {f"semantic_head.{name}" for name in names.values()} <= set(converted)
+
+
+def test_eco_m2f_is_mask2former_with_a_gate():
+    rest = {MARKS["mask2former"]: torch.ones(1), **STEM}
+    prefix = "sem_seg_head.pixel_decoder.transformer.encoder.gt.head."
+    gate = {f"{prefix}{name}": torch.ones(5) for name in ("weight", "bias")}
+    converted = convert("eco-m2f", rest | gate)
+    assert set(converted) == set(convert("mask2former", rest)) | {"gate.head.weight", "gate.head.bias"}
+    with pytest.raises(CheckpointError, match=r"encoder\.gt\.\*; convert .* with the system mask2former"):
+        convert("eco-m2f", rest)
