@@ -98,8 +98,8 @@ model = dict(
     test_cfg=dict(max_per_img=query_grid[0] * query_grid[1]),
 )
 
-max_epochs = 8
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=2)
+max_epochs = 9
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=3)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
