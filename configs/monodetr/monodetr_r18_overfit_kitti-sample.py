@@ -10,13 +10,14 @@ _base_ = ["../synthetic/monodetr_r18_synthetic-kitti.py"]
 
 data_root = "{{$DENSE3D_SAMPLE_DATA:data/samples}}/kitti/"
 synthetic_data = None
-load_from = "work_dirs/monodetr_r18_synthetic-kitti/epoch_12.pth"
+load_from = "work_dirs/monodetr_r18_synthetic-kitti/epoch_6.pth"
 
+classes = ("Pedestrian", "Car", "Cyclist")
 image_size = (640, 192)  # half of KITTI's
 train_pipeline = [
     dict(type="LoadKittiFrame"),
     dict(type="RandomKittiWarp", size=image_size),
-    dict(type="EncodeMonoTargets"),
+    dict(type="EncodeMonoTargets", classes=classes),
     dict(type="PackKittiFrame"),
 ]
 test_pipeline = [
@@ -39,7 +40,7 @@ test_evaluator = val_evaluator
 model = dict(backbone=dict(freeze_norm=True), depth_predictor=dict(num_bins=80, depth_max=60.0))
 strict_load = False
 
-max_epochs = 120
+max_epochs = 80
 train_cfg = dict(max_epochs=max_epochs, val_interval=40)
 default_hooks = dict(checkpoint=dict(interval=40), logger=dict(interval=3))
 param_scheduler = [

@@ -7,11 +7,12 @@ of height, road users of these streets stand within 24 m of the camera, not 60 m
 
 _base_ = ["../_base_/runtime.py", "../_base_/datasets/synthetic_kitti.py"]
 
+classes = ("Pedestrian", "Car", "Cyclist")
 model = dict(
     type="MonoDETR",
-    class_names=("Pedestrian", "Car", "Cyclist"),
+    class_names=classes,
     num_queries=25,
-    num_groups=8,
+    num_groups=6,
     embed_dims=128,
     num_levels=3,
     feedforward_channels=256,
@@ -45,21 +46,21 @@ model = dict(
 train_pipeline = [
     dict(type="LoadKittiFrame"),
     dict(type="RandomKittiWarp", size=(480, 144), flip_prob=0.5),
-    dict(type="EncodeMonoTargets"),
+    dict(type="EncodeMonoTargets", classes=classes),
     dict(type="PackKittiFrame"),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 
-# 150 iterations an epoch: the learning rate falls along a cosine after a short warm-up.
-max_epochs = 12
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=3)
+# 300 iterations an epoch: the learning rate falls along a cosine after a short warm-up.
+max_epochs = 6
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=2)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="bfloat16",
     constructor="NamePartsOptimWrapperConstructor",
-    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(type="AdamW", lr=8e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=10.0),
     paramwise_cfg=dict(custom_keys={"bias": dict(decay_mult=0.0)}),
 )

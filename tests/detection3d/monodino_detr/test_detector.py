@@ -259,6 +259,7 @@ CONFIGS = [
     "monodino_detr/monodino-detr-dab_vits_1xb8-195e_kitti-car.py",
     "monodino_detr/monodino-detr-dab_vitb_1xb8-195e_kitti-car_relation.py",
     "synthetic/monodetr_r18_synthetic-kitti.py",
+    "monodetr/monodetr_r18_overfit_kitti-sample.py",
 ]
 
 
