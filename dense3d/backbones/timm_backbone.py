@@ -106,8 +106,9 @@ class TimmBackbone(BaseModule):
         self.out_channels: tuple[int, ...] = tuple(channels[i] for i in self._indices)
         self.out_strides: tuple[int, ...] = tuple(strides[i] for i in self._indices)
         self._divisor, self._channels_last_output = _probe(self.body, model_name, strides, channels)
-        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.body.to(memory_format=self._memory_format)
+        self._channels_last = channels_last
+        if channels_last:
+            self.body.to(memory_format=torch.channels_last)
         if with_cp:
             _enable_checkpointing(self.body, model_name)
         if freeze_norm:
@@ -133,7 +134,9 @@ class TimmBackbone(BaseModule):
             pad_y, pad_x = -height % self._divisor, -width % self._divisor
             if pad_y or pad_x:
                 images = F.pad(images, (0, pad_x, 0, pad_y))
-        features = self.body(images.contiguous(memory_format=self._memory_format))
+        if self._channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        features = self.body(images)
         maps = []
         for index, stride in zip(self._indices, self.out_strides):
             feature = features[index]
