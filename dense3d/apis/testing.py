@@ -83,8 +83,6 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
         elif name == "IoUMetric":
             evaluator["output_dir"] = str(prefix)
         elif name == "KittiMetric":
-            if prefix.is_dir() and any(prefix.iterdir()):
-                raise ConfigError(f"{prefix} holds results of an earlier run: give another --out")
             evaluator["result_folder"] = str(prefix)
 
 

@@ -119,5 +119,5 @@ def test_faulty_calls_are_told(config, checkpoint, images, folder, repository, t
         infer(flat, checkpoint, images, tmp_path, calibration=folder)
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions/000000.txt").touch()
-    with pytest.raises(ConfigError, match="results of an earlier run"):
+    with pytest.raises(DataError, match="predictions is not empty"):
         evaluate(config, checkpoint, tmp_path)

@@ -47,6 +47,17 @@ def test_figures_in_any_order_and_written_results(data, points):
     assert len(list_frames(root / "out")) == FRAMES
 
 
+def test_results_of_the_last_validation_stay_and_older_runs_are_safe(data):
+    root, _, results = data
+    metric = build(root, result_folder=str(root / "out"))
+    for shown in (3, 5):
+        metric.process(None, samples(results, range(shown)))
+        metric.evaluate(shown)
+        assert len(list_frames(root / "out")) == shown
+    with pytest.raises(DataError, match="out is not empty"):
+        build(root, result_folder=str(root / "out"))
+
+
 def test_missing_repeated_and_unlabelled_frames(data):
     root, _, results = data
     metric = build(root, image_set=str(root / "val.txt"))

@@ -32,10 +32,7 @@ def write_results(
             or one of them is faulty.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(
-            f"{folder} is not empty; results are written to a new folder, so that no frame is stale"
-        )
+    require_new(folder)
     frames = list(results) if frames is None else list(frames)
     _check_frames(folder, results, frames)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +46,19 @@ def write_results(
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_new(folder: str | Path) -> None:
+    """Complain about a folder that holds files.
+
+    Raises:
+        DataError: it does, or it is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(
+            f"{folder} is not empty; results are written to a new folder, so that no frame is stale"
+        )
 
 
 def write_submission(folder: str | Path, results: Mapping[str, KittiObjects], image_set: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from mmengine.logging import MMLogger
 
 from dense3d.datasets.kitti.frames import read_image_set
 from dense3d.datasets.kitti.objects import FIELD_NAMES, KittiObjects, read_objects
-from dense3d.datasets.kitti.results import write_results
+from dense3d.datasets.kitti.results import require_new, write_results
 from dense3d.errors import DataError
 from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.protocol import Protocol
@@ -32,13 +33,14 @@ class KittiMetric(BaseMetric):
         image_set: list of the frames that must be there, such as ``ImageSets/val.txt``.
         classes: which of Car, Pedestrian and Cyclist.
         points: report AP over 11 or 40 recalls.
-        result_folder: also write the detections there, a file a frame.
+        result_folder: also write the detections there, a file a frame; must be new or empty. Of several
+            validations it keeps the last one's.
         **kwargs: ``collect_device``, ``prefix`` ... of mmengine's ``BaseMetric``.
 
     Raises:
         ConfigError: a class that KITTI does not evaluate.
-        DataError: while it computes, if a frame is missing, came twice or has no label, or a detection holds
-            a value that is not finite.
+        DataError: ``result_folder`` holds files; while it computes, if a frame is missing, came twice or has
+            no label, or a detection holds a value that is not finite.
     """
 
     default_prefix = "kitti"
@@ -56,6 +58,9 @@ class KittiMetric(BaseMetric):
         self.protocol = Protocol.of(classes)
         self.label_folder, self.image_set = Path(label_folder), image_set
         self.points, self.result_folder = points, result_folder
+        if result_folder:
+            require_new(result_folder)
+        self._wrote = False
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the detections of one batch."""
@@ -73,11 +78,17 @@ class KittiMetric(BaseMetric):
             _check_finite(frame, values)
         self._check_complete(detections)
         if self.result_folder:
-            write_results(self.result_folder, detections)
+            self._write(detections)
         labels = [read_objects(self.label_folder / f"{frame}.txt") for frame in detections]
         result = evaluate(labels, list(detections.values()), self.protocol)
         MMLogger.get_current_instance().info("\n" + result.table((self.points,)))
         return result.flat(self.points)
+
+    def _write(self, detections: dict[str, KittiObjects]) -> None:
+        if self._wrote:
+            shutil.rmtree(self.result_folder)  # what the validation before this one wrote
+        write_results(self.result_folder, detections)
+        self._wrote = True
 
     def _check_complete(self, detections: dict[str, KittiObjects]) -> None:
         if self.image_set is None:
