@@ -1,7 +1,8 @@
-"""Suite ``backbones``: hierarchical backbones beside timm's and torchvision's of the same network.
+"""Suite ``backbones``: backbones beside timm's and torchvision's of the same network.
 
 All contenders of a case have the same weights and compute the same last map. Swin runs at sizes whose maps
-are whole windows: at others timm computes something else.
+are whole windows: at others timm computes something else. ViT-CoMer is timed beside itself with deformable
+attention composed of ``grid_sample``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from dense3d.backbones import ConvNeXt, FocalNet, Swin
 from dense3d.backbones.convnext import ARCHITECTURES as CONVNEXTS
 from dense3d.backbones.swin import ARCHITECTURES
+from dense3d.benchmarks.plain_backbones import PLAIN_CASES
 from dense3d.benchmarks.timing import OURS, Case, Workload
 from dense3d.checkpoints import convert
 
@@ -38,7 +40,9 @@ def _last_map(network: nn.Module, device: torch.device) -> Callable[[Tensor], Te
 
 def _workload(device: torch.device, batch: int, side: int, networks: dict[str, nn.Module]) -> Workload:
     images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    return Workload((images,), {name: _last_map(n, device) for name, n in networks.items()}, leaves=(0,))
+    return Workload(
+        (images,), {name: _last_map(n, device) for name, n in networks.items()}, leaves=(0,), images=batch
+    )
 
 
 def _swin(device: torch.device, arch: dict, window: int, batch: int, side: int) -> Workload:
@@ -109,4 +113,5 @@ CASES = [
         {"1 image of 224": dict(arch=dict(embed_dim=96, depths=(2, 2, 6, 2)), batch=1, side=224)},
         dict(arch=TINY_FOCAL, batch=1, side=64),
     ),
+    *PLAIN_CASES,
 ]

@@ -12,6 +12,7 @@ from dense3d.benchmarks.timing import OURS, Timing
 from dense3d.files import atomic_write
 
 COLUMNS = ("case", "size", "direction", "implementation", "median", "min", "max", "ratio")
+IMAGE_COLUMNS = ("images/s", "memory")
 
 
 def milliseconds(seconds: float) -> str:
@@ -26,17 +27,27 @@ def milliseconds(seconds: float) -> str:
     return f"{value:.{digits}f} ms"
 
 
+def columns(timings: list[Timing]) -> tuple[str, ...]:
+    """Titles of the columns; those of images only where calls have images."""
+    return COLUMNS + IMAGE_COLUMNS if any(timing.images for timing in timings) else COLUMNS
+
+
 def cells(timing: Timing) -> list[str]:
     """One line of the table; the ratio of a peer says how many times as long as ours it takes."""
     times = [milliseconds(t) for t in (timing.median, timing.minimum, timing.maximum)]
     ratio = "" if timing.contender == OURS else f"{timing.ratio:.2f}x"
-    return [timing.case, timing.size, timing.direction, timing.contender, *times, ratio]
+    line = [timing.case, timing.size, timing.direction, timing.contender, *times, ratio]
+    if timing.images:
+        memory = "" if timing.memory is None else f"{timing.memory / 2**20:.0f} MiB"
+        line += [f"{timing.images / timing.median:.3g}", memory]
+    return line
 
 
 def table(timings: list[Timing]) -> Table:
     """For the console; ``ratio`` is the peer's median over ours."""
     view = Table(
-        *COLUMNS, title="time a call; ratio = the peer's median / dense3d's (above 1: dense3d is faster)"
+        *columns(timings),
+        title="time a call; ratio = the peer's median / dense3d's (above 1: dense3d is faster)",
     )
     for column in view.columns[4:]:
         column.justify = "right"
@@ -56,7 +67,8 @@ def _group(timing: Timing) -> tuple[str, str, str]:
 def markdown(timings: list[Timing], machine: dict[str, str]) -> str:
     """The machine in one line, and the table."""
     lines = [", ".join(f"{key} {value}" for key, value in machine.items()), ""]
-    lines += [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * 4 + " ---: |" * 4]
+    titles = columns(timings)
+    lines += [f"| {' | '.join(titles)} |", "|" + " --- |" * 4 + " ---: |" * (len(titles) - 4)]
     lines += [f"| {' | '.join(cells(timing))} |" for timing in timings]
     return "\n".join(lines) + "\n"
 

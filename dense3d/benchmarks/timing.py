@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dense3d.benchmarks.memory import peak_growth
+
 OURS = "dense3d"
 FORWARD, BOTH = "forward", "forward+backward"
 SHORTEST = 0.02  # seconds; quicker calls are timed several at once
@@ -26,6 +28,7 @@ class Workload:
     inputs: tuple[Tensor, ...]
     contenders: dict[str, Callable]
     leaves: tuple[int, ...] = ()  # positions of the inputs to differentiate; none: forward only
+    images: int = 0  # in a call; the table then has images a second and memory, too
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Timing:
     minimum: float
     maximum: float
     ratio: float  # median over our median: above 1 we are faster
+    images: int = 0  # in a call
+    memory: int | None = None  # bytes that a call adds at its peak; None: not measured
 
 
 def time_case(case: Case, device: torch.device, repeats: int = 7) -> Iterator[list[Timing]]:
@@ -63,6 +68,7 @@ def time_case(case: Case, device: torch.device, repeats: int = 7) -> Iterator[li
         for direction in (FORWARD, BOTH) if workload.leaves else (FORWARD,):
             calls = {name: _call(workload, name, direction) for name in workload.contenders}
             seconds = _measure(calls, device, repeats)
+            memory = {n: peak_growth(call, device) for n, call in calls.items()} if workload.images else {}
             base = statistics.median(next(iter(seconds.values())))
             yield [
                 Timing(
@@ -74,6 +80,8 @@ def time_case(case: Case, device: torch.device, repeats: int = 7) -> Iterator[li
                     min(s),
                     max(s),
                     median / base,
+                    workload.images,
+                    memory.get(name),
                 )
                 for name, s in seconds.items()
             ]
