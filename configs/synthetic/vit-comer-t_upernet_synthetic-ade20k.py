@@ -3,8 +3,8 @@
 The backbone (https://arxiv.org/abs/2403.07392) sums its stages as the official one for segmentation. To be
 cheap, its pyramids have the width of the one for detection, its stem has half the channels, and one extra
 interaction follows the stages instead of four. The factors of what the pyramid gives to the ViT start at 1
-instead of 0: no pre-trained ViT has to be spared. The head (https://arxiv.org/abs/1807.10221) has 64 channels.
-The pictures are close-ups of one to three things, 64 x 64 pixels: there is time for many of them.
+instead of 0: no pre-trained ViT has to be spared. The head (https://arxiv.org/abs/1807.10221) has 64
+channels. The pictures are close-ups of one to three things, 64 x 64 pixels: there is time for many of them.
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/datasets/synthetic_ade20k_close-up.py"]
