@@ -120,4 +120,4 @@ def test_faulty_calls_are_told(config, checkpoint, images, folder, repository, t
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions/000000.txt").touch()
     with pytest.raises(DataError, match="predictions is not empty"):
-        evaluate(config, checkpoint, tmp_path)
+        evaluate(config, checkpoint, tmp_path, work_dir=tmp_path / "work")
