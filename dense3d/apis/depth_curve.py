@@ -46,12 +46,13 @@ def exit_curve(
         ConfigError, DataError, CheckpointError: one sentence on what is wrong.
     """
     from dense3d.apis.setup import prepare_config
+    from dense3d.early_exit.curve_loop import ExitCurveLoop
     from dense3d.early_exit.quality_loop import training_images
     from dense3d.engine import Runner
 
     cfg = prepare_config(config, options, work_dir, "none")
     cfg.test_cfg = dict(
-        type="dense3d.ExitCurveLoop",
+        type=f"dense3d.{ExitCurveLoop.__name__}",
         targets=str(targets),
         betas=tuple(betas),
         train_dataset=training_images(cfg),
