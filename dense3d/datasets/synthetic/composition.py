@@ -35,6 +35,7 @@ class Arrangement:
         apparent_size: least and largest diameter of a thing's bounding sphere in multiples of the image's
             height; its logarithm is drawn evenly.
         cluster_probability: how often there is also a heap of small things.
+        pattern_weights: how often things have each kind of texture.
     """
 
     field_of_view: tuple[float, float]
@@ -42,21 +43,26 @@ class Arrangement:
     feet: tuple[tuple[float, float], tuple[float, float]]
     apparent_size: tuple[float, float]
     cluster_probability: float
+    pattern_weights: dict[str, float]
 
 
+PATTERN_WEIGHTS = {"solid": 0.40, "noise": 0.20, "stripes": 0.15, "checker": 0.15, "dots": 0.10}
 SPACIOUS = Arrangement(
     field_of_view=(45, 70),
     count_weights=(0.06, 0.19, 0.22, 0.20, 0.16, 0.11, 0.06),
     feet=((0.05, 0.95), (0.15, 1.0)),
     apparent_size=(0.24, 0.75),
     cluster_probability=0.08,
+    pattern_weights=PATTERN_WEIGHTS,
 )
 CLOSE_UP = Arrangement(
     field_of_view=(32, 48),
     count_weights=(0.25, 0.45, 0.30),
-    feet=((0.1, 0.9), (0.4, 0.95)),
-    apparent_size=(0.55, 1.1),
+    feet=((0.15, 0.85), (0.5, 0.95)),
+    apparent_size=(0.75, 1.25),
     cluster_probability=0.0,
+    # so that shading tells the shape of most
+    pattern_weights={"solid": 0.65, "noise": 0.20, "stripes": 0.15},
 )
 # Radius of the bounding sphere in metres.
 RADIUS = (0.12, 1.4)
@@ -66,7 +72,6 @@ COMPANY_PROBABILITY = 0.5
 CLUSTER_APPARENT_SIZE = 0.12
 ROOM_SIZE = 60.0
 WALL_THICKNESS = 0.2
-PATTERN_WEIGHTS = {"solid": 0.40, "noise": 0.20, "stripes": 0.15, "checker": 0.15, "dots": 0.10}
 
 
 def compose_room(
@@ -148,7 +153,8 @@ def _things(
         apparent = math.exp(rng.uniform(*np.log(arrangement.apparent_size)))
         radius = float(np.clip(apparent * camera.height * depth / (2 * camera.intrinsics[1, 1]), *RADIUS))
         if _is_free(foot, radius, camera, walls, things):
-            things.append(_thing(rng, len(things) + 1, rng.choice(THING_CLASSES), foot, radius))
+            category = rng.choice(THING_CLASSES)
+            things.append(_thing(rng, len(things) + 1, category, foot, radius, arrangement.pattern_weights))
     return things
 
 
@@ -200,6 +206,7 @@ def _thing(
     category: str,
     foot: np.ndarray,
     radius: float,
+    pattern_weights: dict[str, float],
     cluster: int = 0,
 ) -> SceneObject:
     """A solid of the given bounding radius that stands, lies or leans on the floor at ``foot``."""
@@ -214,7 +221,7 @@ def _thing(
         shape=shape,
         center=center,
         rotation=rotation,
-        texture=_texture(rng, scale=radius * rng.uniform(0.4, 1.2), saturation=(0.2, 0.95)),
+        texture=_texture(rng, radius * rng.uniform(0.4, 1.2), (0.2, 0.95), pattern_weights=pattern_weights),
         gloss=float(rng.choice([0.0, rng.uniform(0.1, 0.6)])),
         cluster=cluster,
     )
@@ -275,7 +282,8 @@ def _cluster(
         for _ in range(rng.integers(6, 13)):
             near = foot + np.array([*rng.normal(0, 1.2 * radius, size=2), 0.0])
             size = radius * rng.uniform(0.7, 1.2)
-            heap.append(_thing(rng, len(things) + len(heap) + 1, category, near, size, cluster=1))
+            number = len(things) + len(heap) + 1
+            heap.append(_thing(rng, number, category, near, size, arrangement.pattern_weights, cluster=1))
         return heap
     return []
 
@@ -312,9 +320,10 @@ def _texture(
     saturation: tuple[float, float],
     brightness: tuple[float, float] = (0.3, 0.95),
     contrast: float = 1.0,
+    pattern_weights: dict[str, float] = PATTERN_WEIGHTS,
 ) -> Texture:
     """A random pattern of two random colours; ``contrast`` pulls the second towards the first."""
-    kind = rng.choice(list(PATTERN_WEIGHTS), p=list(PATTERN_WEIGHTS.values()))
+    kind = rng.choice(list(pattern_weights), p=list(pattern_weights.values()))
     first, second = _color(rng, saturation, brightness), _color(rng, saturation, brightness)
     direction = rng.normal(size=3)
     direction /= np.linalg.norm(direction)
