@@ -9,6 +9,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
+from dense3d.config import load_config
 from dense3d.early_exit.targets import ExitTargets
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.catalog import exit_cost_metric
@@ -335,3 +336,14 @@ def test_files_of_other_models_and_images_are_refused(tmp_path):
 def test_settings_that_cannot_be_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         build(SEGMENTER, **changes)
+
+
+@pytest.mark.slow
+def test_cost_on_cityscapes_is_the_published_one(repository):
+    """Swin-T at 1024 x 2048: 412.0 GFLOPs after two layers and 537.8 after six, norms included there."""
+    cfg = load_config(repository / "configs/eco_m2f/eco-m2f_swin-t_8xb2-90k_cityscapes-panoptic.py")
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model).eval()
+    costs = [model.costs.gflops((1024, 2048), depth) for depth in (2, 6)]
+    assert costs == pytest.approx([412.0, 537.8], rel=0.02)
+    assert costs[1] - costs[0] == pytest.approx(4 * 31.47, rel=0.005)
