@@ -2,8 +2,9 @@
 
 The DETR of https://arxiv.org/abs/2005.12872 made small. From random weights it stays for thousands of
 iterations on a plateau on which the decoder ignores the image. ``PreNormDETR`` starts elsewhere: norms before
-the blocks, positions at the input, and queries on a grid that look at their own part of the image. Seen so
-far: AP50 0.145 after 2 of the 8 epochs (750 iterations); 60 fixed boxes have 0.001 on the same images.
+the blocks, positions at the input, and queries on a grid that look at their own part of the image; matching
+prefers the query that starts at the box (``QueryCellCost``), which the paper does not have. Seen with seed 0:
+AP50 0.221, 0.477 and 0.533 after 3, 6 and 9 epochs; 60 fixed boxes have 0.001 on the same images.
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/datasets/synthetic_coco.py"]
