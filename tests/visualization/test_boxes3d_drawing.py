@@ -63,3 +63,11 @@ def test_a_frame_with_labels_and_results():
     left, right = coloured(picture[:, :300], LABEL_COLOUR), coloured(picture[:, :300], RESULT_COLOUR)
     assert left[2] < 150 < right[0]
     assert coloured(picture[:, 300:], RESULT_COLOUR)[0] > coloured(picture[:, 300:], LABEL_COLOUR)[2] - 3
+
+
+def test_the_view_reaches_as_far_as_objects():
+    for distance, reach in ((20, 30), (33, 40), (90, 60)):
+        above = draw_frame(IMAGE, CALIBRATION, car(0, 5), car(2, distance).with_scores(0.5))[:, 300:]
+        top, bottom = coloured(above, LABEL_COLOUR)[1::2]
+        assert abs((top + bottom) / 2 - (120 - 5 * 120 / reach)) < 1.5
+        assert above.shape[1] == 80
