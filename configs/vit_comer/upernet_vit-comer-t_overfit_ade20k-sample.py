@@ -4,6 +4,9 @@ Training and evaluation data are the same images: the two of ``validation``. The
 synthetic run has learned, as far as shapes fit (150 classes in place of 9 start anew): run
 ``configs/synthetic/vit-comer-t_upernet_synthetic-ade20k.py`` first. ``DENSE3D_SAMPLE_DATA`` names the folder
 that holds ``ade20k/ADEChallengeData2016`` (``data/samples`` by default).
+
+Seen so far: with ``max_iters = 300``, 84.1 % of the pixels and mIoU 30.1 %, the loss still falling; the 2000 set
+here have not been run.
 """
 
 _base_ = ["../synthetic/vit-comer-t_upernet_synthetic-ade20k.py"]
@@ -53,11 +56,11 @@ train_dataloader = dict(batch_size=2, dataset=dict(**dataset, pipeline=train_pip
 val_dataloader = dict(batch_size=1, dataset=dict(**dataset, test_mode=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-max_iters = 300
-train_cfg = dict(max_iters=max_iters, val_interval=300)
-default_hooks = dict(checkpoint=dict(interval=300))
+max_iters = 2000
+train_cfg = dict(max_iters=max_iters, val_interval=500)
+default_hooks = dict(checkpoint=dict(interval=500))
 optim_wrapper = dict(optimizer=dict(lr=2e-3, weight_decay=0.0))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-6),
 ]
