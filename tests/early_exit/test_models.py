@@ -36,7 +36,7 @@ DETECTOR = dict(
     with_box_refine=True,
     as_two_stage=True,
     num_feature_levels=3,
-    backbone=dict(BACKBONE, out_indices=(1, 2, 3)),
+    backbone=dict(BACKBONE, type="dense3d.ConvNeXt", out_indices=(1, 2, 3)),
     neck=dict(
         type="mmdet.ChannelMapper",
         in_channels=[16, 16, 16],
