@@ -198,8 +198,8 @@ def _mask2former(backbone: dict, _maps: int) -> dict:
     return model
 
 
-def _mask2former_panoptic(backbone: dict, _maps: int) -> dict:
-    return dict(
+def _mask2former_panoptic(backbone: dict, _maps: int, encoder_layers: int = 1, **changes) -> dict:
+    model = dict(
         type="dense3d.Mask2Former",
         data_preprocessor=_preprocessor(),
         backbone=backbone,
@@ -208,12 +208,13 @@ def _mask2former_panoptic(backbone: dict, _maps: int) -> dict:
         head=dict(
             num_queries=20,
             embed_dims=_WIDTH,
-            encoder_layers=1,
+            encoder_layers=encoder_layers,
             encoder_channels=64,
             decoder_layers=2,
             decoder_channels=64,
         ),
     )
+    return model | changes
 
 
 def _preprocessor() -> dict:
@@ -236,6 +237,11 @@ def _relation(name: str, path: str) -> Head:
     return Head(
         partial(_with_relation, name, path), "detection", maps=1 if single else None, registered=(name,)
     )
+
+
+def _early_exit(name: str, path: str) -> Head:
+    build = partial(_transformer, path, type=f"dense3d.{name}", min_depth=1)
+    return Head(build, "detection", registered=(name,))
 
 
 HEADS: dict[str, Head] = {
@@ -264,10 +270,20 @@ HEADS: dict[str, Head] = {
     "Relation-Conditional-DETR": _relation(
         "RelationConditionalDETR", "conditional_detr/conditional-detr_r50_8xb2-50e_coco.py"
     ),
+    "Deformable-DETR (early exit)": _early_exit(
+        "EarlyExitDeformableDETR", "deformable_detr/deformable-detr_r50_16xb2-50e_coco.py"
+    ),
+    "DINO (early exit)": _early_exit("EarlyExitDINO", "dino/dino-4scale_r50_8xb2-12e_coco.py"),
     "UPerNet": Head(_upernet, "semantic", maps=4),
     "Mask2Former (semantic)": Head(_mask2former, "semantic", FOUR_STRIDES),
     "Mask2Former (panoptic)": Head(
         _mask2former_panoptic, "panoptic", FOUR_STRIDES, registered=("Mask2Former",)
+    ),
+    "ECO-M2F": Head(
+        partial(_mask2former_panoptic, encoder_layers=2, type="dense3d.ECOM2F", min_depth=1),
+        "panoptic",
+        FOUR_STRIDES,
+        registered=("ECOM2F",),
     ),
     "kMaX-DeepLab": Head(_kmax, "panoptic", FOUR_STRIDES, registered=("KMaXDeepLab",)),
     "MonoDETR": Head(mono_detr, "3d", FOUR_STRIDES, registered=("MonoDETR",)),
