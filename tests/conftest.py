@@ -18,6 +18,17 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+def pytest_sessionstart() -> None:
+    """One backward pass before anything else, so that tests may fork.
+
+    A fake tensor registers a stand-in for CUDA. A first backward pass after it starts a thread for that
+    device, and torch refuses backward passes in processes forked from then on.
+    """
+    import torch
+
+    torch.ones(1, requires_grad=True).sum().backward()
+
+
 def _folder(variable: str, default: str) -> Path:
     folder = Path(os.environ.get(variable, REPOSITORY.parent / "shared" / default))
     if not folder.is_dir():

@@ -15,6 +15,8 @@ CONFIG = dict(
     num_classes=CLASSES,
     embed_dims=16,
     loss_cls=dict(type="mmdet.CrossEntropyLoss", bg_cls_weight=0.1, class_weight=1.0),
+    loss_bbox=dict(type="mmdet.L1Loss", loss_weight=5.0),
+    loss_iou=dict(type="mmdet.GIoULoss", loss_weight=2.0),
     train_cfg=dict(
         assigner=dict(
             type="mmdet.HungarianAssigner",
