@@ -8,8 +8,9 @@ alone, so that a kit of other sizes or variants runs unchanged; for a check that
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,22 @@ def verify_kit(folder: str | Path) -> list[Row]:
     from dense3d.golden.kit import GoldenKit
 
     kit = GoldenKit(folder)
-    run = adapter(kit.system)(kit)
-    return [row for check in kit.checks for row in _verify_check(kit, run, check)]
+    with _one_thread():
+        run = adapter(kit.system)(kit)
+        return [row for check in kit.checks for row in _verify_check(kit, run, check)]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread: some kits magnify rounding, and sums are then in one order on every machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _verify_check(kit, run: Run, check: dict) -> list[Row]:
