@@ -18,7 +18,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--gt-dir", metavar="DIR", help="png files (default: GT_JSON without .json)")
     parser.add_argument("--pred-dir", metavar="DIR", help="png files (default: PRED_JSON without .json)")
     parser.add_argument("--json", metavar="FILE", help="also write all figures here")
-    parser.add_argument("--workers", type=int, help="processes (default: one a CPU core)")
+    parser.add_argument("--workers", type=int, help="threads (default: one a CPU core, at most 8)")
     parser.add_argument(
         "--lenient",
         action="store_true",

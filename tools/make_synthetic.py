@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from dense3d.apis.command import command
-from dense3d.datasets.synthetic.generate import LAYOUTS, make_dataset
+from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
 
 
 def parse() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--size", type=image_size, default=(320, 240), metavar="WxH", help="image size (default: 320x240)"
     )
+    parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")
     parser.add_argument("--workers", type=int, help="processes (default: one a CPU core)")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set of another recipe")
@@ -55,6 +56,7 @@ def main() -> None:
         val=arguments.val,
         size=arguments.size,
         seed=arguments.seed,
+        scenes=arguments.scenes,
         workers=arguments.workers,
         overwrite=arguments.overwrite,
     )

@@ -26,7 +26,7 @@ def evaluate_panoptic(
     Args:
         gt_json, pred_json: annotations and predictions.
         gt_dir, pred_dir: folders of their png files; by default the JSON files' names without ``.json``.
-        workers: processes; one a CPU core by default.
+        workers: threads; one a CPU core by default, but at most eight.
         strict: refuse ground truth whose png and ``segments_info`` disagree.
         json_file: also write all figures there.
         on_image: called when an image is done.

@@ -1,7 +1,7 @@
 """Suite ``panoptic-quality``: the evaluation of files beside one image by image, on made-up maps.
 
 The reference decodes with Pillow, sorts all pixels with ``numpy.unique`` and goes through pairs of segments
-in Python, in one process, as the official evaluator does. dense3d uses one process a thread. Maps are as
+in Python, in one thread, as the official evaluator does. Maps are as
 large, have as many segments and compress as far as those of COCO and of Cityscapes.
 """
 
@@ -81,7 +81,7 @@ def evaluation(_device: torch.device, images: int, size: tuple[int, int], segmen
     ours = partial(_ours, folder)
     contenders = {OURS: partial(ours, torch.get_num_threads())}
     if torch.get_num_threads() > 1:
-        contenders["dense3d, 1 process"] = partial(ours, 1)
+        contenders["dense3d, 1 thread"] = partial(ours, 1)
     contenders["image by image"] = partial(_reference, root)
     return Workload((), contenders)
 

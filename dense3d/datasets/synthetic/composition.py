@@ -36,6 +36,7 @@ class Arrangement:
             height; its logarithm is drawn evenly.
         cluster_probability: how often there is also a heap of small things.
         pattern_weights: how often things have each kind of texture.
+        upright: whether cylinders, cones and rings stand, so that the outline tells the class.
     """
 
     field_of_view: tuple[float, float]
@@ -44,6 +45,7 @@ class Arrangement:
     apparent_size: tuple[float, float]
     cluster_probability: float
     pattern_weights: dict[str, float]
+    upright: bool = False
 
 
 PATTERN_WEIGHTS = {"solid": 0.40, "noise": 0.20, "stripes": 0.15, "checker": 0.15, "dots": 0.10}
@@ -57,12 +59,13 @@ SPACIOUS = Arrangement(
 )
 CLOSE_UP = Arrangement(
     field_of_view=(32, 48),
-    count_weights=(0.25, 0.45, 0.30),
-    feet=((0.15, 0.85), (0.5, 0.95)),
-    apparent_size=(0.75, 1.25),
+    count_weights=(0.5, 0.35, 0.15),
+    feet=((0.2, 0.8), (0.55, 0.95)),
+    apparent_size=(0.8, 1.25),
     cluster_probability=0.0,
     # so that shading tells the shape of most
-    pattern_weights={"solid": 0.65, "noise": 0.20, "stripes": 0.15},
+    pattern_weights={"solid": 0.75, "noise": 0.15, "stripes": 0.10},
+    upright=True,
 )
 # Radius of the bounding sphere in metres.
 RADIUS = (0.12, 1.4)
@@ -154,7 +157,7 @@ def _things(
         radius = float(np.clip(apparent * camera.height * depth / (2 * camera.intrinsics[1, 1]), *RADIUS))
         if _is_free(foot, radius, camera, walls, things):
             category = rng.choice(THING_CLASSES)
-            things.append(_thing(rng, len(things) + 1, category, foot, radius, arrangement.pattern_weights))
+            things.append(_thing(rng, len(things) + 1, category, foot, radius, arrangement))
     return things
 
 
@@ -206,12 +209,12 @@ def _thing(
     category: str,
     foot: np.ndarray,
     radius: float,
-    pattern_weights: dict[str, float],
+    arrangement: Arrangement,
     cluster: int = 0,
 ) -> SceneObject:
     """A solid of the given bounding radius that stands, lies or leans on the floor at ``foot``."""
     shape = _shape(rng, str(category), radius)
-    rotation = _resting_rotation(rng, shape)
+    rotation = _resting_rotation(rng, shape, arrangement.upright)
     vertices, _ = shapes.mesh(shape)
     lowest = float((vertices.astype(np.float64) * rotation[2]).sum(axis=1).min())
     center = np.array([foot[0], foot[1], -lowest])
@@ -221,7 +224,9 @@ def _thing(
         shape=shape,
         center=center,
         rotation=rotation,
-        texture=_texture(rng, radius * rng.uniform(0.4, 1.2), (0.2, 0.95), pattern_weights=pattern_weights),
+        texture=_texture(
+            rng, radius * rng.uniform(0.4, 1.2), (0.2, 0.95), pattern_weights=arrangement.pattern_weights
+        ),
         gloss=float(rng.choice([0.0, rng.uniform(0.1, 0.6)])),
         cluster=cluster,
     )
@@ -245,9 +250,11 @@ def _shape(rng: np.random.Generator, kind: str, radius: float) -> Shape:
     return Shape(kind, (width, depth, height))
 
 
-def _resting_rotation(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+def _resting_rotation(rng: np.random.Generator, shape: Shape, upright: bool) -> np.ndarray:
     """Upright, on its side, or leaning (rings and crosses at any tilt); any heading."""
-    if shape.kind in ("torus", "cross"):
+    if upright:
+        tilt = math.pi / 2 if shape.kind == "torus" else 0.0
+    elif shape.kind in ("torus", "cross"):
         tilt = rng.uniform(0, math.pi / 2)
     elif shape.kind == "cylinder":
         tilt = rng.choice([0.0, math.pi / 2])
@@ -283,7 +290,7 @@ def _cluster(
             near = foot + np.array([*rng.normal(0, 1.2 * radius, size=2), 0.0])
             size = radius * rng.uniform(0.7, 1.2)
             number = len(things) + len(heap) + 1
-            heap.append(_thing(rng, number, category, near, size, arrangement.pattern_weights, cluster=1))
+            heap.append(_thing(rng, number, category, near, size, arrangement, cluster=1))
         return heap
     return []
 

@@ -1,4 +1,4 @@
-"""Panoptic quality of JSON files and their folders of png, image by image and in several processes."""
+"""Panoptic quality of JSON files and their folders of png, image by image and in several threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dense3d.evaluation.panoptic.image_files import ImageJob
 from dense3d.evaluation.panoptic.result import PanopticResult, summarise
 from dense3d.evaluation.panoptic.workers import run_jobs
 
-IMAGES_A_WORKER = 24  # with fewer, a process costs more to start than it saves
+MAX_WORKERS = 8  # more would wait for Python's lock
 
 
 def evaluate_files(
@@ -27,13 +27,13 @@ def evaluate_files(
 ) -> PanopticResult:
     """Evaluate predictions in COCO's panoptic format.
 
-    One image at a time is in memory in each process.
+    One image at a time is in memory in each thread.
 
     Args:
         gt_json: annotations of the data set; all images that it annotates are evaluated.
         pred_json: predictions; those of other images are left out.
         gt_dir, pred_dir: folders of the png files; by default the JSON files' names without ``.json``.
-        workers: processes; by default one a CPU core, and fewer for few images.
+        workers: threads; by default one a CPU core, but at most eight.
         strict: refuse ground truth whose png and ``segments_info`` disagree. Otherwise it is evaluated as the
             official evaluator does, with the stated areas, and a notice counts the images.
         on_image: called when an image is done.
@@ -46,8 +46,7 @@ def evaluate_files(
     prediction = read_predictions(pred_json, truth.categories)
     folders = [_folder(gt_json, gt_dir), _folder(pred_json, pred_dir)]
     jobs = list(_jobs(truth, prediction, folders, strict))
-    most = max(1, len(jobs) // IMAGES_A_WORKER)
-    workers = min(workers or os.cpu_count() or 1, most)
+    workers = workers or min(os.cpu_count() or 1, MAX_WORKERS)
     outcomes = run_jobs(jobs, workers, on_image or (lambda: None))
     notices = []
     disagreeing = sum(disagrees for _, disagrees in outcomes)

@@ -255,7 +255,7 @@ def edit(path: Path, change) -> None:
     path.write_text(json.dumps(document))
 
 
-def test_processes_agree_and_report_faults(tmp_path: Path) -> None:
+def test_threads_agree_and_report_faults(tmp_path: Path) -> None:
     gt, pred = small_set(tmp_path, images=60)
     write_id_map(tmp_path / "pred" / "7.png", np.kron([[1, 2], [2, 3]], np.ones((4, 5), int)))
     one, two = (evaluate_files(gt, pred, workers=n) for n in (1, 2))
