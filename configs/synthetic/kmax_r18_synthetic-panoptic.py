@@ -4,7 +4,7 @@ The model of arXiv 2207.04044 made small: a quarter of the channels in the pixel
 map, 32 queries. The losses, their weights and the panoptic result are those of the paper.
 """
 
-_base_ = ["../_base_/datasets/synthetic_panoptic.py", "../_base_/runtime.py"]
+_base_ = ["../_base_/datasets/synthetic_panoptic_close-up.py", "../_base_/runtime.py"]
 
 model = dict(
     type="KMaXDeepLab",
@@ -18,7 +18,9 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=1,
     ),
-    backbone=dict(type="TimmBackbone", model_name="resnet18", out_strides=(4, 8, 16, 32)),
+    backbone=dict(
+        type="TimmBackbone", model_name="resnet18", out_strides=(4, 8, 16, 32), channels_last=True
+    ),
     pixel_decoder=dict(base_channels=(128, 64, 32, 32), num_blocks=(1, 2, 1, 1)),
     layers_per_map=(1, 1, 1),
     drop_path=0.0,
@@ -27,12 +29,13 @@ model = dict(
 )
 
 # 12 epochs of 150 iterations: the learning rate falls along a cosine after a short warm-up.
-max_epochs = 12
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=4)
+max_epochs = 6
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=2)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="AmpOptimWrapper",
+    dtype="bfloat16",
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05, fused=True),
     constructor="NamePartsOptimWrapperConstructor",
     paramwise_cfg=dict(

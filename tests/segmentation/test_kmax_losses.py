@@ -221,3 +221,14 @@ def test_weights_of_the_terms():
         losses.append(Criterion(CLASSES, weights)(layers, None, wanted))
     assert losses[1]["loss_ce_0"] == 0
     torch.testing.assert_close(losses[1]["loss_dice_0"], 2 * losses[0]["loss_dice_0"])
+
+
+def test_losses_keep_single_precision_under_autocast():
+    wanted, semantic = targets(3, 2), torch.randn(2, CLASSES + 1, *SIZE)
+    layers, losses = [prediction(), prediction()], []
+    for half in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            losses.append(Criterion(CLASSES, semantic_pixels=0)(layers, semantic, wanted))
+    for name, loss in losses[0].items():
+        assert torch.equal(loss, losses[1][name]), name

@@ -158,3 +158,20 @@ def test_cropped_away_segments_stay_targets():
 def test_values_between_pixels():
     values = at_points(torch.tensor([[[0.0, 2.0]]]), torch.tensor([[[0.5, 0.5], [0.25, 0.5], [0.0, 0.5]]]))
     assert values.tolist() == [[1.0, 0.0, 0.0]]  # outside counts as zero: half of the first pixel's zero
+
+
+def test_costs_keep_single_precision_under_autocast(monkeypatch):
+    (logits, masks), (labels, segments) = predictions(2), targets(3, 2)
+    seen, costs = [], HungarianMatcher.costs
+
+    def recorded(*arguments):
+        seen.append(costs(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(HungarianMatcher, "costs", recorded)
+    for half in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            Criterion(CLASSES, num_points=20)(logits, masks, labels, segments)
+    for single, under_autocast in zip(*seen):
+        assert all(torch.equal(a, b) for a, b in zip(single, under_autocast))

@@ -69,11 +69,16 @@ class Criterion:
         terms = self.terms(predictions, semantic, targets)
         return {f"loss_{name}": loss * self.weights[_kind(name)] for name, loss in terms.items()}
 
-    @torch.autocast("cuda", enabled=False)
     def terms(
         self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: Targets
     ) -> dict[str, Tensor]:
         """Unweighted terms, in single precision; arguments as for calling."""
+        with torch.autocast(predictions[-1].masks.device.type, enabled=False):
+            return self._terms(predictions, semantic, targets)
+
+    def _terms(
+        self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: Targets
+    ) -> dict[str, Tensor]:
         *earlier, final = (_resized(p, predictions[-1].masks.shape[-2:]) for p in predictions)
         matches, weights = self._match(final, targets)
         terms = self._of(final, matches, weights)

@@ -67,7 +67,6 @@ class Criterion:
         terms = self.terms(logits, masks, labels, segments)
         return {f"loss_{name}": loss * self.weights[name.split("_")[0]] for name, loss in terms.items()}
 
-    @torch.autocast("cuda", enabled=False)
     def terms(
         self,
         logits: Sequence[Tensor],
@@ -76,6 +75,16 @@ class Criterion:
         segments: list[Tensor],
     ) -> dict[str, Tensor]:
         """Unweighted terms, in single precision; arguments as for calling."""
+        with torch.autocast(masks[0].device.type, enabled=False):
+            return self._terms(logits, masks, labels, segments)
+
+    def _terms(
+        self,
+        logits: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        labels: list[Tensor],
+        segments: list[Tensor],
+    ) -> dict[str, Tensor]:
         order = [len(masks) - 1, *range(len(masks) - 1)]
         logits, masks = ([values[i].float() for i in order] for values in (logits, masks))
         matches = self.matcher(torch.stack(logits), torch.stack(masks), labels, segments)

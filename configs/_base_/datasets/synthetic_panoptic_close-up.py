@@ -1,0 +1,30 @@
+"""Synthetic panoptic close-ups in COCO's format, rendered on first use (a minute or two).
+
+Rooms with one to three large things, 64 x 64 pixels: many small images teach more in the same time than few
+larger ones.
+"""
+
+_base_ = ["./synthetic_panoptic.py"]
+
+data_root = "data/synthetic/panoptic_close-up_64x64/"
+size = (64, 64)
+synthetic_data = dict(
+    root=data_root, layouts=("coco_panoptic",), train=6000, val=300, size=size, seed=0, scenes="close_up"
+)
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="mmdet.Resize", scale=size, keep_ratio=True),
+    dict(type="LoadPanopticAnnotations"),
+    dict(
+        type="mmdet.PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
+]
+train_dataloader = dict(batch_size=16, dataset=dict(data_root=data_root))
+val_dataloader = dict(batch_size=50, dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(
+    ann_file=data_root + "annotations/panoptic_val2017.json",
+    seg_prefix=data_root + "annotations/panoptic_val2017/",
+)
+test_evaluator = val_evaluator
