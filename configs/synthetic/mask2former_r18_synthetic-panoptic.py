@@ -18,9 +18,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
     ),
-    backbone=dict(
-        type="TimmBackbone", model_name="resnet18", out_strides=(4, 8, 16, 32), channels_last=True
-    ),
+    backbone=dict(type="TimmBackbone", model_name="resnet18", out_strides=(4, 8, 16, 32), channels_last=True),
     head=dict(
         num_queries=20,
         embed_dims=128,
