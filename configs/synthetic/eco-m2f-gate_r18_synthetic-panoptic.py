@@ -6,10 +6,10 @@ Step B (``tools/derive_depths.py``) writes the file of target depths; see ``docs
 _base_ = ["./eco-m2f_r18_synthetic-panoptic.py"]
 
 parent = "work_dirs/eco-m2f_r18_synthetic-panoptic/"
-load_from = parent + "epoch_12.pth"
+load_from = parent + "epoch_6.pth"
 model = dict(depth=None, gate_targets=parent + "depths.json")
 
-max_epochs = 6
+max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(optimizer=dict(lr=1e-2, weight_decay=1e-4), clip_grad=None)
 param_scheduler = [

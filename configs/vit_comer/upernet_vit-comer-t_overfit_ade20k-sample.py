@@ -15,8 +15,10 @@ synthetic_data = None
 load_from = "work_dirs/vit-comer-t_upernet_synthetic-ade20k/iter_1000.pth"
 strict_load = False
 
+# Pooled to one cell, a batch of a few crops has no statistics to speak of: groups of channels have.
+norm_cfg = dict(_delete_=True, type="GN", num_groups=8)
 model = dict(
-    decode_head=dict(num_classes=150, loss_decode=dict(class_weight=None)),
+    decode_head=dict(num_classes=150, norm_cfg=norm_cfg, loss_decode=dict(class_weight=None)),
     auxiliary_head=None,  # of logits for 150 classes, a second set costs as much as the network
     # windows of the size of the training crops, as ADE20K is evaluated
     test_cfg=dict(mode="slide", crop_size=(128, 128), stride=(96, 96)),

@@ -105,7 +105,7 @@ def test_many_things_are_partly_hidden_and_sizes_vary(scenes: list) -> None:
     assert np.quantile(heights, 0.9) > 2 * np.quantile(heights, 0.1)
 
 
-def test_close_ups_show_one_to_three_large_things(scenes: list, close_ups: list) -> None:
+def test_close_ups_show_one_to_three_large_things_upright(scenes: list, close_ups: list) -> None:
     def heights(composed: list) -> list[float]:
         """Sides of the things' bounding spheres as the camera sees them, in multiples of the image's."""
         found = []
@@ -119,6 +119,10 @@ def test_close_ups_show_one_to_three_large_things(scenes: list, close_ups: list)
     counts = Counter(len(things_of(scene)) for scene, _ in close_ups)
     assert set(counts) <= {0, 1, 2, 3} and counts[0] <= 0.05 * SCENES and len(counts) >= 3
     assert np.median(heights(close_ups)) > 1.5 * np.median(heights(scenes))
+    for scene, _ in close_ups:
+        for item in things_of(scene):
+            axis = item.rotation[:, 2]  # of symmetry: level for rings, which stand on their edge
+            assert abs(axis[2]) == pytest.approx(0 if item.category == "torus" else 1, abs=1e-6)
 
 
 def test_a_sample_depends_on_seed_split_and_index_alone() -> None:
