@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dense3d.datasets.panoptic.id_map import VOID, constant_runs, segment_areas
+from dense3d.datasets.panoptic.id_map import VOID, constant_runs, palette_note, segment_areas
 from dense3d.errors import DataError
 
 Segments = Sequence[dict[str, Any]]
@@ -37,30 +38,35 @@ def disagreements(ids: np.ndarray, areas: np.ndarray, segments: Segments) -> lis
             found.append(("id-not-in-png", f"segment {number} of segments_info has no pixel in the png"))
         elif segment.get("area", counted[number]) != counted[number]:
             stated = segment["area"]
-            value = f"segment {number} has area {stated} in segments_info but {counted[number]} pixels"
+            value = f"segment {number} has area {stated!r} in segments_info but {counted[number]} pixels"
             found.append(("area-differs", value))
     return found
 
 
-def check_segments(ids: np.ndarray, segments: Segments, where: str) -> None:
+def check_segments(ids: np.ndarray, segments: Segments, where: str, png: str | Path | None = None) -> None:
     """Stop if ``segments_info`` disagrees with the map.
 
     Args:
         ids: ``(H, W)`` map of segment ids.
         segments: ``segments_info`` of the image.
         where: file and image, for the message.
+        png: the map's file; the message says if it has a palette.
 
     Raises:
         DataError: an id is only in one of the two, or an area differs.
     """
     try:
-        refuse(disagreements(*segment_areas(ids), segments))
+        refuse(disagreements(*segment_areas(ids), segments), png)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
 
 
-def refuse(found: list[tuple[str, str]]) -> None:
+def refuse(found: list[tuple[str, str]], png: str | Path | None = None) -> None:
     """Stop with the first of an image's disagreements and the number of all.
+
+    Args:
+        found: what :func:`disagreements` gives.
+        png: the map's file; the message says if it has a palette.
 
     Raises:
         DataError: there is one; who calls puts file and image before the message.
@@ -68,7 +74,11 @@ def refuse(found: list[tuple[str, str]]) -> None:
     if found:
         rest = f" [and {len(found) - 1} more in this image]" if found[1:] else ""
         rule, value = found[0]
-        raise DataError(f"{value} ({rule}){rest}; png and JSON file are of two versions: make both again")
+        palette = palette_note(png) if png and rule != "area-differs" else ""
+        raise DataError(
+            f"{value} ({rule}){rest}{palette}; png and JSON file are of two versions: make both again, or "
+            "accept them as panopticapi does, with strict=False (on command lines --lenient)"
+        )
 
 
 def counted_segments(ids: np.ndarray, segments: Segments) -> list[dict[str, Any]]:

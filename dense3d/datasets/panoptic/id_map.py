@@ -12,6 +12,7 @@ from dense3d.files import atomic_write
 
 VOID = 0
 MAX_ID = (1 << 24) - 1
+PALETTE = 3  # colour type of a PNG
 
 
 def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
@@ -85,6 +86,21 @@ def read_id_map(path: str | Path) -> np.ndarray:
     conversion = cv2.COLOR_BGR2RGBA if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
     words = cv2.cvtColor(pixels, conversion).view("<u4")[..., 0]
     return np.bitwise_and(words, MAX_ID, out=words)
+
+
+def palette_note(path: str | Path) -> str:
+    """A clause for errors about the ids of a PNG with a palette, and ``""`` for others.
+
+    Colours from a palette are as good as others; but most such files hold the ids as numbers of 8 bits.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(26)
+    if len(head) < 26 or head[25] != PALETTE:
+        return ""
+    return (
+        "; the png has a palette, whose colours were read as ids (R + 256 G + 65536 B): if the ids are its "
+        "8-bit numbers, write them as colours with dense3d.datasets.panoptic.write_id_map"
+    )
 
 
 def write_id_map(path: str | Path, ids: np.ndarray) -> None:

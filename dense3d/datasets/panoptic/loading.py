@@ -50,7 +50,7 @@ class LoadPanopticAnnotations(LoadAnnotations):
         ids = self._read(results)
         if self.strict:
             where = f"{results['seg_map_path']}: image {results.get('img_id')}"
-            check_segments(ids, results["segments_info"], where)
+            check_segments(ids, results["segments_info"], where, results["seg_map_path"])
         else:
             numbers, _ = segment_areas(ids)
             self._leave_out_absent(results, set(numbers.tolist()))

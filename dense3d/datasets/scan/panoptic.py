@@ -9,14 +9,14 @@ from typing import Any
 
 from dense3d.datasets.panoptic.agreement import disagreements
 from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic
-from dense3d.datasets.panoptic.id_map import read_id_map, segment_areas
+from dense3d.datasets.panoptic.id_map import palette_note, read_id_map, segment_areas
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import check_image
 from dense3d.datasets.scan.report import Fault, ScanReport
 from dense3d.datasets.scan.segmentation import UNREADABLE
 from dense3d.errors import DataError
 
-REMEDY = "png and JSON file are of two versions: make both again"
+REMEDY = "png and JSON file are of two versions: make both again, or load them with strict=False"
 
 
 def scan_panoptic(
@@ -96,7 +96,7 @@ def _check_image(
     except DataError as error:
         return [Fault("id-map", str(png), str(error).partition(": ")[2], item, image=number)]
     return [
-        Fault(rule, str(png), value, item, REMEDY, number)
+        Fault(rule, str(png), value, item, REMEDY + palette_note(png), number)
         for rule, value in disagreements(*areas, annotation["segments_info"])
     ]
 

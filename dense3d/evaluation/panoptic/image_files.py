@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dense3d.datasets.panoptic.agreement import disagreements, refuse
-from dense3d.datasets.panoptic.id_map import read_id_map
+from dense3d.datasets.panoptic.id_map import palette_note, read_id_map
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 
@@ -63,11 +63,11 @@ def evaluate_image(job: ImageJob, read: Reader = read_id_map) -> Outcome:
     found = disagreements(*overlaps.true_areas(), job.true_segments)
     try:
         if job.strict:
-            refuse(found)
+            refuse(found, job.true_png)
         truth = Segments.of(job.true_segments, job.positions)
     except DataError as error:
         raise DataError(f"{job.true_where}: {error}") from None
     try:
         return match_segments(overlaps, truth, prediction), bool(found)
     except DataError as error:
-        raise DataError(f"{job.pred_where}: {error}") from None
+        raise DataError(f"{job.pred_where}: {error}{palette_note(job.pred_png)}") from None

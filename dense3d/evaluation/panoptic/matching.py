@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ class Segments:
         ids: ``(S,)`` int64 in 1 .. 2^24 - 1, each once.
         classes: ``(S,)`` positions of their categories in the list of classes.
         crowd: ``(S,)`` whether they are regions of many objects; all False for predictions.
-        areas: ``(S,)`` pixels as stated; those of predictions are counted and may be absent (None).
+        areas: ``(S,)`` float64 pixels as stated; those of predictions are counted and may be absent (None).
     """
 
     ids: np.ndarray
@@ -42,20 +43,24 @@ class Segments:
             is_prediction: crowds and areas do not count.
 
         Raises:
-            DataError: a segment of the ground truth has no positive area.
+            DataError: the area of a segment of the ground truth is absent, no number or not positive.
         """
         ids = np.array([s["id"] for s in segments], dtype=np.int64)
         classes = np.array([positions[s["category_id"]] for s in segments], dtype=np.int64)
         if is_prediction:
             return cls(ids, classes, np.zeros(len(ids), dtype=bool))
-        faulty = [s for s in segments if not s.get("area", 0) > 0]
+        faulty = [s for s in segments if not _is_area(s.get("area"))]
         if faulty:
             raise DataError(
-                f"segment {faulty[0]['id']} has area {faulty[0].get('area')}, but the evaluation needs its "
-                "pixels; dense3d.datasets.panoptic.counted_segments counts them"
+                f"segment {faulty[0]['id']} has area {faulty[0].get('area')!r}, but the evaluation needs its "
+                "number of pixels; dense3d.datasets.panoptic.counted_segments counts them"
             )
         crowd = np.array([s.get("iscrowd", 0) for s in segments], dtype=bool)
-        return cls(ids, classes, crowd, np.array([s["area"] for s in segments], dtype=np.int64))
+        return cls(ids, classes, crowd, np.array([s["area"] for s in segments], dtype=np.float64))
+
+
+def _is_area(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 < value < math.inf
 
 
 @dataclass(frozen=True, eq=False)

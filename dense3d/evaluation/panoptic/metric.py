@@ -107,12 +107,13 @@ class PanopticQualityMetric(BaseMetric):
 
     def _match(self, image: Any, ids: np.ndarray, segments: list[dict]) -> ImageMatch:
         annotation, where = self.truth.annotations[image], self.truth.where(image)
-        true_map = read_id_map(self.seg_prefix / annotation["file_name"])
+        png = self.seg_prefix / annotation["file_name"]
+        true_map = read_id_map(png)
         positions = {number: position for position, number in enumerate(self.truth.categories)}
         try:
             overlaps = Overlaps.of(true_map, ids)
             if self.strict:
-                refuse(disagreements(*overlaps.true_areas(), annotation["segments_info"]))
+                refuse(disagreements(*overlaps.true_areas(), annotation["segments_info"]), png)
             truth = Segments.of(annotation["segments_info"], positions)
             return match_segments(overlaps, truth, Segments.of(segments, positions, is_prediction=True))
         except DataError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from dense3d.benchmarks import load_cases
 from dense3d.datasets.panoptic import counted_segments, read_id_map, write_id_map, write_panoptic
@@ -288,6 +290,8 @@ FIRST, SECOND = (r"gt\.json: image 1 \(1\.png\): segment", r"pred\.json: image 1
             f"{FIRST} 8 .*id-not-in-png",
         ),
         ("gt", lambda d: segments_of(d)[0].update(area=7), f"{FIRST} 1 has area 7 in segments_info but 20"),
+        ("gt", lambda d: segments_of(d)[0].update(area="20"), f"{FIRST} 1 has area '20' in segments_info"),
+        ("gt", lambda d: segments_of(d)[0].update(area=7), r"or accept them .* strict=False .*--lenient\)$"),
         ("gt", lambda d: segments_of(d)[0].pop("area"), f"{FIRST} 1 has area None"),
         ("gt", lambda d: d.update(annotations=[]), r"gt\.json: the list 'annotations' is empty"),
     ],
@@ -316,6 +320,31 @@ def test_lenient_evaluation_takes_the_stated_areas(tmp_path: Path) -> None:
     result = evaluate_files(gt, pred, strict=False)
     assert result.iou_sum[0] == 1 + 20 / 30
     assert "in 1 of 2 images" in result.notices[0]
+    edit(gt, lambda d: segments_of(d)[0].update(area=30.5))
+    assert evaluate_files(gt, pred, strict=False).iou_sum[0] == 1 + 20 / 30.5
+
+
+@pytest.mark.parametrize("area", ["20", None, [20], -3, 0, math.nan, math.inf])
+def test_areas_that_are_none(tmp_path: Path, area) -> None:
+    gt, pred = small_set(tmp_path)
+    edit(gt, lambda d: segments_of(d)[0].update(area=area))
+    with pytest.raises(DataError, match=rf"{FIRST} 1 has area {re.escape(repr(area))}, but the evaluation"):
+        evaluate_files(gt, pred, strict=False)
+
+
+@pytest.mark.parametrize("name", ["gt", "pred"])
+def test_a_palette_of_ids_is_named(tmp_path: Path, name: str) -> None:
+    """Colours from a palette are read as any others; ids in its place are told from them by the list."""
+    gt, pred = small_set(tmp_path)
+    ids = read_id_map(tmp_path / name / "1.png")
+    image = Image.fromarray(ids.astype(np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 0, 0])  # the colours of the ids
+    image.save(tmp_path / name / "1.png")
+    assert evaluate_files(gt, pred).group("all")[0] == 1
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 0, 0, 128])
+    image.save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match=rf"{name}\.json: image 1 .* is not in .*; the png has a palette"):
+        evaluate_files(gt, pred)
 
 
 def test_contenders_of_the_benchmark_agree() -> None:
