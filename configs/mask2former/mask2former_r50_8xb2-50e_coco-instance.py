@@ -19,7 +19,7 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_size_divisor=32,
-        batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(1024, 1024), pad_mask=True, pad_seg=True)],
+        batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(1024, 1024), pad_mask=True)],
     ),
     backbone=dict(
         type="dense3d.TimmBackbone",

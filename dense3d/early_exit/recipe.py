@@ -166,8 +166,11 @@ class EarlyExit:
         with torch.no_grad():
             coarsest = self.coarsest_map(self.extract_feat(inputs))
         logits = self.gate(coarsest)
-        hits = (logits.argmax(1) == wanted)[wanted >= 0]
-        return {"loss_gate": gate_loss(logits, wanted), "gate_accuracy": hits.float().mean()}
+        found = {"loss_gate": gate_loss(logits, wanted)}
+        known = wanted >= 0
+        if known.any():  # there is no accuracy without a target
+            found["gate_accuracy"] = (logits.argmax(1) == wanted)[known].float().mean()
+        return found
 
     def _read_targets(self) -> ExitTargets:
         if self._targets is None:

@@ -18,13 +18,12 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             "backbone": dict(lr_mult=0.1),
-            "norm": dict(decay_mult=0.0),
-            ".gn.": dict(decay_mult=0.0),
             "query_embed": dict(decay_mult=0.0),
             "query_feat": dict(decay_mult=0.0),
             "level_embed": dict(decay_mult=0.0),
             "relative_position_bias_table": dict(decay_mult=0.0),
-        }
+        },
+        norm_decay_mult=0.0,
     ),
 )
 param_scheduler = [

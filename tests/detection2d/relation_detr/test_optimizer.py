@@ -51,8 +51,22 @@ def test_frozen_parameters_stay_out():
 def test_other_factors_are_refused():
     with pytest.raises(ConfigError, match="dwconv_decay_mult"):
         construct(custom_keys={"head": dict(dwconv_decay_mult=0.0)})
-    with pytest.raises(ConfigError, match="norm_decay_mult"):
-        construct(norm_decay_mult=0.0)
+    with pytest.raises(ConfigError, match="bias_decay_mult"):
+        construct(bias_decay_mult=0.0)
+
+
+def test_norms_are_known_by_their_kind():
+    """Whatever they are called: here a number in a Sequential."""
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.RMSNorm)
+    norms = nn.Sequential(*(k(2, affine=True) if "Inst" in k.__name__ else k(2) for k in kinds))
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), norms, nn.GroupNorm(1, 2))
+    config = dict(type=OptimWrapper, optimizer=dict(type="AdamW", lr=1.0, weight_decay=0.5))
+    rules = dict(custom_keys={"0.": dict(lr_mult=0.1)}, norm_decay_mult=0.0)
+    groups = NamePartsOptimWrapperConstructor(config, rules)(net).optimizer.param_groups
+    decayed = {id(p) for g in groups if g["weight_decay"] > 0 for p in g["params"]}
+    assert decayed == {id(p) for p in net[0].parameters()}
+    slow = {id(p) for g in groups if g["lr"] == 0.1 for p in g["params"]}
+    assert slow == {id(p) for p in (*net[0].parameters(), *norms[0].parameters())}  # both rules hold
 
 
 def test_parameters_are_trained():
