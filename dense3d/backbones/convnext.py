@@ -57,7 +57,7 @@ class ConvNeXt(StagedBackbone):
         layer_scale: initial layer scale of version 1; 1 in the official dense configurations, 1e-6 in
             classification; 0 or less means none.
         output_norm: which maps get a LayerNorm over channels: ``"all"`` as in the official dense code,
-            ``"last"`` as in DINOv3, or ``"none"``.
+            ``"last"`` as in DINOv3, whose weights must then come with that norm, or ``"none"``.
         drop_path_rate: rate of the last block; it grows linearly from 0.
         patch_size, in_channels, out_indices, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`;
             the down-sampling before a stage belongs to that stage.
@@ -106,6 +106,8 @@ class ConvNeXt(StagedBackbone):
                 f"ConvNeXt: output_norm={output_norm!r}, but there are {', '.join(OUTPUT_NORMS)}"
             )
         convnext = require("timm.models.convnext", "ConvNeXt")
+        if output_norm == "last":
+            self.converters, self.norms_are_pretrained = ("dinov3-convnext", "convnext"), True
         self.body = convnext.ConvNeXt(
             in_chans=in_channels,
             num_classes=0,

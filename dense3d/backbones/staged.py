@@ -16,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dense3d.errors import ConfigError, DataError
+from dense3d.errors import CheckpointError, ConfigError, DataError
 
 
 class StagedBackbone(BaseModule):
@@ -44,6 +44,7 @@ class StagedBackbone(BaseModule):
 
     downsampling_ends_stage = False  # whether it is frozen with the stage before it
     converters: tuple[str, ...] = ()  # of dense3d.checkpoints, tried on pretrained weights in turn
+    norms_are_pretrained = False  # whether weights without the output norms are refused
 
     def __init__(
         self,
@@ -205,6 +206,10 @@ class StagedBackbone(BaseModule):
         """Load ``init_cfg``'s checkpoint; everything else is initialised at construction.
 
         Classification checkpoints have no output norms: those then keep their initial 1 and 0.
+
+        Raises:
+            CheckpointError: the file cannot be read, names or shapes differ, or it lacks output norms that
+                pre-training gives; the message lists them.
         """
         if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
             return
@@ -218,6 +223,11 @@ class StagedBackbone(BaseModule):
             for name, value in self.state_dict().items()
             if name.startswith("norm") and name not in state
         }
+        if norms and self.norms_are_pretrained:
+            raise CheckpointError(
+                f"{path} has no final norm for {', '.join(norms)}, without which the maps are not those of "
+                "pre-training: take the whole file, or leave the norm out (output_norm='none')"
+            )
         if norms:
             print_log(f"{path} has no output norms: {', '.join(norms)} start at 1 and 0", "current")
         wanted = set(self.state_dict())

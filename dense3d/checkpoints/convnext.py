@@ -1,20 +1,20 @@
 """ConvNeXt checkpoints -> :class:`dense3d.backbones.ConvNeXt`.
 
 ``convnext`` reads Meta's layout of V1 and V2 (classification and dense), the sparse one of V2's masked
-pre-training, timm's and Hugging Face's; ``dinov3-convnext`` reads DINOv3's, where one norm follows the last
-map.
+pre-training, timm's and Hugging Face's; ``dinov3-convnext`` reads DINOv3's, timm's and Hugging Face's of it,
+where one norm follows the last map: ``norm3``, which ``convnext`` leaves out as part of a classifier.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
 from dense3d.checkpoints.renaming import Renaming
-from dense3d.checkpoints.transformers_hierarchical import convnext_from_transformers
+from dense3d.checkpoints.transformers_hierarchical import convnext_from_transformers, dinov3_from_transformers
 
 _BLOCK = r"stages\.(\d+)\.(\d+)\."
 _OURS = r"body.stages.\1.blocks.\2."
@@ -40,13 +40,15 @@ _dinov3 = Renaming(
     dropped=(r"norms\.\d+\..*", r"head\..*"),
     required=False,
 )
-_timm = Renaming(
-    "timm ConvNeXt",
-    (
-        (r"(stem\.[01]\.(?:weight|bias))", r"body.\1"),
-        (r"(stages\.\d+\.(?:downsample\.[01]\.(?:weight|bias)|blocks\.\d+\..+))", r"body.\1"),
-    ),
-    dropped=(r"head\..*", r"norm_pre\..*"),
+_TIMM = (
+    (r"(stem\.[01]\.(?:weight|bias))", r"body.\1"),
+    (r"(stages\.\d+\.(?:downsample\.[01]\.(?:weight|bias)|blocks\.\d+\..+))", r"body.\1"),
+)
+_timm = Renaming("timm ConvNeXt", _TIMM, dropped=(r"head\..*", r"norm_pre\..*"), required=False)
+_timm_dinov3 = Renaming(
+    "timm DINOv3 ConvNeXt",
+    (*_TIMM, (r"head\.norm\.(weight|bias)", r"norm3.\1")),
+    dropped=(r"head\.(?!norm\.).*",),
     required=False,
 )
 
@@ -58,20 +60,29 @@ def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
         CheckpointError: a name is not ConvNeXt's.
     """
     official = convnext_from_transformers(official)
-    if any(name.startswith(("stem.", "stem_")) for name in official):
-        converted = _timm({re.sub(r"^(stem|stages)_(\d)", r"\1.\2", n): v for n, v in official.items()})
-    else:
-        converted = _official(_dense(official))
+    converted = _timm(_nested(official)) if _is_timm(official) else _official(_dense(official))
     return {name: _flat(name, value) for name, value in converted.items()}
 
 
 def convert_dinov3(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv3's layout; ``norms.3`` repeats ``norm``.
+    """DINOv3's layout, in which ``norms.3`` repeats ``norm``, timm's, or that of Hugging Face's transformers.
 
     Raises:
         CheckpointError: a name is not ConvNeXt's.
     """
-    return _dinov3(official)
+    converted = (
+        _timm_dinov3(_nested(official)) if _is_timm(official) else _dinov3(dinov3_from_transformers(official))
+    )
+    return {name: _flat(name, value) for name, value in converted.items()}
+
+
+def _is_timm(names: Iterable[str]) -> bool:
+    return any(name.startswith(("stem.", "stem_")) for name in names)
+
+
+def _nested(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """timm's names where its ``features_only`` networks have flattened them."""
+    return {re.sub(r"^(stem|stages)_(\d)", r"\1.\2", name): value for name, value in state.items()}
 
 
 def _flat(name: str, value: Tensor) -> Tensor:

@@ -39,6 +39,16 @@ _CONVNEXT = (
     (_CONVNEXT_BLOCK + r"grn\.bias", r"stages.\1.\2.grn.beta"),
     (_CONVNEXT_BLOCK + r"(.+)", r"stages.\1.\2.\3"),
 )
+_DINOV3_MODELS = r"^(?:dinov3_convnext|backbone|model)\."
+_DINOV3_BLOCK = r"stages\.(\d+)\.layers\.(\d+)\."
+_DINOV3 = (
+    (r"stages\.(\d+)\.downsample_layers\.(.+)", r"downsample_layers.\1.\2"),
+    (_DINOV3_BLOCK + r"depthwise_conv\.(.+)", r"stages.\1.\2.dwconv.\3"),
+    (_DINOV3_BLOCK + r"layer_norm\.(.+)", r"stages.\1.\2.norm.\3"),
+    (_DINOV3_BLOCK + r"pointwise_conv([12])\.(.+)", r"stages.\1.\2.pwconv\3.\4"),
+    (_DINOV3_BLOCK + r"gamma", r"stages.\1.\2.gamma"),
+    (r"layer_norm\.(weight|bias)", r"norm.\1"),
+)
 _SHARED = (
     (r"layernorm\.(weight|bias)", r"norm.\1"),
     (r"classifier\.(weight|bias)", r"head.\1"),
@@ -76,6 +86,19 @@ def convnext_from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]
     if not any(MARK in name for name in state):
         return dict(state)
     return {_rename(re.sub(_MODELS, "", n), (*_CONVNEXT, *_SHARED)): value for n, value in state.items()}
+
+
+def dinov3_from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official names for DINOv3's ConvNeXt of transformers; any other comes back as it is.
+
+    Example:
+        >>> dinov3_from_transformers({"stages.0.layers.1.depthwise_conv.bias": torch.ones(1)}).keys()
+        dict_keys(['stages.0.1.dwconv.bias'])
+    """
+    named = {re.sub(_DINOV3_MODELS, "", name): value for name, value in state.items()}
+    if not any(re.match(r"stages\.\d+\.(layers|downsample_layers)\.", name) for name in named):
+        return dict(state)
+    return {_rename(name, _DINOV3): value for name, value in named.items()}
 
 
 def _rename(name: str, rules: tuple[tuple[str, str | None], ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 import timm
@@ -110,6 +111,57 @@ def official_convnext(backbone: ConvNeXt) -> dict[str, torch.Tensor]:
             name = name.replace("mlp.grn.weight", "grn.gamma").replace("mlp.grn.bias", "grn.beta")
         official[name] = value
     return official
+
+
+def normed_last(path, state: dict[str, torch.Tensor]) -> ConvNeXt:
+    """Our network with DINOv3's norm after the last map, started from a file with these weights."""
+    torch.save(state, path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path))
+    backbone = ConvNeXt(CONVNEXT, output_norm="last", init_cfg=init_cfg).eval()
+    backbone.init_weights()
+    return backbone
+
+
+def test_dinov3_convnext_of_timm_computes_the_same_through_its_final_norm(tmp_path):
+    peer = shaken(timm_convnext.ConvNeXt(num_classes=0, **CONVNEXT))  # as timm's convnext_*.dinov3_*
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = peer.forward_intermediates(images, intermediates_only=True)
+        expected[-1] = peer.head.norm(expected[-1])
+        found = normed_last(tmp_path / "timm.pth", peer.state_dict())(images)
+    for a, b in zip(found, expected):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", ["", "dinov3_convnext.", "model."])
+def test_dinov3_convnext_of_transformers(tmp_path, prefix):
+    source = shaken(ConvNeXt(CONVNEXT, output_norm="last"))
+    theirs = {}
+    for name, value in official_convnext(source).items():
+        if name.startswith(("norm.", "head.")):
+            continue
+        name = name.replace("norm3.", "norm.")
+        for official, other in (  # as the conversion script of transformers renames Meta's files
+            (r"dwconv", "depthwise_conv"),
+            (r"pwconv", "pointwise_conv"),
+            (r"norm", "layer_norm"),
+            (r"stages\.(\d+)\.(\d+)", r"stages.\1.layers.\2"),
+            (r"downsample_layers\.(\d+)\.(\d+)", r"stages.\1.downsample_layers.\2"),
+        ):
+            name = re.sub(official, other, name)
+        theirs[prefix + name] = value
+    assert f"{prefix}stages.0.downsample_layers.1.weight" in theirs
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        found = normed_last(tmp_path / "model.pth", theirs)(images)
+        torch.testing.assert_close(found, source(images), rtol=0, atol=0)
+
+
+def test_dinov3_convnext_without_its_final_norm_is_refused(tmp_path):
+    state = timm_convnext.ConvNeXt(num_classes=0, **CONVNEXT).state_dict()
+    headless = {name: value for name, value in state.items() if not name.startswith("head.")}
+    with pytest.raises(CheckpointError, match=r"cut\.pth has no final norm for norm3\.weight, norm3\.bias"):
+        normed_last(tmp_path / "cut.pth", headless)
 
 
 def test_sparse_convnext_has_columns_before_rows():
