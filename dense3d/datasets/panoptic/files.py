@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dense3d.datasets.panoptic.id_map import MAX_ID, VOID
-from dense3d.datasets.scan.coco_file import read_json
+from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.errors import DataError, did_you_mean
 from dense3d.files import atomic_write
 
@@ -114,6 +114,18 @@ def write_panoptic(
     document = {key: value for key, value in document.items() if value or key == "annotations"}
     with atomic_write(path, "w") as file:
         json.dump(document, file, separators=(",", ":"))
+
+
+def png_folder(json_file: str | Path, folder: str | Path | None = None) -> Path:
+    """Folder of the png files of a panoptic JSON file, by default its name without ``.json``.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    path = Path(folder) if folder is not None else Path(json_file).with_suffix("")
+    if not path.is_dir():
+        raise DataError(f"{path}: {describe_absent(path)}; this folder holds the png files of {json_file}")
+    return path
 
 
 def labels_of(

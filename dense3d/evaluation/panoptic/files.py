@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dense3d.datasets.panoptic.files import PanopticFile, read_panoptic, read_predictions
-from dense3d.datasets.scan.coco_file import describe_absent
+from dense3d.datasets.panoptic.files import PanopticFile, png_folder, read_panoptic, read_predictions
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic.image_files import ImageJob
 from dense3d.evaluation.panoptic.result import PanopticResult, summarise
@@ -44,7 +43,7 @@ def evaluate_files(
     """
     truth = read_panoptic(gt_json)
     prediction = read_predictions(pred_json, truth.categories)
-    folders = [_folder(gt_json, gt_dir), _folder(pred_json, pred_dir)]
+    folders = [png_folder(gt_json, gt_dir), png_folder(pred_json, pred_dir)]
     jobs = list(_jobs(truth, prediction, folders, strict))
     workers = workers or min(os.cpu_count() or 1, MAX_WORKERS)
     outcomes = run_jobs(jobs, workers, on_image or (lambda: None))
@@ -85,10 +84,3 @@ def _jobs(
             positions,
             strict,
         )
-
-
-def _folder(json_file: str | Path, folder: str | Path | None) -> Path:
-    path = Path(folder) if folder is not None else Path(json_file).with_suffix("")
-    if not path.is_dir():
-        raise DataError(f"{path}: {describe_absent(path)}; this folder holds the png files of {json_file}")
-    return path
