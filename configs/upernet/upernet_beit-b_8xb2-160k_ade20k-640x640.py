@@ -7,7 +7,7 @@ microsoft/unilm) through ``tools/convert_checkpoint.py beit``.
 _base_ = [
     "../_base_/segmentation_runtime.py",
     "../_base_/models/upernet_640.py",
-    "../_base_/datasets/ade20k_640.py",
+    "../_base_/datasets/ade20k_640_no-smaller-views.py",
     "../_base_/schedules/adamw_160k.py",
 ]
 

@@ -17,6 +17,7 @@ model = dict(
         arch="tiny_lrf",
         drop_path_rate=0.3,
         init_cfg=dict(type="Pretrained", checkpoint="checkpoints/focalnet_tiny_lrf.pth"),
-    )
+    ),
+    test_cfg=dict(_delete_=True, mode="whole"),  # as published: no windows
 )
 optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.0))

@@ -17,7 +17,8 @@ model = dict(
         arch="base",
         drop_path_rate=0.3,
         init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window7_224.pth"),
-    )
+    ),
+    test_cfg=dict(_delete_=True, mode="whole"),  # as published: no windows
 )
 optim_wrapper = dict(
     paramwise_cfg=dict(

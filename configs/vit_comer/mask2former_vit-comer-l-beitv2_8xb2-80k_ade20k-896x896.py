@@ -4,15 +4,14 @@ MIoU 61.7, 62.1 multi-scale in the paper. Xia et al., CVPR 2024 (arXiv 2403.0739
 head and schedule for COCO-Stuff; for ADE20K, ViT-Adapter starts from what COCO-Stuff has taught
 (``load_from`` and ``strict_load=False`` with the other config's checkpoint). The released networks' BEiT
 class is not in the repository, so whether its sum is stage by stage, as in the other segmentors, is not
-known. Weights: ``tools/convert_checkpoint.py beit``.
+known; nor are its views of multi-scale tests: those of ViT-Adapter here. Weights:
+``tools/convert_checkpoint.py beit``.
 """
 
-_base_ = "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"
+_base_ = "../mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"
 
 crop_size = (896, 896)
 width = 1024
-attention = dict(embed_dims=width, num_heads=32)
-feed_forward = dict(embed_dims=width, feedforward_channels=4 * width)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
@@ -31,18 +30,13 @@ model = dict(
         stagewise=True,
     ),
     decode_head=dict(
-        in_channels="backbone",
-        feat_channels=width,
-        out_channels=width,
-        num_queries=200,
-        pixel_decoder=dict(
-            encoder=dict(layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=feed_forward)),
-            positional_encoding=dict(num_feats=width // 2),
-        ),
-        positional_encoding=dict(num_feats=width // 2),
-        transformer_decoder=dict(
-            layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=feed_forward)
-        ),
+        head=dict(
+            num_queries=200,
+            embed_dims=width,
+            num_heads=32,
+            encoder_channels=4 * width,
+            decoder_channels=4 * width,
+        )
     ),
     test_cfg=dict(mode="slide", crop_size=crop_size, stride=(512, 512)),
 )
@@ -59,14 +53,32 @@ train_pipeline = [
 test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(3584, 896), keep_ratio=True),
+    dict(type="ResizeToMultiple", size_divisor=32),
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
+]
+tta_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="mmseg.Resize", scale=(4 * side, side), keep_ratio=True)
+                for side in (800, 832, 864, 896)
+            ],
+            [dict(type="mmseg.ResizeToMultiple", size_divisor=32)],
+            [dict(type="mmseg.RandomFlip", prob=p) for p in (0.0, 1.0)],
+            [dict(type="mmseg.LoadAnnotations")],
+            [dict(type="mmseg.PackSegInputs")],
+        ],
+    ),
 ]
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 optim_wrapper = dict(
+    type="OptimWrapper",
     clip_grad=None,
     optimizer=dict(lr=2e-5),
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

@@ -6,10 +6,7 @@ Xia et al., CVPR 2024 (arXiv 2403.07392). Settings as published.
 _base_ = "./mask2former_vit-comer-l-beitv2_8xb2-80k_ade20k-896x896.py"
 
 data_root = "data/coco_stuff164k"
-num_classes = 171
-model = dict(
-    decode_head=dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
-)
+model = dict(decode_head=dict(num_classes=171))
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
@@ -22,6 +19,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(3584, 896), keep_ratio=True),
+    dict(type="ResizeToMultiple", size_divisor=32),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]

@@ -7,7 +7,7 @@ deit``.
 _base_ = [
     "../_base_/segmentation_runtime.py",
     "../_base_/models/upernet.py",
-    "../_base_/datasets/ade20k_512.py",
+    "../_base_/datasets/ade20k_512_multiples-of-32.py",
     "../_base_/schedules/adamw_160k.py",
 ]
 
