@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from dense3d.segmentation.kmax_deeplab.kmeans import assign_clusters, gather_clu
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, resize, truncated_normal_
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import PixelDecoder
 from dense3d.segmentation.kmax_deeplab.predictor import Predictor
+from dense3d.segmentation.kmax_deeplab.semantic_head import PooledBranch
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +96,55 @@ def test_clusters_are_sums_and_pass_gradients_on():
     torch.testing.assert_close(ours, reference)
     gradients = [torch.autograd.grad((r * weight).sum(), values)[0] for r in (ours, reference)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_clusters_of_many_pixels_are_beyond_half_precision(dtype):
+    """25,921 pixels of stride 8 in the recipe for COCO; half precision ends at 65,504."""
+    values = torch.full((1, 2, 161, 161), 2.6, dtype=dtype)
+    sums = gather_clusters(values, torch.zeros(1, 161, 161, dtype=torch.long), 2)
+    expected = values[0, 0, 0, 0].double() * 161 * 161
+    assert sums.dtype == torch.float32
+    torch.testing.assert_close(sums[0, :, 0].double(), expected.expand(2), rtol=2e-3, atol=0)
+
+
+def test_autocast_keeps_the_statistics_of_large_clusters_finite():
+    layer = DecoderLayer(num_classes=3, pixel_channels=8).train()
+    torch.nn.init.constant_(layer.value_proj.norm.bias, 3.0)  # so that clusters are sums of alike values
+    torch.nn.init.ones_(layer.cluster_proj.norm.weight)
+    with torch.autocast("cpu", torch.float16):
+        queries, _ = layer(torch.randn(1, 8, 161, 161), torch.randn(1, 256, 2))
+    assert torch.isfinite(queries).all()
+    mean = layer.cluster_norm.running_mean / layer.cluster_norm.momentum
+    # All pixels of an image, shared out to 2 clusters, each 3 on average.
+    torch.testing.assert_close(mean, torch.full((256,), 3.0 * 161 * 161 / 2), rtol=0.02, atol=0)
+
+
+def test_a_model_in_half_precision_as_a_whole_still_runs():
+    layer = DecoderLayer(num_classes=3, pixel_channels=8).eval().to(torch.bfloat16)
+    queries, _ = layer(torch.randn(1, 8, 5, 6).bfloat16(), torch.randn(1, 256, 4).bfloat16())
+    assert queries.dtype == torch.bfloat16
+
+
+def test_pooled_branch_of_a_single_image_takes_running_statistics():
+    branch = PooledBranch(4, 6)
+    branch(torch.randn(5, 4, 3, 3))  # gives the norm statistics
+    torch.nn.init.uniform_(branch.norm.weight)
+    before = copy.deepcopy(branch.state_dict())
+    x = torch.randn(1, 4, 3, 3)
+    found = branch.train()(x)
+    found.sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in branch.state_dict().items())
+    assert all(p.grad is not None for p in branch.parameters())
+    torch.testing.assert_close(found, branch.eval()(x))
+
+
+def test_pooled_branch_of_several_images_takes_theirs():
+    branch = PooledBranch(4, 6).train()
+    torch.nn.init.uniform_(branch.norm.weight)
+    x = torch.randn(3, 4, 5, 5)
+    expected = F.gelu(branch.norm(branch.conv(x.mean((2, 3), keepdim=True))))
+    torch.testing.assert_close(branch(x), expected)
 
 
 def test_empty_clusters_are_zero():

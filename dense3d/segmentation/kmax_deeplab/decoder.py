@@ -109,7 +109,9 @@ class DecoderLayer(nn.Module):
         prediction = self.predictor(projected, projected, pixels)
         assignment = assign_clusters(prediction.masks)
         clusters = gather_clusters(self.value_proj(pixels), assignment, queries.shape[2])
-        queries = queries + self.drop_path(self.cluster_proj(self.cluster_norm(clusters)))
+        # The norm takes the sums in the precision of its statistics; under autocast that is single.
+        clusters = self.cluster_norm(clusters.to(self.cluster_norm.weight.dtype))
+        queries = queries + self.drop_path(self.cluster_proj(clusters))
         # Official: attention sees the queries from before the k-means step.
         queries = F.gelu(queries + self.drop_path(self.attention(projected)))
         return F.gelu(queries + self.drop_path(self.feedforward(queries))), prediction

@@ -30,8 +30,7 @@ def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Te
     """Sum of the values of each cluster's pixels.
 
     The product of a one-hot assignment with the values, without that matrix of clusters and pixels: each
-    pixel is added where it belongs, in single precision at least. The gradient of a sum goes to its pixels
-    as it is.
+    pixel is added where it belongs. The gradient of a sum goes to its pixels as it is.
 
     Args:
         values: ``(B, C, H, W)``.
@@ -39,7 +38,8 @@ def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Te
         num_clusters: N.
 
     Returns:
-        ``(B, C, N)``; clusters without pixels are zero.
+        ``(B, C, N)``, in single precision at least: a cluster may have tens of thousands of pixels, whose sum
+        is beyond half precision. Clusters without pixels are zero.
 
     Example:
         >>> gather_clusters(torch.tensor([[[[1.0, 2.0, 4.0]]]]), torch.tensor([[[2, 0, 2]]]), 3).tolist()
@@ -48,5 +48,4 @@ def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Te
     channels = values.shape[1]
     index = assignment.flatten(1)[:, None].expand(-1, channels, -1)  # (B, C, H * W)
     pixels = values.to(torch.promote_types(values.dtype, torch.float32)).flatten(2)
-    sums = pixels.new_zeros(len(pixels), channels, num_clusters).scatter_add(2, index, pixels)
-    return sums.to(values.dtype)
+    return pixels.new_zeros(len(pixels), channels, num_clusters).scatter_add(2, index, pixels)

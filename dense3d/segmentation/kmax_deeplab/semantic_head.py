@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, truncated_normal_
@@ -28,6 +29,31 @@ def classifier(num_outputs: int) -> nn.Conv2d:
     return conv
 
 
+class PooledBranch(ConvNorm):
+    """1x1 convolution of the mean pixel, one value a channel and image.
+
+    One image without synchronised batch norm has no batch statistics here: the running ones serve, and stay as
+    they are.
+
+    Shape:
+        ``(B, in_channels, h, w)`` to ``(B, out_channels, 1, 1)``.
+
+    Example:
+        >>> PooledBranch(8, 16)(torch.zeros(1, 8, 5, 7)).shape
+        torch.Size([1, 16, 1, 1])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activated mean."""
+        x = self.conv(x.mean(dim=(2, 3), keepdim=True))
+        synchronised = isinstance(self.norm, nn.SyncBatchNorm) and get_world_size() > 1
+        if not self.training or len(x) > 1 or synchronised:
+            return F.gelu(self.norm(x))
+        norm = self.norm
+        statistics = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        return F.gelu(F.batch_norm(x, *statistics, eps=norm.eps))
+
+
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: 1x1, three dilated 3x3 and a pooled branch (DeepLabV3).
 
@@ -47,13 +73,13 @@ class ASPP(nn.Module):
         super().__init__()
         dilated = (ConvNorm(in_channels, CHANNELS, kernel_size=3, dilation=rate) for rate in rates)
         self.branches = nn.ModuleList([ConvNorm(in_channels, CHANNELS), *dilated])
-        self.pooled = ConvNorm(in_channels, CHANNELS)
+        self.pooled = PooledBranch(in_channels, CHANNELS)
         self.proj = ConvNorm((len(rates) + 2) * CHANNELS, CHANNELS)
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Context of five kinds, mixed."""
-        pooled = self.pooled(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])
+        pooled = self.pooled(x).expand(-1, -1, *x.shape[-2:])
         return self.dropout(self.proj(torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1)))
 
 
