@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dense3d.backbones import VisionTransformer
+from dense3d.errors import ConfigError, DataError
 from dense3d.pretraining.image_mae import MaskedAutoencoder
 from dense3d.pretraining.image_mae.masking import patchify, random_masking, unpatchify
 from dense3d.registry import MODELS
@@ -112,3 +113,45 @@ def test_the_encoder_becomes_a_backbone():
         expected = backbone.eval()(images)[0]
     assert not mask.any() and grid == (4, 4)
     torch.testing.assert_close(latent[:, 1:].transpose(1, 2).unflatten(2, grid), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 50, 50), "images of 50 x 50 pixels are not made of whole patches of 16 x 16"),
+        ((4, 64, 64), r"images of shape \(2, 4, 64, 64\) do not fit a ViT that takes \(B, 3, H, W\)"),
+        ((3, 8, 32), "an image of 8 x 32 pixels is smaller than one patch of 16 x 16"),
+        ((3, 16, 32), "of the 2 patches in images of 16 x 32 pixels, mask_ratio=0.75 keeps 0"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["loss", "predict", "tensor"])
+def test_images_that_do_not_fit_are_refused(shape, message, mode):
+    with pytest.raises(DataError, match=message):
+        build()(torch.zeros(2, *shape), mode=mode)
+
+
+def test_a_ratio_that_removes_nothing_is_refused():
+    with pytest.raises(DataError, match=r"of the 16 patches .* mask_ratio=1e-17 keeps 16"):
+        build(mask_ratio=1e-17)(torch.zeros(1, 3, 64, 64), mode="loss")
+
+
+@pytest.mark.parametrize("ratio", [-0.5, 0.0, 1.0, 75])
+def test_ratios_are_between_0_and_1(ratio):
+    with pytest.raises(ConfigError, match=f"mask_ratio={ratio}: .* between 0 and 1"):
+        build(mask_ratio=ratio)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arch", "message"),
+    [
+        (dict(prefix_tokens=False), {}, r"no class token \(prefix_tokens=False\);"),
+        (dict(window_size=(2, None)), {}, r"windows \(window_size\);"),
+        ({}, dict(name="dinov2_vits14_reg"), "registers;"),
+        ({}, dict(name="beit_base_patch16"), "relative or rotary positions;"),
+        ({}, dict(name="dinov3_vits16"), "registers, relative or rotary positions;"),
+        ({}, dict(residual_blocks=(1,)), r"convolutions \(residual_blocks\);"),
+    ],
+)
+def test_encoders_that_need_a_whole_image_are_refused(changes, arch, message):
+    with pytest.raises(ConfigError, match=f"cannot have {message}"):
+        build(encoder=dict(arch=ENCODER["arch"] | arch, **changes))

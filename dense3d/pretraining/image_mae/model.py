@@ -11,6 +11,8 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from dense3d.backbones.vit import VisionTransformer
+from dense3d.errors import ConfigError, DataError
+from dense3d.layers.attention import WindowAttention
 from dense3d.layers.patch_embed import Grid
 from dense3d.layers.position_table import resize_position_table, sincos_position_table
 from dense3d.layers.transformer_block import TransformerBlock
@@ -69,7 +71,8 @@ class MaskedAutoencoder(BaseModel):
     """Image pre-training by painting removed patches.
 
     Args:
-        encoder: config of a :class:`dense3d.backbones.VisionTransformer` with a class token and no windows.
+        encoder: config of a :class:`dense3d.backbones.VisionTransformer` with a class token, absolute
+            positions and global attention.
         decoder: arguments of :class:`PixelDecoder` beside those that the encoder decides.
         mask_ratio: part of the patches that is removed.
         norm_pix_loss: predict each patch normalised by its own mean and (unbiased) variance.
@@ -77,6 +80,11 @@ class MaskedAutoencoder(BaseModel):
 
     Shape:
         images ``(B, 3, H, W)``, normalised RGB, whole patches.
+
+    Raises:
+        ConfigError: the encoder cannot work on scattered patches; the ratio is not between 0 and 1.
+        DataError: images are not made of whole patches, have another number of channels, or have so few
+            patches that none is removed or none is left.
 
     Example:
         >>> encoder = dict(arch=dict(name="mae_base_patch16", depth=1, pretrain_size=32))
@@ -100,7 +108,28 @@ class MaskedAutoencoder(BaseModel):
         values = arch.patch_size**2 * arch.in_channels
         self.decoder = PixelDecoder(arch.embed_dim, arch.table_grid, values, **(decoder or {}))
         self.mask_ratio, self.norm_pix_loss = mask_ratio, norm_pix_loss
+        self._check_settings()
         self._initialise()
+
+    def _check_settings(self) -> None:
+        if not 0 < self.mask_ratio < 1:
+            raise ConfigError(
+                f"mask_ratio={self.mask_ratio}: it is the part of the patches to remove, between 0 and 1"
+            )
+        arch = self.encoder.arch
+        faults = {
+            "no class token (prefix_tokens=False)": self.encoder.cls_token is None,
+            "registers": arch.num_registers > 0,
+            "windows (window_size)": any(isinstance(b.attn, WindowAttention) for b in self.encoder.blocks),
+            "relative or rotary positions": arch.relative_position or arch.position == "rope",
+            "convolutions (residual_blocks)": bool(arch.residual_blocks),
+        }
+        found = [fault for fault, is_there in faults.items() if is_there]
+        if found:
+            raise ConfigError(
+                f"the encoder of a MaskedAutoencoder sees scattered patches and a class token, so it cannot "
+                f"have {', '.join(found)}; an arch such as 'mae_base_patch16' fits"
+            )
 
     def forward(
         self,
@@ -121,6 +150,7 @@ class MaskedAutoencoder(BaseModel):
             noise: see :func:`random_masking`.
         """
         inputs = torch.stack(list(inputs)) if isinstance(inputs, (list, tuple)) else inputs
+        self._check_images(inputs)
         latent, mask, restore, grid = self.encode(inputs, self.mask_ratio, noise)
         predicted = self.decoder(latent, restore, grid)
         if mode == "loss":
@@ -128,6 +158,21 @@ class MaskedAutoencoder(BaseModel):
         if mode == "predict":
             return self._samples(inputs, data_samples, predicted, mask, grid)
         return predicted, mask
+
+    def _check_images(self, images: Tensor) -> None:
+        self.encoder.check_images(images)
+        size, (height, width) = self.encoder.patch_size, images.shape[-2:]
+        if height % size or width % size:
+            raise DataError(
+                f"images of {height} x {width} pixels are not made of whole patches of {size} x {size}; "
+                "resize or crop them to multiples of it"
+            )
+        patches = height // size * (width // size)
+        if int(patches * (1 - self.mask_ratio)) in (0, patches):
+            raise DataError(
+                f"of the {patches} patches in images of {height} x {width} pixels, mask_ratio="
+                f"{self.mask_ratio} keeps {int(patches * (1 - self.mask_ratio))}; use larger images"
+            )
 
     def encode(
         self, images: Tensor, mask_ratio: float, noise: Tensor | None = None
