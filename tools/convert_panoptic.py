@@ -55,8 +55,8 @@ def parse() -> argparse.Namespace:
         "--overlap",
         choices=("refuse", "first", "smallest"),
         default="refuse",
-        help="instances that share pixels: refuse them, as panopticapi does, or give each pixel to the first in "
-        "the file or to the smallest, and to crowd regions what others leave (default: refuse)",
+        help="instances that share pixels: refuse them, as panopticapi does, or give each pixel to the first "
+        "in the file or to the smallest, and to crowd regions what others leave (default: refuse)",
     )
     to_panoptic.add_argument("--png-dir", metavar="DIR", help="png files (default: OUT_JSON without .json)")
     return parser.parse_args()
