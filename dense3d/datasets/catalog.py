@@ -7,6 +7,7 @@ from dense3d.datasets.images import dataset as images_dataset
 from dense3d.datasets.images import transforms as images_transforms
 from dense3d.datasets.kitti import dataset as kitti_dataset
 from dense3d.datasets.kitti import transforms as kitti_transforms
+from dense3d.datasets.panoptic import copy_paste as panoptic_copy_paste
 from dense3d.datasets.panoptic import dataset as panoptic_dataset
 from dense3d.datasets.panoptic import loading as panoptic_loading
 
@@ -16,6 +17,7 @@ __all__ = [
     "images_transforms",
     "kitti_dataset",
     "kitti_transforms",
+    "panoptic_copy_paste",
     "panoptic_dataset",
     "panoptic_loading",
 ]

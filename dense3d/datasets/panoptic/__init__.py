@@ -37,6 +37,8 @@ _HOMES = {
     "CityscapesPanopticDataset": "dataset",
     "ADE20KPanopticDataset": "dataset",
     "LoadPanopticAnnotations": "loading",
+    "PanopticCopyPaste": "copy_paste",
+    "RedrawUnlabelled": "copy_paste",
 }
 __all__ = sorted(_HOMES)
 

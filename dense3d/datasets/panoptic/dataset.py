@@ -54,6 +54,12 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
         self._adopt_kinds(panoptic)
         return [self._sample(image, panoptic) for image in panoptic.images.values()]
 
+    def prepare_data(self, idx: int) -> Any:
+        """Sample ``idx`` as the pipeline gives it; in training its steps find the data set in ``dataset``."""
+        if self.test_mode:
+            return super().prepare_data(idx)
+        return self.pipeline({**self.get_data_info(idx), "dataset": self})
+
     def _sample(self, image: dict[str, Any], panoptic: PanopticFile) -> dict[str, Any]:
         """Paths, size, ``instances`` (things that are no crowds) and ``segments_info`` of an image."""
         annotation = panoptic.annotations.get(image["id"], {"segments_info": ()})

@@ -32,8 +32,8 @@ def classifier(num_outputs: int) -> nn.Conv2d:
 class PooledBranch(ConvNorm):
     """1x1 convolution of the mean pixel, one value a channel and image.
 
-    One image without synchronised batch norm has no batch statistics here: the running ones serve, and stay as
-    they are.
+    One image without synchronised batch norm has no batch statistics here: the running ones serve and stay
+    as they are.
 
     Shape:
         ``(B, in_channels, h, w)`` to ``(B, out_channels, 1, 1)``.
