@@ -38,7 +38,7 @@ model = dict(
 )
 
 # Resize by a random factor of the input size, SSD's colours, crop, flip; the model pads with the mean colour.
-train_pipeline = [
+image_steps = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="LoadPanopticAnnotations"),
     dict(
@@ -51,12 +51,38 @@ train_pipeline = [
     dict(type="mmdet.PhotoMetricDistortion"),
     dict(
         type="mmdet.RandomCrop",
-        crop_size=image_size,
+        crop_size=image_size[::-1],  # width, height
         crop_type="absolute",
         recompute_bbox=True,
         allow_negative_crop=True,
     ),
     dict(type="mmdet.RandomFlip", prob=0.5),
+]
+# Segments of a second image, half as large, are pasted; images with hardly a label are drawn anew.
+pasted_steps = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="LoadPanopticAnnotations"),
+    dict(
+        type="RandomResize",
+        resize_type="mmdet.Resize",
+        scale=(2049, 1025),
+        ratio_range=(0.25, 1.0),
+        keep_ratio=True,
+    ),
+    dict(type="mmdet.PhotoMetricDistortion"),
+    dict(
+        type="mmdet.RandomCrop",
+        crop_size=image_size[::-1],  # width, height
+        crop_type="absolute",
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+]
+image_steps = [*image_steps, dict(type="PanopticCopyPaste", transforms=pasted_steps)]
+train_pipeline = [
+    *image_steps,
+    dict(type="RedrawUnlabelled", transforms=image_steps),
     dict(type="mmdet.PackDetInputs"),
 ]
 test_pipeline = [

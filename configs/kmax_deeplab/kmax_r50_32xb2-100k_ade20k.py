@@ -35,7 +35,7 @@ model = dict(
 )
 
 # Resize by a random factor of the input size, SSD's colours, crop, flip; the model pads with the mean colour.
-train_pipeline = [
+image_steps = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="LoadPanopticAnnotations", strict=False),
     dict(
@@ -54,6 +54,32 @@ train_pipeline = [
         allow_negative_crop=True,
     ),
     dict(type="mmdet.RandomFlip", prob=0.5),
+]
+# Segments of a second image, half as large, are pasted; images with hardly a label are drawn anew.
+pasted_steps = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="LoadPanopticAnnotations", strict=False),
+    dict(
+        type="RandomResize",
+        resize_type="mmdet.Resize",
+        scale=image_size,
+        ratio_range=(0.25, 1.0),
+        keep_ratio=True,
+    ),
+    dict(type="mmdet.PhotoMetricDistortion"),
+    dict(
+        type="mmdet.RandomCrop",
+        crop_size=image_size,
+        crop_type="absolute",
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+]
+image_steps = [*image_steps, dict(type="PanopticCopyPaste", transforms=pasted_steps)]
+train_pipeline = [
+    *image_steps,
+    dict(type="RedrawUnlabelled", transforms=image_steps),
     dict(type="mmdet.PackDetInputs"),
 ]
 test_pipeline = [

@@ -1,8 +1,7 @@
 """kMaX-DeepLab with ResNet-50, 150k iterations of COCO panoptic at 1281 x 1281: PQ 53.3 in the official code.
 
-Yu et al., ECCV 2022 (arXiv 2207.04044). The learning rate belongs to 64 images an iteration. Differs from the
-official recipe in one point: images are not pasted onto each other. Official weights:
-``tools/convert_checkpoint.py kmax-deeplab IN OUT``.
+Yu et al., ECCV 2022 (arXiv 2207.04044). The learning rate belongs to 64 images an iteration.
+Official weights: ``tools/convert_checkpoint.py kmax-deeplab IN OUT``.
 """
 
 _base_ = [
@@ -35,7 +34,7 @@ model = dict(
 )
 
 # Resize by a random factor of the input size, SSD's colours, crop, flip; the model pads with the mean colour.
-train_pipeline = [
+image_steps = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="LoadPanopticAnnotations"),
     dict(
@@ -54,6 +53,32 @@ train_pipeline = [
         allow_negative_crop=True,
     ),
     dict(type="mmdet.RandomFlip", prob=0.5),
+]
+# Segments of a second image, half as large, are pasted; images with hardly a label are drawn anew.
+pasted_steps = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="LoadPanopticAnnotations"),
+    dict(
+        type="RandomResize",
+        resize_type="mmdet.Resize",
+        scale=image_size,
+        ratio_range=(0.1, 1.0),
+        keep_ratio=True,
+    ),
+    dict(type="mmdet.PhotoMetricDistortion"),
+    dict(
+        type="mmdet.RandomCrop",
+        crop_size=image_size,
+        crop_type="absolute",
+        recompute_bbox=True,
+        allow_negative_crop=True,
+    ),
+    dict(type="mmdet.RandomFlip", prob=0.5),
+]
+image_steps = [*image_steps, dict(type="PanopticCopyPaste", transforms=pasted_steps)]
+train_pipeline = [
+    *image_steps,
+    dict(type="RedrawUnlabelled", transforms=image_steps),
     dict(type="mmdet.PackDetInputs"),
 ]
 test_pipeline = [

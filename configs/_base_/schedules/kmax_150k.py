@@ -6,6 +6,7 @@ rates of the warm-up are up to 3 % smaller and all later ones the same.
 
 _base_ = "../runtime.py"
 
+sync_bn = "torch"  # batch norms learn, over the images of all processes
 max_iters = 150_000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=5000)
 val_cfg = dict(type="ValLoop")

@@ -1,8 +1,8 @@
 """Training with pieces of a second image: copy-paste, and another image for one with too little annotated.
 
-Both draw from the data set that a sample comes from: ``CocoPanopticDataset`` and its kin put themselves beside
-the sample under ``dataset``. What is drawn depends on the generators alone, which the runner seeds for each
-sample: a resumed run draws the same.
+Both draw from the data set that a sample comes from: ``CocoPanopticDataset`` and its kin put themselves
+beside the sample under ``dataset``. What is drawn depends on the generators alone, which the runner seeds for
+each sample: a resumed run draws the same.
 """
 
 from __future__ import annotations
