@@ -5,7 +5,8 @@ Yao et al., arXiv 2404.15244; the schedule is Mask2Former's. Steps B and C: ``do
 
 _base_ = ["../mask2former/mask2former_r50_8xb2-50e_coco-panoptic.py"]
 
-model = dict(type="dense3d.ECOM2F", min_depth=2, depth=6, count_cost=True)
-find_unused_parameters = True  # layers behind the exit of a batch
-val_evaluator = [{{_base_.val_evaluator}}, dict(type="ExitCostMetric")]
-test_evaluator = [{{_base_.test_evaluator}}, dict(type="ExitCostMetric")]
+# The norm of each step's gradient is clipped, which would cancel the weight of a single exit: a step has all.
+model = dict(type="dense3d.ECOM2F", min_depth=2, depth=6, exit_training="all", count_cost=True)
+find_unused_parameters = True  # the gate's
+val_evaluator = [*_base_.val_evaluator, dict(type="ExitCostMetric")]
+test_evaluator = [*_base_.test_evaluator, dict(type="ExitCostMetric")]

@@ -25,5 +25,5 @@ model = dict(
         out_strides=(4, 8, 16, 32),
         freeze_norm=True,
     ),
-    test_cfg=dict(panoptic_on=True, instance_on=True, max_per_image=100),
+    test_cfg=dict(panoptic_on=True),
 )

@@ -30,4 +30,13 @@ model = dict(
     ),
     test_cfg=dict(panoptic_on=True, instance_on=True, max_per_image=100),
 )
+val_evaluator = [
+    _base_.val_evaluator,
+    dict(
+        type="mmdet.CocoMetric",
+        ann_file=_base_.data_root + "annotations/instances_val2017.json",
+        metric="segm",
+    ),
+]
+test_evaluator = val_evaluator
 train_dataloader = dict(sampler=dict(type="InfiniteSampler", shuffle=True), batch_sampler=None)

@@ -24,7 +24,7 @@ model = dict(
         pretrained=True,
         out_strides=(4, 8, 16, 32),
     ),
-    test_cfg=dict(panoptic_on=True, instance_on=True, max_per_image=100),
+    test_cfg=dict(panoptic_on=True),
 )
 
 sync_bn = "torch"  # batch norms learn, over the images of all processes

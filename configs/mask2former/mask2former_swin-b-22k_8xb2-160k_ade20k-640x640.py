@@ -1,12 +1,34 @@
-"""Mask2Former (semantic) with Swin-B from ImageNet-22k, 160k iterations of ADE20K: mIoU 53.9 in the paper.
+"""Mask2Former (semantic) with Swin-B (ImageNet-22k), 160k iterations of ADE20K: mIoU 53.9 in the paper.
 
-Cheng et al., CVPR 2022 (arXiv 2112.01527), the recipe of mmseg's config. Weights:
-``swin_base_patch4_window12_384_22k.pth``, put into ``checkpoints/``.
+Cheng et al., CVPR 2022 (arXiv 2112.01527). Weights: ``swin_base_patch4_window12_384_22k.pth``, put into
+``checkpoints/``. Official weights of the whole: ``tools/convert_checkpoint.py mask2former-semantic IN OUT``.
 """
 
-_base_ = "mmseg::mask2former/mask2former_swin-b-in22k-384x384-pre_8xb2-160k_ade20k-640x640.py"
+_base_ = [
+    "../_base_/models/mask2former_semantic.py",
+    "../_base_/datasets/ade20k_640.py",
+    "../_base_/schedules/mask2former_160k.py",
+]
+
+crop_size = (640, 640)  # height, width
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(
+        type="RandomChoiceResize",
+        scales=[int(x * 0.1 * 640) for x in range(5, 21)],
+        resize_type="ResizeShortestEdge",
+        max_size=2560,
+    ),
+    dict(type="RandomCrop", crop_size=crop_size),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 
 model = dict(
+    data_preprocessor=dict(size=crop_size),
     backbone=dict(
         _delete_=True,
         type="dense3d.Swin",
@@ -15,20 +37,7 @@ model = dict(
         drop_path_rate=0.3,
         init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window12_384_22k.pth"),
     ),
-    decode_head=dict(in_channels="backbone"),
 )
-# Several rules may hold for one parameter.
-optim_wrapper = dict(
-    constructor="dense3d.NamePartsOptimWrapperConstructor",
-    paramwise_cfg=dict(
-        _delete_=True,
-        custom_keys={
-            "backbone": dict(lr_mult=0.1),
-            "norm": dict(decay_mult=0.0),
-            "relative_position_bias_table": dict(decay_mult=0.0),
-            "query_embed": dict(decay_mult=0.0),
-            "query_feat": dict(decay_mult=0.0),
-            "level_embed": dict(decay_mult=0.0),
-        },
-    ),
-)
+
+default_hooks = dict(checkpoint=dict(save_best="mIoU"))
+visualizer = dict(type="mmseg.SegLocalVisualizer")

@@ -1,11 +1,17 @@
 """Mask2Former (semantic) with Swin-S, 160k iterations of ADE20K: mIoU 51.3 in the paper.
 
-Cheng et al., CVPR 2022 (arXiv 2112.01527), the recipe of mmseg's config. Weights:
-``swin_small_patch4_window7_224.pth``, put into ``checkpoints/``.
+Weights: ``swin_small_patch4_window7_224.pth``, put into ``checkpoints/``.
 """
 
-_base_ = "./mask2former_swin-t_8xb2-160k_ade20k-512x512.py"
+_base_ = ["./mask2former_r50_8xb2-160k_ade20k-512x512.py"]
 
 model = dict(
-    backbone=dict(arch="small", init_cfg=dict(checkpoint="checkpoints/swin_small_patch4_window7_224.pth")),
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.Swin",
+        arch="small",
+        window_size=7,
+        drop_path_rate=0.3,
+        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_small_patch4_window7_224.pth"),
+    ),
 )

@@ -1,10 +1,10 @@
 """Mask2Former (semantic) with ViT-CoMer-B from DINOv2, 160k iterations of ADE20K.
 
-There is no official recipe for this pairing: mmseg's of Mask2Former, with layer-wise decay in the ViT.
+There is no official recipe for this pairing: Mask2Former's, with layer-wise decay in the ViT.
 Weights: ``tools/convert_checkpoint.py dinov2-14to16``.
 """
 
-_base_ = "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"
+_base_ = ["./mask2former_r50_8xb2-160k_ade20k-512x512.py"]
 
 model = dict(
     backbone=dict(
@@ -21,7 +21,6 @@ model = dict(
         mrfp_ratio=1.0,
         stagewise=True,
     ),
-    decode_head=dict(in_channels="backbone"),
 )
 optim_wrapper = dict(
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

@@ -43,6 +43,7 @@ CONVERTERS: dict[str, str] = {
     "mask2former": "dense3d.checkpoints.mask2former:convert",
     "mask2former-ade20k": "dense3d.checkpoints.mask2former:convert_ade20k",
     "mask2former-cityscapes": "dense3d.checkpoints.mask2former:convert_cityscapes",
+    "mask2former-semantic": "dense3d.checkpoints.mask2former:convert_semantic",
     "resnet": "dense3d.checkpoints.resnet:convert",
     "convnext": "dense3d.checkpoints.convnext:convert",
     "dinov3-convnext": "dense3d.checkpoints.convnext:convert_dinov3",

@@ -102,3 +102,15 @@ def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def convert_ade20k(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """:func:`convert` for ADE20K panoptic."""
     return reordered(convert(official), CLASS_ROWS, ADE20K_STUFF, ADE20K_CLASSES)
+
+
+def convert_semantic(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """:func:`convert` for semantic segmentation: to :class:`Mask2FormerSemanticHead` in mmseg's model.
+
+    The official order of the classes of ADE20K and Cityscapes is mmseg's.
+    """
+    head, ours = "panoptic_head.", "decode_head.network."
+    return {
+        ours + name.removeprefix(head) if name.startswith(head) else name: value
+        for name, value in convert(official).items()
+    }

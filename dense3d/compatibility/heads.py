@@ -190,10 +190,26 @@ def _upernet(backbone: dict, _maps: int) -> dict:
     return model
 
 
+_TINY_MASK2FORMER = dict(
+    num_queries=20,
+    embed_dims=_WIDTH,
+    encoder_layers=1,
+    encoder_channels=64,
+    decoder_layers=2,
+    decoder_channels=64,
+)
+
+
 def _mask2former(backbone: dict, _maps: int) -> dict:
     model = library_model("mmseg", "mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py")
     model["backbone"] = backbone
-    model["decode_head"]["in_channels"] = "backbone"
+    model["decode_head"] = dict(
+        type="dense3d.Mask2FormerSemanticHead",
+        in_channels="backbone",
+        num_classes=CLASSES,
+        head=_TINY_MASK2FORMER,
+        criterion=dict(num_points=_POINTS_OF_LOSS),
+    )
     model["data_preprocessor"]["size"] = SIZE
     return model
 
@@ -205,14 +221,7 @@ def _mask2former_panoptic(backbone: dict, _maps: int, encoder_layers: int = 1, *
         backbone=backbone,
         num_classes=CLASSES,
         thing_classes=tuple(range(THINGS)),
-        head=dict(
-            num_queries=20,
-            embed_dims=_WIDTH,
-            encoder_layers=encoder_layers,
-            encoder_channels=64,
-            decoder_layers=2,
-            decoder_channels=64,
-        ),
+        head=_TINY_MASK2FORMER | dict(encoder_layers=encoder_layers),
     )
     return model | changes
 

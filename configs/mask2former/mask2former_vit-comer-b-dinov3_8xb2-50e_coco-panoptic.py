@@ -1,0 +1,27 @@
+"""Mask2Former with ViT-CoMer-B from DINOv3, 50 epochs of COCO panoptic.
+
+There is no official recipe for this pairing: Mask2Former's, with layer-wise decay in the ViT.
+Weights: ``tools/convert_checkpoint.py dinov3``.
+"""
+
+_base_ = ["./mask2former_r50_8xb2-50e_coco-panoptic.py"]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="dense3d.ViTCoMer",
+        vit=dict(
+            arch="dinov3_vitb16",
+            drop_path_rate=0.3,
+            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
+        ),
+        num_heads=12,
+        value_ratio=0.5,
+        mrfp_ratio=1.0,
+        stagewise=True,
+    ),
+)
+optim_wrapper = dict(
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(_delete_=True, decay_rate=0.9),
+)

@@ -1,0 +1,125 @@
+"""Mask2Former as a decode head of mmseg's ``EncoderDecoder``, for semantic segmentation.
+
+Cheng et al., CVPR 2022 (arXiv:2112.01527). mmseg's own head has mmdet's losses, matching and initialisation;
+this one is the network and the criterion of :class:`~dense3d.segmentation.mask2former.Mask2Former`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from dense3d.errors import DataError
+from dense3d.registry import MODELS
+from dense3d.segmentation.mask2former.criterion import Criterion
+from dense3d.segmentation.mask2former.postprocess import semantic
+
+if TYPE_CHECKING:
+    from mmseg.structures import SegDataSample
+
+MASK_STRIDE = 4
+
+
+@MODELS.register_module()
+class Mask2FormerSemanticHead(BaseModule):
+    """Class scores of pixels from queries, each with a class and a mask.
+
+    Args:
+        in_channels: channels of the maps of strides 4, 8, 16 and 32.
+        num_classes: K, without void.
+        head: arguments of :class:`Mask2FormerHead`: queries, channels, layers.
+        criterion: arguments of :class:`Criterion`.
+        ignore_index: label of pixels that belong to no class.
+        init_cfg: mmengine initialisation.
+    """
+
+    align_corners = False  # of the resizing that mmseg does with the scores
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        head: dict | None = None,
+        criterion: dict | None = None,
+        ignore_index: int = 255,
+        init_cfg: dict | None = None,
+    ) -> None:
+        from dense3d.segmentation.mask2former.head import Mask2FormerHead
+
+        super().__init__(init_cfg)
+        self.network = Mask2FormerHead(in_channels, num_classes, **(head or {}))
+        self.criterion = Criterion(num_classes, **(criterion or {}))
+        self.num_classes = self.out_channels = num_classes
+        self.ignore_index = ignore_index
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Class logits ``(B, Q, K + 1)`` and mask logits ``(B, Q, h, w)`` before and after each layer.
+
+        Args:
+            inputs: the backbone's maps.
+        """
+        return self.network(list(inputs), [])
+
+    def loss(
+        self, inputs: Sequence[Tensor], batch_data_samples: list[SegDataSample], train_cfg: dict | None = None
+    ) -> dict[str, Tensor]:
+        """All weighted losses; each class of an image is one segment. See :class:`Criterion`.
+
+        Args:
+            inputs: the backbone's maps.
+            batch_data_samples: with ``gt_sem_seg`` at the size of the network's input.
+            train_cfg: not used; mmseg hands it over.
+
+        Raises:
+            DataError: a label is not among the classes.
+        """
+        logits, masks = self(inputs)
+        found = [self._segments(sample) for sample in batch_data_samples]
+        return self.criterion(logits, masks, [labels for labels, _ in found], [parts for _, parts in found])
+
+    def predict(
+        self, inputs: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: dict | None = None
+    ) -> Tensor:
+        """Scores of the classes ``(B, K, H, W)`` at the size of the network's input.
+
+        They are not soft-maxed; mmseg crops and resizes them, as the official code does with them.
+
+        Args:
+            inputs: the backbone's maps.
+            batch_img_metas: with ``pad_shape`` or ``img_shape``, the size of the network's input.
+            test_cfg: not used; mmseg hands it over.
+        """
+        logits, masks = (values[-1].float() for values in self(inputs))
+        masks = F.interpolate(masks, _input_size(batch_img_metas[0], masks), mode="bilinear")
+        return torch.stack([semantic(*one) for one in zip(logits, masks)])
+
+    def _segments(self, sample: SegDataSample) -> tuple[Tensor, Tensor]:
+        """Classes ``(n,)`` of an image and their masks ``(n, H, W)``."""
+        classes = sample.gt_sem_seg.data[0].long()
+        labels = classes.unique()
+        labels = labels[labels != self.ignore_index]
+        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(wrong):
+            raise DataError(
+                f"{sample.get('img_path', 'an image')} has pixels of class {int(wrong[0])}, but there are "
+                f"{self.num_classes} classes: correct model.decode_head.num_classes or the data set's labels"
+            )
+        return labels, classes == labels[:, None, None]
+
+
+def _input_size(meta: dict, masks: Tensor) -> tuple[int, int]:
+    """Size of the network's input, whose masks are a quarter of it.
+
+    In windows over an image ``pad_shape`` stays that of the whole image and ``img_shape`` is the window's.
+    """
+    rows, columns = masks.shape[-2:]
+    for key in ("pad_shape", "img_shape"):
+        height, width = meta.get(key, (0, 0))[:2]
+        if (-(-height // MASK_STRIDE), -(-width // MASK_STRIDE)) == (rows, columns):
+            return height, width
+    return rows * MASK_STRIDE, columns * MASK_STRIDE
