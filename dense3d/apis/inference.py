@@ -23,6 +23,7 @@ from dense3d.datasets.images import images_below
 from dense3d.datasets.panoptic.agreement import counted_segments
 from dense3d.datasets.panoptic.files import write_panoptic
 from dense3d.datasets.panoptic.id_map import write_id_map
+from dense3d.engine.batch_names import naming_samples
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError, DataError
@@ -84,14 +85,16 @@ class Inferencer:
         """Data samples of ``images`` in their order, with boxes in pixels of the original image.
 
         Raises:
-            DataError: an image or, before the first is looked at, any image's calibration cannot be read.
+            DataError: an image or, before the first is looked at, any image's calibration cannot be read, or
+                the model refuses an image (too small, for instance).
         """
         inputs = [self._describe(path, index) for index, path in enumerate(images)]
         for start in range(0, len(inputs), batch_size):
             with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
                 batch = pseudo_collate([self._load(item) for item in inputs[start : start + batch_size]])
-                with torch.no_grad():
-                    yield from self.model.test_step(batch)
+                with torch.no_grad(), naming_samples(batch):
+                    samples = self.model.test_step(batch)
+                yield from samples
 
     def _describe(self, path: str | Path, index: int) -> dict:
         """What the pipeline starts from."""

@@ -1,7 +1,7 @@
-"""mmengine's training loops, made to know and to resume their exact place.
+"""mmengine's loops: those of training know and resume their exact place, all name the files of bad samples.
 
-``EpochBasedTrainLoop`` and ``IterBasedTrainLoop`` carry mmengine's names and arguments, so configs need no
-change. They add :class:`Progress`: how many batches of the current pass over the data are done.
+They carry mmengine's names and arguments, so configs need no change. Training loops add :class:`Progress`:
+how many batches of the current pass over the data are done.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from mmengine.runner import loops as mmengine_loops
 from torch.utils.data import DataLoader
 
 from dense3d.engine import random_state
+from dense3d.engine.batch_names import naming_samples
 from dense3d.engine.samplers import SeededBatchSampler
 from dense3d.registry import LOOPS
 
@@ -112,7 +113,8 @@ class EpochBasedTrainLoop(ResumableLoop, mmengine_loops.EpochBasedTrainLoop):
     def run_iter(self, idx: int, data_batch: dict) -> None:
         """One iteration on batch ``idx`` of the epoch."""
         self._advance()
-        super().run_iter(idx, data_batch)
+        with naming_samples(data_batch):
+            super().run_iter(idx, data_batch)
 
     def _validation_is_due(self) -> bool:
         at_boundary = self.progress.batch == 0 and self._epoch >= self.val_begin
@@ -131,12 +133,33 @@ class IterBasedTrainLoop(ResumableLoop, mmengine_loops.IterBasedTrainLoop):
     def run_iter(self, data_batch: dict) -> None:
         """One iteration."""
         self._advance()
-        super().run_iter(data_batch)
+        with naming_samples(data_batch):
+            super().run_iter(data_batch)
 
     def _validation_is_due(self) -> bool:
         if self._iter < self.val_begin:
             return False
         return self._iter % self.val_interval == 0 or self._iter == self._max_iters
+
+
+@LOOPS.register_module()
+class ValLoop(mmengine_loops.ValLoop):
+    """mmengine's; arguments as there."""
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Predict batch ``idx`` and hand it to the metrics."""
+        with naming_samples(data_batch):
+            super().run_iter(idx, data_batch)
+
+
+@LOOPS.register_module()
+class TestLoop(mmengine_loops.TestLoop):
+    """mmengine's; arguments as there."""
+
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Predict batch ``idx`` and hand it to the metrics."""
+        with naming_samples(data_batch):
+            super().run_iter(idx, data_batch)
 
 
 class EndlessBatches:

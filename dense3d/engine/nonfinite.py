@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -11,12 +11,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
+from dense3d.engine.batch_names import NAMES_SHOWN, names_of
 from dense3d.engine.distributed import any_process, from_all_processes
 from dense3d.errors import TrainingError
 from dense3d.registry import HOOKS
-
-_NAME_KEYS = ("img_path", "file_name", "filename", "path", "lidar_path", "img_id", "sample_idx")
-_NAMES_SHOWN = 16
 
 
 @HOOKS.register_module()
@@ -66,9 +64,9 @@ class NonFiniteLossHook(Hook):
         _skip_step(wrapper)
 
     def _report(self, runner, loss: float) -> None:
-        gathered = from_all_processes(list(islice(names_of(self._batch), _NAMES_SHOWN)))
+        gathered = from_all_processes(list(islice(names_of(self._batch), NAMES_SHOWN)))
         names = [name for names in gathered for name in names]
-        files = ", ".join(names[:_NAMES_SHOWN]) or "unnamed samples"
+        files = ", ".join(names[:NAMES_SHOWN]) or "unnamed samples"
         place = f"iteration {runner.iter + 1}"
         if self.in_a_row >= self.max_in_a_row:
             raise TrainingError(
@@ -91,28 +89,3 @@ def _skip_step(wrapper: OptimWrapper) -> None:
     if wrapper.should_update() and any(p.grad is not None for p in parameters):
         wrapper.step()
         wrapper.zero_grad()
-
-
-def names_of(batch: Any) -> Iterator[str]:
-    """File names (or identifiers) of the samples of a batch, as far as the samples carry them.
-
-    Args:
-        batch: what the data loader gave: nested dicts and lists with data samples inside.
-
-    Example:
-        >>> list(names_of({"inputs": [0, 1], "img_path": ["a.jpg", "b.jpg"]}))
-        ['a.jpg', 'b.jpg']
-    """
-    if isinstance(batch, dict):
-        for key in _NAME_KEYS:
-            if key in batch:
-                value = batch[key]
-                yield from map(str, value if isinstance(value, (list, tuple)) else [value])
-                return
-        for value in batch.values():
-            yield from names_of(value)
-    elif isinstance(batch, (list, tuple)):
-        for value in batch:
-            yield from names_of(value)
-    elif hasattr(batch, "metainfo"):
-        yield from names_of(dict(batch.metainfo))

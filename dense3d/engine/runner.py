@@ -32,7 +32,7 @@ from dense3d.engine.checkpoint_hook import CheckpointHook
 from dense3d.engine.console import quiet
 from dense3d.engine.distributed import start_process_group
 from dense3d.engine.interrupt import InterruptHook, Interrupts
-from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop
+from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 from dense3d.engine.nonfinite import NonFiniteLossHook
 from dense3d.engine.plain import make_plain, revive_histories
 from dense3d.engine.samplers import SeededBatchSampler
@@ -41,7 +41,8 @@ from dense3d.errors import CheckpointError
 from dense3d.registry import RUNNERS
 
 # Ours under mmengine's names: taken whatever default scope a config inherits.
-_OURS = {c.__name__: c for c in (EpochBasedTrainLoop, IterBasedTrainLoop, CheckpointHook, AmpOptimWrapper)}
+_LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop, TestLoop)
+_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, AmpOptimWrapper)}
 
 
 def _prefer_ours(cfg: Any) -> Any:
@@ -63,6 +64,7 @@ class Runner(MMEngineRunner):
     * ``resume`` goes on to the same losses, from any iteration; the newest valid file is taken.
     * What transforms draw at random depends on the seed, the epoch and the sample's place only.
     * A bad sample stops the run or, with ``skip_bad_samples=True`` in the dataset, is counted and skipped.
+    * An error about the images of a batch names their files.
     * Ctrl-C and SIGTERM save and stop; a loss that stays NaN stops the run.
     * Without a GPU, ``launcher="pytorch"`` or ``"slurm"`` uses gloo, and ``AmpOptimWrapper`` bfloat16.
 
@@ -143,6 +145,18 @@ class Runner(MMEngineRunner):
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = self._with_seeds(self._train_dataloader)
         return super().build_train_loop(_prefer_ours(loop))
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build our loop, which names the files of a batch that the model refuses."""
+        return super().build_val_loop(
+            _prefer_ours({"type": ValLoop, **loop}) if isinstance(loop, dict) else loop
+        )
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build our loop, which names the files of a batch that the model refuses."""
+        return super().build_test_loop(
+            _prefer_ours({"type": TestLoop, **loop}) if isinstance(loop, dict) else loop
+        )
 
     @staticmethod
     def build_dataloader(dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False) -> Any:

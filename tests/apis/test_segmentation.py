@@ -16,6 +16,7 @@ from torch import nn
 from dense3d.apis import Inferencer, infer
 from dense3d.apis import test as evaluate
 from dense3d.config import load_config
+from dense3d.errors import DataError
 from dense3d.registry import MODELS
 
 CONFIG = """
@@ -173,6 +174,15 @@ def test_pictures_show_image_truth_and_prediction(folder, tmp_path):
     assert {p.name for p in (tmp_path / "show").iterdir()} == {p.name for p in report.pictures}
     assert cv2.imread(str(tmp_path / "show/first.jpg")).shape[1] == 3 * 640 + 8
     assert cv2.imread(str(report.pictures[0])).shape[1] == 2 * 640 + 4
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_an_image_that_the_network_refuses_is_named(folder, tmp_path, tta):
+    for name, size in (("fine", 48), ("tiny", 4)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((size, size, 3), np.uint8))
+    message = r"an image of 4 x 4 pixels is smaller than one patch .* \(in the batch of \S*/tiny\.png\)$"
+    with pytest.raises(DataError, match=message):
+        infer(folder / "config.py", folder / "model.pth", [tmp_path], tmp_path / "out", tta=tta)
 
 
 class Pointwise(nn.Module):

@@ -7,8 +7,6 @@ import re
 import torch
 from processes import finish, losses, start
 
-from dense3d.engine.nonfinite import names_of
-
 
 def test_single_bad_batches_are_left_out_and_named(tmp_path):
     finish(tmp_path, loop="epoch", poison=5, model={"type": "TinyModel", "norm": False})
@@ -41,11 +39,3 @@ def test_accumulated_gradients_of_good_batches_are_still_applied(tmp_path):
     finish(tmp_path, loop="epoch", poison=5, model=model, optim_wrapper=wrapper)
     weights = torch.load(tmp_path / "final.pt")
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
-
-
-def test_names_are_found_in_data_samples():
-    from mmengine.structures import BaseDataElement
-
-    samples = [BaseDataElement(metainfo={"img_path": f"{i}.jpg", "img_id": i}) for i in range(2)]
-    assert list(names_of({"inputs": [torch.ones(1)] * 2, "data_samples": samples})) == ["0.jpg", "1.jpg"]
-    assert list(names_of([{"inputs": torch.ones(1)}])) == []
