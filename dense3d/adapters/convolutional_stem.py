@@ -14,9 +14,10 @@ class ConvolutionalStem(nn.Module):
     Args:
         width: channels at stride 4; stride 8 has twice, strides 16 and 32 four times as many.
         dim: output channels, D.
+        in_channels: channels of the images.
 
     Shape:
-        images ``(B, 3, H, W)`` -> four maps ``(B, D, H / s, W / s)``, s = 4, 8, 16, 32.
+        images ``(B, in_channels, H, W)`` -> four maps ``(B, D, H / s, W / s)``, s = 4, 8, 16, 32.
 
     Example:
         >>> import torch
@@ -24,10 +25,10 @@ class ConvolutionalStem(nn.Module):
         [(1, 6, 16, 8), (1, 6, 8, 4), (1, 6, 4, 2), (1, 6, 2, 1)]
     """
 
-    def __init__(self, width: int, dim: int) -> None:
+    def __init__(self, width: int, dim: int, in_channels: int = 3) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            *_convolution(3, width, stride=2),
+            *_convolution(in_channels, width, stride=2),
             *_convolution(width, width),
             *_convolution(width, width),
             nn.MaxPool2d(3, stride=2, padding=1),

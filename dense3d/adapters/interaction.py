@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dense3d.errors import ConfigError
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
 from dense3d.layers.drop_path import DropPath
 from dense3d.layers.patch_embed import Grid, map_to_tokens, tokens_to_map
@@ -116,11 +117,19 @@ class PyramidAttention(MultiScaleDeformableAttention):
         dim: channels of the pyramid, D.
         num_heads, num_points: as in :class:`MultiScaleDeformableAttention`.
         value_ratio: width of the values in multiples of D.
+
+    Raises:
+        ConfigError: the heads do not divide the width of the values.
     """
 
     def __init__(self, dim: int, num_heads: int, num_points: int, value_ratio: float) -> None:
-        super().__init__(dim, num_heads, LEVELS, num_points)
         width = int(dim * value_ratio)
+        if num_heads < 1 or width % num_heads:
+            raise ConfigError(
+                f"{num_heads} heads of a ViTCoMer cannot share values of {width} channels ({dim} x "
+                f"value_ratio={value_ratio:g}): choose num_heads that divides them"
+            )
+        super().__init__(dim, num_heads, LEVELS, num_points)
         self.value_proj = nn.Linear(dim, width)
         self.output_proj = nn.Linear(width, dim)
         self.reset_parameters()

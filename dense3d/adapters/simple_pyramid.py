@@ -87,7 +87,8 @@ class RescaledPyramid(ViTAdapter):
 
     Args:
         vit: config of a :class:`dense3d.backbones.vit.VisionTransformer`.
-        blocks: four blocks, ascending, or one that serves all scales; four evenly spaced unless given.
+        blocks: four blocks, ascending, or one that serves all scales; four evenly spaced unless given. Later
+            ones do not run, and are frozen.
         norm: between the two transposed convolutions: ``"group"`` (32 groups) or ``"batch"`` (SyncBN).
         token_norm: whether each of the four maps has a layer norm of its own before it is rescaled.
         init_cfg: mmengine initialisation.
@@ -122,6 +123,7 @@ class RescaledPyramid(ViTAdapter):
         super().__init__(vit, multiple=16, init_cfg=init_cfg)
         dim, depth = self.embed_dims, self.vit.arch.depth
         self.block_indices = _four(blocks or [(k * depth) // 4 - 1 for k in range(1, 5)], depth)
+        self.vit.freeze_after(self.block_indices[-1])
         if norm not in ("group", "batch"):
             raise ConfigError(f"norm={norm!r} of a RescaledPyramid: use 'group' or 'batch'")
         layer = nn.GroupNorm(32, dim) if norm == "group" else nn.SyncBatchNorm(dim)

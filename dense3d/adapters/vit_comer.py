@@ -70,11 +70,11 @@ class ViTCoMer(ViTAdapter):
         init_cfg: mmengine initialisation.
 
     Shape:
-        images ``(B, 3, H, W)`` -> four maps ``(B, D, ceil(H / s), ceil(W / s))``, s = 4, 8, 16, 32. Images
-        are padded inside to multiples of 32.
+        images ``(B, in_channels, H, W)`` -> four maps ``(B, D, ceil(H / s), ceil(W / s))``, s = 4, 8, 16,
+        32. Images are padded inside to multiples of 32.
 
     Raises:
-        ConfigError: the stages do not follow one another within the ViT, or do not fit the other arguments.
+        ConfigError: the stages do not follow one another through the whole ViT, or arguments do not fit.
 
     Example:
         >>> arch = dict(name="deit_tiny_patch16", depth=4)
@@ -136,7 +136,7 @@ class ViTCoMer(ViTAdapter):
             mrfp = MultiReceptiveFieldPyramid(dim, int(dim * mrfp_ratio)) if inward else None
             to_vit = CnnToVit(*shared, init_value=gamma_init) if inward else None
             self.interactions.append(CtiStage(mrfp, to_vit, to_cnn, self.vit.with_cp))
-        self.spm = ConvolutionalStem(stem_width, dim)
+        self.spm = ConvolutionalStem(stem_width, dim, self.vit.arch.in_channels)
         self.level_embed = nn.Parameter(torch.empty(3, dim))
         self.up = nn.ConvTranspose2d(dim, dim, 2, stride=2)
         self.norms = nn.ModuleList(nn.SyncBatchNorm(dim) for _ in range(4))
@@ -211,6 +211,11 @@ def _stages(stages: Sequence[tuple[int, int]] | None, depth: int) -> list[tuple[
                 "the one before it ends"
             )
         expected = last + 1
+    if expected < depth:
+        raise ConfigError(
+            f"stages {stages} of a ViTCoMer with {depth} blocks leave out those from {expected} on: end the "
+            f"last stage at {depth - 1}, or give the ViT fewer blocks (arch.depth={expected})"
+        )
     return stages
 
 

@@ -151,7 +151,7 @@ class StagedBackbone(BaseModule):
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise DataError(
                 f"{type(self).__name__} takes images of shape (B, {self.in_channels}, H, W), "
-                f"but this batch is {tuple(images.shape)}"
+                f"but this batch is {tuple(images.shape)}: set in_channels, or convert the images"
             )
         height, width = images.shape[-2:]
         if height == 0 or width == 0:

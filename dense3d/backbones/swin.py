@@ -65,7 +65,7 @@ class Swin(StagedBackbone):
         version: 1, or 2 (cosine attention, continuous position bias, norms after the branches).
         window_size: side of the attention windows, in tokens. Default: 7, or 8 for version 2.
         pretrained_window_sizes: version 2 only: window of pre-training per stage, by which the coordinates
-            of the position bias are scaled where fine-tuning enlarged it. Default: ``window_size``.
+            of the position bias are scaled where fine-tuning enlarged it. Default, and 0: ``window_size``.
         mlp_ratio: width of the MLP over that of the stream.
         qkv_bias: whether the projection to queries, keys and values has a bias.
         patch_norm: LayerNorm after the patch embedding.
@@ -84,8 +84,8 @@ class Swin(StagedBackbone):
         ``(B, embed_dim * 2 ** i, ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
 
     Raises:
-        ConfigError: unknown size, heads that do not divide the width, lists of different lengths, stages
-            out of range.
+        ConfigError: unknown size, heads that do not divide the width, lists of different lengths, windows
+            too small, stages out of range.
 
     Example:
         >>> backbone = Swin(dict(embed_dim=16, depths=(1, 1), num_heads=(2, 4)), out_indices=(0, 1))
@@ -129,9 +129,10 @@ class Swin(StagedBackbone):
         channels = [embed_dim * 2**i for i in range(len(self.depths))]
         super().__init__(channels, patch_size, in_channels, out_indices, frozen_stages, with_cp, init_cfg)
         self.version = version
-        self.window_size = window_size or (7 if version == 1 else 8)
+        self.window_size = (7 if version == 1 else 8) if window_size is None else window_size
         small = version == 1 if shift_small_maps is None else shift_small_maps
-        windows = pretrained_window_sizes or [self.window_size] * len(channels)
+        windows = [0] * len(channels) if pretrained_window_sizes is None else pretrained_window_sizes
+        _check_windows(self.window_size, windows, len(channels), version)
         self.patch_embed = PatchEmbed(in_channels, embed_dim, patch_size, patch_norm)
         if absolute_position_size:
             side = absolute_position_size
@@ -289,6 +290,17 @@ def resize_bias_table(table: Tensor, length: int) -> Tensor:
     grid = table.t().reshape(1, -1, side, side)
     resized = F.interpolate(grid, size=(wanted, wanted), mode="bicubic", align_corners=False)
     return resized.reshape(-1, length).t().contiguous()
+
+
+def _check_windows(window: int, pretrained: Sequence[int], stages: int, version: int) -> None:
+    if window < version:
+        needs = "1 token or more" if version == 1 else "2 tokens or more: one has no offsets to scale"
+        raise ConfigError(f"Swin: window_size={window}, but the side of a window of V{version} has {needs}")
+    if len(pretrained) != stages or any(side != 0 and side < 2 for side in pretrained):
+        raise ConfigError(
+            f"Swin: pretrained_window_sizes={tuple(pretrained)}: give one for each of the {stages} stages, "
+            "2 or more, or 0 for window_size"
+        )
 
 
 def _sizes(arch: str | dict, version: int) -> dict:

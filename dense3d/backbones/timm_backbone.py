@@ -46,7 +46,8 @@ class TimmBackbone(BaseModule):
         out_indices: timm's own feature indices instead of ``out_strides``.
         pretrained: load timm's released weights (downloads them).
         frozen_stages: -1 freezes nothing, 0 everything before the stride-4 map, k everything that
-            feeds the map of stride ``2 ** (k + 1)``, that map's stage included.
+            feeds the map of stride ``2 ** (k + 1)``, that map's stage included; frozen parts stay in
+            evaluation mode, hence without drop path.
         freeze_norm: keep batch norms fixed, statistics and affine parameters, as the DETR family does.
         with_cp: recompute activations in the backward pass (activation checkpointing).
         channels_last: run in the memory format NHWC, which serves convolutional networks in mixed precision.
@@ -59,7 +60,8 @@ class TimmBackbone(BaseModule):
         out_strides: stride of each map.
 
     Shape:
-        images ``(B, 3, H, W)`` with any H, W >= 32, normalised RGB (zero is the mean colour)
+        images ``(B, in_chans, H, W)``, 3 channels unless ``model_kwargs`` says otherwise, with any
+        H, W >= 32, normalised RGB (zero is the mean colour)
         -> tuple of ``(B, out_channels[i], ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
 
     Raises:
@@ -97,6 +99,7 @@ class TimmBackbone(BaseModule):
         super().__init__(init_cfg)
         self.model_name = model_name
         self._model_kwargs = dict(model_kwargs or {})
+        self.in_channels = self._model_kwargs.get("in_chans", 3)
         self.freeze_norm = freeze_norm
         self.frozen_stages = frozen_stages
         self.body = _create(model_name, pretrained, model_kwargs or {})
@@ -105,7 +108,9 @@ class TimmBackbone(BaseModule):
         self._indices = _choose(model_name, strides, out_strides, out_indices)
         self.out_channels: tuple[int, ...] = tuple(channels[i] for i in self._indices)
         self.out_strides: tuple[int, ...] = tuple(strides[i] for i in self._indices)
-        self._divisor, self._channels_last_output = _probe(self.body, model_name, strides, channels)
+        self._divisor, self._channels_last_output = _probe(
+            self.body, model_name, strides, channels, self.in_channels
+        )
         self._channels_last = channels_last
         if channels_last:
             self.body.to(memory_format=torch.channels_last)
@@ -123,11 +128,11 @@ class TimmBackbone(BaseModule):
         Raises:
             DataError: the batch has another number of axes or channels, or no pixels.
         """
-        channels = self._model_kwargs.get("in_chans", 3)
+        channels = self.in_channels
         if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[-2:]:
             raise DataError(
                 f"TimmBackbone takes images of shape (B, {channels}, H, W), "
-                f"but this batch is {tuple(images.shape)}"
+                f"but this batch is {tuple(images.shape)}: set model_kwargs.in_chans, or convert the images"
             )
         height, width = images.shape[-2:]
         if self._divisor > 1:
@@ -146,11 +151,14 @@ class TimmBackbone(BaseModule):
         return tuple(maps)
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """Training mode, except for batch norms whose parameters are frozen."""
+        """Training mode, except for frozen stages, without drop path, and batch norms that are frozen."""
         super().train(mode)
+        for module in _frozen_modules(self.body) if self.frozen_stages >= 0 else ():
+            module.eval()
         for norm in _batch_norms(self.body):
             frozen = norm.affine and not any(p.requires_grad for p in norm.parameters())
-            norm.train(mode and not frozen)
+            if frozen:
+                norm.eval()
         return self
 
     def init_weights(self) -> None:
@@ -201,7 +209,7 @@ class TimmBackbone(BaseModule):
         side = max(self._divisor, 2 * max(strides))
         training = self.body.training
         self.body.eval()
-        features = self.body(torch.zeros(1, 3, side, side))
+        features = self.body(torch.zeros(1, self.in_channels, side, side))
         for index in targets:
             params = [p for p in named.values() if p.requires_grad]
             grads = torch.autograd.grad(features[index].sum(), params, allow_unused=True, retain_graph=True)
@@ -231,6 +239,16 @@ def _backbone_part(loaded: dict, names: set[str]) -> dict[str, Tensor]:
 
 def _batch_norms(body: nn.Module) -> list[_BatchNorm]:
     return [module for module in body.modules() if isinstance(module, _BatchNorm)]
+
+
+def _frozen_modules(body: nn.Module) -> list[nn.Module]:
+    """Modules none of whose parameters is trained: whole blocks, with the drop path inside."""
+    modules = []
+    for module in body.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(p.requires_grad for p in parameters):
+            modules.append(module)
+    return modules
 
 
 def _create(model_name: str, pretrained: bool, model_kwargs: dict) -> nn.Module:
@@ -287,19 +305,19 @@ def _choose(
 
 
 def _probe(
-    body: nn.Module, name: str, strides: tuple[int, ...], channels: tuple[int, ...]
+    body: nn.Module, name: str, strides: tuple[int, ...], channels: tuple[int, ...], in_channels: int
 ) -> tuple[int, bool]:
     """The padding divisor (1: the network rounds odd sizes up itself) and whether channels come last."""
     outcomes = {}
     stride = max(strides)
-    odd = _fake_shapes(body, 2 * stride + 1, 3 * stride + 1)
+    odd = _fake_shapes(body, (1, in_channels, 2 * stride + 1, 3 * stride + 1))
     if not isinstance(odd, Exception):
         expected = [(math.ceil((2 * stride + 1) / s), math.ceil((3 * stride + 1) / s)) for s in strides]
         if [shape[-2:] for shape in odd] == expected:
             return 1, False
     for factor in _WINDOW_FACTORS:
         divisor = stride * factor
-        shapes = _fake_shapes(body, divisor, 2 * divisor)
+        shapes = _fake_shapes(body, (1, in_channels, divisor, 2 * divisor))
         if isinstance(shapes, Exception):
             outcomes[divisor] = shapes
             continue
@@ -313,8 +331,8 @@ def _probe(
     )
 
 
-def _fake_shapes(body: nn.Module, height: int, width: int) -> list[tuple[int, ...]] | Exception:
-    """Output shapes for one input size, computed without arithmetic; the error where it has one."""
+def _fake_shapes(body: nn.Module, images: tuple[int, ...]) -> list[tuple[int, ...]] | Exception:
+    """Output shapes for images of one shape, computed without arithmetic; the error where it has one."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     training = body.training
@@ -324,7 +342,7 @@ def _fake_shapes(body: nn.Module, height: int, width: int) -> list[tuple[int, ..
     log.setLevel(logging.CRITICAL)  # a size that does not fit is an answer here, not an accident
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-            return [tuple(f.shape) for f in body(torch.zeros(1, 3, height, width))]
+            return [tuple(f.shape) for f in body(torch.zeros(images))]
     except Exception as error:  # whatever the network raises is the answer: not this size
         return error
     finally:

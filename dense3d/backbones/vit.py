@@ -46,7 +46,8 @@ class VisionTransformer(BaseModule):
             :class:`dense3d.layers.attention.WindowAttention`.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0; a sequence gives each
             block its own.
-        frozen_stages: -1 freezes nothing, 0 the embedding, k also the first k blocks, ``depth`` all.
+        frozen_stages: -1 freezes nothing, 0 the embedding, k also the first k blocks, ``depth`` all; frozen
+            blocks stay in evaluation mode, without stochastic depth and augmented positions.
         with_cp: recompute activations in the backward pass (activation checkpointing).
         init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads a converted
             checkpoint.
@@ -187,7 +188,8 @@ class VisionTransformer(BaseModule):
         size, channels = self.patch_size, self.arch.in_channels
         if images.ndim != 4 or images.shape[1] != channels:
             raise DataError(
-                f"images of shape {tuple(images.shape)} do not fit a ViT that takes (B, {channels}, H, W)"
+                f"images of shape {tuple(images.shape)} do not fit a ViT that takes (B, {channels}, H, W): "
+                f"in_channels of its arch is {channels}; change it, or convert the images"
             )
         height, width = images.shape[-2:]
         if height < size or width < size:
@@ -226,7 +228,9 @@ class VisionTransformer(BaseModule):
         stop = len(self.blocks) if stop is None else stop
         rotation = None
         for index in range(start, stop):
-            if self.rope is not None and (rotation is None or self.rope.training):
+            if self.rope is not None and index < self.frozen_stages:
+                rotation = rotation or self.rope.rotation(self.rope.coordinates(grid))
+            elif self.rope is not None and (rotation is None or self.rope.training):
                 rotation = self.rope(grid)  # while training, each block draws its own augmentation
             arguments = (tokens, grid, self.num_prefix, rotation)
             if self.with_cp and torch.is_grad_enabled():
@@ -306,9 +310,16 @@ class VisionTransformer(BaseModule):
             for parameter in (self.cls_token, self.registers, self.pos_embed):
                 if parameter is not None:
                     parameter.requires_grad_(False)
-        unused = list(self.blocks[self.out_indices[-1] + 1 :])
-        for module in (*self._frozen_modules(), *unused):
+        for module in self._frozen_modules():
             module.requires_grad_(False)
+        self.freeze_after(self.out_indices[-1])
+
+    def freeze_after(self, last: int) -> None:
+        """Take the blocks after block ``last``, which are not to run, out of the training."""
+        self.blocks[last + 1 :].requires_grad_(False)
+        for index, module in self.residuals.items():
+            if int(index) > last:
+                module.requires_grad_(False)
 
     def _frozen_modules(self) -> list[nn.Module]:
         stages = self.frozen_stages

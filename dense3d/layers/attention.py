@@ -50,7 +50,7 @@ class SelfAttention(nn.Module):
         relative_bias: RelativePositionBias | None = None,
     ) -> None:
         super().__init__()
-        if dim % num_heads:
+        if num_heads < 1 or dim % num_heads:
             raise ConfigError(f"{dim} channels cannot be shared by {num_heads} heads; choose a multiple")
         if qkv_bias not in QKV_BIASES:
             raise ConfigError(f"qkv_bias={qkv_bias!r}: use one of {', '.join(map(repr, QKV_BIASES))}")
@@ -109,7 +109,7 @@ class WindowAttention(SelfAttention):
             in ViT-CoMer, detectron2's ViTDet).
 
     Raises:
-        ConfigError: ``padding`` is not one of the three.
+        ConfigError: ``window_size`` is less than 1, or ``padding`` is not one of the three.
 
     Example:
         >>> attention = WindowAttention(8, 2, window_size=3)
@@ -121,6 +121,10 @@ class WindowAttention(SelfAttention):
         super().__init__(*args, **kwargs)
         if padding not in WINDOW_PADDINGS:
             raise ConfigError(f"padding={padding!r}: use one of {', '.join(map(repr, WINDOW_PADDINGS))}")
+        if window_size < 1:
+            raise ConfigError(
+                f"window_size={window_size}: a window has a side of 1 patch or more, None attends globally"
+            )
         self.window_size, self.padding = window_size, padding
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, grid: Grid, num_prefix: int) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dense3d.errors import ConfigError
+
 
 class DropPath(nn.Module):
     """Sets the branch of a sample to zero with probability ``rate`` and scales the others by 1 / (1 - rate).
@@ -17,6 +19,9 @@ class DropPath(nn.Module):
     Shape:
         any ``(B, ...)`` to the same; the identity in evaluation mode or with rate 0.
 
+    Raises:
+        ConfigError: ``rate`` is outside [0, 1).
+
     Example:
         >>> branch = DropPath(0.5).eval()
         >>> branch(torch.ones(2, 3)).sum()
@@ -25,6 +30,8 @@ class DropPath(nn.Module):
 
     def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
+        if not 0.0 <= rate < 1.0:
+            raise ConfigError(f"drop path rate {rate:g}: give a probability from 0 to below 1")
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:

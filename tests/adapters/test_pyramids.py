@@ -106,6 +106,25 @@ def test_rescaled_maps_are_those_of_their_blocks():
     torch.testing.assert_close(third.flatten(2).transpose(1, 2), tokens[:, 1:])
 
 
+@pytest.mark.parametrize("blocks", [(0, 1, 1, 2), (1,)])
+def test_blocks_after_the_last_one_taken_neither_run_nor_train(blocks):
+    model = RescaledPyramid(dict(arch=VITS["deit"]), blocks=blocks)
+    sum(m.square().sum() for m in model(torch.randn(2, 3, 64, 64))).backward()
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert {n for n, p in model.named_parameters() if p.grad is not None} == trained
+    last = blocks[-1]
+    assert not any(p.requires_grad for p in model.vit.blocks[last + 1 :].parameters())
+    assert all(p.requires_grad for p in model.vit.blocks[: last + 1].parameters())
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_images_of_four_channels(adapter):
+    model = ADAPTERS[adapter](dict(arch=dict(VITS["deit"], in_channels=4))).train()
+    images = torch.randn(2, 4, 64, 64, requires_grad=True)
+    sum(m.square().sum() for m in model(images)).backward()
+    assert bool((images.grad.abs().sum((0, 2, 3)) > 0).all())  # every channel is seen
+
+
 def test_one_block_serves_all_scales():
     model = RescaledPyramid(dict(arch=VITS["deit"]), blocks=[3]).eval()
     with torch.no_grad():

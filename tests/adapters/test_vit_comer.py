@@ -139,6 +139,9 @@ def test_drop_path_of_the_added_parts_is_that_of_the_last_block():
     [
         (dict(stages=[(0, 1), (3, 3)]), r"with 4 blocks.*starts where the one before it ends"),
         (dict(stages=[(0, 4)]), "with 4 blocks"),
+        (dict(stages=[(0, 0), (1, 1)]), "leave out those from 2 on: end the last stage at 3"),
+        (dict(stages=[]), "leave out those from 0 on"),
+        (dict(vit=dict(arch=dict(ARCH, num_heads=8)), value_ratio=0.3), "4 heads .* values of 19 channels"),
         (dict(stages=[(0, 1), (2, 3)], stagewise=True), "each of the 4 maps, not 2"),
         (dict(cnn_to_vit=[True]), "cnn_to_vit has 1 entries.*4 stages"),
     ],

@@ -12,6 +12,7 @@ from dense3d.backbones import Swin
 from dense3d.backbones.swin import resize_bias_table
 from dense3d.backbones.window_attention import WindowAttention, WindowAttentionV2, shifted_window_mask
 from dense3d.checkpoints import convert
+from dense3d.errors import ConfigError
 
 SIZES = dict(embed_dim=32, depths=(2, 2, 2), num_heads=(2, 4, 4))
 
@@ -131,6 +132,29 @@ def test_pretrained_window_scales_the_coordinates_of_version_2():
     own = WindowAttentionV2(8, [8, 8], [0, 0], 2).relative_coords_table
     torch.testing.assert_close(enlarged[:, 8:23, 8:23], own)
     torch.testing.assert_close(own[0, -1, -1], torch.full((2,), 3.1699250 / 3))  # log2(1 + 8) / 3
+
+
+def test_a_pretrained_window_of_0_is_the_window_itself():
+    """As the configurations of the official code write it."""
+    options = dict(version=2, window_size=4, out_indices=(0, 1, 2))
+    found = dict(Swin(SIZES, pretrained_window_sizes=(0, 3, 0), **options).named_buffers())
+    own = dict(Swin(SIZES, **options).named_buffers())
+    tables = [f"layers.{i}.blocks.0.attn.relative_coords_table" for i in (0, 1)]
+    assert [torch.equal(found[name], own[name]) for name in tables] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(window_size=0), "window_size=0, but the side of a window of V1 has 1 token or more"),
+        (dict(version=2, window_size=1), "window_size=1, but the side of a window of V2 has 2 tokens"),
+        (dict(version=2, pretrained_window_sizes=(8,)), r"\(8,\): give one for each of the 2 stages"),
+        (dict(version=2, pretrained_window_sizes=(8, 1)), "2 or more, or 0 for window_size"),
+    ],
+)
+def test_windows_that_cannot_be_are_explained(kwargs, message):
+    with pytest.raises(ConfigError, match=message):
+        Swin(dict(embed_dim=16, depths=(1, 1), num_heads=(2, 2)), out_indices=(0, 1), **kwargs)
 
 
 def test_absolute_table_is_resized_to_the_image():

@@ -10,7 +10,7 @@ import torch
 
 from dense3d.backbones import TimmBackbone
 from dense3d.engine.channels import fill_channels
-from dense3d.errors import CheckpointError, ConfigError
+from dense3d.errors import CheckpointError, ConfigError, DataError
 
 FAMILIES = [
     "resnet18",
@@ -97,6 +97,31 @@ def test_frozen_stages_freeze_what_feeds_the_map_and_nothing_after(name):
     for buffer_name, buffer in backbone.named_buffers():
         if "running" in buffer_name and buffer_name.rpartition(".")[0] in frozen:
             assert torch.equal(buffer, before[buffer_name]), buffer_name
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "resnet18", "swin_tiny_patch4_window7_224"])
+def test_frozen_stages_have_no_drop_path(name):
+    backbone = TimmBackbone(name, frozen_stages=2, model_kwargs=dict(drop_path_rate=0.9)).train()
+    images = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        first, second = backbone(images), backbone(images)
+    assert [torch.equal(a, b) for a, b in zip(first[:2], second[:2])] == [True, True]
+    assert not torch.equal(first[3], second[3])
+    assert not any(module.training for module in backbone.eval().modules())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_images_of_other_channel_counts(name):
+    backbone = TimmBackbone(name, frozen_stages=1, model_kwargs=dict(in_chans=1)).eval()
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 1, 65, 97))
+    assert [tuple(m.shape[-2:]) for m in maps] == [
+        (math.ceil(65 / s), math.ceil(97 / s)) for s in backbone.out_strides
+    ]
+    with pytest.raises(
+        DataError, match=r"\(B, 1, H, W\), but this batch is \(1, 3, 32, 32\): set model_kwargs"
+    ):
+        backbone(torch.zeros(1, 3, 32, 32))
 
 
 def test_frozen_norms_keep_statistics_and_parameters():

@@ -188,7 +188,19 @@ def test_a_wholly_frozen_network_gives_the_same_maps_while_training():
     assert torch.equal(vit.train()(images)[0], vit.eval()(images)[0])
 
 
+def test_positions_are_augmented_in_trained_blocks_only():
+    vit = build("dinov3_vits16", out_indices=(0, 1, 2), frozen_stages=2)
+    images = torch.randn(2, 3, 48, 64)
+    steady = vit.eval()(images)
+    first, second = vit.train()(images), vit(images)
+    for block in (0, 1):
+        assert torch.equal(first[block], steady[block]) and torch.equal(second[block], steady[block])
+    assert not torch.equal(first[2], second[2])
+
+
 def test_blocks_after_the_last_map_neither_run_nor_train():
+    residual = build(out_indices=(1,), arch=dict(residual_blocks=[1, 2])).residuals
+    assert [all(p.requires_grad for p in residual[i].parameters()) for i in "12"] == [True, False]
     vit = build(out_indices=(0, 1))
     vit.blocks[2] = torch.nn.Module()  # has no forward
     vit(torch.randn(1, 3, 32, 32))
@@ -241,6 +253,10 @@ def test_layer_decay_gives_the_head_the_full_rate(final_norm):
         (dict(arch=SMALL, window_size=[2, 2]), "window_size has 2 entries.*3 blocks"),
         (dict(arch=SMALL, drop_path_rate=[0.1]), "drop_path_rate has 1 entries.*3 blocks"),
         (dict(arch=SMALL, frozen_stages=4), "frozen_stages=4.*-1 to 3"),
+        (dict(arch=SMALL, window_size=0), "window_size=0: a window has a side of 1"),
+        (dict(arch=dict(SMALL, relative_position=True), window_size=-1), "window_size=-1"),
+        (dict(arch=dict(SMALL, num_heads=0)), "shared by 0 heads"),
+        (dict(arch=SMALL, drop_path_rate=1.0), "drop path rate 1: .*below 1"),
     ],
 )
 def test_bad_arguments_are_explained(kwargs, message):
@@ -252,7 +268,8 @@ def test_bad_images_are_explained():
     vit = build()
     with pytest.raises(DataError, match="15 x 64 pixels is smaller than one patch of 16 x 16"):
         vit(torch.zeros(1, 3, 15, 64))
-    with pytest.raises(DataError, match=r"\(1, 4, 32, 32\) do not fit a ViT that takes \(B, 3, H, W\)"):
+    channels = r"\(1, 4, 32, 32\) do not fit a ViT that takes \(B, 3, H, W\): in_channels of its arch is 3"
+    with pytest.raises(DataError, match=channels):
         vit(torch.zeros(1, 4, 32, 32))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dense3d.errors import ConfigError
 from dense3d.layers.channel_norm import ChannelLayerNorm, ConvBottleneck
 from dense3d.layers.drop_path import DropPath
 from dense3d.layers.layer_scale import LayerScale
@@ -28,6 +29,12 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     assert sorted(set(per_sample[:, 0].tolist())) == [0.0, pytest.approx(1 / 0.75)]
     assert out.mean().item() == pytest.approx(1.0, abs=0.05)
     assert drop.eval()(x) is x
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.1, float("nan")])
+def test_drop_path_refuses_what_is_no_probability_below_one(rate):
+    with pytest.raises(ConfigError, match="drop path rate .* from 0 to below 1"):
+        DropPath(rate)
 
 
 def test_swiglu_is_its_formula():
