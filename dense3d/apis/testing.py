@@ -68,22 +68,34 @@ def test(
 
 def _draw_into(cfg: Config, folder: Path) -> None:
     hook = dict(type="mmdet.DetVisualizationHook", draw=True, interval=1, test_out_dir=str(folder.resolve()))
-    if _segments(cfg) or cfg.model.type == "MaskedAutoencoder" or _detects_3d(cfg):
+    own = _segments(cfg) or _is_panoptic(cfg) or _detects_3d(cfg)
+    if own or cfg.model.type == "MaskedAutoencoder":
         hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
     cfg.setdefault("default_hooks", {})["visualization"] = hook
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:
-    """Have COCO's, IoU and KITTI's metrics write their predictions; other metrics have no such option."""
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    for evaluator in evaluators:
-        name = str(evaluator.get("type", "")).rpartition(".")[2]
+    """Have COCO's, IoU, KITTI's and panoptic metrics write their predictions; others have no such option."""
+    for evaluator in _evaluators(cfg):
+        name = _metric_name(evaluator)
         if name.startswith("Coco"):
             evaluator["outfile_prefix"] = str(prefix)
         elif name == "IoUMetric":
             evaluator["output_dir"] = str(prefix)
         elif name == "KittiMetric":
             evaluator["result_folder"] = str(prefix)
+        elif name == "PanopticQualityMetric":
+            evaluator["result_file"] = f"{prefix}.json"
+
+
+def _evaluators(cfg: Config) -> list[dict]:
+    evaluators = cfg.get("test_evaluator") or []
+    return evaluators if isinstance(evaluators, list) else [evaluators]
+
+
+def _metric_name(evaluator: dict) -> str:
+    """The metric's type without the registry it comes from."""
+    return str(evaluator.get("type", "")).rpartition(".")[2]
 
 
 def augment(cfg: Config) -> None:
@@ -120,6 +132,10 @@ def augment(cfg: Config) -> None:
 
 def _segments(cfg: Config) -> bool:
     return "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
+
+
+def _is_panoptic(cfg: Config) -> bool:
+    return any(_metric_name(evaluator) == "PanopticQualityMetric" for evaluator in _evaluators(cfg))
 
 
 def _detects_3d(cfg: Config) -> bool:

@@ -10,9 +10,12 @@ import numpy as np
 
 from dense3d.datasets.panoptic.id_map import VOID
 from dense3d.visualization.annotations import Colour, distinct_colours, draw_tag
+from dense3d.visualization.panels import GAP
 
 OPACITY = 0.55
 OUTLINE = (255, 255, 255)
+SHORT_SIDE = 480  # pixels that small images are enlarged to, so that names fit
+CAPTION = 22  # pixels of the line above a panel
 LEAST_NAMED = 0.002  # smaller parts of the picture get no name
 SPREAD = 60  # how far a channel of one thing's colour may be from its class's
 
@@ -54,6 +57,42 @@ def draw_panoptic(
             name = classes[label] if label < len(classes) else str(label)
             draw_tag(picture, name, _middle(ids == number), colours[number - 1], centred=True)
     return picture
+
+
+def draw_panels(
+    image: np.ndarray,
+    maps: dict[str, tuple[np.ndarray, Sequence[int]]],
+    classes: Sequence[str] = (),
+    palette: Sequence[Colour] | None = None,
+) -> np.ndarray:
+    """Panoptic maps of one image side by side, each over the image and under its caption.
+
+    Args:
+        image: ``(H, W, 3)`` RGB, uint8; enlarged by a whole factor if it is small.
+        maps: caption -> map and labels as :func:`draw_panoptic` takes them.
+        classes, palette: as for :func:`draw_panoptic`.
+
+    Returns:
+        RGB picture.
+
+    Example:
+        >>> ids = np.array([[1, 2]]).repeat(64, 0).repeat(32, 1)
+        >>> maps = {"ground truth": (ids, [0, 1]), "prediction": (ids, [0, 0])}
+        >>> draw_panels(np.zeros((64, 64, 3), np.uint8), maps, ("sky", "sea")).shape
+        (534, 1028, 3)
+    """
+    factor = max(1, round(SHORT_SIDE / min(image.shape[:2])))
+    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    panels = []
+    for caption, (ids, labels) in maps.items():
+        panel = draw_panoptic(image, ids, labels, classes, palette)
+        panel = cv2.copyMakeBorder(panel, CAPTION, 0, 0, 0, cv2.BORDER_CONSTANT, value=OUTLINE)
+        cv2.putText(
+            panel, caption, (4, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA
+        )
+        panels.append(panel)
+    gap = np.full((panels[0].shape[0], GAP, 3), 255, dtype=np.uint8)
+    return np.concatenate([piece for panel in panels for piece in (gap, panel)][1:], axis=1)
 
 
 def panoptic_ground_truth(sample: Any) -> tuple[np.ndarray, list[int]]:

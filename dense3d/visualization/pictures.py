@@ -15,7 +15,7 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write
 from dense3d.visualization.boxes3d import draw_frame, enlarged
 from dense3d.visualization.panels import draw_segmentation, side_by_side
-from dense3d.visualization.panoptic import draw_panoptic
+from dense3d.visualization.panoptic import draw_panels, panoptic_ground_truth
 
 
 def denormalised(image: torch.Tensor, preprocessor: Any, is_rgb: bool = False) -> np.ndarray:
@@ -82,9 +82,12 @@ class Painter:
         return draw_frame(image, calibration, sample.get("objects"), found)
 
     def _panoptic(self, path: Path, sample: Any) -> np.ndarray:
-        """The image with all segments over it."""
+        """All segments over the image, those of the ground truth on the left where there is one."""
+        maps = {"prediction": panoptic_segments(sample, self.dataset_meta)}
+        if "gt_sem_seg" in sample and "masks" in sample.get("gt_instances", ()):
+            maps = {"ground truth": panoptic_ground_truth(sample), **maps}
         classes, palette = self.dataset_meta["classes"], self.dataset_meta.get("palette")
-        return draw_panoptic(_read(path), *panoptic_segments(sample, self.dataset_meta), classes, palette)
+        return draw_panels(_read(path), maps, classes, palette)
 
     def _label_maps(self, path: Path, sample: Any) -> np.ndarray:
         """The image, the ground truth where there is one, and the prediction."""

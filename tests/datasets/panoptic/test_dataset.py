@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from PIL import Image
 
+from dense3d.apis import testing
 from dense3d.datasets.panoptic import read_id_map, read_panoptic, write_id_map, write_panoptic
 from dense3d.datasets.scan import scan_dataset
 from dense3d.errors import DataError
@@ -176,6 +177,16 @@ def test_cityscapes_and_ade20k_find_their_files(tmp_path: Path) -> None:
         assert len(kind.METAINFO["palette"]) >= things + stuff
 
 
+def test_tests_draw_panoptic_results_and_keep_them(tmp_path: Path) -> None:
+    """mmdet's hook cannot: it needs panopticapi."""
+    cfg = Config.fromfile(CONFIGS / "coco_panoptic.py")
+    cfg.model, cfg.default_hooks = dict(type="KMaXDeepLab"), {}
+    testing._draw_into(cfg, tmp_path)
+    assert cfg.default_hooks.visualization == {"type": "dense3d.PictureHook", "folder": str(tmp_path)}
+    testing._keep_predictions(cfg, tmp_path / "predictions")
+    assert cfg.test_evaluator.result_file == str(tmp_path / "predictions.json")
+
+
 @pytest.mark.parametrize("name", ["coco", "cityscapes", "ade20k", "synthetic"])
 def test_config_parts(name: str) -> None:
     cfg = Config.fromfile(CONFIGS / f"{name}_panoptic.py")
@@ -244,7 +255,16 @@ def test_pictures_show_segments_in_their_colours(root: Path) -> None:
     assert tuple(picture[230, 120]) == (100, 100, 100)  # void
     assert (picture[80 - 1, 5:100] == 255).all()  # the border of sky and cup
     target = root / "pictures" / "a.png"
-    Painter(dataset.metainfo)(root / "images" / "a.jpg", predictions(dataset)[0], target)
+    result = predictions(dataset)[0]
+    Painter(dataset.metainfo)(root / "images" / "a.jpg", result, target)
     drawn = np.asarray(Image.open(target)).astype(int)
-    assert drawn[12, 2, 0] > drawn[12, 2, 2] + 50  # the cup is red
+    assert drawn.shape == (480 + 22, 480, 3)  # 20 times as large, below a caption
+    assert drawn[-480:][12 * 20, 2 * 20, 0] > drawn[-480:][12 * 20, 2 * 20, 2] + 50  # the cup is red
+    result.gt_instances, result.gt_sem_seg = sample.gt_instances, sample.gt_sem_seg
+    Painter(dataset.metainfo)(root / "images" / "a.jpg", result, target)
+    both = np.asarray(Image.open(target)).astype(int)
+    assert np.array_equal(both[:, -480:], drawn)
+    heap = 12 * 20, 18 * 20  # of forks, green, that the prediction lacks
+    assert both[-480:, :480][heap].argmax() == 1
+    assert np.ptp(both[-480:, -480:][heap]) < 10
     assert read_panoptic(root / "maps.json").categories[3]["name"] == "cup"
