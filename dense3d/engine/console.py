@@ -28,7 +28,7 @@ from dense3d.registry import HOOKS
 # Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
 _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc_")
 
-MANY_METRICS = 10  # more do not fit beside each other
+ROOM = 68  # characters that columns of metrics may take beside each other
 
 
 def quiet(logger: logging.Logger) -> None:
@@ -78,7 +78,7 @@ def metric_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     More metrics than a screen has room for stand below each other, with a column per entry.
     """
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    if len(names) > MANY_METRICS:
+    if sum(3 + max(5, len(_short(name))) for name in names) > ROOM:
         metrics = {_short(n): {label: row[n] for label, row in rows.items() if n in row} for n in names}
         return _table(title, list(rows), metrics)
     return _table(title, names, rows)
@@ -95,7 +95,8 @@ def _table(title: str, names: list[str], rows: Mapping[str, Mapping[str, float]]
 
 
 def _short(name: str) -> str:
-    return name.removeprefix("coco/").replace("bbox_m", "box ").replace("segm_m", "mask ")
+    name = re.sub("^(coco|panoptic|semantic)/", "", name)
+    return name.replace("bbox_m", "box ").replace("segm_m", "mask ")
 
 
 def _number(value: float) -> str:

@@ -39,6 +39,16 @@ def test_many_metrics_stand_below_each_other():
     assert all("0.250" in line and "0.500" in line for line in lines[1:])
 
 
+def test_metrics_of_panoptic_runs_are_not_cut_off_on_a_narrow_screen():
+    names = [f"panoptic/{name}{group}" for group in ("", "_th", "_st") for name in ("PQ", "SQ", "RQ")]
+    out = io.StringIO()
+    rows = {f"epoch {i}": dict.fromkeys([*names, "cost/GFLOPs"], i / 8) for i in (1, 2, 3)}
+    Console(file=out, width=80).print(metric_table("metrics", rows))
+    assert "…" not in out.getvalue()
+    (line,) = (line for line in out.getvalue().splitlines() if "RQ_st" in line)
+    assert all(value in line for value in ("0.125", "0.250", "0.375"))
+
+
 @pytest.mark.parametrize(
     ("name", "auxiliary"),
     [
