@@ -33,7 +33,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
 
 @pytest.mark.parametrize("rate", [1.0, -0.1, float("nan")])
 def test_drop_path_refuses_what_is_no_probability_below_one(rate):
-    with pytest.raises(ConfigError, match="drop path rate .* from 0 to below 1"):
+    with pytest.raises(ConfigError, match=r"drop path rate .* from 0 to below 1"):
         DropPath(rate)
 
 
