@@ -28,6 +28,7 @@ from dense3d.registry import HOOKS
 # Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
 _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc_")
 
+MANY_METRICS = 10  # of an evaluation; the line about it names no more
 ROOM = 68  # characters that columns of metrics may take beside each other
 
 
