@@ -122,8 +122,9 @@ class Runner(MMEngineRunner):
             unused = self.cfg.get("find_unused_parameters", False)
             default = {"broadcast_buffers": False, "find_unused_parameters": unused}
             model_wrapper_cfg = {**default, **(model_wrapper_cfg or {}), "device_ids": None}
-            # torch's SyncBatchNorm takes GPU tensors only.
+            # torch's SyncBatchNorm takes GPU tensors only: the model's go, and the config's wish for them.
             model = revert_sync_batchnorm(model)
+            self.cfg["sync_bn"] = None
         return super().wrap_model(model_wrapper_cfg, model)
 
     # Building

@@ -83,6 +83,11 @@ def test_torchrun_equals_one_process_with_the_doubled_batch(tmp_path):
         torch.testing.assert_close(weights[1][f"module.{name}"], weights[0][name], rtol=1e-4, atol=1e-6)
 
 
+def test_synchronised_norms_of_a_config_become_plain_ones_on_the_cpu(tmp_path):
+    finish_two(tmp_path, sync_bn="torch")
+    assert len(losses(tmp_path)) == 28
+
+
 def test_two_processes_are_resumed_exactly(tmp_path):
     """Each process gets its own random state back: dropout and drop path are drawn in both."""
     finish_two(tmp_path / "whole", randomness={"seed": 7, "diff_rank_seed": False})
