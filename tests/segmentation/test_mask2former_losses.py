@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 
 import pytest
 import torch
+import torch.distributed
 import torch.nn.functional as F
 
 from dense3d.segmentation.mask2former.criterion import Criterion
@@ -175,3 +177,41 @@ def test_costs_keep_single_precision_under_autocast(monkeypatch):
             Criterion(CLASSES, num_points=20)(logits, masks, labels, segments)
     for single, under_autocast in zip(*seen):
         assert all(torch.equal(a, b) for a, b in zip(single, under_autocast))
+
+
+def gradient(images: slice) -> torch.Tensor:
+    """Of mask and dice terms, in a weight a query that all images share, from some of three images."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(3, QUERIES, CLASSES + 1, generator=generator)
+    masks = torch.randn(3, QUERIES, 6, 8, generator=generator)
+    labels = [torch.randint(0, CLASSES, (count,), generator=generator) for count in (4, 1, 2)]
+    segments = [torch.rand(len(label), 24, 32, generator=generator) > 0.5 for label in labels]
+    weight = torch.ones(QUERIES, 1, 1, requires_grad=True)
+    criterion = Criterion(CLASSES, num_points=16, oversample=3.0, draw=grid_points(6, 8))
+    losses = criterion([logits[images]], [weight * masks[images]], labels[images], segments[images])
+    (losses["loss_mask"] + losses["loss_dice"]).backward()
+    return weight.grad
+
+
+def _process(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    rendezvous = f"file://{folder}/rendezvous"
+    torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
+    torch.save(gradient((slice(0, 1), slice(1, 3))[rank]), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_have_the_gradient_of_the_joined_batch(tmp_path):
+    """Four segments in one process and three in the other: each divides by the mean, 3.5."""
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_process, args=(rank, str(tmp_path))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    found = torch.stack([torch.load(tmp_path / f"{rank}.pt") for rank in range(2)])
+    wanted = gradient(slice(0, 3))
+    torch.testing.assert_close(found.mean(0), wanted)  # the mean, as distributed training takes it
+    alone = torch.stack([gradient(slice(0, 1)), gradient(slice(1, 3))]).mean(0)
+    assert not torch.allclose(alone, wanted, rtol=1e-3)  # with each process's own number
