@@ -1,7 +1,7 @@
 """Segmentation with 5 % of the labels, from a ViT that MAE pre-trained on the images alone.
 
 Run ``mae_vit-tiny_synthetic.py`` first; ``vit-tiny_fcn_synthetic-ade20k-5percent.py`` is the same from random
-weights.
+weights. The table of positions is not trained, see there.
 """
 
 _base_ = ["./vit-tiny_fcn_synthetic-ade20k-5percent.py"]

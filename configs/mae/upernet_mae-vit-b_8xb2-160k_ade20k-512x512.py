@@ -16,7 +16,7 @@ model = dict(
     backbone=dict(
         type="dense3d.RescaledPyramid",
         vit=dict(
-            arch="mae_base_patch16",
+            arch=dict(name="mae_base_patch16", position="learned"),  # fine-tuning trains the table
             drop_path_rate=0.1,
             init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_vit-b.pth"),
         ),
