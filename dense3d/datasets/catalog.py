@@ -8,6 +8,7 @@ from dense3d.datasets.images import transforms as images_transforms
 from dense3d.datasets.kitti import dataset as kitti_dataset
 from dense3d.datasets.kitti import transforms as kitti_transforms
 from dense3d.datasets.panoptic import copy_paste as panoptic_copy_paste
+from dense3d.datasets.panoptic import cropping as panoptic_cropping
 from dense3d.datasets.panoptic import dataset as panoptic_dataset
 from dense3d.datasets.panoptic import loading as panoptic_loading
 
@@ -18,6 +19,7 @@ __all__ = [
     "kitti_dataset",
     "kitti_transforms",
     "panoptic_copy_paste",
+    "panoptic_cropping",
     "panoptic_dataset",
     "panoptic_loading",
 ]

@@ -14,13 +14,7 @@ train_pipeline = [
         ratio_range=(0.1, 2.0),
         keep_ratio=True,
     ),
-    dict(
-        type="mmdet.RandomCrop",
-        crop_size=image_size,
-        crop_type="absolute",
-        recompute_bbox=True,
-        allow_negative_crop=True,
-    ),
+    dict(type="RandomCropKeepingThings", crop_size=image_size),
     dict(type="mmdet.PackDetInputs"),
 ]
 test_pipeline = [

@@ -37,6 +37,7 @@ _HOMES = {
     "CityscapesPanopticDataset": "dataset",
     "ADE20KPanopticDataset": "dataset",
     "LoadPanopticAnnotations": "loading",
+    "RandomCropKeepingThings": "cropping",
     "PanopticCopyPaste": "copy_paste",
     "RedrawUnlabelled": "copy_paste",
 }
