@@ -30,7 +30,6 @@ train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
-        _delete_=True,
         type="dense3d.Swin",
         arch="base",
         window_size=12,
