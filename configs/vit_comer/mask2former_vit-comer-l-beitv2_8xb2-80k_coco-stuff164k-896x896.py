@@ -1,6 +1,8 @@
 """Mask2Former with ViT-CoMer-L from BEiT v2, 80k iterations of COCO-Stuff 164k: mIoU 52.7 in the paper.
 
-Xia et al., CVPR 2024 (arXiv 2403.07392). Settings as published.
+Xia et al., CVPR 2024 (arXiv 2403.07392). Settings as published, but the head's embeddings of queries,
+classes, masks and levels learn at the full rate; the official optimiser gives them that of the patch
+embedding, 7 % of it.
 """
 
 _base_ = "./mask2former_vit-comer-l-beitv2_8xb2-80k_ade20k-896x896.py"
