@@ -200,6 +200,14 @@ _TINY_MASK2FORMER = dict(
 )
 
 
+def _fcn(backbone: dict, _maps: int) -> dict:
+    model = library_model("mmseg", "_base_/models/fcn_r50-d8.py")
+    model |= dict(backbone=backbone, pretrained=None, auxiliary_head=None)
+    model["decode_head"] |= dict(in_channels="backbone", in_index=-1)
+    model["data_preprocessor"]["size"] = SIZE
+    return model
+
+
 def _mask2former(backbone: dict, _maps: int) -> dict:
     model = library_model("mmseg", "mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py")
     model["backbone"] = backbone
@@ -283,6 +291,7 @@ HEADS: dict[str, Head] = {
         "EarlyExitDeformableDETR", "deformable_detr/deformable-detr_r50_16xb2-50e_coco.py"
     ),
     "DINO (early exit)": _early_exit("EarlyExitDINO", "dino/dino-4scale_r50_8xb2-12e_coco.py"),
+    "FCN": Head(_fcn, "semantic"),
     "UPerNet": Head(_upernet, "semantic", maps=4),
     "Mask2Former (semantic)": Head(_mask2former, "semantic", FOUR_STRIDES),
     "Mask2Former (panoptic)": Head(
