@@ -80,6 +80,39 @@ def test_fine_tuning_starts_from_the_encoder(run, repository):
         assert torch.equal(value, weights[f"encoder.{name}"]), name
 
 
+def test_published_fine_tuning_trains_the_positions_of_pre_training(run, repository):
+    cfg = load_config(repository / "configs/mae/upernet_mae-vit-b_8xb2-160k_ade20k-512x512.py")
+    with torch.device("meta"):
+        vit = MODELS.build(dict(cfg.model.backbone.vit, type="VisionTransformer"))
+    assert vit.pos_embed.requires_grad
+    tiny = dict(embed_dim=192, depth=4, num_heads=3, patch_size=8, pretrain_size=128, position="learned")
+    init_cfg = dict(type="Pretrained", checkpoint=str(run.checkpoint))
+    model = MODELS.build(dict(type="VisionTransformer", arch=tiny, init_cfg=init_cfg))
+    model.init_weights()
+    weights = load_checkpoint(run.checkpoint)["state_dict"]
+    assert torch.equal(model.pos_embed, weights["encoder.pos_embed"])
+    assert model.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("variables", "train_root", "val_root"),
+    [
+        ({}, "data/imagenet/train", "data/imagenet/val"),
+        ({"IMAGES": "photos"}, "photos/train", "photos/val"),
+        ({"TRAIN_IMAGES": "photos"}, "photos", "photos"),
+        ({"TRAIN_IMAGES": "photos", "VAL_IMAGES": "held/out"}, "photos", "held/out"),
+    ],
+)
+def test_folders_come_from_the_environment(repository, monkeypatch, variables, train_root, val_root):
+    for name in ("IMAGES", "TRAIN_IMAGES", "VAL_IMAGES"):
+        monkeypatch.delenv(f"DENSE3D_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"DENSE3D_{name}", value)
+    cfg = load_config(repository / "configs/mae/mae_vit-b_64xb64-1600e_imagenet.py")
+    roots = [cfg[f"{kind}_dataloader"].dataset.data_root for kind in ("train", "val", "test")]
+    assert roots == [train_root, val_root, val_root]
+
+
 def test_published_settings(repository):
     """Learning rate, weight decay and sizes as in the paper's table 8 and section 4.1."""
     sizes = {}
