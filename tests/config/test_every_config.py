@@ -40,6 +40,8 @@ USUAL = (
     "relation_detr/relation-detr_vit-comer-s-dinov2_5scale_5xb2-12e_coco.py",
     "mae/mae_vit-tiny_synthetic.py",
 )
+# Their recipes have no weight decay for norms, whatever backbones call them.
+MASK_TRANSFORMERS = ("mask2former/", "kmax_deeplab/", "eco_m2f/eco-m2f", "vit_comer/mask2former")
 MEMORY = 130_000_000  # parameters of what a slow run steps; larger ones are built on the meta device only
 
 
@@ -86,7 +88,10 @@ def test_config_builds(name):
     network = build(model, "meta")
     backbone = getattr(network, "backbone", None)
     assert sum(p.numel() for p in network.parameters()) > 10_000
-    assert optimizer_of(cfg, network).param_groups
+    optimizer = optimizer_of(cfg, network)
+    assert optimizer.param_groups
+    if name.startswith(MASK_TRANSFORMERS):
+        assert decayed_norms(network, optimizer) == []
     if hasattr(backbone, "out_strides"):
         with torch.device("meta"):
             maps = backbone.eval()(torch.zeros(1, 3, 64, 96))
@@ -94,6 +99,18 @@ def test_config_builds(name):
         assert [tuple(m.shape[1:]) for m in maps] == [
             (c, *size) for c, size in zip(backbone.out_channels, sizes)
         ]
+
+
+def decayed_norms(network: torch.nn.Module, optimizer) -> list[str]:
+    """Names of trained parameters of norms that have weight decay; norms are known by their class's name."""
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    return [
+        f"{prefix}.{name}"
+        for prefix, module in network.named_modules()
+        if "Norm" in type(module).__name__ and not list(module.children())
+        for name, parameter in module.named_parameters(recurse=False)
+        if decay.get(id(parameter), 0) > 0
+    ]
 
 
 @pytest.mark.parametrize("name", USUAL)
