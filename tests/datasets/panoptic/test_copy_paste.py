@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from dense3d.config import load_config
 from dense3d.datasets.panoptic import write_id_map, write_panoptic
 from dense3d.datasets.panoptic.copy_paste import PanopticCopyPaste, labelled_pixels
 from dense3d.engine.samplers import SeededBatch
 from dense3d.errors import ConfigError, DataError
-from dense3d.registry import DATASETS
+from dense3d.registry import DATASETS, TRANSFORMS
 
+CONFIGS = Path(__file__).resolve().parents[3] / "configs/kmax_deeplab"
 CATEGORIES = [
     {"id": 1, "name": "cup", "isthing": 1},
     {"id": 2, "name": "sky", "isthing": 0},
@@ -207,3 +210,21 @@ def test_samples_without_a_map_stay(root, monkeypatch):
     (root / "maps.json").write_text(json.dumps(document))
     found = pasted(root, monkeypatch)
     assert (found["img"] == 1).all() and "gt_seg_map" not in found
+
+
+@pytest.mark.parametrize("name", ["150k_coco", "100k_ade20k", "60k_cityscapes"])
+def test_training_steps_of_the_configs_fill_their_input(tmp_path, name):
+    """Images as large as the greatest scale: every crop has the full size, and it lies the right way."""
+    cfg = load_config(next(CONFIGS.glob(f"kmax_r50_*-{name}.py")))
+    height, width = size = cfg.model.input_size
+    write(tmp_path, {"sky": [(2, (slice(None), slice(None)), 0)]}, {"sky": (height // 8, width // 8)})
+    steps = cfg.train_pipeline
+    for sequence in (steps, steps[-2].transforms):
+        for step in sequence:
+            if step["type"] == "RandomResize":
+                step["ratio_range"] = (2.0, 2.0)
+    dataset = build(tmp_path)
+    dataset.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    sample = dataset[0]
+    assert tuple(sample["inputs"].shape[1:]) == tuple(size)
+    assert (sample["data_samples"].gt_sem_seg.sem_seg == SKY).all()
