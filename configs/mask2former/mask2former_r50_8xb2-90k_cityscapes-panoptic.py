@@ -40,7 +40,7 @@ train_pipeline = [
     ),
     dict(
         type="mmdet.RandomCrop",
-        crop_size=(512, 1024),
+        crop_size=(1024, 512),  # width, height
         crop_type="absolute",
         recompute_bbox=True,
         allow_negative_crop=True,

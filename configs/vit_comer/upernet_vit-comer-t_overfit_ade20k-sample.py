@@ -17,7 +17,13 @@ strict_load = False
 # Pooled to one cell, a batch of two has no statistics to speak of: groups of channels have.
 norm_cfg = dict(_delete_=True, type="GN", num_groups=8)
 model = dict(
-    decode_head=dict(num_classes=150, norm_cfg=norm_cfg, loss_decode=dict(class_weight=None)),
+    decode_head=dict(
+        num_classes=150,
+        norm_cfg=norm_cfg,
+        loss_decode=dict(class_weight=None),
+        # The loss of what is not certain yet: two classes have less than 0.5 % of the pixels.
+        sampler=dict(type="OHEMPixelSampler", thresh=0.9, min_kept=2000),
+    ),
     auxiliary_head=None,  # of logits for 150 classes, a second set costs as much as the network
 )
 

@@ -72,3 +72,15 @@ def test_small_image_is_preprocessed(name):
     assert "gt_sem_seg" in sample or "gt_instances" in sample
     if "gt_sem_seg" in sample and "mmseg" in type(sample).__module__:
         assert tuple(sample.gt_sem_seg.data.shape[-2:]) == padded
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "cityscapes" in name])
+def test_crops_of_cityscapes_are_wide(name):
+    cfg = load_config(FOLDER / name)
+    crop = next(step for step in cfg.train_dataloader.dataset.pipeline if step["type"].endswith("RandomCrop"))
+    results = dict(img=np.zeros((1040, 2080, 3), np.uint8), img_shape=(1040, 2080))
+    results["gt_seg_map"] = np.zeros((1040, 2080), np.uint8)
+    scope = cfg.train_dataloader.dataset.get("_scope_", "dense3d")
+    with DefaultScope.overwrite_default_scope(scope):
+        height, width = TRANSFORMS.build(crop)(results)["img"].shape[:2]
+    assert (height, width) == ((1025, 2049) if "kmax" in name else (512, 1024))

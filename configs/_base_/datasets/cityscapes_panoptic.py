@@ -4,7 +4,7 @@
 """
 
 data_root = "data/cityscapes/"
-crop_size = (512, 1024)  # height, width
+crop_size = (1024, 512)  # width, height
 
 train_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
