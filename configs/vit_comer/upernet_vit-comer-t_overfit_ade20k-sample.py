@@ -11,20 +11,19 @@ _base_ = ["../synthetic/vit-comer-t_upernet_synthetic-ade20k.py"]
 
 data_root = "{{$DENSE3D_SAMPLE_DATA:data/samples}}/ade20k/ADEChallengeData2016/"
 synthetic_data = None
-load_from = "work_dirs/vit-comer-t_upernet_synthetic-ade20k/iter_800.pth"
+load_from = "work_dirs/vit-comer-t_upernet_synthetic-ade20k/iter_700.pth"
 strict_load = False
 
 # Pooled to one cell, a batch of two has no statistics to speak of: groups of channels have.
 norm_cfg = dict(_delete_=True, type="GN", num_groups=8)
+# Road and earth have less than 0.5 % of the pixels: alike, they are not learnt in so few iterations.
+weights = {0: 3.0, 6: 30.0, 9: 3.0, 13: 60.0, 17: 10.0}  # wall, road, grass, earth, plant
+class_weight = [weights.get(label, 1.0) for label in range(150)]
 model = dict(
     decode_head=dict(
         num_classes=150,
         norm_cfg=norm_cfg,
-        # Cross-entropy alone leaves out classes that have less than 0.5 % of the pixels.
-        loss_decode=[
-            dict(type="CrossEntropyLoss"),
-            dict(type="LovaszLoss", loss_type="multi_class", classes="present", reduction="none"),
-        ],
+        loss_decode=dict(class_weight=class_weight),
     ),
     auxiliary_head=None,  # of logits for 150 classes, a second set costs as much as the network
 )
