@@ -75,8 +75,8 @@ tta_pipeline = [
     ),
 ]
 
-max_iters = 700
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=350)
+max_iters = 1000
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=500)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
@@ -90,6 +90,6 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-6),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=350, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=1))
 log_processor = dict(by_epoch=False)
 visualizer = dict(type="mmseg.SegLocalVisualizer")

@@ -11,7 +11,7 @@ _base_ = ["../synthetic/vit-comer-t_upernet_synthetic-ade20k.py"]
 
 data_root = "{{$DENSE3D_SAMPLE_DATA:data/samples}}/ade20k/ADEChallengeData2016/"
 synthetic_data = None
-load_from = "work_dirs/vit-comer-t_upernet_synthetic-ade20k/iter_700.pth"
+load_from = "work_dirs/vit-comer-t_upernet_synthetic-ade20k/iter_1000.pth"
 strict_load = False
 
 # Pooled to one cell, a batch of two has no statistics to speak of: groups of channels have.
