@@ -61,7 +61,9 @@ class ViTAdapter(BaseModule):
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
         maps = self.pyramid(padded)
-        return tuple(m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, STRIDES))
+        return tuple(
+            m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, self.out_strides)
+        )
 
     def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
         """The four maps of images whose sides are multiples of ``multiple``."""

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense3d.adapters.base import ViTAdapter, initialise_added
+from dense3d.adapters.base import STRIDES, TOKEN_STRIDE, ViTAdapter, initialise_added
 from dense3d.adapters.convolutional_stem import ConvolutionalStem
 from dense3d.adapters.interaction import (
     CnnToVit,
@@ -67,11 +67,14 @@ class ViTCoMer(ViTAdapter):
         extra_interactions: further exchanges towards the pyramid after the last stage.
         add_vit_feature: whether the ViT's tokens are added to the maps at the end.
         gamma_init: start of the factor of what the pyramid gives to the ViT.
+        with_vit_map: whether the ViT's last map, not normalised, stands before the four, as
+            :class:`dense3d.detection2d.vit_comer_neck.ViTCoMerNeck` takes them.
         init_cfg: mmengine initialisation.
 
     Shape:
         images ``(B, in_channels, H, W)`` -> four maps ``(B, D, ceil(H / s), ceil(W / s))``, s = 4, 8, 16,
-        32. Images are padded inside to multiples of 32.
+        32; before them one more with s = 16 for ``with_vit_map``. Images are padded inside to multiples of
+        32.
 
     Raises:
         ConfigError: the stages do not follow one another through the whole ViT, or arguments do not fit.
@@ -110,10 +113,15 @@ class ViTCoMer(ViTAdapter):
         extra_interactions: int = 4,
         add_vit_feature: bool = True,
         gamma_init: float = 0.0,
+        with_vit_map: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(vit, init_cfg=init_cfg)
         dim = self.embed_dims
+        self.with_vit_map = with_vit_map
+        if with_vit_map:
+            self.out_channels += (dim,)
+            self.out_strides = (TOKEN_STRIDE, *STRIDES)
         self.stages = _stages(stages, self.vit.arch.depth)
         if stagewise and len(self.stages) != 4:
             raise ConfigError(f"stagewise=True needs a stage for each of the 4 maps, not {len(self.stages)}")
@@ -143,9 +151,11 @@ class ViTCoMer(ViTAdapter):
         self._initialise()
 
     def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The four maps of images whose sides are multiples of 32."""
+        """The maps of images whose sides are multiples of 32."""
         c1, outputs, grid = self.interact(images)
-        return self.merge(c1, outputs[-1][1], [patches for patches, _ in outputs], grid)
+        patches = [p for p, _ in outputs]
+        maps = self.merge(c1, outputs[-1][1], patches, grid)
+        return (tokens_to_map(patches[-1], grid), *maps) if self.with_vit_map else maps
 
     def interact(self, images: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Grid]:
         """Stem and stages.

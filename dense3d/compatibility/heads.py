@@ -140,6 +140,30 @@ def _with_relation(name: str, path: str, backbone: dict, maps: int) -> dict:
     return _transformer(path, backbone, maps, type=f"dense3d.{name}", relation=relation)
 
 
+def _co_dino(backbone: dict, maps: int) -> dict:
+    """DINO with the heads of mmdet's Faster R-CNN and ATSS on one level more."""
+    strides = [4 * 2**level for level in range(maps + 2)]
+    faster = library_model("mmdet", "_base_/models/faster-rcnn_r50_fpn.py")
+    atss = library_model("mmdet", "atss/atss_r50_fpn_1x_coco.py")
+    for head in (faster["rpn_head"], atss["bbox_head"]):
+        head["anchor_generator"]["strides"] = strides
+    levels = dict(num_feature_levels=maps + 1)
+    path = "dino/dino-4scale_r50_8xb2-12e_coco.py"
+    model = _transformer(path, backbone, maps, type="dense3d.CoDINO", **levels)
+    model["bbox_head"]["type"] = "dense3d.CoDINOHead"
+    model["bbox_head"]["loss_cls"] = dict(type="QualityFocalLoss", use_sigmoid=True)
+    model["auxiliary_heads"] = [
+        dict(
+            type="dense3d.FasterRCNNAuxiliaryHead",
+            rpn_head=faster["rpn_head"],
+            roi_head=faster["roi_head"],
+            train_cfg=faster["train_cfg"],
+        ),
+        dict(atss["bbox_head"], type="dense3d.ATSSAuxiliaryHead", train_cfg=atss["train_cfg"]),
+    ]
+    return model
+
+
 def _relation_detr(backbone: dict, maps: int) -> dict:
     return dict(
         type="dense3d.RelationDETR",
@@ -278,6 +302,7 @@ HEADS: dict[str, Head] = {
         registered=("PreNormDETR",),
     ),
     "DINO": Head(_library("dino/dino-4scale_r50_8xb2-12e_coco.py", _transformer), "detection"),
+    "Co-DINO": Head(_co_dino, "detection", FOUR_STRIDES, registered=("CoDINO",)),
     "Relation-DETR": Head(_relation_detr, "detection", registered=("RelationDETR",)),
     "Relation-DINO": _relation("RelationDINO", "dino/dino-4scale_r50_8xb2-12e_coco.py"),
     "Relation-Deformable-DETR": _relation(
