@@ -13,6 +13,7 @@ strides = [4, 8, 16, 32, 64, 128]
 
 faster_rcnn = dict(
     type="dense3d.FasterRCNNAuxiliaryHead",
+    _scope_="mmdet",
     rpn_head=dict(
         type="RPNHead",
         in_channels=256,
@@ -93,6 +94,7 @@ faster_rcnn = dict(
 )
 atss = dict(
     type="dense3d.ATSSAuxiliaryHead",
+    _scope_="mmdet",
     num_classes=80,
     in_channels=256,
     stacked_convs=1,
@@ -117,6 +119,7 @@ model = dict(
     decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_levels=num_levels))),
     bbox_head=dict(
         type="dense3d.CoDINOHead",
+        _scope_="mmdet",
         loss_cls=dict(_delete_=True, type="QualityFocalLoss", use_sigmoid=True, beta=2.0, loss_weight=1.0),
     ),
     auxiliary_heads=[faster_rcnn, atss],

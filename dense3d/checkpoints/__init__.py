@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONVERTERS: dict[str, str] = {
     "beit": "dense3d.checkpoints.beit:convert",
     "beit-seg": "dense3d.checkpoints.beit:convert_pyramid",
+    "co-detr": "dense3d.checkpoints.co_detr:convert",
     "deit": "dense3d.checkpoints.deit:convert",
     "augreg": "dense3d.checkpoints.augreg:convert",
     "depth-anything-v2": "dense3d.checkpoints.monodino_detr:convert_depth_anything",

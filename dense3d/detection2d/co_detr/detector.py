@@ -12,6 +12,7 @@ from mmdet.models.layers.transformer import DeformableDetrTransformerEncoderLaye
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from dense3d.detection2d.co_detr.decoder import CoDINODecoder
 from dense3d.detection2d.co_detr.positive_queries import PositiveQueries, positive_queries
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
@@ -60,9 +61,10 @@ class CoDINO(DINO):
         )
 
     def _init_layers(self) -> None:
-        self.encoder = dict(self.encoder)
+        self.encoder, decoder = dict(self.encoder), self.decoder
         recomputed = self.encoder.pop("num_cp", 0)  # mmdet's own way needs fairscale
         super()._init_layers()
+        self.decoder = CoDINODecoder(**decoder)
         for index in range(recomputed):
             self.encoder.layers[index] = RecomputedEncoderLayer(**self.encoder.layer_cfg)
 

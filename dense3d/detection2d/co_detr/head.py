@@ -10,16 +10,17 @@ from mmdet.models.layers import inverse_sigmoid
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from dense3d.detection2d.co_detr.decoder import EPS
 from dense3d.detection2d.co_detr.positive_queries import PositiveQueries
 from dense3d.ops import batched_nms
 from dense3d.registry import MODELS
-
-_EPS = 1e-3  # of the references' logits; mmdet's head has 1e-5, its decoder and the official code 1e-3
 
 
 @MODELS.register_module()
 class CoDINOHead(DINOHead):
     """mmdet's ``DINOHead`` that also learns from customised positive queries, and may suppress duplicates.
+
+    References become logits as in the official code, with a larger epsilon than mmdet's.
 
     Args:
         test_cfg: ``max_per_img``; ``nms``, a config of :func:`dense3d.ops.batched_nms` or None. With it, as
@@ -45,7 +46,7 @@ class CoDINOHead(DINOHead):
             hidden_states, references, self.cls_branches, self.reg_branches
         ):
             scores.append(classify(hidden))
-            boxes.append((regress(hidden) + inverse_sigmoid(reference, eps=_EPS)).sigmoid())
+            boxes.append((regress(hidden) + inverse_sigmoid(reference, eps=EPS)).sigmoid())
         return torch.stack(scores), torch.stack(boxes)
 
     def loss_of_positive_queries(
