@@ -1,9 +1,7 @@
 """DINO, 5 scales, with ViT-CoMer-L from BEiT v2, 16 epochs of COCO on 16 GPUs with 1 image each.
 
-The backbone and the schedule of the paper's Co-DETR model (Xia et al., CVPR 2024 (arXiv 2403.07392); 62.1
-box AP, 64.3 with multi-modal pre-training). mmdet has Co-DETR's main head, DINO, but not its auxiliary ones
-and the pyramid beside the official maps, so this is not that model. Images have short sides of up to 1600
-pixels. Weights: ``tools/convert_checkpoint.py beit``.
+The paper's Co-DETR model, ``co-dino_vit-comer-l-beitv2_5scale_16xb1-16e_coco.py``, without its auxiliary
+heads and with an ordinary neck. No published recipe. Weights: ``tools/convert_checkpoint.py beit``.
 """
 
 _base_ = "../dino/dino_swin-l_5scale_8xb2-12e_coco.py"
