@@ -87,6 +87,7 @@ atss = dict(
 )
 model = dict(
     type="dense3d.CoDINO",
+    _scope_="mmdet",
     bbox_head=dict(
         type="dense3d.CoDINOHead",
         _scope_="mmdet",
