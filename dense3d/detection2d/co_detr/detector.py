@@ -89,7 +89,7 @@ class CoDINO(DINO):
 
         encoded_maps = self.encoded_maps(encoded["memory"], [m.shape[-2:] for m in maps])
         losses, groups = self._auxiliary_losses(encoded_maps, batch_data_samples)
-        main, *others = self._decode_groups(decoder_inputs | queries, groups)
+        main, *others = self.decode_groups(decoder_inputs | queries, groups)
 
         losses |= self.bbox_head.loss(*main, **head_inputs, batch_data_samples=batch_data_samples)
         metas = [sample.metainfo for sample in batch_data_samples]
@@ -121,7 +121,7 @@ class CoDINO(DINO):
             )
         return losses, groups
 
-    def _decode_groups(
+    def decode_groups(
         self, inputs: dict[str, Tensor], groups: Sequence[PositiveQueries]
     ) -> list[tuple[Tensor, list[Tensor]]]:
         """Hidden states ``(L, B, Q, C)`` and references ``(B, Q, 4)`` of DINO's queries and of each group.
