@@ -37,6 +37,7 @@ USUAL = (
     "upernet/upernet_focalnet-t_8xb2-160k_ade20k-512x512.py",
     "mask2former/mask2former_swin-t_8xb2-160k_ade20k-512x512.py",
     "dino/dino_swin-t_8xb2-12e_coco.py",
+    "co_detr/co-dino_r50_5scale_8xb2-12e_coco.py",
     "relation_detr/relation-detr_vit-comer-s-dinov2_5scale_5xb2-12e_coco.py",
     "mae/mae_vit-tiny_synthetic.py",
 )
@@ -185,6 +186,7 @@ def test_usual_configs_exist_and_cover_every_folder_of_2d_systems():
     folders = {name.partition("/")[0] for name in USUAL}
     mine = {
         "cascade_rcnn",
+        "co_detr",
         "dino",
         "mae",
         "mask2former",

@@ -142,6 +142,26 @@ def test_heads_need_one_map_more_than_the_encoder(config):
         build(config, auxiliary_heads=heads)
 
 
+def test_vit_comer_under_its_neck_trains_a_step(repository):
+    """The paper's config with a small ViT, and images of a size that 32 does not divide."""
+    from dense3d.backbones.vit_architectures import TINY
+
+    name = "co-dino_vit-comer-l-beitv2_5scale_16xb1-16e_coco"
+    config = load_config(repository / f"configs/vit_comer/{name}.py").model
+    config.backbone.vit = dict(
+        arch=TINY["BEiT"], prefix_tokens=False, window_padding="bias", window_size=3, with_cp=True
+    )
+    config.backbone.update(num_heads=4, stem_width=8)
+    config.num_queries = 20
+    model = build(config)
+    losses, gradients = losses_and_gradients(model, detection_batch(CLASSES, size=(70, 101)))
+    assert [n for n, gradient in gradients.items() if gradient is None] == []
+    assert losses["loss_cls_aux1"] > 0
+    with torch.no_grad():
+        results = model.eval().test_step(detection_batch(CLASSES, size=(70, 101)))
+    assert all(r.pred_instances.bboxes.isfinite().all() for r in results)
+
+
 def assignment(positives: int, background: int):
     """Candidates whose left side tells their index; positives first, of classes 0, 1, 2, 0, ..."""
     from dense3d.detection2d.co_detr.positive_queries import Assignment
