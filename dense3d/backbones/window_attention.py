@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 
+from dense3d.layers.biased_attention import biased_attention
+
 MASKED = -100.0  # the official code's value: finite, hence safe in half precision
 
 
@@ -71,13 +73,13 @@ class WindowAttention(ShiftedWindowAttention):
         query, key = self._queries_and_keys(qkv[0], qkv[1])
         # Windows with a bias of their own stand beside the heads: it is then not repeated over the batch.
         group = (-1, bias.shape[0] * heads, rows * columns, channels // heads)
-        out = F.scaled_dot_product_attention(
+        out = biased_attention(
             query.reshape(group),
             key.reshape(group),
             qkv[2].reshape(group),
-            attn_mask=bias.reshape(1, *group[1:3], -1).to(query.dtype),
-            dropout_p=self.attention_dropout if self.training else 0.0,
-            scale=self.scale,
+            bias.reshape(1, *group[1:3], -1),
+            self.attention_dropout if self.training else 0.0,
+            self.scale,
         )
         out = out.reshape(batch, *grid, heads, rows, columns, channels // heads)
         return out.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, height, width, channels)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
+from dense3d.layers.biased_attention import biased_attention
 from dense3d.layers.patch_embed import Grid
 from dense3d.layers.relative_position import RelativePositionBias
 from dense3d.layers.rotary import Rotation, rotate
@@ -85,8 +86,8 @@ class SelfAttention(nn.Module):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, grid: Grid | None, num_prefix: int) -> Tensor:
         """Softmax attention of heads ``(B, M, P + N, d)``."""
-        bias = None if self.relative_bias is None else self.relative_bias(grid).to(query.dtype)[None]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        bias = None if self.relative_bias is None else self.relative_bias(grid)[None]
+        return biased_attention(query, key, value, bias)
 
     def _bias(self) -> Tensor | None:
         if self.q_bias is None:
@@ -140,11 +141,11 @@ class WindowAttention(SelfAttention):
                 prefix = x[:, :, :num_prefix].repeat_interleave(count, dim=0)
                 windows[i] = torch.cat([prefix, windows[i]], dim=2)
         mask = self._mask(query, grid, num_prefix, batch)
-        patches = from_windows(F.scaled_dot_product_attention(*windows, attn_mask=mask), grid, size)
+        patches = from_windows(biased_attention(*windows, mask), grid, size)
         if num_prefix == 0:
             return patches
-        bias = None if self.relative_bias is None else self._prefix_bias(grid, num_prefix).to(query.dtype)
-        prefix = F.scaled_dot_product_attention(query[:, :, :num_prefix], key, value, attn_mask=bias)
+        bias = None if self.relative_bias is None else self._prefix_bias(grid, num_prefix)[None]
+        prefix = biased_attention(query[:, :, :num_prefix], key, value, bias)
         return torch.cat([prefix, patches], dim=2)
 
     def _fill(self, query: Tensor) -> tuple[Tensor | None, ...]:
@@ -160,7 +161,7 @@ class WindowAttention(SelfAttention):
         padded = any(n % size for n in grid) and self.padding == "mask"
         bias = None
         if self.relative_bias is not None:
-            bias = self.relative_bias((size, size)).to(query.dtype)[None, :, num_prefix:]
+            bias = self.relative_bias((size, size))[None, :, num_prefix:]
         if not padded:
             return bias
         ones = query.new_ones(1, 1, math.prod(grid), 1)
