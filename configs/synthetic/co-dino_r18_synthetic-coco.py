@@ -80,7 +80,7 @@ atss = dict(
         type="AnchorGenerator", ratios=[1.0], octave_base_scale=8, scales_per_octave=1, strides=strides
     ),
     bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_stds=[0.1, 0.1, 0.2, 0.2]),
-    loss_cls=dict(type="FocalLoss", loss_weight=auxiliary_weight),
+    loss_cls=dict(type="FocalLoss", use_sigmoid=True, loss_weight=auxiliary_weight),
     loss_bbox=dict(type="GIoULoss", loss_weight=2 * auxiliary_weight),
     loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=auxiliary_weight),
     train_cfg=dict(assigner=dict(type="ATSSAssigner", topk=9), allowed_border=-1, pos_weight=-1),

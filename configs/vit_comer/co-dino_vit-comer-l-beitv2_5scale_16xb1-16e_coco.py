@@ -1,7 +1,8 @@
 """Co-DINO, 5 scales, with ViT-CoMer-L from BEiT v2, 16 epochs of COCO on 16 GPUs with 1 image each.
 
-The Co-DETR model of the paper (Xia et al., CVPR 2024, arXiv 2403.07392; 62.1 box AP) as its repository trains
-it. Images have short sides of up to 1600 pixels. Weights: ``tools/convert_checkpoint.py beit``.
+The Co-DETR model of the paper (Xia et al., CVPR 2024, arXiv 2403.07392; 62.1 box AP) with the settings that
+its repository has for 64.3, of the multi-modal weights. Images have short sides of up to 1600 pixels.
+Weights: ``tools/convert_checkpoint.py beit`` on ``beitv2_large_patch16_224_pt1k_ft21k.pth``.
 """
 
 _base_ = "../co_detr/co-dino_r50_5scale_8xb2-12e_coco.py"

@@ -45,11 +45,12 @@ def model(config):
     return build(config)
 
 
-def losses_and_gradients(model, batch, seed: int = 0) -> tuple[dict, dict]:
-    torch.manual_seed(seed)
+def losses_and_gradients(model, batch, amp: bool = False) -> tuple[dict, dict]:
+    torch.manual_seed(0)
     model.train().zero_grad()
     data = model.data_preprocessor(copy.deepcopy(batch), training=True)
-    losses = model(**data, mode="loss")
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        losses = model(**data, mode="loss")
     total, _ = model.parse_losses(losses)
     total.backward()
     return losses, {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
@@ -63,13 +64,35 @@ def without_boxes(batch: dict, images: range) -> dict:
     return batch
 
 
+@pytest.mark.parametrize("amp", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("empty", [range(0), range(1), range(2)], ids=["boxes", "one without", "no boxes"])
-def test_losses_are_finite_and_reach_every_parameter(model, empty):
+def test_losses_are_finite_and_reach_every_parameter(model, empty, amp):
     """What gets no gradient in some step makes distributed training wait for ever."""
-    losses, gradients = losses_and_gradients(model, without_boxes(detection_batch(CLASSES), empty))
+    losses, gradients = losses_and_gradients(model, without_boxes(detection_batch(CLASSES), empty), amp)
     assert all(torch.as_tensor(v).isfinite().all() for loss in losses.values() for v in _listed(loss))
     assert [name for name, gradient in gradients.items() if gradient is None] == []
     assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+def test_candidates_keep_full_precision_under_autocast(model):
+    """In bfloat16 a coordinate of 1000 pixels is good to 4 only, and in float16 large areas overflow."""
+    maps = [torch.randn(2, model.embed_dims, 64 >> k, 64 >> k) for k in range(5)]
+    data = model.data_preprocessor(detection_batch(CLASSES), training=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        for head in model.auxiliary_heads:
+            for assigned in head.loss_and_assignments(maps, data["data_samples"])[1]:
+                assert assigned.candidates.dtype == torch.float32
+                rounded = assigned.candidates.bfloat16().float()
+                assert "ATSS" in type(head).__name__ or not torch.equal(rounded, assigned.candidates)
+
+
+def test_auxiliary_heads_start_as_in_mmdet(config):
+    """Rare objects: class logits start at those of 1 %, and layers near zero."""
+    faster_rcnn, atss = build(config).auxiliary_heads
+    assert torch.allclose(atss.atss_cls.bias.sigmoid(), torch.tensor(0.01))
+    for layer in (faster_rcnn.rpn_head.rpn_cls, faster_rcnn.roi_head.bbox_head.fc_cls, atss.atss_cls):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.2)
+    assert atss.cls_out_channels == CLASSES
 
 
 def test_every_head_gives_queries(model):
@@ -93,7 +116,7 @@ def test_recomputed_encoder_gives_the_same_gradients(config, model):
 
 
 def test_groups_do_not_see_one_another(model):
-    """Decoded together, each group comes out as if it were alone, with and without denoising queries."""
+    """Decoded together, each group comes out as if it were alone."""
     from dense3d.detection2d.co_detr.positive_queries import PositiveQueries
 
     model.train()
@@ -103,7 +126,7 @@ def test_groups_do_not_see_one_another(model):
     for length in (9, 13):
         boxes = torch.rand(2, length, 4) * 0.5 + 0.1
         labels = torch.zeros(2, length, dtype=torch.long)
-        groups.append(PositiveQueries(boxes, labels, labels.float(), boxes, labels.bool()))
+        groups.append(PositiveQueries(boxes, labels, labels.float(), boxes, labels.bool(), 0))
     with torch.no_grad():
         maps = model.extract_feat(data["inputs"])
         encoder_inputs, inputs = model.pre_transformer(maps, data["data_samples"])
@@ -162,6 +185,16 @@ def test_vit_comer_under_its_neck_trains_a_step(repository):
     assert all(r.pred_instances.bboxes.isfinite().all() for r in results)
 
 
+def test_more_recomputed_layers_than_there_are(config):
+    with pytest.raises(ConfigError, match=r"num_cp=4.*num_layers=1"):
+        build(config, encoder=dict(config.encoder, num_cp=4))
+
+
+def test_unknown_settings_of_the_test_are_refused(config):
+    with pytest.raises(ConfigError, match="score_thr"):
+        build(config, test_cfg=dict(score_thr=0.5))
+
+
 def assignment(positives: int, background: int):
     """Candidates whose left side tells their index; positives first, of classes 0, 1, 2, 0, ..."""
     from dense3d.detection2d.co_detr.positive_queries import Assignment
@@ -180,6 +213,7 @@ def test_rows_of_queries_are_as_long_as_the_most_positives():
     queries = positive_queries([assignment(12, 40), assignment(3, 40)], [size] * 2, CLASSES, most=300)
     assert queries.boxes.shape == (2, 12, 4)
     assert queries.positive.sum(1).tolist() == [12, 3]
+    assert queries.num_positive == 15
     # centre x = (index + 5) / 200
     index = (queries.boxes[..., 0] * 200 - 5).round().long()
     assert index[0].tolist() == list(range(12))
@@ -200,6 +234,7 @@ def test_more_positives_than_queries_are_drawn_at_random():
     index = (drawn.boxes[0, :, 0] * 200 - 5).round().long()
     assert len(index) == len(set(index.tolist())) == 20
     assert drawn.positive.all()
+    assert drawn.num_positive == 20
     assert (drawn.labels[0] == index % 3).all()
     assert index.tolist() != list(range(20))
 

@@ -6,6 +6,7 @@ what its candidates were assigned to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from dense3d.detection2d.co_detr.positive_queries import Assignment
@@ -22,7 +24,6 @@ from dense3d.registry import MODELS
 if TYPE_CHECKING:
     from mmdet.models.task_modules import SamplingResult
     from mmdet.structures import DetDataSample
-    from mmengine.structures import InstanceData
 
 LossesAndAssignments = tuple[dict[str, Tensor | list[Tensor]], list[Assignment]]
 
@@ -45,6 +46,10 @@ class ATSSAuxiliaryHead(ATSSHead):
         losses = self.loss(maps, data_samples)
         assignments, self._assignments = self._assignments, None
         return losses, assignments
+
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], ...]:
+        """mmdet's predictions in full precision."""
+        return _in_full_precision(super().forward(x))
 
     def get_targets(self, *args, **kwargs) -> tuple:
         """mmdet's targets, remembered for :meth:`loss_and_assignments`."""
@@ -81,9 +86,10 @@ class FasterRCNNAuxiliaryHead(BaseModule):
             maps: ``(B, C, h, w)``, one a stride of the anchors; the box head takes the first ones.
             data_samples: with ``gt_instances`` in pixels.
         """
-        objects = [_of_one_class(sample) for sample in data_samples]
-        losses, proposals = self.rpn_head.loss_and_predict(maps, objects, proposal_cfg=self.proposal_cfg)
-        truths, ignored, _ = unpack_gt_instances(data_samples)
+        truths, ignored, metas = unpack_gt_instances(data_samples)
+        predictions = _in_full_precision(self.rpn_head(maps))
+        losses = self.rpn_head.loss_by_feat(*predictions, [_objects(t) for t in truths], metas, ignored)
+        proposals = self.rpn_head.predict_by_feat(*predictions, batch_img_metas=metas, cfg=self.proposal_cfg)
         sampled = [self._sample(*image) for image in zip(proposals, truths, ignored)]
         losses |= self.roi_head.bbox_loss(maps, sampled)["loss_bbox"]
         background = self.roi_head.bbox_head.num_classes
@@ -97,12 +103,14 @@ class FasterRCNNAuxiliaryHead(BaseModule):
         return self.roi_head.bbox_sampler.sample(assigned, proposals, truth)
 
 
-def _of_one_class(sample: DetDataSample) -> DetDataSample:
-    """The sample with every object in class 0, as region proposals have it."""
-    sample = sample.clone()
-    sample.gt_instances = sample.gt_instances.clone()
-    sample.gt_instances.labels = torch.zeros_like(sample.gt_instances.labels)
-    return sample
+def _in_full_precision(predictions: Sequence[Sequence[Tensor]]) -> tuple[list[Tensor], ...]:
+    """Boxes have up to thousands of pixels, and areas of their square: too many for half precision."""
+    return tuple([level.float() for level in levels] for levels in predictions)
+
+
+def _objects(truth: InstanceData) -> InstanceData:
+    """Every object in class 0, as region proposals have it."""
+    return InstanceData(bboxes=truth.bboxes, labels=torch.zeros_like(truth.labels))
 
 
 def _assignment(sampled: SamplingResult, background: int) -> Assignment:

@@ -9,6 +9,7 @@ import torch
 from mmdet.models.detectors import DINO
 from mmdet.models.layers import inverse_sigmoid
 from mmdet.models.layers.transformer import DeformableDetrTransformerEncoderLayer
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -32,12 +33,12 @@ class CoDINO(DINO):
     Args:
         auxiliary_heads: configs of heads with ``loss_and_assignments``, such as ``FasterRCNNAuxiliaryHead``
             and ``ATSSAuxiliaryHead``, for one map more than ``num_feature_levels``.
-        max_positive_queries: of one head and image.
+        max_positive_queries: of one head and image, at least 9.
         encoder: as mmdet's; the first ``num_cp`` layers recompute their activations in the backward pass.
         args, kwargs: mmdet's, with ``bbox_head=dict(type="dense3d.CoDINOHead", ...)``.
 
     Raises:
-        ConfigError: a head's anchors are for another number of maps.
+        ConfigError: a head's anchors are for another number of maps, or ``num_cp`` exceeds the layers.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class CoDINO(DINO):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.max_positive_queries = max_positive_queries
-        self.auxiliary_heads = nn.ModuleList(MODELS.build(head) for head in auxiliary_heads)
+        self.auxiliary_heads = ModuleList(MODELS.build(head) for head in auxiliary_heads)  # initialises them
         for index, head in enumerate(self.auxiliary_heads):
             maps = getattr(head, "rpn_head", head).prior_generator.num_levels
             if maps != self.num_feature_levels + 1:
@@ -65,6 +66,12 @@ class CoDINO(DINO):
         recomputed = self.encoder.pop("num_cp", 0)  # mmdet's own way needs fairscale
         super()._init_layers()
         self.decoder = CoDINODecoder(**decoder)
+        layers = self.encoder.num_layers
+        if recomputed > layers:
+            raise ConfigError(
+                f"model.encoder.num_cp={recomputed}, but the encoder has num_layers={layers}: give num_cp "
+                "that number or a smaller one"
+            )
         for index in range(recomputed):
             self.encoder.layers[index] = RecomputedEncoderLayer(**self.encoder.layer_cfg)
 
@@ -137,8 +144,7 @@ class CoDINO(DINO):
         boxes = [inputs["reference_points"], *(group.boxes for group in groups)]
         lengths = [content.shape[1] for content in contents]
         mask = _apart(lengths, inputs["query"].device)
-        if inputs["dn_mask"] is not None:
-            mask[: lengths[0], : lengths[0]] = inputs["dn_mask"]
+        mask[: lengths[0], : lengths[0]] = inputs["dn_mask"]
         decoded = self.forward_decoder(
             **inputs | dict(query=torch.cat(contents, 1), reference_points=torch.cat(boxes, 1), dn_mask=mask)
         )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dense3d.detection2d.co_detr.decoder import EPS
 from dense3d.detection2d.co_detr.positive_queries import PositiveQueries
+from dense3d.errors import ConfigError
 from dense3d.ops import batched_nms
 from dense3d.registry import MODELS
 
@@ -26,10 +27,18 @@ class CoDINOHead(DINOHead):
         test_cfg: ``max_per_img``; ``nms``, a config of :func:`dense3d.ops.batched_nms` or None. With it, as
             many boxes enter suppression as there are queries, and ``max_per_img`` of the rest are kept.
         args, kwargs: mmdet's.
+
+    Raises:
+        ConfigError: ``test_cfg`` has something else.
     """
 
     def __init__(self, *args, test_cfg: dict | None = None, **kwargs) -> None:
         test_cfg = dict(test_cfg or {})
+        unknown = test_cfg.keys() - {"max_per_img", "nms"}
+        if unknown:
+            raise ConfigError(
+                f"model.test_cfg has {', '.join(sorted(unknown))}: Co-DINO knows max_per_img and nms"
+            )
         self.nms = test_cfg.pop("nms", None)
         self.max_per_img = test_cfg.pop("max_per_img", None) if self.nms else None
         super().__init__(*args, test_cfg=test_cfg, **kwargs)
@@ -82,7 +91,7 @@ class CoDINOHead(DINOHead):
         """
         if not isinstance(dn_meta, PositiveQueries):
             return super().get_dn_targets(batch_gt_instances, batch_img_metas, dn_meta)
-        positive = int(dn_meta.positive.sum())
+        positive = dn_meta.num_positive
         weights = dn_meta.positive[..., None].expand_as(dn_meta.targets).to(dn_meta.targets)
         targets = (dn_meta.labels, dn_meta.label_weights, dn_meta.targets, weights)
         return *(list(t) for t in targets), positive, dn_meta.positive.numel() - positive

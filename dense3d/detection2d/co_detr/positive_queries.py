@@ -40,6 +40,7 @@ class PositiveQueries:
         label_weights: 0 where an image has too few candidates to fill its row, else 1 ``(B, Q)``.
         targets: boxes to learn ``(B, Q, 4)``.
         positive: whether there is an object ``(B, Q)``.
+        num_positive: their number.
     """
 
     boxes: Tensor
@@ -47,6 +48,7 @@ class PositiveQueries:
     label_weights: Tensor
     targets: Tensor
     positive: Tensor
+    num_positive: int
 
 
 def positive_queries(
@@ -61,7 +63,7 @@ def positive_queries(
         assignments: of each image.
         sizes: height and width of each image's content in pixels.
         num_classes: label of the background.
-        most: queries of an image at most.
+        most: queries of an image at most; not less than 9.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0.0, 8.0, 4.0], [4.0, 0.0, 8.0, 4.0]])
@@ -77,13 +79,14 @@ def positive_queries(
             _row(assigned, found, size, num_classes, length)
             for assigned, found, size in zip(assignments, positives, sizes)
         ]
-        return PositiveQueries(*(torch.stack(column) for column in zip(*rows)))
+        count = sum(min(len(found), length) for found in positives)
+        return PositiveQueries(*(torch.stack(column) for column in zip(*rows)), count)
 
 
 def _row(
     assigned: Assignment, found: Tensor, size: tuple[int, int], num_classes: int, length: int
 ) -> tuple[Tensor, ...]:
-    """The five attributes of :class:`PositiveQueries` for one image."""
+    """The tensors of :class:`PositiveQueries` for one image."""
     background = (assigned.labels == num_classes).nonzero().flatten()
     if len(found) > length:
         found = _choice(found, length)
