@@ -54,7 +54,7 @@ class ATSSAuxiliaryHead(ATSSHead):
     def get_targets(self, *args, **kwargs) -> tuple:
         """mmdet's targets, remembered for :meth:`loss_and_assignments`."""
         result = super().get_targets(*args, **kwargs)
-        anchors, labels, _, boxes, *_ = (torch.cat(levels, 1) for levels in result[:4])  # (B, N, ...)
+        anchors, labels, _, boxes = (torch.cat(levels, 1) for levels in result[:4])  # (B, N, ...)
         self._assignments = [Assignment(*image) for image in zip(anchors, labels, boxes)]
         return result
 
