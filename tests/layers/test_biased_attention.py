@@ -6,18 +6,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dense3d.layers.biased_attention import biased_attention
+from dense3d.layers.biased_attention import SHORT, biased_attention
 
 
-def heads(seed: int = 0, **options) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(2, 3, 5, 4, generator=generator, **options) for _ in range(3)]
+def heads(tokens: int = 5) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(2, 3, tokens, 4, generator=generator) for _ in range(3)]
 
 
 @pytest.mark.parametrize("scale", [None, 1.0])
 @pytest.mark.parametrize("shape", [(2, 3, 5, 5), (1, 3, 5, 5), (1, 1, 1, 5)])
 def test_values_and_gradients_are_those_of_the_fused_kernel(shape, scale):
-    """The gradient of the bias by double precision of the definition."""
+    """The gradients are those of the definition in double precision."""
     results = []
     for function, dtype in ((biased_attention, torch.float32), (definition, torch.float64)):
         query, key, value = (x.to(dtype).requires_grad_() for x in heads())
@@ -26,9 +26,8 @@ def test_values_and_gradients_are_those_of_the_fused_kernel(shape, scale):
         out.square().sum().backward()
         results.append([x.float() for x in (out, query.grad, key.grad, value.grad, bias.grad)])
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
-    with torch.no_grad():
-        fused = biased_attention(*heads(), bias.float(), scale=scale)
-    torch.testing.assert_close(fused, results[0][0], rtol=1e-4, atol=1e-5)
+    fused = F.scaled_dot_product_attention(*heads(), attn_mask=bias.detach().float(), scale=scale)
+    torch.testing.assert_close(results[0][0], fused, rtol=1e-4, atol=1e-5)
 
 
 def definition(query, key, value, bias, scale):
@@ -36,15 +35,16 @@ def definition(query, key, value, bias, scale):
     return (scale * torch.einsum("bhqc,bhkc->bhqk", query, key) + bias).softmax(-1) @ value
 
 
-def test_keys_that_a_bias_blocks_take_no_part():
-    query, key, value = heads()
-    bias = torch.zeros(1, 3, 5, 5)
+@pytest.mark.parametrize("tokens", [5, SHORT + 1])
+def test_keys_that_a_bias_blocks_take_no_part(tokens):
+    query, key, value = heads(tokens=tokens)
+    bias = torch.zeros(1, 3, tokens, tokens)
     bias[..., 3:] = -torch.inf
     expected = F.scaled_dot_product_attention(query, key[..., :3, :], value[..., :3, :])
     for learns in (False, True):
         found = biased_attention(query, key, value, bias.clone().requires_grad_(learns))
         torch.testing.assert_close(found, expected)
-    mask = (bias == 0).expand(2, 3, 5, 5)
+    mask = (bias == 0).expand(2, 3, tokens, tokens)
     torch.testing.assert_close(biased_attention(query, key, value, mask), expected)
 
 
