@@ -1,24 +1,8 @@
-"""Co-DINO, 5 scales, Swin-L from ImageNet-22k at 384 pixels, 24 epochs of COCO on 16 GPUs with 1 image each.
+"""Co-DINO, 5 scales, Swin-L from ImageNet-22k, 24 epochs of COCO; 59.8 box AP officially (arXiv 2211.12860)."""
 
-59.8 box AP officially (arXiv 2211.12860). The weights of microsoft/Swin-Transformer,
-``swin_large_patch4_window12_384_22k.pth``, go into ``checkpoints/`` by ``tools/convert_checkpoint.py swin``.
-"""
+_base_ = "./co-dino_swin-l_5scale_16xb1-12e_coco.py"
 
-_base_ = "./co-dino_r50_5scale_8xb2-12e_coco.py"
-
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="large",
-        window_size=12,
-        drop_path_rate=0.5,
-        with_cp=True,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_patch4_window12_384_22k.pth"),
-    ),
-    encoder=dict(num_cp=6),
-)
-train_dataloader = dict(batch_size=1)
+model = dict(backbone=dict(drop_path_rate=0.5))
 max_epochs = 24
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
