@@ -1,4 +1,4 @@
-"""Co-DINO, 5 scales, Swin-L from ImageNet-22k, 36 epochs of COCO; 60.0 box AP officially (arXiv 2211.12860)."""
+"""Co-DINO, 5 scales, Swin-L from ImageNet-22k, 36 epochs of COCO; 60.0 box AP officially."""
 
 _base_ = "./co-dino_swin-l_5scale_16xb1-12e_coco.py"
 
