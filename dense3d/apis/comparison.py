@@ -71,8 +71,36 @@ def mean_curve(curves: Sequence[Curve]) -> dict[int, tuple[float, ...]]:
     return {iteration: tuple(curve[iteration] for curve in curves) for iteration in sorted(common)}
 
 
+def paired_difference(first: Sequence[Curve], second: Sequence[Curve]) -> tuple[int, float, float]:
+    """By how much the second group is better, run by run: the n-th runs of both share a seed.
+
+    Returns:
+        the last iteration that all runs were evaluated at, mean of the differences, its standard error.
+
+    Raises:
+        ConfigError: the groups differ in size or have fewer than two runs, or no common iteration.
+
+    Example:
+        >>> iteration, mean, error = paired_difference([{9: 1.0}, {9: 2.0}], [{9: 2.0}, {9: 5.0}])
+        >>> iteration, float(mean), float(error)
+        (9, 2.0, 1.0)
+    """
+    if len(first) != len(second) or len(first) < 2:
+        counts = f"{len(first)} and {len(second)}"
+        raise ConfigError(f"{counts} runs make no pairs: give as many of each, at least two")
+    common = mean_curve([*first, *second])
+    if not common:
+        raise ConfigError("the runs were evaluated at no common iteration: compare runs of one schedule")
+    last = max(common)
+    differences = np.array([b[last] - a[last] for a, b in zip(first, second)])
+    return last, differences.mean(), differences.std(ddof=1) / len(differences) ** 0.5
+
+
 def print_comparison(curves: Mapping[str, Sequence[Curve]], metric: str) -> None:
-    """One row an iteration; for each group the mean, and each run's value in brackets."""
+    """One row an iteration; for each group the mean, and each run's value in brackets.
+
+    Groups of as many runs as the first are also compared with it in pairs.
+    """
     table = Table(title=metric)
     table.add_column("iteration", justify="right")
     for name, runs in curves.items():
@@ -85,6 +113,14 @@ def print_comparison(curves: Mapping[str, Sequence[Curve]], metric: str) -> None
             cells.append(f"{np.mean(values):.3f}{each}" if values else "")
         table.add_row(str(iteration), *cells)
     Console(soft_wrap=True).print(table)
+    (base, reference), *others = curves.items()
+    for name, runs in others:
+        if len(runs) == len(reference) > 1:
+            iteration, mean, error = paired_difference(reference, runs)
+            print(
+                f"{name} less {base} at iteration {iteration}: mean {mean:+.4f}, standard error {error:.4f}, "
+                f"{len(runs)} pairs"
+            )
 
 
 def draw_comparison(curves: Mapping[str, Sequence[Curve]], metric: str, out: str | Path) -> None:

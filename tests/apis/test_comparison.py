@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from dense3d.apis.comparison import compare_runs, mean_curve, print_comparison, read_curve
+from dense3d.apis.comparison import (
+    compare_runs,
+    mean_curve,
+    paired_difference,
+    print_comparison,
+    read_curve,
+)
 from dense3d.errors import ConfigError, DataError
 
 
@@ -55,3 +61,20 @@ def test_what_is_missing_is_named(tmp_path):
     write_log(tmp_path / "other", [training(20), evaluation(0.1, 1)])
     with pytest.raises(ConfigError, match=r"'coco/bbox_AP'.*coco/bbox_mAP"):
         read_curve(tmp_path / "other", "coco/bbox_AP")
+
+
+def test_runs_of_two_groups_are_compared_in_pairs(tmp_path, capsys):
+    for name, value in dict(a0=0.1, a1=0.2, a2=0.3, b0=0.2, b1=0.4, b2=0.3).items():
+        write_log(tmp_path / name, [training(20), evaluation(value, 1)])
+    groups = {g: [tmp_path / f"{g}{seed}" for seed in range(3)] for g in "ab"}
+    print_comparison(compare_runs(groups, "coco/bbox_mAP"), "coco/bbox_mAP")
+    # differences 0.1, 0.2, 0: mean 0.1, standard deviation 0.1, standard error 0.1 / sqrt(3)
+    expected = "b less a at iteration 20: mean +0.1000, standard error 0.0577, 3 pairs"
+    assert expected in capsys.readouterr().out
+
+
+def test_groups_without_pairs_are_refused():
+    with pytest.raises(ConfigError, match="2 and 1 runs make no pairs"):
+        paired_difference([{1: 0.0}, {1: 0.0}], [{1: 0.0}])
+    with pytest.raises(ConfigError, match="no common iteration"):
+        paired_difference([{1: 0.0}, {1: 0.0}], [{2: 0.0}, {2: 0.0}])
