@@ -14,5 +14,6 @@ __getattr__, __dir__, __all__ = attach(
         "check": ["check_config", "find_faults"],
         "load": ["load_config"],
         "options": ["parse_options", "apply_options"],
+        "shipped": ["resolve_config"],
     },
 )
