@@ -3,8 +3,8 @@
     uv run docs/make_gallery.py                    # trains what has no run yet, about an hour on two cores
     uv run docs/make_gallery.py --runs work_dirs   # where the runs are, one folder a config
 
-Every picture is what ``dense3d.load(config, checkpoint)(image).plot()`` gives, every figure the last evaluation
-in the run's log.
+Every picture is what ``dense3d.load(config, checkpoint)(image).plot()`` gives, every figure the last
+evaluation in the run's log.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 PAGES = Path(__file__).resolve().parent
 HEAD = """# Gallery
 
-Made by `docs/make_gallery.py` from runs of the small configs on two CPU cores. The images are synthetic and were
-held out from training; nothing is picked: they are the first ones of their set.
+Made by `docs/make_gallery.py` from runs of the small configs on two CPU cores. The images are synthetic and
+were held out from training; nothing is picked: they are the first ones of their set.
 
 """
 HEIGHT = 256  # pixels of a picture
