@@ -1,7 +1,7 @@
 """Reading many maps of segment ids: isal inflates, compiled loops undo PNG's row filters.
 
-OpenCV reads whatever is unusual or damaged. A pixel of three bytes is one word. Where neighbours are equal, as
-inside segments, the predictors are equal too and nothing has to be computed.
+OpenCV reads whatever is unusual or damaged. A pixel of three bytes is one word. Where neighbours are equal,
+as inside segments, the predictors are equal too and nothing has to be computed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def decode(data: bytes) -> np.ndarray | None:
 
 def _inflate(stream: bytes, size: int) -> bytes | None:
     """The ``size`` bytes of a DEFLATE stream, or None if it is damaged or gives fewer or more."""
-    inflater = isal_zlib.decompressobj(-zlib.MAX_WBITS)  # without zlib's checksum: that of the chunks is enough
+    inflater = isal_zlib.decompressobj(-zlib.MAX_WBITS)  # no checksum but that of the chunks
     try:
         data = inflater.decompress(stream, size + 1)  # no more memory than that, whatever the stream claims
     except isal_zlib.error:
