@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dense3d.early_exit import metric as exit_cost_metric
-from dense3d.evaluation import reconstruction
+from dense3d.evaluation import exit_cost, reconstruction
 from dense3d.evaluation.kitti import metric
 from dense3d.evaluation.panoptic import metric as panoptic_metric
 
-__all__ = ["exit_cost_metric", "metric", "panoptic_metric", "reconstruction"]
+__all__ = ["exit_cost", "metric", "panoptic_metric", "reconstruction"]
