@@ -36,6 +36,7 @@ _EXPORTS: dict[str, str] = {
     "points_in_boxes_all": "dense3d.ops.boxes3d",
     "points_in_boxes_part": "dense3d.ops.boxes3d",
     "psa_mask": "dense3d.ops.spatial_attention",
+    "rectangle_intersection": "dense3d.ops.rotated_kernels",
     "register_backend": "dense3d.ops.dispatch",
     "roi_align": "dense3d.ops.roi",
     "roi_align_reference": "dense3d.ops.roi",

@@ -128,7 +128,7 @@ def _overlap_3d(box1, box2, over_first, rectangles, polygon, clipped):
 
 
 @njit(cache=True)
-def pairwise_overlap_3d_3d(boxes1, boxes2, over_first):
+def pairwise_overlap_3d(boxes1, boxes2, over_first):
     """``(M, N)`` overlaps of ``(M, 7)`` and ``(N, 7)`` boxes."""
     rectangles, polygon, clipped = np.empty((2, 5)), np.empty((8, 2)), np.empty((8, 2))
     overlaps = np.empty((len(boxes1), len(boxes2)))
@@ -139,7 +139,7 @@ def pairwise_overlap_3d_3d(boxes1, boxes2, over_first):
 
 
 @njit(cache=True)
-def aligned_overlap_3d_3d(boxes1, boxes2, over_first):
+def aligned_overlap_3d(boxes1, boxes2, over_first):
     """``(N,)`` overlaps row by row."""
     rectangles, polygon, clipped = np.empty((2, 5)), np.empty((8, 2)), np.empty((8, 2))
     overlaps = np.empty(len(boxes1))
