@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dense3d.ops import rectangle_intersection
+from dense3d.ops.rotated_kernels import rectangle_intersection
 
 
 @njit(cache=True)
