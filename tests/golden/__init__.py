@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Run = Callable[[dict, dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 # System named in kit.json -> "module.function" in this folder. Where a system's kits hold parts of it: a key
-# that only the config of that part has, with "=" and the beginning of its value where the key does not tell, ->
-# "module.function"; the first that fits is taken, and "" fits every config.
+# that only the config of that part has, with "=" and the beginning of its value where the key does not tell,
+# -> "module.function"; the first that fits is taken, and "" fits every config.
 SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
     "convnext": "convnext.open_kit",

@@ -58,4 +58,4 @@ def test_unknown_checks_fail(golden_dir):
         open_kit(kit)({"name": "other", "outputs": ["x"]}, {"boxes": np.zeros((1, 7))})
     kit = GoldenKit(golden_dir / "obb-iou3d")
     with pytest.raises(UnknownCheckError, match="'other'"):
-        adapter("obb-iou3d")(kit)({"name": "other", "outputs": ["x"]}, {})
+        open_kit(kit)({"name": "other", "outputs": ["x"]}, {})
