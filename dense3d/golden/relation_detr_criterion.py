@@ -12,8 +12,9 @@ from torch import Tensor
 from dense3d.detection2d.relation_detr.criterion import SetCriterion
 from dense3d.detection2d.relation_detr.denoising import DenoisingQueries
 from dense3d.detection2d.relation_detr.losses import TrainingLosses
-from dense3d.detection2d.relation_detr.matching import Matches, Targets
+from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.golden import UnknownCheckError
+from dense3d.layers.assignment import MatchedPairs
 
 Arrays = dict[str, np.ndarray]
 UNWEIGHTED = dict(loss_class_weight=1.0, loss_bbox_weight=1.0, loss_giou_weight=1.0)
@@ -118,7 +119,7 @@ class Predictions:
             found |= self._named_matches(matches, names)
         return losses, found
 
-    def _named_matches(self, matches: Matches, names: list[str]) -> Arrays:
+    def _named_matches(self, matches: MatchedPairs, names: list[str]) -> Arrays:
         found = {}
         for layer, name in enumerate(names):
             for image in range(len(self.targets.counts)):

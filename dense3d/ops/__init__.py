@@ -23,6 +23,7 @@ _EXPORTS: dict[str, str] = {
     "deform_roi_pool": "dense3d.ops.roi",
     "install_mmcv_extension": "dense3d.ops.mmcv_imports",
     "line_nms": "dense3d.ops.lane_nms",
+    "linear_sum_assignment": "dense3d.ops.assignment",
     "masked_conv2d": "dense3d.ops.masked_conv",
     "mmcv_extension_state": "dense3d.ops.mmcv_imports",
     "modulated_deform_conv2d": "dense3d.ops.deform_conv",
