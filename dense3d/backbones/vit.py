@@ -2,7 +2,7 @@
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021; for the others see
 :mod:`dense3d.backbones.vit_architectures`. Official checkpoints go through
-``tools/convert_checkpoint.py deit|augreg|mae|beit|dinov2|dinov3``.
+``dense3d convert deit|augreg|mae|beit|dinov2|dinov3``.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ _HOMES = {
     "find_faults": "check",
     "parse_options": "options",
     "apply_options": "options",
+    "resolve_config": "shipped",
 }
-__all__ = ["apply_options", "check_config", "find_faults", "load_config", "parse_options"]
+__all__ = ["apply_options", "check_config", "find_faults", "load_config", "parse_options", "resolve_config"]
 
 
 def __getattr__(name: str):

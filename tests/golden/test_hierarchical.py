@@ -10,10 +10,10 @@ import torch
 
 from dense3d.backbones import ConvNeXt, Swin
 from dense3d.checkpoints import convert
-from dense3d.golden import UnknownCheckError, convnext, dinov3_convnext, focalnet, swin, verify_kit
-from dense3d.golden.compare import compare_check
-from dense3d.golden.kit import GoldenKit
-from dense3d.golden.weights import tensors_of
+from tests.golden import UnknownCheckError, convnext, dinov3_convnext, focalnet, swin, verify_kit
+from tests.golden.compare import compare_check
+from tests.golden.kit import GoldenKit
+from tests.golden.weights import tensors_of
 
 
 @pytest.mark.parametrize(("name", "outputs"), [("swin", 21), ("convnext", 17)])

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from dense3d.errors import DataError
-from dense3d.golden import adapter
-from dense3d.golden.compare import compare_arrays, compare_check
-from dense3d.golden.kit import GoldenKit, align, seeded_array
+from tests.golden import adapter
+from tests.golden.compare import compare_arrays, compare_check
+from tests.golden.kit import GoldenKit, align, seeded_array
 
 CHECK = {"name": "c", "inputs": [], "outputs": ["y"], "rtol": 1e-3, "atol": 1e-4}
 

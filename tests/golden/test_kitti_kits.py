@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dense3d.golden import UnknownCheckError, adapter, verify_kit
-from dense3d.golden.kit import GoldenKit
+from tests.golden import UnknownCheckError, adapter, verify_kit
+from tests.golden.kit import GoldenKit
 
 LATER = ("midpoint_coder", "evaluator")  # of the system that brings the oriented-box detector
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dense3d.golden import _verify_check, adapter
-from dense3d.golden.compare import compare_texts
-from dense3d.golden.kit import GoldenKit
+from tests.golden import _verify_check, adapter
+from tests.golden.compare import compare_texts
+from tests.golden.kit import GoldenKit
 
 KITS = ("monodetr", "monodino-detr", "monodino-detr-base")
 SMALL = ("losses", "losses_groups", "decode", "targets_test", "targets_train")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dense3d.errors import CheckpointError, DataError
-from dense3d.golden import UnknownCheckError, adapter, verify_kit
-from dense3d.golden.kit import GoldenKit
+from tests.golden import UnknownCheckError, adapter, verify_kit
+from tests.golden.kit import GoldenKit
 
 KITS = {
     "vit-baseline": 3,

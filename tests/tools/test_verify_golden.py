@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dense3d.golden import SYSTEMS
-from dense3d.golden.report import print_verdict
+from tests.golden import SYSTEMS
+from tests.golden.report import print_verdict
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from dense3d.evaluation.panoptic import (
     match_segments,
     summarise,
 )
-from dense3d.golden import UnknownCheckError, adapter, verify_kit
-from dense3d.golden.kit import GoldenKit
+from tests.golden import UnknownCheckError, adapter, verify_kit
+from tests.golden.kit import GoldenKit
 
 CATEGORIES = [
     {"id": 3, "name": "cup", "isthing": 1},

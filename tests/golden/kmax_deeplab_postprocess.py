@@ -1,0 +1,72 @@
+"""Golden checks of kMaX-DeepLab's results: panoptic, semantic, instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dense3d.segmentation.kmax_deeplab.postprocess import (
+    PanopticRule,
+    instances,
+    masks_of_image,
+    panoptic,
+    semantic,
+)
+from tests.golden import UnknownCheckError
+from tests.golden.instance_order import by_score_and_class
+
+Arrays = dict[str, np.ndarray]
+
+
+def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
+    """Thresholds of the kit's ``config``; there are no weights."""
+    first = kit.inputs(kit.checks[0]["name"])
+
+    @torch.no_grad()
+    def run(check: dict, inputs: Arrays) -> Arrays:
+        tensors = {name: torch.from_numpy(value) for name, value in (first | inputs).items()}
+        found = {}
+        for image in range(len(tensors["pred_logits"])):
+            results = _results(kit.meta["config"], tensors, image)
+            found |= {f"{name}_{image}": tensor for name, tensor in results.items()}
+        unknown = sorted(set(check["outputs"]) - set(found))
+        if unknown:
+            raise UnknownCheckError(f"there is no rule for {unknown[0]!r} of the check {check['name']!r}")
+        return {name: found[name].numpy() for name in check["outputs"]}
+
+    return run
+
+
+def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, Tensor]:
+    rule = PanopticRule(
+        pixel_threshold=config["pixel_confidence_threshold"],
+        thing_threshold=config["class_threshold_thing"],
+        stuff_threshold=config["class_threshold_stuff"],
+        overlap_threshold=config["overlap_threshold"],
+        class_power=config["reorder_class_weight"],
+        mask_power=config["reorder_mask_weight"],
+    )
+    things = config["thing_classes"]
+    logits, output = tensors["pred_logits"][image], tensors["output_sizes"][image].tolist()
+    padded = config["input_shape"]
+    content = _official_content(padded, output)
+    masks = masks_of_image(tensors["pred_masks"][image], tuple(padded), content, tuple(output))
+    result = panoptic(logits, masks, things, rule)
+    kept = things if config["panoptic_on"] else None
+    found = instances(logits, masks, rule, config["test_topk_per_image"], kept)
+    segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
+    return {
+        "panoptic_seg": result.ids,
+        "segments": torch.tensor(segments, dtype=torch.int32).view(-1, 3),
+        "sem_seg": semantic(logits, masks),
+        **by_score_and_class(found),
+    }
+
+
+def _official_content(padded: list[int], output: list[int]) -> tuple[int, int]:
+    """What the official code crops to: it takes the image to fill the long side of the canvas."""
+    scale = max(padded) / max(output)
+    return round(output[0] * scale), round(output[1] * scale)
