@@ -1,4 +1,4 @@
-"""What the chosen depths cost, next to the quality of the results."""
+"""What the depths that a model with early exit chooses cost, next to the quality of its results."""
 
 from __future__ import annotations
 
