@@ -10,7 +10,7 @@ from torch import Tensor
 from dense3d.checkpoints.mask2former import convert
 from dense3d.segmentation.mask2former import Mask2Former
 from dense3d.segmentation.mask2former.criterion import WEIGHTS, Criterion
-from dense3d.segmentation.mask2former.matching import HungarianMatcher
+from dense3d.segmentation.mask2former.matching import MaskMatcher
 from dense3d.segmentation.mask2former.points import Draw, uncertain_points
 from dense3d.segmentation.mask2former.postprocess import (
     PanopticRule,
@@ -142,7 +142,7 @@ class _Losses:
             for kind in ("pred_logits", "pred_masks")
         )
         arguments = (logits.detach(), masks.detach(), self.labels, self.segments)
-        matcher = HungarianMatcher(
+        matcher = MaskMatcher(
             self.config["num_points"], draw=lambda _shape, _device: self.tensors["match_points"]
         )
         found = {}

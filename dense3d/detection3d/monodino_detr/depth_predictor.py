@@ -116,10 +116,11 @@ class DepthPredictor(nn.Module):
     def embed(self, depth: Tensor) -> Tensor:
         """Embedding ``(..., C)`` of depths ``(...)`` in metres, linear between whole metres.
 
-        Gradients reach the depth through the weights of both neighbours.
+        Gradients reach the depth through the weights of both neighbours. A depth that is NaN has no embedding
+        but NaN.
         """
         depth = depth.clamp(0, self.depth_max)
-        near = depth.detach().floor().long()
+        near = depth.detach().nan_to_num().floor().long()
         far = (near + 1).clamp(max=self.metres.num_embeddings - 1)
         share = (depth - near)[..., None]
         return self.metres(near) * (1 - share) + self.metres(far) * share

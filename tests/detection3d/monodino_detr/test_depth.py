@@ -70,6 +70,13 @@ def test_embedding_of_depth_is_linear_between_metres():
     torch.testing.assert_close(slope[1], (table[4] - table[3]).sum())
 
 
+def test_a_depth_that_is_no_number_embeds_as_none_and_breaks_nothing():
+    predictor = DepthPredictor(dict(type="PyramidDepthSource"), embed_dims=32)
+    found = predictor.embed(torch.tensor([1.0, torch.nan]))
+    assert found[0].isfinite().all()
+    assert found[1].isnan().all()
+
+
 def test_expected_depth_of_certain_logits():
     predictor = DepthPredictor(dict(type="PyramidDepthSource"), embed_dims=32)
     torch.nn.init.zeros_(predictor.classifier.weight)
