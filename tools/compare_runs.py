@@ -1,51 +1,5 @@
 #!/usr/bin/env python3
-"""Compare training runs: a metric over iterations as a table and a plot, runs of several seeds averaged."""
-
-import argparse
-import sys
-from pathlib import Path
-
-from dense3d.apis.command import command
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="example: python tools/compare_runs.py DINO=work_dirs/dino-0,work_dirs/dino-1 "
-        "Relation-DETR=work_dirs/relation-0,work_dirs/relation-1 --out convergence.png",
-    )
-    parser.add_argument(
-        "groups",
-        nargs="+",
-        metavar="NAME=DIR[,DIR...]",
-        help="a name and the work directories of its runs, which differ by seed",
-    )
-    parser.add_argument(
-        "--metric",
-        default="coco/bbox_mAP",
-        help="name of the metric in the logs (default: %(default)s; AP50 is coco/bbox_mAP_50)",
-    )
-    parser.add_argument("--out", metavar="PNG", help="draw the curves into this file")
-    return parser.parse_args()
-
-
-@command
-def main() -> None:
-    arguments = parse()
-    from dense3d.apis.comparison import compare_runs, print_comparison
-    from dense3d.errors import ConfigError
-
-    groups = {}
-    for group in arguments.groups:
-        name, equals, runs = group.partition("=")
-        if not (name and equals and runs):
-            raise ConfigError(f"{group!r} is not NAME=DIR[,DIR...], such as DINO=work_dirs/a,work_dirs/b")
-        groups[name] = runs.split(",")
-    curves = compare_runs(groups, arguments.metric, arguments.out)
-    print_comparison(curves, arguments.metric)
-    if arguments.out:
-        print(f"plot: {Path(arguments.out)}")
-
+from dense3d.cli.dispatch import tool
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(tool("compare-runs"))

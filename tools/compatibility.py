@@ -3,8 +3,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from dense3d.apis.command import command
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # tests/compatibility is beside the library
 
 
 def parse() -> argparse.Namespace:
@@ -18,7 +21,7 @@ def parse() -> argparse.Namespace:
 @command
 def main() -> int:
     arguments = parse()
-    from dense3d.compatibility.table import FAILS, fill_table, write_table
+    from tests.compatibility.table import FAILS, fill_table, write_table
 
     def report(backbone: str, head: str, cell: str) -> None:
         print(f"{backbone:32} {head:28} {cell}", flush=True)

@@ -1,43 +1,5 @@
 #!/usr/bin/env python3
-"""Write a trained detector as a program for torch.export (OUT.pt2) or ONNX (OUT.onnx)."""
-
-import argparse
-import sys
-
-from dense3d.apis.command import add_config_options, command, parse_size
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="The program takes RGB images (B, 3, H, W), float32 from 0 to 255, and gives boxes (xyxy in "
-        "pixels), scores and labels. Example: python tools/export.py CONFIG CHECKPOINT out.onnx --batch 2",
-    )
-    parser.add_argument("config", help="config file that the checkpoint was trained with")
-    parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("out", metavar="OUT", help="file to write, .pt2 or .onnx")
-    parser.add_argument("--size", default="800x1333", help="height x width of the images (default: 800x1333)")
-    parser.add_argument("--batch", type=int, default=1, help="images at once (default: 1)")
-    add_config_options(parser)
-    arguments = parser.parse_args()
-    if arguments.batch < 1:
-        parser.error("--batch must be at least 1")
-    return arguments
-
-
-@command
-def main() -> None:
-    arguments = parse()
-    from dense3d.apis import export_detector
-    from dense3d.config import parse_options
-
-    options = parse_options(arguments.cfg_options)
-    size = parse_size(arguments.size)
-    out = export_detector(
-        arguments.config, arguments.checkpoint, arguments.out, size, arguments.batch, options
-    )
-    print(f"{out}: {arguments.batch} x 3 x {size[0]} x {size[1]} in, boxes, scores and labels out")
-
+from dense3d.cli.dispatch import tool
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(tool("export"))

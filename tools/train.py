@@ -1,53 +1,5 @@
 #!/usr/bin/env python3
-"""Train and evaluate what a config describes."""
-
-import argparse
-import sys
-
-from dense3d.apis.command import add_config_options, add_launcher, command, set_local_rank
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="example: python tools/train.py configs/synthetic/dino_r18_synthetic-coco.py --amp",
-    )
-    parser.add_argument("config", help="config file, see configs/")
-    parser.add_argument("--work-dir", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        default=False,
-        metavar="auto|PATH",
-        help="continue from the newest valid checkpoint in the work dir, or from PATH",
-    )
-    parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
-    parser.add_argument("--seed", type=int, help="seed of all random numbers (default: the config's, or 0)")
-    parser.add_argument("--deterministic", action="store_true", help="only deterministic algorithms")
-    add_launcher(parser)
-    add_config_options(parser)
-    return parser.parse_args()
-
-
-@command
-def main() -> None:
-    arguments = parse()
-    set_local_rank(arguments)
-    from dense3d.apis import train
-    from dense3d.config import parse_options
-
-    train(
-        arguments.config,
-        work_dir=arguments.work_dir,
-        resume=arguments.resume,
-        amp=arguments.amp,
-        options=parse_options(arguments.cfg_options),
-        launcher=arguments.launcher,
-        seed=arguments.seed,
-        deterministic=arguments.deterministic,
-    )
-
+from dense3d.cli.dispatch import tool
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(tool("train"))

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # tests/golden is beside the library
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from dense3d.golden.report import print_verdict
+    from tests.golden import print_verdict
 
     verdicts = [print_verdict(folder) for folder in args.kits]
     return 0 if all(verdicts) else 1

@@ -1,7 +1,7 @@
 """ViT-CoMer: a plain ViT with a convolutional pyramid beside it and an exchange both ways.
 
 Xia et al., CVPR 2024, arXiv 2403.07392 (Traffic-X/ViT-CoMer). Official checkpoints:
-``tools/convert_checkpoint.py vit-comer``. The official settings, with ``ffn_ratio=0.25``, ``num_points=4``,
+``dense3d convert vit-comer``. The official settings, with ``ffn_ratio=0.25``, ``num_points=4``,
 ``stem_width=64``:
 
 =====  =========  ==========  ===========  ===================================================

@@ -31,6 +31,9 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
                 raise
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         except OSError as error:
             if not is_disk_full(error) or os.environ.get("DENSE3D_TRACEBACK"):
                 raise
@@ -42,6 +45,11 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
             return 130
 
     return run
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The config: a file or a name."""
+    parser.add_argument("config", help="config file, or the name of one that dense3d configs lists")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +78,18 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
 def set_local_rank(arguments: argparse.Namespace) -> None:
     """Hand the launcher's local rank to torch.distributed where the launcher did not."""
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
+
+
+def at_least_one(text: str) -> int:
+    """A number of a command line that counts something.
+
+    Example:
+        >>> at_least_one("2")
+        2
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def parse_size(text: str) -> tuple[int, int]:

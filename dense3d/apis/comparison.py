@@ -20,7 +20,7 @@ def read_curve(run: str | Path, metric: str) -> Curve:
     """Values of an evaluation metric by training iteration, from the JSON logs in a work directory.
 
     Args:
-        run: work directory of ``tools/train.py``.
+        run: work directory of ``dense3d train``.
         metric: name in the log, such as ``coco/bbox_mAP_50``.
 
     Raises:

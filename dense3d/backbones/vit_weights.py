@@ -28,7 +28,7 @@ _PREFIXES = ("backbone.vit.", "backbone.", "encoder.")
 
 
 def load_pretrained(vit: VisionTransformer, path: str | os.PathLike) -> None:
-    """Load a checkpoint that ``tools/convert_checkpoint.py`` wrote, or backbone or encoder of one of ours.
+    """Load a checkpoint that ``dense3d convert`` wrote, or backbone or encoder of one of ours.
 
     Raises:
         CheckpointError: the file cannot be read, or names or shapes differ; the message lists them.

@@ -1,4 +1,4 @@
-"""Timings of dense3d next to its peers, in one process and in turns: ``tools/benchmark.py SUITE``.
+"""Timings of dense3d next to its peers, in one process and in turns: ``dense3d benchmark SUITE``.
 
 A suite is a module with ``CASES``, a list of :class:`dense3d.benchmarks.timing.Case` or, in the suite
 ``models``, of :class:`dense3d.benchmarks.models.ModelCase`.

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from dense3d.benchmarks.mono_batch import street_batch
 from dense3d.benchmarks.panoptic_batch import panoptic_batch
 from dense3d.config import load_config
+from dense3d.config.shipped import shipped_folder
 from dense3d.engine.channels import fill_channels
 from dense3d.layers import position_relation
 from dense3d.registry import MODELS
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BOXES = 10  # in each image
 
 
@@ -55,7 +55,7 @@ class Contender:
 
     def build(self, device: torch.device, tiny: bool = False) -> nn.Module:
         """The model with initial weights; pretrained ones are not asked for."""
-        cfg = load_config(CONFIGS / self.config, {**self.options, **(self.tiny if tiny else {})})
+        cfg = load_config(shipped_folder() / self.config, {**self.options, **(self.tiny if tiny else {})})
         if cfg.model.backbone.get("pretrained"):
             cfg.model.backbone.pretrained = False
         torch.manual_seed(0)

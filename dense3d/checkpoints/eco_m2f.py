@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dense3d.checkpoints.class_order import CITYSCAPES_CLASSES, CITYSCAPES_STUFF, reordered
-from dense3d.checkpoints.mask2former import CLASS_ROWS
 from dense3d.checkpoints.mask2former import convert as convert_mask2former
+from dense3d.checkpoints.mask_transformers import CITYSCAPES_CLASSES, CITYSCAPES_STUFF
 from dense3d.errors import CheckpointError
 
 _GATE = "sem_seg_head.pixel_decoder.transformer.encoder.gt."
@@ -33,4 +32,4 @@ def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """:func:`convert` for Cityscapes panoptic, whose official class rows are train ids."""
-    return reordered(convert(official), CLASS_ROWS, CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
+    return convert_mask2former.reordered(convert(official), CITYSCAPES_STUFF, CITYSCAPES_CLASSES)

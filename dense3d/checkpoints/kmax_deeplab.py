@@ -6,22 +6,13 @@ names of everything else change only ("_predcitor" is the official spelling).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from dense3d.checkpoints.class_order import (
-    ADE20K_CLASSES,
-    ADE20K_STUFF,
-    CITYSCAPES_CLASSES,
-    CITYSCAPES_STUFF,
-    reordered,
-)
 from dense3d.checkpoints.convnext import convert as convert_convnext
-from dense3d.checkpoints.detectron2_resnet import convert as convert_resnet
+from dense3d.checkpoints.mask_transformers import MaskTransformer
 from dense3d.checkpoints.renaming import Renaming
-from dense3d.errors import CheckpointError
 
 _PIXEL = r"sem_seg_head\.pixel_decoder\."
 _BLOCK = _PIXEL + r"_stages\.(\d+)\._blocks\.(\d+)\."
@@ -98,43 +89,20 @@ _rename = Renaming(
     dropped=(r"pixel_mean", r"pixel_std", r"criterion\..*"),
     required=False,
 )
-_BACKBONE = "backbone."
 
 
-def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename an official state dict.
-
-    Raises:
-        CheckpointError: it is no such checkpoint; the message lists the names that do not fit.
-    """
-    if not any("_kmax_transformer_layers." in name for name in official):
-        raise CheckpointError(
-            "this is no official kMaX-DeepLab checkpoint: it has no name like "
-            "sem_seg_head.predictor._kmax_transformer_layers.*"
-        )
-    backbone = {n.removeprefix(_BACKBONE): v for n, v in official.items() if n.startswith(_BACKBONE)}
-    rest = {name: value for name, value in official.items() if not name.startswith(_BACKBONE)}
-    convert_backbone = convert_resnet if "stem.conv1.weight" in backbone else convert_convnext
-    converted = {f"{_BACKBONE}{name}": value for name, value in convert_backbone(backbone).items()}
-    return converted | {name: _fitted(name, value) for name, value in _rename(rest).items()}
+def _convert_head(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: value[..., None] if name.endswith(".qkv.weight") else value
+        for name, value in _rename(official).items()
+    }
 
 
-def _fitted(name: str, value: Tensor) -> Tensor:
-    return value[..., None] if name.endswith(".qkv.weight") else value
-
-
-def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """:func:`convert` for Cityscapes, whose official class rows are train ids."""
-    state = convert(official)
-    return reordered(state, _class_rows(state), CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
-
-
-def convert_ade20k(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """:func:`convert` for ADE20K panoptic."""
-    state = convert(official)
-    return reordered(state, _class_rows(state), ADE20K_STUFF, ADE20K_CLASSES)
-
-
-def _class_rows(state: Mapping[str, Tensor]) -> list[str]:
-    pattern = re.compile(r".*predictor\.class_proj\.(weight|bias)|semantic_head\.classifier\.(weight|bias)")
-    return [name for name in state if pattern.fullmatch(name)]
+convert = MaskTransformer(
+    "kMaX-DeepLab",
+    mark="_kmax_transformer_layers.",
+    head=_convert_head,
+    backbone=convert_convnext,
+    class_rows=r".*predictor\.class_proj\.(weight|bias)|semantic_head\.classifier\.(weight|bias)",
+)
+convert_cityscapes, convert_ade20k = convert.cityscapes, convert.ade20k

@@ -9,17 +9,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dense3d.checkpoints.class_order import (
-    ADE20K_CLASSES,
-    ADE20K_STUFF,
-    CITYSCAPES_CLASSES,
-    CITYSCAPES_STUFF,
-    reordered,
-)
-from dense3d.checkpoints.detectron2_resnet import convert as convert_resnet
+from dense3d.checkpoints.mask_transformers import MaskTransformer
 from dense3d.checkpoints.renaming import Renaming
 from dense3d.checkpoints.swin import convert as convert_swin
-from dense3d.errors import CheckpointError
 
 _PIXEL = r"sem_seg_head\.pixel_decoder\."
 _OURS = "panoptic_head.pixel_decoder."
@@ -72,36 +64,14 @@ rename_head = Renaming(
     dropped=(r"criterion\.empty_weight", r"pixel_mean", r"pixel_std"),
     required=False,
 )
-_BACKBONE = "backbone."
-CLASS_ROWS = ("panoptic_head.cls_embed.weight", "panoptic_head.cls_embed.bias")
-
-
-def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename an official state dict with a ResNet or a Swin.
-
-    Raises:
-        CheckpointError: it is no such checkpoint; the message lists the names that do not fit.
-    """
-    if not any("transformer_cross_attention_layers." in name for name in official):
-        raise CheckpointError(
-            "this is no official Mask2Former checkpoint: it has no name like "
-            "sem_seg_head.predictor.transformer_cross_attention_layers.*"
-        )
-    backbone = {n.removeprefix(_BACKBONE): v for n, v in official.items() if n.startswith(_BACKBONE)}
-    rest = {name: value for name, value in official.items() if not name.startswith(_BACKBONE)}
-    convert_backbone = convert_resnet if "stem.conv1.weight" in backbone else convert_swin
-    converted = {f"{_BACKBONE}{name}": value for name, value in convert_backbone(backbone).items()}
-    return converted | rename_head(rest)
-
-
-def convert_cityscapes(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """:func:`convert` for Cityscapes panoptic, whose official class rows are train ids."""
-    return reordered(convert(official), CLASS_ROWS, CITYSCAPES_STUFF, CITYSCAPES_CLASSES)
-
-
-def convert_ade20k(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """:func:`convert` for ADE20K panoptic."""
-    return reordered(convert(official), CLASS_ROWS, ADE20K_STUFF, ADE20K_CLASSES)
+convert = MaskTransformer(
+    "Mask2Former",
+    mark="transformer_cross_attention_layers.",
+    head=rename_head,
+    backbone=convert_swin,
+    class_rows=r"panoptic_head\.cls_embed\.(weight|bias)",
+)
+convert_cityscapes, convert_ade20k = convert.cityscapes, convert.ade20k
 
 
 def convert_semantic(official: Mapping[str, Tensor]) -> dict[str, Tensor]:

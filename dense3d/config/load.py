@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
 from dense3d.config.options import apply_options
+from dense3d.config.shipped import PREFIX, find_shipped, resolve_config
 from dense3d.config.sources import OPTIONS, Source, read_sources
 from dense3d.config.types import SCOPES
 from dense3d.errors import ConfigError
@@ -24,19 +25,19 @@ UNMARKED = ("norm_cfg", "act_cfg", "conv_cfg", "upsample_cfg", "init_cfg")
 def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
     """Read a config file with all it inherits and merge ``options`` into it.
 
-    ``_base_`` may name files or configs that mmdet and mmseg ship (``"mmdet::dino/...py"``). Names of
-    types resolve in dense3d unless a prefix says otherwise; inside a dict of type ``"mmdet.X"`` names
+    ``_base_`` may name files or configs that dense3d, mmdet and mmseg ship (``"mmdet::dino/...py"``). Names
+    of types resolve in dense3d unless a prefix says otherwise; inside a dict of type ``"mmdet.X"`` names
     without prefix are mmdet's.
 
     Args:
-        path: config file.
+        path: config file, or one of dense3d's: see :func:`dense3d.config.resolve_config`.
         options: dotted keys and values, see :func:`dense3d.config.parse_options`.
 
     Raises:
         ConfigError: the file or a base is missing, does not parse or fails when run, or an option
             names no existing key. Contents are checked by :func:`dense3d.config.check_config`.
     """
-    path = Path(path).expanduser()
+    path = resolve_config(path)
     sources = read_sources(path)
     _make_mmseg_findable()
     disabled = logging.root.manager.disable
@@ -54,6 +55,17 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     for value in cfg._cfg_dict.values():
         mark_scopes(value, cfg.default_scope)
     return cfg
+
+
+_external_base = Config._get_cfg_path
+
+
+def _base_path(base: str, child: str) -> tuple[str, str | None]:
+    """The file and scope of a base; mmengine knows the configs of OpenMMLab's libraries alone."""
+    return (str(find_shipped(base)), None) if base.startswith(PREFIX) else _external_base(base, child)
+
+
+Config._get_cfg_path = staticmethod(_base_path)
 
 
 def _make_mmseg_findable() -> None:

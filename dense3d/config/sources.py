@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dense3d.config.shipped import PREFIX, find_shipped, missing_config
 from dense3d.errors import ConfigError, did_you_mean
 
 BASE_KEY = "_base_"
@@ -99,7 +100,7 @@ def read_sources(path: Path) -> list[Source]:
         ConfigError: a file is missing (the nearest names are given) or has a syntax error (with line).
     """
     if not path.is_file():
-        raise _missing(path)
+        raise missing_config(path)
     return _read(path.resolve(), None, ())
 
 
@@ -166,8 +167,10 @@ def _resolve_base(base: str, path: Path, line: int) -> tuple[str | None, Path]:
     if "::" not in base:
         target = (path.parent / base).resolve()
         if not target.is_file():
-            raise _missing(target, f"{where}: ")
+            raise missing_config(target, f"{where}: ")
         return None, target
+    if base.startswith(PREFIX):
+        return None, find_shipped(base, f"{where}: ")
     scope, _, name = base.partition("::")
     spec = importlib.util.find_spec(scope) if scope.isidentifier() else None
     if spec is None or not spec.origin:
@@ -180,25 +183,3 @@ def _resolve_base(base: str, path: Path, line: int) -> tuple[str | None, Path]:
         hint = did_you_mean(name, known)
         raise ConfigError(f"{where}: {scope} has no config {name!r}{hint}")
     return scope, target
-
-
-def _missing(path: Path, prefix: str = "") -> ConfigError:
-    """The error for a config that is not there, with the nearest names in its folder and in configs/."""
-    folders = [path.parent, Path.cwd() / "configs", Path(__file__).resolve().parents[2] / "configs"]
-    known: dict[str, Path] = {}
-    for folder in folders:
-        for found in sorted(folder.rglob("*.py") if folder.name == "configs" else folder.glob("*.py")):
-            known.setdefault(found.name, found)
-    hint = did_you_mean(path.name, known)
-    for name, found in known.items():
-        hint = hint.replace(repr(name), repr(_short(found)))
-    if not hint and path.suffix != ".py":
-        hint = "; configs are Python files whose name ends in .py"
-    return ConfigError(f"{prefix}config file {_short(path)} does not exist{hint}")
-
-
-def _short(path: Path) -> str:
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return str(path)

@@ -76,7 +76,7 @@ class CocoDataset(StrictSamples, MMDetCocoDataset):
 
     def _stop(self, faults: list[Fault]) -> None:
         rest = (
-            f" [and {len(faults) - 1} more: tools/browse.py CONFIG --check lists all]" if faults[1:] else ""
+            f" [and {len(faults) - 1} more: dense3d browse CONFIG --check lists all]" if faults[1:] else ""
         )
         raise DataError(f"{faults[0]}{rest}")
 

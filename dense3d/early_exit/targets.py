@@ -102,7 +102,7 @@ class ExitTargets:
         if image not in self.quality:
             raise DataError(
                 f"{source} has no image {image}: it was derived from other images; derive it from those of "
-                "this config with tools/derive_depths.py"
+                "this config with dense3d derive-depths"
             )
         return self.exits.index(self.depths[image]) if image in self.depths else -1
 
@@ -126,11 +126,11 @@ class ExitTargets:
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DataError(f"{path} does not exist: make it with tools/derive_depths.py") from None
+            raise DataError(f"{path} does not exist: make it with dense3d derive-depths") from None
         except (ValueError, OSError) as error:
             raise DataError(
                 f"{path} is no readable JSON file ({error}): it was cut off or changed; make it again with "
-                "tools/derive_depths.py"
+                "dense3d derive-depths"
             ) from None
         return _checked(document, path)
 

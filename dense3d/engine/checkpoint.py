@@ -70,7 +70,7 @@ def weights_of(checkpoint: Mapping, path: str | os.PathLike) -> dict[str, torch.
     if "state_dict" not in checkpoint:
         raise CheckpointError(
             f"{path} has no 'state_dict' but {', '.join(map(repr, list(checkpoint)[:8]))}; "
-            "an official checkpoint of another code base is converted with tools/convert_checkpoint.py"
+            "an official checkpoint of another code base is converted with dense3d convert"
         )
     state_dict = checkpoint["state_dict"]
     weights = OrderedDict((re.sub(r"^module\.", "", name), tensor) for name, tensor in state_dict.items())

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dense3d.config.shipped import config_name
 from dense3d.registry import HOOKS
 
 # Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
@@ -188,11 +189,11 @@ class ConsoleHook(Hook):
         if self._metrics:
             self._console.print(metric_table("metrics", self._metrics))
         folder = _relative(runner.work_dir)
-        config = _relative(runner.cfg.filename or "CONFIG")
+        config = config_name(runner.cfg.filename) if runner.cfg.filename else "CONFIG"
         checkpoint = _last_checkpoint(runner.work_dir)
         self._console.print(
             f"trained in {_duration(elapsed)}; checkpoints, logs and curves.png are in {folder}\n"
-            f"next: python tools/test.py {config} {checkpoint}",
+            f"next: dense3d test {config} {checkpoint}",
             soft_wrap=True,
         )
 

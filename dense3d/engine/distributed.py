@@ -10,7 +10,7 @@ from mmengine.dist import all_gather_object, get_world_size, is_distributed
 
 from dense3d.errors import ConfigError
 
-_TORCHRUN = "torchrun --nproc_per_node=GPUS tools/train.py CONFIG --launcher pytorch"
+_TORCHRUN = "torchrun --nproc_per_node=GPUS -m dense3d train CONFIG --launcher pytorch"
 
 
 def start_process_group(launcher: str, dist_cfg: dict) -> None:
@@ -39,7 +39,7 @@ def _check_environment(launcher: str) -> None:
     needed = {"pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"), "slurm": ("SLURM_PROCID", "SLURM_NTASKS")}
     absent = [name for name in needed.get(launcher, ()) if name not in os.environ]
     if absent:
-        how = _TORCHRUN if launcher == "pytorch" else "srun python tools/train.py CONFIG --launcher slurm"
+        how = _TORCHRUN if launcher == "pytorch" else "srun dense3d train CONFIG --launcher slurm"
         raise ConfigError(f"--launcher {launcher}, but {', '.join(absent)} is not set; start with: {how}")
 
 

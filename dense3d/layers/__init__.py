@@ -1,7 +1,26 @@
-"""Modules that more than one model uses: attention, transformer blocks, position encodings, norms."""
+"""What more than one model uses: attention, transformer blocks, positions, matching, norms."""
 
-from dense3d.layers.channel_norm import ChannelLayerNorm
-from dense3d.layers.pooled_levels import PooledLevels
-from dense3d.layers.position_relation import PositionRelation
+from lazy_loader import attach
 
-__all__ = ["ChannelLayerNorm", "PooledLevels", "PositionRelation"]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
+        "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
+        "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention"],
+        "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
+        "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
+        "patch_embed": [
+            "PatchEmbed",
+            "map_to_tokens",
+            "resize_position_table",
+            "sincos_position_table",
+            "tokens_to_map",
+        ],
+        "position_relation": ["PositionRelation", "relation_bias"],
+        "relative_position": ["RelativePositionBias", "resize_relative_table"],
+        "rotary": ["AxialRope", "rotate"],
+        "sine_position": ["box_position", "map_position", "sine_features"],
+        "transformer_block": ["DropPath", "LayerScale", "TransformerBlock"],
+    },
+)

@@ -1,4 +1,4 @@
-"""Pictures of what models get and give, as ``tools/infer.py`` and ``tools/test.py --show-dir`` write them."""
+"""Pictures of what models get and give, as ``dense3d infer`` and ``dense3d test --show-dir`` write them."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from dense3d.adapters.interaction import (
 )
 from dense3d.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from dense3d.errors import ConfigError
-from dense3d.golden.kit import GoldenKit
-from dense3d.golden.vit_comer import _build, _official_ids
+from tests.golden.kit import GoldenKit
+from tests.golden.vit_comer import _build, _official_ids
 
 ARCH = dict(name="deit_tiny_patch16", embed_dim=64, depth=4, num_heads=2)
 

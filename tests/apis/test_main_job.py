@@ -60,7 +60,7 @@ def test_screen_is_for_people(run):
     assert "12 training, 6 validation images" in run.stdout
     assert "ETA" in run.stdout
     assert "AP_50" in run.stdout
-    assert "tools/test.py" in run.stdout.splitlines()[-1]
+    assert "next: dense3d test" in run.stdout.splitlines()[-1]
     noise = ("Config:", "System environment", "OneDL", "loading annotations", "Warning")
     assert not [word for word in noise if word in run.stdout + run.stderr]
 

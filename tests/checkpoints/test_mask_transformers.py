@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dense3d.checkpoints import convert
-from dense3d.checkpoints.class_order import ADE20K_STUFF, CITYSCAPES_STUFF, things_first
+from dense3d.checkpoints.mask_transformers import ADE20K_STUFF, CITYSCAPES_STUFF, things_first
 from dense3d.errors import CheckpointError
 
 MARKS = {

@@ -10,8 +10,8 @@ from dense3d.backbones import VisionTransformer
 from dense3d.checkpoints import convert
 from dense3d.engine.checkpoint import load_into
 from dense3d.errors import CheckpointError
-from dense3d.golden.kit import GoldenKit
-from dense3d.golden.weights import tensors_of
+from tests.golden.kit import GoldenKit
+from tests.golden.weights import tensors_of
 
 
 @pytest.fixture

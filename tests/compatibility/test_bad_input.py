@@ -8,10 +8,10 @@ import math
 import pytest
 import torch
 
-from dense3d.compatibility import tiny_backbones
 from dense3d.engine.checkpoint import save_checkpoint
 from dense3d.errors import CheckpointError, ConfigError, DataError
 from dense3d.registry import MODELS
+from tests.compatibility import tiny_backbones
 
 BACKBONES = tiny_backbones()
 ADAPTERS = [name for name, config in BACKBONES.items() if "vit" in config]

@@ -7,10 +7,10 @@ import copy
 import pytest
 import torch
 
-from dense3d.compatibility import HEADS, obstacle, tiny_backbones, try_pair, unlisted_heads
-from dense3d.compatibility.table import FAILS, WORKS, read_table
 from dense3d.errors import ConfigError, TrainingError
 from dense3d.registry import MODELS
+from tests.compatibility import HEADS, obstacle, tiny_backbones, try_pair, unlisted_heads
+from tests.compatibility.table import FAILS, WORKS, read_table
 
 ALL_VARIANTS = ("DINO", "UPerNet")  # heads that the default run puts on every variant
 
@@ -50,7 +50,7 @@ def test_other_variants_train_and_predict(backbones, head):
 
 
 def test_every_registered_head_is_listed():
-    assert unlisted_heads() == [], "add an entry with registered=(name,) to dense3d/compatibility/heads.py"
+    assert unlisted_heads() == [], "add an entry with registered=(name,) to tests/compatibility/heads.py"
 
 
 def test_a_backbone_without_variants_is_named():

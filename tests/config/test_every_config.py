@@ -168,7 +168,7 @@ def batch_of(network: torch.nn.Module, model: dict) -> dict:
     from mmdet.models.detectors.base import BaseDetector
     from mmseg.models.segmentors.base import BaseSegmentor
 
-    from dense3d.compatibility.batches import detection_batch, segmentation_batch
+    from tests.compatibility.batches import detection_batch, segmentation_batch
 
     if isinstance(network, BaseSegmentor):
         preprocessor = network.data_preprocessor

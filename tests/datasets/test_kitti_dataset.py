@@ -18,10 +18,10 @@ from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
 from dense3d.datasets.scan.datasets import scan_dataset
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.kitti import evaluate
-from dense3d.golden.kit import GoldenKit
 from dense3d.registry import DATASETS, TRANSFORMS
 from dense3d.structures import KittiCalibration
 from dense3d.visualization.annotations import draw_sample
+from tests.golden.kit import GoldenKit
 
 PIPELINE = [
     dict(type="LoadKittiFrame"),

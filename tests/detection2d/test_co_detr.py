@@ -11,11 +11,11 @@ import torchvision
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-from dense3d.compatibility.batches import detection_batch
 from dense3d.config import load_config
 from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
+from tests.compatibility.batches import detection_batch
 
 CLASSES = 6
 

@@ -140,7 +140,7 @@ def test_models_without_exits_are_refused(parent, repository):
 
 
 def test_other_metrics_are_refused():
-    from dense3d.early_exit.metric import ExitCostMetric
+    from dense3d.evaluation.exit_cost import ExitCostMetric
 
     with pytest.raises(ConfigError, match="not for ExitCostMetric"):
         quality_of(ExitCostMetric())

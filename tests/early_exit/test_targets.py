@@ -49,13 +49,13 @@ def test_another_beta_needs_no_other_qualities():
 
 
 def test_unknown_image_is_named():
-    with pytest.raises(DataError, match=r"depths\.json has no image 77: .*derive_depths"):
+    with pytest.raises(DataError, match=r"depths\.json has no image 77: .*derive-depths"):
         targets().class_of(77, "depths.json")
 
 
 def test_missing_and_truncated_files_are_refused(tmp_path):
     path = tmp_path / "depths.json"
-    with pytest.raises(DataError, match=r"depths\.json does not exist: make it with tools/derive_depths"):
+    with pytest.raises(DataError, match=r"depths\.json does not exist: make it with dense3d derive-depths"):
         ExitTargets.read(path)
     targets().write(path)
     text = path.read_text()

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 import torchvision
 
 from dense3d.errors import DataError
-from dense3d.golden import UnknownCheckError, verify_kit
-from dense3d.golden.compare import compare_check
-from dense3d.golden.mmcv_ops import run
+from tests.golden import UnknownCheckError, verify_kit
+from tests.golden.compare import compare_check
+from tests.golden.mmcv_ops import run
 
 
 def randn(*shape: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dense3d.golden import verify_kit
+from tests.golden import verify_kit
 
 PARTS = (
     "",

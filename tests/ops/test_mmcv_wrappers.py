@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from dense3d import ops
 from dense3d.errors import OperatorUnavailableError
-from dense3d.golden.kit import GoldenKit
 from dense3d.ops.mmcv_wrappers import CORRECTIONS
+from tests.golden.kit import GoldenKit
 
 ops.install_mmcv_extension()
 mmcv_ops = pytest.importorskip("mmcv.ops")

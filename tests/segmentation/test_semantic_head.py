@@ -13,10 +13,10 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from dense3d.checkpoints import convert
-from dense3d.compatibility.heads import library_model
 from dense3d.engine.channels import fill_channels
 from dense3d.errors import DataError
 from dense3d.registry import MODELS
+from tests.compatibility.heads import library_model
 
 CLASSES = 4
 BACKBONE = dict(
@@ -169,9 +169,9 @@ def test_labels_beyond_the_classes_are_refused(model):
 
 def test_official_checkpoint_fits(golden_dir):
     """The kit's weights as those of a semantic model; its last predictions come out."""
-    from dense3d.golden.kit import GoldenKit
-    from dense3d.golden.mask2former_model import build_model
-    from dense3d.golden.weights import tensors_of
+    from tests.golden.kit import GoldenKit
+    from tests.golden.mask2former import build_model
+    from tests.golden.weights import tensors_of
 
     folder = golden_dir / "mask2former-r50"
     if not folder.is_dir():

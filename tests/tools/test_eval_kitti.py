@@ -15,7 +15,7 @@ import pytest
 from dense3d.apis import evaluate_kitti
 from dense3d.datasets.kitti import frame_id, read_objects, write_objects
 from dense3d.errors import DataError
-from dense3d.golden.kit import GoldenKit
+from tests.golden.kit import GoldenKit
 
 TOOL = Path(__file__).resolve().parents[2] / "tools/eval_kitti.py"
 

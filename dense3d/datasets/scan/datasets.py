@@ -94,7 +94,7 @@ def scan_before_training(cfg: Config) -> list[ScanReport]:
     skipped (a missing folder, an unreadable annotation file, a wrong class list) stops them.
 
     Raises:
-        DataError: the first fault and the number of all; ``tools/browse.py CONFIG --check`` lists them.
+        DataError: the first fault and the number of all; ``dense3d browse CONFIG --check`` lists them.
     """
     reports = []
     for name in ("train_dataloader", "val_dataloader"):

@@ -95,7 +95,7 @@ class ScanReport:
         if self.ok:
             return
         rest = len(self.faults) - 1
-        more = f" [and {rest} more: tools/browse.py CONFIG --check lists all]" if rest else ""
+        more = f" [and {rest} more: dense3d browse CONFIG --check lists all]" if rest else ""
         raise DataError(f"{self.faults[0]}{more}")
 
 

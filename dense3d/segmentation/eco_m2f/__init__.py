@@ -1,5 +1,5 @@
 """ECO-M2F (arXiv 2404.15244): Mask2Former whose images leave the pixel decoder's encoder early."""
 
-from dense3d.segmentation.eco_m2f.model import ECOM2F
+from lazy_loader import attach
 
-__all__ = ["ECOM2F"]
+__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"model": ["ECOM2F"]})

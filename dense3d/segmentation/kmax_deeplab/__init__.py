@@ -1,6 +1,7 @@
 """kMaX-DeepLab (arXiv:2207.04044): k-means cross-attention, axial pixel decoder, losses, panoptic results."""
 
-from dense3d.segmentation.kmax_deeplab.backbones import KMaXConvNeXt, ResNetWithStem
-from dense3d.segmentation.kmax_deeplab.model import KMaXDeepLab
+from lazy_loader import attach
 
-__all__ = ["KMaXConvNeXt", "KMaXDeepLab", "ResNetWithStem"]
+__getattr__, __dir__, __all__ = attach(
+    __name__, submod_attrs={"backbones": ["KMaXConvNeXt", "ResNetWithStem"], "model": ["KMaXDeepLab"]}
+)

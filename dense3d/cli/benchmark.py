@@ -1,0 +1,62 @@
+"""Time dense3d next to its peers, in turns within one process, and print the ratios."""
+
+from __future__ import annotations
+
+import argparse
+
+from dense3d.apis.command import at_least_one
+from dense3d.benchmarks import SUITES
+
+EPILOG = (
+    "In the suite ops a ratio is a peer's median time over dense3d's; for models speed and "
+    "peak memory are multiples of the first line's. "
+    "Examples: dense3d benchmark ops nms roi_align --threads 2 --markdown table.md; "
+    "dense3d benchmark models relation-detr --device cuda --compile"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suite", help=f"what to time: {', '.join(SUITES)}")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="only these cases; a wrong name lists them")
+    parser.add_argument("--only", nargs="+", metavar="CASE", default=[], help="the same")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (default: cpu)")
+    parser.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--repeats", type=at_least_one, default=7, help="timings of each implementation (default: 7)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write all timings here")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the table here")
+    models = parser.add_argument_group("suite models")
+    models.add_argument("--size", default="800x1333", help="height x width of images (default: 800x1333)")
+    models.add_argument(
+        "--batch", type=at_least_one, nargs="+", default=[2, 1], help="batch sizes (default: 2 1)"
+    )
+    models.add_argument("--mode", nargs="+", choices=("inference", "training"), default=None)
+    models.add_argument("--precision", nargs="+", metavar="NAME", default=None, help="default: fp32 bf16")
+    models.add_argument("--compile", action="store_true", help="also with torch.compile")
+    models.add_argument("--tiny", action="store_true", help="small models, to try the benchmark itself")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    common = dict(
+        only=[*arguments.cases, *arguments.only],
+        device=arguments.device,
+        threads=arguments.threads,
+        json_file=arguments.json,
+        markdown_file=arguments.markdown,
+    )
+    if arguments.suite == "models":
+        from dense3d.benchmarks.model_run import benchmark_models
+
+        conditions = dict(repeats=arguments.repeats, batches=tuple(arguments.batch))
+        if arguments.mode:
+            conditions["modes"] = tuple(arguments.mode)
+        if arguments.precision:
+            conditions["precisions"] = tuple(arguments.precision)
+        if arguments.compile:
+            conditions["compiled"] = (False, True)
+        benchmark_models(size=arguments.size, conditions=conditions, tiny=arguments.tiny, **common)
+    else:
+        from dense3d.benchmarks.run import benchmark
+
+        benchmark(arguments.suite, repeats=arguments.repeats, **common)

@@ -1,0 +1,37 @@
+"""Evaluate a checkpoint on the config's test data."""
+
+from __future__ import annotations
+
+import argparse
+
+from dense3d.apis.command import add_config, add_config_options, add_launcher, set_local_rank
+
+EPILOG = "example: dense3d test CONFIG CHECKPOINT --out results --tta"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--out", metavar="DIR", help="write metrics.json and the predictions here")
+    parser.add_argument("--show-dir", metavar="DIR", help="draw predictions beside ground truth here")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation (flip, or tta_pipeline)")
+    parser.add_argument("--work-dir", help="folder for the log (default: work_dirs/CONFIG)")
+    add_launcher(parser)
+    add_config_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    set_local_rank(arguments)
+    from dense3d.apis import test
+    from dense3d.config import parse_options
+
+    test(
+        arguments.config,
+        arguments.checkpoint,
+        out=arguments.out,
+        show_dir=arguments.show_dir,
+        tta=arguments.tta,
+        work_dir=arguments.work_dir,
+        options=parse_options(arguments.cfg_options),
+        launcher=arguments.launcher,
+    )

@@ -1,0 +1,127 @@
+"""One training step and one prediction of a backbone under a head."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+
+from dense3d.engine.channels import fill_channels
+from dense3d.errors import TrainingError
+from dense3d.registry import MODELS
+from tests.compatibility.batches import detection_batch, segmentation_batch, street_batch
+from tests.compatibility.heads import CLASSES, THINGS, Head
+
+
+def obstacle(backbone: dict, head: Head) -> str | None:
+    """Why a backbone cannot stand under a head though both work, or None.
+
+    Args:
+        backbone: config, as :func:`tiny_backbones` gives it.
+        head: an entry of ``HEADS``.
+    """
+    strides = _strides(_fitted(backbone, head))
+    if head.strides is not None and strides != head.strides:
+        return "needs an adapter: maps of several strides"
+    if head.tokens and len(set(strides)) > 1:
+        return "takes a plain ViT's maps"
+    if head.maps == 1 and len(strides) > 1:
+        return "takes one map"
+    if head.maps is not None and len(strides) != head.maps:
+        return f"takes {head.maps} maps"
+    return None
+
+
+def try_pair(backbone: dict, head: Head) -> None:
+    """Train one step and predict once.
+
+    Args:
+        backbone: config, as :func:`tiny_backbones` gives it.
+        head: an entry of ``HEADS`` that no :func:`obstacle` keeps from it.
+
+    Raises:
+        TrainingError: the loss is not finite, no gradient reaches the backbone, or a prediction is not what
+            the task asks for; what the model itself raises comes through.
+    """
+    torch.manual_seed(0)
+    model = _build(_fitted(backbone, head), head)
+    batch = _batch(head)
+    optimizer = OptimWrapper(torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-4))
+    before = copy.deepcopy(model.backbone.state_dict())
+    losses = model.train().train_step(copy.deepcopy(batch), optimizer)
+    if not all(value.isfinite().all() for value in losses.values()):
+        raise TrainingError(f"losses that are not finite: {', '.join(map(str, losses.items()))}")
+    if all(torch.equal(before[name], p) for name, p in model.backbone.named_parameters()):
+        raise TrainingError("no gradient reaches the backbone")
+    with torch.no_grad():
+        results = model.eval().test_step(batch)
+    for result, image in zip(results, batch["inputs"], strict=True):
+        _check(result, head.task, tuple(image.shape[-2:]))
+
+
+def _fitted(backbone: dict, head: Head) -> dict:
+    """The backbone with its last map alone where the head takes one and the backbone can be asked for it."""
+    if head.maps != 1:
+        return backbone
+    if "out_strides" in backbone:
+        return dict(backbone, out_strides=backbone["out_strides"][-1:])
+    parameter = inspect.signature(MODELS.get(backbone["type"])).parameters.get("out_indices")
+    return backbone if parameter is None else dict(backbone, out_indices=parameter.default[-1:])
+
+
+_KNOWN: dict[str, tuple[int, ...]] = {}  # some backbones take seconds to build
+
+
+def _strides(backbone: dict) -> tuple[int, ...]:
+    key = repr(backbone)
+    if key not in _KNOWN:
+        with DefaultScope.overwrite_default_scope("dense3d"), torch.device("meta"):
+            _KNOWN[key] = tuple(MODELS.build(copy.deepcopy(backbone)).out_strides)
+    return _KNOWN[key]
+
+
+def _build(backbone: dict, head: Head) -> BaseModel:
+    config = ConfigDict(head.config(copy.deepcopy(backbone), len(_strides(backbone))))
+    with DefaultScope.overwrite_default_scope("dense3d"):
+        model = MODELS.build(fill_channels(config))
+    disabled = logging.root.manager.disable
+    logging.disable(logging.INFO)  # mmengine would report on each parameter
+    try:
+        model.init_weights()
+    finally:
+        logging.disable(disabled)
+    return model
+
+
+def _batch(head: Head) -> dict:
+    if head.task == "semantic":
+        return segmentation_batch(CLASSES)
+    if head.task == "3d":
+        return street_batch()
+    return detection_batch(CLASSES, THINGS if head.task == "panoptic" else None)
+
+
+def _check(result: object, task: str, size: tuple[int, int]) -> None:
+    """Complain about a prediction that lacks what the task asks for."""
+    if task == "3d":
+        if not len(result.predictions) or not np.isfinite(result.predictions.values).all():
+            raise TrainingError(f"{len(result.predictions)} predicted objects, or not finite")
+        found = size
+    elif task == "semantic":
+        found = tuple(result.pred_sem_seg.data.shape[-2:])
+    elif task == "panoptic":
+        found = tuple(result.pred_panoptic_seg.sem_seg.shape[-2:])
+    else:
+        boxes = result.pred_instances.bboxes
+        if boxes.shape[1:] != (4,) or not boxes.isfinite().all():
+            raise TrainingError(f"predicted boxes of shape {tuple(boxes.shape)}, or not finite")
+        found = tuple(result.pred_instances.masks.shape[-2:]) if task == "instance" else size
+    if found != size:
+        raise TrainingError(f"a prediction of {found} pixels for an image of {size}")
