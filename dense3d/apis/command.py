@@ -47,6 +47,11 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
     return run
 
 
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The config: a file or a name."""
+    parser.add_argument("config", help="config file, or the name of one that dense3d configs lists")
+
+
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """``--cfg-options``, as mmdet's users know it."""
     parser.add_argument(
