@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = re.compile(r"<!-- include (\S+) -->")
-LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)#\s]+)\)")
 
 # File in the repository -> page of the site that shows it.
 PAGES = {
@@ -29,7 +29,8 @@ def included(name: str) -> str:
     source = ROOT / name
 
     def mend(link: re.Match) -> str:
-        target = (source.parent / link[1]).resolve().relative_to(ROOT).as_posix()
-        return "](" + PAGES.get(target, target.removeprefix("docs/"))
+        target = (source.parent / link[2]).resolve().relative_to(ROOT).as_posix()
+        page = PAGES.get(target, target.removeprefix("docs/") if target.startswith("docs/") else None)
+        return f"[{link[1]}]({page})" if page else f"{link[1]} (`{target}`)"
 
     return LINK.sub(mend, source.read_text(encoding="utf-8"))

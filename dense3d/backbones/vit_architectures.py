@@ -31,8 +31,9 @@ class ViTArchitecture:
         position_antialias, position_offset: how the table is resized, see
             :func:`dense3d.layers.patch_embed.resize_position_table`.
         relative_position: whether each block has a table of relative position biases.
-        rope_base, rope_min_period, rope_max_period, rope_normalize, rope_shift, rope_jitter, rope_rescale,
-            rope_dtype: see :class:`dense3d.layers.rotary.AxialRope`.
+        rope_base, rope_min_period, rope_max_period, rope_normalize, rope_shift: see
+            :class:`dense3d.layers.rotary.AxialRope`.
+        rope_jitter, rope_rescale, rope_dtype: likewise.
         norm_eps: epsilon of the layer norms.
         final_norm: whether there is a norm after the last block, through which every returned map goes.
         untied_norms: whether class token and registers have a final norm of their own.
