@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dense3d.apis.command import add_config, add_config_options
+from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
