@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -101,14 +100,6 @@ def test_unknown_systems_and_parts_name_the_known_ones(tmp_path):
     kit = GoldenKit(write_kit(tmp_path / "part", {"system": "mask2former", "config": {"queries": 100}}))
     with pytest.raises(DataError, match="none of the keys backbone, oversample_ratio, overlap"):
         open_kit(kit)
-
-
-def test_every_system_names_a_function():
-    """A table of names is wrong silently: nothing but a kit of that system would tell."""
-    tables = [{"": parts} if isinstance(parts, str) else parts for parts in SYSTEMS.values()]
-    for place in [place for table in tables for place in table.values()]:
-        module, function = place.split(".")
-        assert callable(getattr(importlib.import_module(f"tests.golden.{module}"), function)), place
 
 
 def test_the_first_part_that_fits_the_config_is_opened(tmp_path, monkeypatch):
