@@ -56,7 +56,7 @@ class _GatedDecoder(nn.Module):
     """What the official pixel decoder holds, of the sizes that its weights have."""
 
     def __init__(self, channels: list[int], official: dict[str, Tensor]) -> None:
-        from dense3d.segmentation.mask2former.head import FINEST_STRIDE, PixelDecoder
+        from dense3d.segmentation.mask2former import FINEST_STRIDE, Mask2FormerPixelDecoder
 
         super().__init__()
         levels, width = official["transformer.level_embed"].shape
@@ -68,7 +68,7 @@ class _GatedDecoder(nn.Module):
             self_attn_cfg=dict(attention, batch_first=True),
             ffn_cfg=dict(embed_dims=width, feedforward_channels=hidden, num_fcs=2, ffn_drop=0.0),
         )
-        self.pixel_decoder = PixelDecoder(
+        self.pixel_decoder = Mask2FormerPixelDecoder(
             in_channels=list(channels),
             strides=[FINEST_STRIDE * 2**i for i in range(len(channels))],
             feat_channels=width,

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.checkpoints.kmax_deeplab import convert
-from dense3d.segmentation.kmax_deeplab.decoder import DecoderLayer
-from dense3d.segmentation.kmax_deeplab.kmeans import assign_clusters
-from dense3d.segmentation.kmax_deeplab.pixel_decoder import ResidualBlock, ResizedFuse
+from dense3d.segmentation.kmax_deeplab import (
+    KMaXDecoderLayer,
+    ResidualBlock,
+    ResizedFuse,
+    assign_clusters,
+)
 from tests.golden import UnknownCheckError
 from tests.golden.weights import load_strictly, tensors_of
 
@@ -42,7 +45,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
     widths = [pixels] + [4 * base] * (number - 1)
     parts = nn.ModuleDict(
         {
-            "layer": DecoderLayer(config["num_classes"], pixels),
+            "layer": KMaXDecoderLayer(config["num_classes"], pixels),
             "axial": nn.Sequential(*(ResidualBlock(width, base, "axial") for width in widths)),
             "fuse": ResizedFuse(4 * base, pixels, config["fuse_out"]),
         }

@@ -9,10 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.segmentation.kmax_deeplab.criterion import WEIGHTS, Criterion, inverse_areas
-from dense3d.segmentation.kmax_deeplab.losses import class_weights
-from dense3d.segmentation.kmax_deeplab.matching import Matches, Targets, match
-from dense3d.segmentation.kmax_deeplab.predictor import Prediction
+from dense3d.segmentation.kmax_deeplab import (
+    WEIGHTS,
+    KMaXCriterion,
+    Matches,
+    Prediction,
+    Targets,
+    class_weights,
+    inverse_areas,
+    match,
+)
 from tests.golden import UnknownCheckError
 
 Arrays = dict[str, np.ndarray]
@@ -49,14 +55,14 @@ class _Losses:
         self.predictions = predictions
         self.targets = _targets(tensors, config["num_classes"])
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> KMaXCriterion:
         """The criterion, which draws the recorded pixels in the order of the official code."""
         names = ["insdis_indices"]
         if self.config["aux_semantic_sample_k"] and "aux_semantic_pred" in self.tensors:
             names.append("aux_semantic_indices")
         names += [f"insdis_indices_{i}" for i in range(len(self.predictions) - 1)]
         recorded = iter([self.tensors[name] for name in names])
-        return Criterion(
+        return KMaXCriterion(
             self.config["num_classes"],
             share_final_matching=self.config["share_final_matching"],
             discrimination_pixels=self.config["pixel_insdis_sample_k"],

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from dense3d.checkpoints.kmax_deeplab import convert
-from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
-from dense3d.segmentation.kmax_deeplab.layers import resize
+from dense3d.segmentation.kmax_deeplab import KMaXDeepLab, resize
 from tests.golden import UnknownCheckError
 from tests.golden.detectron2_backbone import STAGES, blocks, resnet_name
 from tests.golden.weights import load_strictly, tensors_of
@@ -86,7 +85,7 @@ def outputs(model: KMaXDeepLab, image: Tensor) -> dict[str, Tensor]:
         layer.register_forward_hook(lambda _module, _inputs, output: queries.append(output[0]))
         for layer in model.decoder.layers
     ]
-    *earlier, final = model.predict_layers(features)
+    *earlier, final = model.decode(features)
     for hook in hooks:
         hook.remove()
     found = dict(zip(_backbone_names(model), features))

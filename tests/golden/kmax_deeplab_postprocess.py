@@ -8,13 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.segmentation.kmax_deeplab.postprocess import (
-    PanopticRule,
-    instances,
-    masks_of_image,
-    panoptic,
-    semantic,
-)
+from dense3d.segmentation.kmax_deeplab import KMaXPostProcess
 from tests.golden import UnknownCheckError
 from tests.golden.instance_order import by_score_and_class
 
@@ -41,7 +35,7 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
 
 
 def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, Tensor]:
-    rule = PanopticRule(
+    post_process = KMaXPostProcess(
         pixel_threshold=config["pixel_confidence_threshold"],
         thing_threshold=config["class_threshold_thing"],
         stuff_threshold=config["class_threshold_stuff"],
@@ -53,15 +47,15 @@ def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, 
     logits, output = tensors["pred_logits"][image], tensors["output_sizes"][image].tolist()
     padded = config["input_shape"]
     content = _official_content(padded, output)
-    masks = masks_of_image(tensors["pred_masks"][image], tuple(padded), content, tuple(output))
-    result = panoptic(logits, masks, things, rule)
+    masks = post_process.masks_of_image(tensors["pred_masks"][image], tuple(padded), content, tuple(output))
+    result = post_process.panoptic(logits, masks, things)
     kept = things if config["panoptic_on"] else None
-    found = instances(logits, masks, rule, config["test_topk_per_image"], kept)
+    found = post_process.instances(logits, masks, config["test_topk_per_image"], kept)
     segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
     return {
         "panoptic_seg": result.ids,
         "segments": torch.tensor(segments, dtype=torch.int32).view(-1, 3),
-        "sem_seg": semantic(logits, masks),
+        "sem_seg": post_process.semantic(logits, masks),
         **by_score_and_class(found),
     }
 

@@ -9,9 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.segmentation.mask2former.criterion import WEIGHTS, Criterion
-from dense3d.segmentation.mask2former.matching import HungarianMatcher
-from dense3d.segmentation.mask2former.points import Draw, uncertain_points
+from dense3d.segmentation.mask2former import (
+    WEIGHTS,
+    Draw,
+    HungarianMatcher,
+    Mask2FormerCriterion,
+    uncertain_points,
+)
 from tests.golden import UnknownCheckError
 
 Arrays = dict[str, np.ndarray]
@@ -52,7 +56,7 @@ class _Losses:
     def outputs(self) -> dict[str, Tensor]:
         """Costs, pairs and points of each prediction, the terms, their sum and its gradients."""
         names = [f"{p}{kind}" for p in self.prefixes for kind in ("over_points", "random_points")]
-        criterion = Criterion(
+        criterion = Mask2FormerCriterion(
             self.config["num_classes"],
             num_points=self.config["num_points"],
             oversample=self.config["oversample_ratio"],

@@ -8,13 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.segmentation.mask2former.postprocess import (
-    PanopticRule,
-    instances,
-    masks_of_image,
-    panoptic,
-    semantic,
-)
+from dense3d.segmentation.mask2former import Mask2FormerPostProcess
 from tests.golden import UnknownCheckError
 from tests.golden.instance_order import by_score_and_class
 
@@ -42,19 +36,19 @@ def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
 
 
 def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, Tensor]:
-    rule = PanopticRule(config["object_mask_threshold"], config["overlap_threshold"])
+    post_process = Mask2FormerPostProcess(config["object_mask_threshold"], config["overlap_threshold"])
     logits, masks = tensors["pred_logits"][image], tensors["pred_masks"][image]
     padded = tuple(MASK_STRIDE * n for n in masks.shape[-2:])
     sizes = (tuple(tensors[name][image].tolist()) for name in ("image_sizes", "output_sizes"))
-    masks = masks_of_image(masks, padded, *sizes)
+    masks = post_process.masks_of_image(masks, padded, *sizes)
     things = config["thing_classes"]
-    result = panoptic(logits, masks, things, rule)
+    result = post_process.panoptic(logits, masks, things)
     kept = things if config.get("panoptic_on", True) else None
-    found = instances(logits, masks, config["test_topk_per_image"], kept)
+    found = post_process.instances(logits, masks, config["test_topk_per_image"], kept)
     segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
     return {
         "panoptic_seg": result.ids,
         "segments": torch.tensor(segments, dtype=torch.int32).view(-1, 3),
-        "sem_seg": semantic(logits, masks),
+        "sem_seg": post_process.semantic(logits, masks),
         **by_score_and_class(found),
     }

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from dense3d.segmentation.kmax_deeplab.predictor import Prediction
+from dense3d.segmentation.kmax_deeplab.decoder import Prediction
 
 EPS = 1e-5
 
