@@ -1,16 +1,21 @@
-"""Every registry of dense3d: children of mmengine's roots, scope ``dense3d``, filled on first use.
+"""Every registry of dense3d: children of mmengine's roots, scope ``dense3d``.
 
 Names in a config resolve like this: ``type="X"`` is dense3d's X, else mmengine's or mmcv's;
 ``type="mmdet.X"`` and ``type="mmseg.X"`` name the other libraries, and inside such a dict
 a name without a prefix is that library's (:func:`dense3d.config.load_config` marks it); ours are
-written ``dense3d.X`` there. Modules are imported when a registry is first asked for a name.
+written ``dense3d.X`` there. A name that is asked for imports the module that registers it, and no other.
 """
 
 from __future__ import annotations
 
+import importlib
+from functools import lru_cache
+from pathlib import Path
+
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from dense3d.name_index import modules_below, registrations
 from dense3d.ops import install_mmcv_extension
 
 SCOPE = "dense3d"
@@ -19,39 +24,76 @@ SCOPE = "dense3d"
 install_mmcv_extension()
 
 
-def _child(name: str, parent: Registry, *locations: str) -> Registry:
-    return Registry(name, parent=parent, scope=SCOPE, locations=list(locations))
+class LazyRegistry(Registry):
+    """mmengine's registry, which knows the names of dense3d's modules before it imports them.
+
+    Args:
+        variable: its name in this module, such as ``"MODELS"``: what the modules import it by.
+        description: for messages.
+    """
+
+    def __init__(self, variable: str, description: str):
+        super().__init__(description, parent=getattr(root, variable), scope=SCOPE)
+        self.variable = variable
+        self._imported = True  # there are no locations that mmengine would import as a whole
+
+    def get(self, key: str) -> type | None:
+        """What is registered as ``key``, here or in mmengine's root; as in mmengine."""
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope):
+            self.own(name)
+        return super().get(key)
+
+    def own(self, name: str) -> type | None:
+        """What dense3d itself registers as ``name``; imports the module that does."""
+        if name not in self.module_dict and name in self.index:
+            importlib.import_module(self.index[name])
+        return self.module_dict.get(name)
+
+    @property
+    def index(self) -> dict[str, str]:
+        """Names to the modules that register them; nothing is imported."""
+        return _index().get(self.variable, {})
+
+    def names(self) -> list[str]:
+        """All names, sorted; nothing is imported."""
+        return sorted({*self.module_dict, *self.index})
+
+    def import_all(self) -> dict[str, type]:
+        """Import every module with a name of this registry; names and what they stand for."""
+        for module in sorted(set(self.index.values())):
+            importlib.import_module(module)
+        return self.module_dict
 
 
-MODELS = _child(
-    "model",
-    root.MODELS,
-    "dense3d.layers",
-    "dense3d.backbones",
-    "dense3d.adapters",
-    "dense3d.pretraining",
-    "dense3d.detection2d",
-    "dense3d.detection3d",
-    "dense3d.segmentation",
-    "dense3d.engine",
-)
-DATASETS = _child("dataset", root.DATASETS, "dense3d.datasets.catalog")
-DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "dense3d.engine")
-TRANSFORMS = _child("transform", root.TRANSFORMS, "dense3d.datasets.catalog")
-METRICS = _child("metric", root.METRICS, "dense3d.evaluation.catalog")
-EVALUATOR = _child("evaluator", root.EVALUATOR)
-HOOKS = _child("hook", root.HOOKS, "dense3d.engine")
-LOOPS = _child("loop", root.LOOPS, "dense3d.engine")
-RUNNERS = _child("runner", root.RUNNERS, "dense3d.engine")
-LOG_PROCESSORS = _child("log processor", root.LOG_PROCESSORS, "dense3d.engine")
-OPTIMIZERS = _child("optimizer", root.OPTIMIZERS)
-OPTIM_WRAPPERS = _child("optimizer wrapper", root.OPTIM_WRAPPERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "dense3d.engine.layer_decay"
-)
-WEIGHT_INITIALIZERS = _child("weight initializer", root.WEIGHT_INITIALIZERS)
-MODEL_WRAPPERS = _child("model wrapper", root.MODEL_WRAPPERS)
-PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS)
-TASK_UTILS = _child("task util", root.TASK_UTILS)
-VISUALIZERS = _child("visualizer", root.VISUALIZERS)
-VISBACKENDS = _child("visualizer backend", root.VISBACKENDS)
+@lru_cache(maxsize=1)
+def _index() -> dict[str, dict[str, str]]:
+    """Variable of a registry to its names, and each name to its module."""
+    importlib.import_module("dense3d.engine")  # what is built may read a checkpoint: by our safe loader
+    index: dict[str, dict[str, str]] = {}
+    for module, file in modules_below(Path(__file__).parent, SCOPE):
+        for found in registrations(file.read_text(encoding="utf-8")):
+            if found.home in ("dense3d.registry", "mmengine.registry"):
+                index.setdefault(found.registry, {})[found.name] = module
+    return index
+
+
+MODELS = LazyRegistry("MODELS", "model")
+DATASETS = LazyRegistry("DATASETS", "dataset")
+DATA_SAMPLERS = LazyRegistry("DATA_SAMPLERS", "data sampler")
+TRANSFORMS = LazyRegistry("TRANSFORMS", "transform")
+METRICS = LazyRegistry("METRICS", "metric")
+EVALUATOR = LazyRegistry("EVALUATOR", "evaluator")
+HOOKS = LazyRegistry("HOOKS", "hook")
+LOOPS = LazyRegistry("LOOPS", "loop")
+RUNNERS = LazyRegistry("RUNNERS", "runner")
+LOG_PROCESSORS = LazyRegistry("LOG_PROCESSORS", "log processor")
+OPTIMIZERS = LazyRegistry("OPTIMIZERS", "optimizer")
+OPTIM_WRAPPERS = LazyRegistry("OPTIM_WRAPPERS", "optimizer wrapper")
+OPTIM_WRAPPER_CONSTRUCTORS = LazyRegistry("OPTIM_WRAPPER_CONSTRUCTORS", "optimizer wrapper constructor")
+WEIGHT_INITIALIZERS = LazyRegistry("WEIGHT_INITIALIZERS", "weight initializer")
+MODEL_WRAPPERS = LazyRegistry("MODEL_WRAPPERS", "model wrapper")
+PARAM_SCHEDULERS = LazyRegistry("PARAM_SCHEDULERS", "parameter scheduler")
+TASK_UTILS = LazyRegistry("TASK_UTILS", "task util")
+VISUALIZERS = LazyRegistry("VISUALIZERS", "visualizer")
+VISBACKENDS = LazyRegistry("VISBACKENDS", "visualizer backend")

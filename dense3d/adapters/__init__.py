@@ -1,6 +1,7 @@
 """Adapters: a plain vision transformer as a backbone with maps of strides 4, 8, 16 and 32."""
 
-from dense3d.adapters.simple_pyramid import RescaledPyramid, SimplePyramid
-from dense3d.adapters.vit_comer import ViTCoMer
+from lazy_loader import attach
 
-__all__ = ["RescaledPyramid", "SimplePyramid", "ViTCoMer"]
+__getattr__, __dir__, __all__ = attach(
+    __name__, submod_attrs={"simple_pyramid": ["RescaledPyramid", "SimplePyramid"], "vit_comer": ["ViTCoMer"]}
+)

@@ -8,31 +8,22 @@
 Names are imported on first use, so that command lines can answer ``--help`` without torch.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "train": "training",
-    "TrainedRun": "training",
-    "test": "testing",
-    "infer": "inference",
-    "Inferencer": "inference",
-    "convert_checkpoint": "conversion",
-    "browse": "browsing",
-    "evaluate_kitti": "kitti_evaluation",
-    "evaluate_panoptic": "panoptic_evaluation",
-    "check_data": "browsing",
-    "analyse_relations": "relation_analysis",
-    "export_detector": "exporting",
-    "compare_runs": "comparison",
-    "derive_depths": "depth_derivation",
-    "exit_curve": "depth_curve",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "browsing": ["browse", "check_data"],
+        "comparison": ["compare_runs"],
+        "conversion": ["convert_checkpoint"],
+        "depth_curve": ["exit_curve"],
+        "depth_derivation": ["derive_depths"],
+        "exporting": ["export_detector"],
+        "inference": ["infer", "Inferencer"],
+        "kitti_evaluation": ["evaluate_kitti"],
+        "panoptic_evaluation": ["evaluate_panoptic"],
+        "relation_analysis": ["analyse_relations"],
+        "testing": ["test"],
+        "training": ["train", "TrainedRun"],
+    },
+)

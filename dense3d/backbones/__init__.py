@@ -1,9 +1,14 @@
 """Backbones: image ``(B, 3, H, W)`` to a tuple of feature maps ``(B, C_i, ceil(H/s_i), ceil(W/s_i))``."""
 
-from dense3d.backbones.convnext import ConvNeXt
-from dense3d.backbones.focalnet import FocalNet
-from dense3d.backbones.swin import Swin
-from dense3d.backbones.timm_backbone import TimmBackbone
-from dense3d.backbones.vit import VisionTransformer
+from lazy_loader import attach
 
-__all__ = ["ConvNeXt", "FocalNet", "Swin", "TimmBackbone", "VisionTransformer"]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "convnext": ["ConvNeXt"],
+        "focalnet": ["FocalNet"],
+        "swin": ["Swin"],
+        "timm_backbone": ["TimmBackbone"],
+        "vit": ["VisionTransformer"],
+    },
+)

@@ -16,7 +16,7 @@ from dense3d.errors import ConfigError, did_you_mean
 # A subcommand is the module of its name, with underscores.
 GROUPS = {
     "models": ("train", "test", "infer", "export", "convert", "benchmark"),
-    "configs and installation": ("env",),
+    "configs and installation": ("configs", "env"),
     "data": ("browse", "check-data", "make-synthetic", "convert-panoptic", "analyse-relations"),
     "results": ("eval-kitti", "eval-panoptic", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),

@@ -6,22 +6,14 @@
 Names are imported on first use, so that command lines can answer ``--help`` without mmengine.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "load_config": "load",
-    "check_config": "check",
-    "find_faults": "check",
-    "parse_options": "options",
-    "apply_options": "options",
-    "resolve_config": "shipped",
-}
-__all__ = ["apply_options", "check_config", "find_faults", "load_config", "parse_options", "resolve_config"]
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "check": ["check_config", "find_faults"],
+        "load": ["load_config"],
+        "options": ["parse_options", "apply_options"],
+        "shipped": ["resolve_config"],
+    },
+)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from mmengine.registry import Registry, root
 
 from dense3d.errors import did_you_mean
+from dense3d.registry import LazyRegistry
 
 SCOPES = ("dense3d", "mmdet", "mmseg")
 # The kind of object that a key of the config holds; elsewhere every registry is searched.
@@ -65,9 +67,11 @@ def find_type(name: str, scope: str, kind: str | None) -> Any | None:
         return _import_object(name)
     likely = (kind,) if kind in _KINDS else ()
     for candidates in (likely, _KINDS):
-        for module_dict in _tables(scope, candidates):
-            if name in module_dict:
-                return module_dict[name]
+        for registry in _registries(scope, candidates):
+            own = registry.own if isinstance(registry, LazyRegistry) else registry.module_dict.get
+            found = own(name)
+            if found is not None:
+                return found
     return _mmcv_operator(name)
 
 
@@ -83,7 +87,7 @@ def suggest(name: str, scope: str, kind: str | None) -> str:
     kinds = (kind,) if kind in _KINDS else _KINDS
     spellings: dict[str, str] = {}
     for home in dict.fromkeys((scope, *SCOPES)):
-        for entry in (entry for table in _tables(home, kinds) for entry in table):
+        for entry in (entry for registry in _registries(home, kinds) for entry in _names(registry)):
             plainly = home == scope and package != home
             spellings.setdefault(entry, entry if plainly else f"{home}.{entry}")
     hint = did_you_mean(plain, spellings, limit=2)
@@ -92,15 +96,18 @@ def suggest(name: str, scope: str, kind: str | None) -> str:
     return hint or f"; no registered name of {', '.join(SCOPES)} resembles it"
 
 
-def _tables(scope: str, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Name tables that ``scope`` sees for each kind: its own, which comes first, and the root's."""
+def _registries(scope: str, kinds: tuple[str, ...]) -> Iterator[Registry]:
+    """What ``scope`` sees of each kind: its own registry, which comes first, and the root's."""
     _fill_roots()
-    tables = []
     for kind in kinds:
         child = _child(scope, kind)
-        tables += [child.module_dict] if child is not None else []
-        tables.append(getattr(root, kind).module_dict)
-    return tables
+        if child is not None:
+            yield child
+        yield getattr(root, kind)
+
+
+def _names(registry: Registry) -> Iterable[str]:
+    return registry.names() if isinstance(registry, LazyRegistry) else registry.module_dict
 
 
 def _child(scope: str, kind: str) -> Registry | None:

@@ -1,5 +1,5 @@
 """Detectors of 3D boxes."""
 
-from dense3d.detection3d import monodino_detr
+from lazy_loader import attach
 
-__all__ = ["monodino_detr"]
+__getattr__, __dir__, __all__ = attach(__name__, submodules=["monodino_detr"])

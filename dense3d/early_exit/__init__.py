@@ -6,24 +6,15 @@ a trade-off of quality and cost, and a gate that predicts it. Nothing here knows
 ``dense3d.segmentation.eco_m2f`` and ``dense3d.detection2d.early_exit``. Names are imported on first use.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "CostTable": "cost",
-    "EarlyExit": "recipe",
-    "EarlyExitEncoder": "encoder",
-    "ExitTargets": "targets",
-    "Gate": "gate",
-    "best_depths": "targets",
-    "count_gflops": "cost",
-    "utilities": "targets",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "cost": ["CostTable", "count_gflops"],
+        "encoder": ["EarlyExitEncoder"],
+        "gate": ["Gate"],
+        "recipe": ["EarlyExit"],
+        "targets": ["ExitTargets", "best_depths", "utilities"],
+    },
+)

@@ -1,25 +1,20 @@
 """Training and testing: mmengine's Runner with safe checkpoints and exact resume.
 
-Importing this package registers the hooks, loops and samplers, and closes mmengine's silent fall-back to
-loading checkpoints that can run code.
+Importing this package, or any module of it, closes mmengine's silent fall-back to loading checkpoints that
+can run code. Everything else is imported on first use.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-from dense3d.engine import console, curves, picture_hook
-from dense3d.engine.checkpoint import harden_mmengine, load_checkpoint, load_into, save_checkpoint
-from dense3d.engine.interrupt import TrainingInterrupted
-from dense3d.engine.runner import Runner
+from dense3d.engine.checkpoint import harden_mmengine
 
 harden_mmengine()
 
-__all__ = [
-    "Runner",
-    "TrainingInterrupted",
-    "console",
-    "curves",
-    "load_checkpoint",
-    "load_into",
-    "picture_hook",
-    "save_checkpoint",
-]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "checkpoint": ["load_checkpoint", "load_into", "save_checkpoint"],
+        "interrupt": ["TrainingInterrupted"],
+        "runner": ["Runner"],
+    },
+)

@@ -1,7 +1,12 @@
 """Modules that more than one model uses: attention, transformer blocks, position encodings, norms."""
 
-from dense3d.layers.channel_norm import ChannelLayerNorm
-from dense3d.layers.pooled_levels import PooledLevels
-from dense3d.layers.position_relation import PositionRelation
+from lazy_loader import attach
 
-__all__ = ["ChannelLayerNorm", "PooledLevels", "PositionRelation"]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "channel_norm": ["ChannelLayerNorm"],
+        "pooled_levels": ["PooledLevels"],
+        "position_relation": ["PositionRelation"],
+    },
+)

@@ -1,5 +1,5 @@
 """Self-supervised pre-training: masked and self-distilled."""
 
-from dense3d.pretraining.image_mae import MaskedAutoencoder
+from lazy_loader import attach
 
-__all__ = ["MaskedAutoencoder"]
+__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"image_mae": ["MaskedAutoencoder"]})

@@ -1,5 +1,9 @@
 """Segmentation by mask transformers: panoptic, instance and semantic, with any backbone of the registry."""
 
-from dense3d.segmentation import eco_m2f, kmax_deeplab, mask2former
+from lazy_loader import attach
 
-__all__ = ["eco_m2f", "kmax_deeplab", "mask2former"]
+from dense3d.ops import install_mmcv_extension
+
+install_mmcv_extension()  # before a module here imports mmdet.models
+
+__getattr__, __dir__, __all__ = attach(__name__, submodules=["eco_m2f", "kmax_deeplab", "mask2former"])

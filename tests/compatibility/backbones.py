@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
@@ -23,10 +22,8 @@ def tiny_backbones() -> dict[str, dict]:
         >>> tiny_backbones()["Swin (V2)"]["type"]
         'dense3d.Swin'
     """
-    importlib.import_module("dense3d.adapters")
-    importlib.import_module("dense3d.backbones")
     found = {}
-    for name, registered in sorted(MODELS.module_dict.items()):
+    for name, registered in sorted(MODELS.import_all().items()):
         if not registered.__module__.startswith(_PACKAGES):
             continue
         variants = vars(registered).get("tiny_variants")

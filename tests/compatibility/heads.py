@@ -73,11 +73,10 @@ def unlisted_heads() -> list[str]:
     """Registered models of images that :data:`HEADS` has no entry for."""
     from mmengine.model import BaseModel
 
-    MODELS.import_from_location()
     listed = {name for head in HEADS.values() for name in head.registered}
     return sorted(
         name
-        for name, registered in MODELS.module_dict.items()
+        for name, registered in MODELS.import_all().items()
         if registered.__module__.startswith(_PACKAGES)
         and issubclass(registered, BaseModel)
         and name not in listed

@@ -10,9 +10,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from dense3d.config import load_config
+from dense3d.early_exit.metric import ExitCostMetric
 from dense3d.early_exit.targets import ExitTargets
 from dense3d.errors import ConfigError, DataError
-from dense3d.evaluation.catalog import exit_cost_metric
 from dense3d.registry import MODELS
 
 BACKBONE = dict(type="ConvNeXt", arch=dict(dims=(8, 16, 16, 16), depths=(1, 1, 1, 1)), drop_path_rate=0.0)
@@ -267,7 +267,7 @@ def test_results_carry_their_cost_and_the_metric_averages_it():
     model.gate.depths = lambda logits: spread
     found = model.predict(torch.randn(2, 3, *SIZE), samples(2))
     assert [s.gflops for s in found] == [model.costs.gflops(SIZE, depth) for depth in spread]
-    metric = exit_cost_metric.ExitCostMetric()
+    metric = ExitCostMetric()
     metric.process(None, [sample.to_dict() for sample in found])
     figures = metric.evaluate(2)
     assert figures["cost/depth"] == 3

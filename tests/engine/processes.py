@@ -24,8 +24,8 @@ ITERATIONS = 28
 
 # Forked children share what is imported by now, so that a run takes a second and not ten.
 for _registry in list(vars(registry).values()):
-    if isinstance(_registry, registry.Registry):
-        _registry.import_from_location()
+    if isinstance(_registry, registry.LazyRegistry):
+        _registry.import_all()
 
 
 def _child(work_dir: Path, environment: dict[str, str], options: dict) -> None:

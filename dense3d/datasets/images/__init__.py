@@ -1,5 +1,5 @@
 """Images without labels: what self-supervised training reads."""
 
-from dense3d.datasets.images.files import IMAGE_SUFFIXES, images_below
+from lazy_loader import attach
 
-__all__ = ["IMAGE_SUFFIXES", "images_below"]
+__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"files": ["IMAGE_SUFFIXES", "images_below"]})

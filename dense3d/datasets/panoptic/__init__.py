@@ -3,48 +3,26 @@
 Names are imported on first use: evaluation reads the files without loading torch.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "VOID": "id_map",
-    "ids_to_rgb": "id_map",
-    "rgb_to_ids": "id_map",
-    "read_id_map": "id_map",
-    "write_id_map": "id_map",
-    "segment_areas": "id_map",
-    "PanopticFile": "files",
-    "read_panoptic": "files",
-    "read_predictions": "files",
-    "write_panoptic": "files",
-    "labels_of": "files",
-    "decode_segments": "coding",
-    "check_segments": "agreement",
-    "counted_segments": "agreement",
-    "Instance": "conversion",
-    "instances_of": "conversion",
-    "semantic_map_of": "conversion",
-    "panoptic_of": "conversion",
-    "label_map": "conversion",
-    "to_coco_instances": "coco_instances",
-    "decode_mask": "coco_instances",
-    "panoptic_to_instances": "file_conversion",
-    "panoptic_to_semantic": "file_conversion",
-    "instances_to_panoptic": "file_conversion",
-    "read_categories": "file_conversion",
-    "CocoPanopticDataset": "dataset",
-    "CityscapesPanopticDataset": "dataset",
-    "ADE20KPanopticDataset": "dataset",
-    "LoadPanopticAnnotations": "loading",
-    "RandomCropKeepingThings": "cropping",
-    "PanopticCopyPaste": "copy_paste",
-    "RedrawUnlabelled": "copy_paste",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "agreement": ["check_segments", "counted_segments"],
+        "coco_instances": ["to_coco_instances", "decode_mask"],
+        "coding": ["decode_segments"],
+        "conversion": ["Instance", "instances_of", "semantic_map_of", "panoptic_of", "label_map"],
+        "copy_paste": ["PanopticCopyPaste", "RedrawUnlabelled"],
+        "cropping": ["RandomCropKeepingThings"],
+        "dataset": ["CocoPanopticDataset", "CityscapesPanopticDataset", "ADE20KPanopticDataset"],
+        "file_conversion": [
+            "panoptic_to_instances",
+            "panoptic_to_semantic",
+            "instances_to_panoptic",
+            "read_categories",
+        ],
+        "files": ["PanopticFile", "read_panoptic", "read_predictions", "write_panoptic", "labels_of"],
+        "id_map": ["VOID", "ids_to_rgb", "rgb_to_ids", "read_id_map", "write_id_map", "segment_areas"],
+        "loading": ["LoadPanopticAnnotations"],
+    },
+)

@@ -7,27 +7,16 @@
 Names are imported on first use.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "Fault": "report",
-    "ScanReport": "report",
-    "merged_table": "report",
-    "check_image": "images",
-    "scan_coco": "coco",
-    "scan_panoptic": "panoptic",
-    "scan_segmentation": "segmentation",
-    "scanner": "datasets",
-    "scan_dataset": "datasets",
-    "scan_config": "datasets",
-    "scan_before_training": "datasets",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "coco": ["scan_coco"],
+        "datasets": ["scanner", "scan_dataset", "scan_config", "scan_before_training"],
+        "images": ["check_image"],
+        "panoptic": ["scan_panoptic"],
+        "report": ["Fault", "ScanReport", "merged_table"],
+        "segmentation": ["scan_segmentation"],
+    },
+)

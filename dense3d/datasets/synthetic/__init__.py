@@ -5,9 +5,12 @@
 True
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-from dense3d.datasets.synthetic.classes import CATEGORIES, STUFF_CLASSES, THING_CLASSES
-from dense3d.datasets.synthetic.generate import ensure_dataset, make_dataset
-
-__all__ = ["CATEGORIES", "STUFF_CLASSES", "THING_CLASSES", "ensure_dataset", "make_dataset"]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "classes": ["CATEGORIES", "STUFF_CLASSES", "THING_CLASSES"],
+        "generate": ["ensure_dataset", "make_dataset"],
+    },
+)

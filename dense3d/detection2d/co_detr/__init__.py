@@ -4,8 +4,13 @@ Zong et al., "DETRs with Collaborative Hybrid Assignments Training", ICCV 2023 (
 DINO: the official code's Co-DINO. The auxiliary heads train only; detections come from the decoder.
 """
 
-from dense3d.detection2d.co_detr.auxiliary_heads import ATSSAuxiliaryHead, FasterRCNNAuxiliaryHead
-from dense3d.detection2d.co_detr.detector import CoDINO
-from dense3d.detection2d.co_detr.head import CoDINOHead
+from lazy_loader import attach
 
-__all__ = ["ATSSAuxiliaryHead", "CoDINO", "CoDINOHead", "FasterRCNNAuxiliaryHead"]
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "auxiliary_heads": ["ATSSAuxiliaryHead", "FasterRCNNAuxiliaryHead"],
+        "detector": ["CoDINO"],
+        "head": ["CoDINOHead"],
+    },
+)

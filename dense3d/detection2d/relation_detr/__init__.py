@@ -1,6 +1,7 @@
 """Relation-DETR (arXiv 2407.11699): encoder, query selection, decoder with relations, matching and losses."""
 
-from dense3d.detection2d.relation_detr.detector import RelationDETR
-from dense3d.detection2d.relation_detr.optimizer import NamePartsOptimWrapperConstructor
+from lazy_loader import attach
 
-__all__ = ["NamePartsOptimWrapperConstructor", "RelationDETR"]
+__getattr__, __dir__, __all__ = attach(
+    __name__, submod_attrs={"detector": ["RelationDETR"], "optimizer": ["NamePartsOptimWrapperConstructor"]}
+)

@@ -12,22 +12,14 @@ and mmdetection3d), where they differ from the devkit:
 * A threshold without true and false positives has precision 0, not NaN.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "DIFFICULTIES": "protocol",
-    "METRICS": "protocol",
-    "Protocol": "protocol",
-    "KittiResult": "result",
-    "evaluate": "average_precision",
-    "read_pair": "files",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "average_precision": ["evaluate"],
+        "files": ["read_pair"],
+        "protocol": ["DIFFICULTIES", "METRICS", "Protocol"],
+        "result": ["KittiResult"],
+    },
+)

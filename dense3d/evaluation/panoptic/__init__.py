@@ -10,24 +10,14 @@ Differences to the official evaluator:
 * The sum of overlaps is formed in the order of the images for any number of processes.
 """
 
-from __future__ import annotations
+from lazy_loader import attach
 
-import importlib
-
-_HOMES = {
-    "ImageMatch": "matching",
-    "Overlaps": "matching",
-    "Segments": "matching",
-    "match_segments": "matching",
-    "PanopticResult": "result",
-    "summarise": "result",
-    "evaluate_files": "files",
-    "evaluate_reference": "reference",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "files": ["evaluate_files"],
+        "matching": ["ImageMatch", "Overlaps", "Segments", "match_segments"],
+        "reference": ["evaluate_reference"],
+        "result": ["PanopticResult", "summarise"],
+    },
+)

@@ -1,5 +1,5 @@
 """Masked autoencoders of images (He et al., CVPR 2022)."""
 
-from dense3d.pretraining.image_mae.model import MaskedAutoencoder
+from lazy_loader import attach
 
-__all__ = ["MaskedAutoencoder"]
+__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"model": ["MaskedAutoencoder"]})
