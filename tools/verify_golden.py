@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from tests.golden.report import print_verdict
+    from tests.golden import print_verdict
 
     verdicts = [print_verdict(folder) for folder in args.kits]
     return 0 if all(verdicts) else 1

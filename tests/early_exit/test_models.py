@@ -6,11 +6,11 @@ import copy
 
 import pytest
 import torch
+from dense3d.early_exit.metric import ExitCostMetric
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from dense3d.config import load_config
-from dense3d.early_exit.metric import ExitCostMetric
 from dense3d.early_exit.targets import ExitTargets
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS

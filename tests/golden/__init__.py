@@ -1,15 +1,16 @@
 """Golden kits: dense3d compared with the numbers that official implementations give.
 
-Each system has an adapter module with ``open_kit(kit) -> run``, where ``run(check, inputs)`` takes an entry
-of the kit's ``checks`` and its input arrays and returns the output arrays. An adapter is driven by the kit
-alone, so that a kit of other sizes or variants runs unchanged; for a check that it does not know it raises
-:class:`UnknownCheckError`, which is a failure and not a pass.
+:data:`SYSTEMS` names for each system a function ``open(kit) -> run``, where ``run(check, inputs)`` takes an
+entry of the kit's ``checks`` and its input arrays and returns the output arrays. An adapter is driven by the
+kit alone, so that a kit of other sizes or variants runs unchanged; a check that it does not know raises
+:class:`UnknownCheckError` and is a failure, not a pass.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,30 +21,52 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tests.golden.compare import Row
+    from tests.golden.kit import GoldenKit
 
     Run = Callable[[dict, dict[str, np.ndarray]], dict[str, np.ndarray]]
 
-# system named in kit.json -> adapter module
-SYSTEMS: dict[str, str] = {
-    "beit": "tests.golden.beit",
-    "convnext": "tests.golden.convnext",
-    "dinov2": "tests.golden.dinov2",
-    "dinov3": "tests.golden.dinov3",
-    "eco-m2f": "tests.golden.eco_m2f",
-    "kitti-eval": "tests.golden.kitti_eval",
-    "kmax-deeplab": "tests.golden.kmax_deeplab",
-    "mae-vit": "tests.golden.mae_vit",
-    "mask2former": "tests.golden.mask2former",
-    "mmcv-ops": "tests.golden.mmcv_ops",
-    "monodetr": "tests.golden.monodino_detr",
-    "monodino-detr": "tests.golden.monodino_detr",
-    "obb-iou3d": "tests.golden.obb_iou3d",
-    "panoptic-quality": "tests.golden.panoptic_quality",
-    "relation-detr": "tests.golden.relation_detr",
-    "rotated-iou": "tests.golden.rotated_iou",
-    "swin": "tests.golden.swin",
-    "vit-baseline": "tests.golden.vit_baseline",
-    "vit-comer": "tests.golden.vit_comer",
+# System named in kit.json -> "module.function" in this folder. Where a system's kits hold parts of it: a key
+# that only the config of that part has, with "=" and the beginning of its value where the key does not tell,
+# -> "module.function"; the first that fits is taken, and "" fits every config.
+SYSTEMS: dict[str, str | dict[str, str]] = {
+    "beit": "beit.open_kit",
+    "convnext": "convnext.open_kit",
+    "dinov2": "dino.open_v2",
+    "dinov3": {"depths": "dino.open_convnext", "": "dino.open_v3"},
+    "eco-m2f": "eco_m2f.open_kit",
+    "kitti-eval": "kitti_eval.open_kit",
+    "kmax-deeplab": {
+        "dec_layers": "kmax_deeplab.open_model",
+        "base_filter": "kmax_deeplab.open_layer",
+        "pixel_insdis_sample_k": "kmax_deeplab.open_losses",
+        "overlap_threshold": "kmax_deeplab.open_results",
+    },
+    "mae-vit": "mae_vit.open_kit",
+    "mask2former": {
+        "backbone": "mask2former.open_model",
+        "oversample_ratio": "mask2former.open_losses",
+        "overlap_threshold": "mask2former.open_results",
+    },
+    "mmcv-ops": "mmcv_ops.open_kit",
+    "monodetr": "monodino_detr.open_kit",
+    "monodino-detr": "monodino_detr.open_kit",
+    "obb-iou3d": "boxes3d.open_world",
+    "panoptic-quality": "panoptic_quality.open_kit",
+    "relation-detr": {
+        "arch=swin": "swin.open_torchvision",
+        "arch=focalnet": "relation_detr.open_focalnet",
+        "backbone": "relation_detr.open_model",
+        "d_ffn": "relation_detr.open_decoder",
+        "cost_class": "relation_detr_parts.open_criterion",
+        "denoising_nums": "relation_detr_parts.open_denoising",
+        "num_points": "relation_detr_parts.open_attention",
+        "temperature": "relation_detr_parts.open_encodings",
+        "select": "relation_detr_parts.open_results",
+    },
+    "rotated-iou": "boxes3d.open_camera",
+    "swin": "swin.open_kit",
+    "vit-baseline": "vit_comer.open_baseline",
+    "vit-comer": "vit_comer.open_kit",
 }
 
 
@@ -51,18 +74,33 @@ class UnknownCheckError(Dense3dError):
     """The adapter has no rule for a check of the kit."""
 
 
-def adapter(system: str) -> Callable:
-    """``open_kit`` of the system's adapter.
+def open_kit(kit: GoldenKit) -> Run:
+    """Set up what the kit's checks need: ``run(check, inputs) -> outputs``.
 
     Raises:
-        DataError: no adapter is known for the system; the message names those that are.
+        DataError: no adapter is known for the system or for this part of it; the message says which are.
     """
-    if system not in SYSTEMS:
+    if kit.system not in SYSTEMS:
         raise DataError(
-            f"no golden adapter for the system {system!r}{did_you_mean(system, SYSTEMS)}; "
+            f"no golden adapter for the system {kit.system!r}{did_you_mean(kit.system, SYSTEMS)}; "
             f"known systems: {', '.join(sorted(SYSTEMS))}"
         )
-    return importlib.import_module(SYSTEMS[system]).open_kit
+    parts = SYSTEMS[kit.system]
+    parts = {"": parts} if isinstance(parts, str) else parts
+    config = kit.meta.get("config") or {}
+    fitting = [place for key, place in parts.items() if _fits(key, config)]
+    if not fitting:
+        raise DataError(
+            f"the config of {kit.folder} has none of the keys {', '.join(parts)} that tell a part of "
+            f"{kit.system}; restore the kit"
+        )
+    module, function = fitting[0].split(".")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), function)(kit)
+
+
+def _fits(key: str, config: dict) -> bool:
+    name, _, start = key.partition("=")
+    return not key or (name in config and str(config[name]).startswith(start))
 
 
 def verify_kit(folder: str | Path) -> list[Row]:
@@ -78,8 +116,25 @@ def verify_kit(folder: str | Path) -> list[Row]:
 
     kit = GoldenKit(folder)
     with _one_thread():
-        run = adapter(kit.system)(kit)
-        return [row for check in kit.checks for row in _verify_check(kit, run, check)]
+        run = open_kit(kit)
+        return [row for check in kit.checks for row in verify_check(kit, run, check)]
+
+
+def verify_check(kit: GoldenKit, run: Run, check: dict) -> list[Row]:
+    """Rows of one check; when it raises, one failed row with the reason."""
+    from tests.golden.compare import compare_check, failed
+
+    inputs, stored = kit.inputs(check["name"]), kit.outputs(check["name"])
+    absent = sorted(set(check["inputs"]) - set(inputs))
+    if absent:
+        return [failed(check["name"], "", f"input {absent[0]!r} is listed in kit.json but not stored")]
+    if not stored:
+        return [failed(check["name"], "", "the kit stores no outputs of this check")]
+    try:
+        produced = run(check, inputs)
+    except Exception as error:  # whatever a check raises fails that check and no other
+        return [failed(check["name"], "", f"{type(error).__name__}: {error}")]
+    return compare_check(check, stored, produced)
 
 
 @contextlib.contextmanager
@@ -95,17 +150,26 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _verify_check(kit, run: Run, check: dict) -> list[Row]:
-    from tests.golden.compare import compare_check, failed
+def print_verdict(folder: str | Path) -> bool:
+    """Verify one kit, print a row per output and a summary line; whether everything passed.
 
-    inputs, stored = kit.inputs(check["name"]), kit.outputs(check["name"])
-    absent = sorted(set(check["inputs"]) - set(inputs))
-    if absent:
-        return [failed(check["name"], "", f"input {absent[0]!r} is listed in kit.json but not stored")]
-    if not stored:
-        return [failed(check["name"], "", "the kit stores no outputs of this check")]
+    A kit that cannot be read, or whose system is not known, is one line on the standard error; one whose
+    model cannot be built is one failed row.
+    """
+    from tests.golden.compare import HEADER, failed
+
     try:
-        produced = run(check, inputs)
-    except Exception as error:  # whatever a check raises fails that check and no other
-        return [failed(check["name"], "", f"{type(error).__name__}: {error}")]
-    return compare_check(check, stored, produced)
+        rows = verify_kit(folder)
+    except Dense3dError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return False
+    except Exception as error:  # the kits after this one are verified all the same
+        rows = [failed("set-up", "", f"{type(error).__name__}: {error}")]
+    print(HEADER)
+    for row in rows:
+        print(row)
+    failures = sum(not row.passed for row in rows)
+    checks = len({row.check for row in rows})
+    verdict = "PASS" if failures == 0 else f"FAIL: {failures} of {len(rows)} outputs"
+    print(f"{folder}: {len(rows)} outputs of {checks} checks, {verdict}\n")
+    return failures == 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dense3d.adapters.simple_pyramid import RescaledPyramid
+from dense3d.adapters import RescaledPyramid
 from dense3d.layers.relative_position import resize_relative_table
+from tests.golden.checks import Run, by_name, config_of, wanted_indices
 from tests.golden.kit import GoldenKit
-from tests.golden.vit_kits import config_of, load_kit, runner, wanted_indices
+from tests.golden.weights import load_kit
 
 # argument -> default of the official constructor
 _DEFAULTS = {
@@ -29,7 +30,7 @@ _DEFAULTS = {
 _NEUTRAL = {"drop_path_rate", "drop_rate", "attn_drop_rate", "use_checkpoint", "num_classes"}
 
 
-def open_kit(kit: GoldenKit):
+def open_kit(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
     config = _DEFAULTS | config_of(kit, {*_DEFAULTS, *_NEUTRAL})
     vit = dict(arch=beit_architecture(config))
@@ -55,7 +56,7 @@ def open_kit(kit: GoldenKit):
         return {"x": first(inputs["x"]), "small": first(0.001 * inputs["x"])}
 
     checks = {"backbone": backbone, "blocks": blocks, "block0": block}
-    return runner(checks | {"relative_position_resize": resize})
+    return by_name(checks | {"relative_position_resize": resize})
 
 
 def beit_architecture(config: dict) -> dict:

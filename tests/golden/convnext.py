@@ -6,26 +6,25 @@ stages without the padding that the backbone adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dense3d.backbones.convnext import ConvNeXt
+from dense3d.backbones import ConvNeXt
 from dense3d.checkpoints import convert
 from dense3d.errors import DataError
 from tests.golden import UnknownCheckError
-from tests.golden.weights import Recorder, load_strictly, tensors_of
+from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
+from tests.golden.kit import GoldenKit
+from tests.golden.weights import Recorder, load_kit, tensors_of
 
-Arrays = dict[str, np.ndarray]
 
-
-def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
+def open_kit(kit: GoldenKit) -> Run:
     """Build the kit's network with its weights."""
     official = tensors_of(kit)
-    model = build(kit.meta["config"], official, output_norm="all")
-    load_strictly(model, convert("convnext", official), kit)
+    model = load_kit(build(kit.meta["config"], official, output_norm="all"), kit, "convnext")
     return _Dense(model, official).run
 
 
@@ -69,19 +68,17 @@ class _Dense:
             UnknownCheckError: no rule for its name and inputs.
         """
         if "decay_rate" in inputs:
-            return self._layer_decay(inputs)
+            return wanted(check, self._layer_decay(inputs))
+        tensors = tensors_of_inputs(inputs)
         with torch.no_grad():
             if set(inputs) == {"image"}:
-                maps = list(unpadded_maps(self.model, torch.from_numpy(inputs["image"])))
+                maps = list(unpadded_maps(self.model, tensors["image"]))
                 found = {f"out{i}": self.model.output(i, maps[i]) for i in self.model.out_indices}
                 found |= {name: self.recorder[name] for name in check["outputs"] if name in self.recorder}
-            elif set(inputs) == {"x"}:
-                found = self._stage_parts(torch.from_numpy(inputs["x"]))
-            else:
-                found = {}
-        if not set(check["outputs"]) <= set(found):
-            raise UnknownCheckError(f"ConvNeXt has no rule for the check {check['name']!r}")
-        return {name: found[name].numpy() for name in check["outputs"]}
+                return wanted(check, found)
+            if set(inputs) == {"x"}:
+                return wanted(check, self._stage_parts(tensors["x"]))
+        raise UnknownCheckError(f"ConvNeXt has no rule for the check {check['name']!r}")
 
     def _stage_parts(self, x: Tensor) -> dict[str, Tensor]:
         """First block of the stage that has as many channels as ``x``, and the down-sampling after it."""

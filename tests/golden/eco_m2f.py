@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,43 +9,35 @@ from mmengine import ConfigDict
 from torch import Tensor, nn
 
 from dense3d.checkpoints.mask2former import rename_head
-from dense3d.early_exit.encoder import EarlyExitEncoder
-from dense3d.early_exit.gate import Gate, gate_loss
-from dense3d.early_exit.targets import best_depths, utilities
-from tests.golden import UnknownCheckError
-from tests.golden.detectron2_backbone import blocks
+from dense3d.early_exit import EarlyExitEncoder, Gate, best_depths, gate_loss, utilities
+from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
+from tests.golden.detectron2 import STAGES, blocks
 from tests.golden.weights import load_strictly, tensors_of
 
-Arrays = dict[str, np.ndarray]
-
-MAPS = ("res2", "res3", "res4", "res5")
 ENCODER = "transformer.encoder.layers"
 GATE = "transformer.encoder.gt."
 POINTS = 4  # the official code has this number for every config
 
 
-def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
+def open_kit(kit) -> Run:
     """Build the kit's pixel decoder and gate and load their weights."""
     official = tensors_of(kit)
     decoder = load_strictly(_GatedDecoder(kit.meta["config"]["channels"], official), _renamed(official), kit)
-    first = kit.inputs(kit.checks[0]["name"])
+    first = first_inputs(kit)
     derived = next((kit.inputs(c["name"]) for c in kit.checks if "pq" in c["inputs"]), {})
 
     @torch.no_grad()
     def run(check: dict, inputs: Arrays) -> Arrays:
         given = inputs or first
-        found: Arrays = {}
+        found: dict = {}
         if "pq" in given:
             found = _derived(given, decoder.gate.exits)
         elif "gate_logits" in given:
             found = _losses(given | derived, decoder.gate.exits)
         elif "res5" in given:
-            maps = [torch.from_numpy(given[name]) for name in MAPS]
-            found = {name: value.numpy() for name, value in decoder.outputs(maps).items()}
-        unknown = sorted(set(check["outputs"]) - set(found))
-        if unknown:
-            raise UnknownCheckError(f"there is no rule for {unknown[0]!r} of the check {check['name']!r}")
-        return {name: found[name] for name in check["outputs"]}
+            tensors = tensors_of_inputs(given)
+            found = decoder.outputs([tensors[name] for name in STAGES])
+        return wanted(check, found)
 
     return run
 

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from dense3d.pretraining.image_mae import MaskedAutoencoder
 from dense3d.pretraining.image_mae.masking import patchify, unpatchify
+from tests.golden.checks import Run, by_name, config_of
 from tests.golden.kit import GoldenKit
-from tests.golden.vit_kits import config_of, load_kit, runner
+from tests.golden.weights import load_kit
 
 # argument -> default of the official constructor
 _DEFAULTS = {
@@ -26,7 +27,7 @@ _DEFAULTS = {
 }
 
 
-def open_kit(kit: GoldenKit):
+def open_kit(kit: GoldenKit) -> Run:
     """Build the model of the kit's config and load its weights."""
     model = load_kit(_build(_DEFAULTS | config_of(kit, set(_DEFAULTS))), kit, "mae-pretrain")
     side = model.encoder.arch.table_grid
@@ -62,7 +63,7 @@ def open_kit(kit: GoldenKit):
         return {"block": model.encoder.blocks[0](inputs["x"]), "decoder_block": decoded}
 
     checks = {"encoder": encoder, "decoder": decoder, "full": full, "loss": loss, "patchify": patches}
-    return runner(checks | {"small_inputs": small})
+    return by_name(checks | {"small_inputs": small})
 
 
 def _build(config: dict) -> MaskedAutoencoder:

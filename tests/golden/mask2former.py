@@ -1,31 +1,200 @@
-"""Golden adapter of Mask2Former: the kit's ``config`` tells which part of the system it holds."""
+"""Golden adapter of Mask2Former (system ``mask2former``): whole models, losses and results."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import re
 
-from dense3d.errors import DataError
+import torch
+from torch import Tensor
 
-# A key of the config that only this part has -> module with ``open_kit``.
-PARTS: dict[str, str] = {
-    "backbone": "tests.golden.mask2former_model",
-    "oversample_ratio": "tests.golden.mask2former_loss",
-    "overlap_threshold": "tests.golden.mask2former_postprocess",
-}
+from dense3d.checkpoints.mask2former import convert
+from dense3d.segmentation.mask2former import (
+    WEIGHTS,
+    Draw,
+    HungarianMatcher,
+    Mask2Former,
+    Mask2FormerCriterion,
+    Mask2FormerPostProcess,
+    uncertain_points,
+)
+from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
+from tests.golden.detectron2 import STAGES, blocks, by_score_and_class, resnet_name, swin_config
+from tests.golden.weights import Recorder, load_strictly, tensors_of
 
 
-def open_kit(kit) -> Callable:
-    """Open a kit with the adapter of its part.
+def open_model(kit) -> Run:
+    """Build the kit's model and load its weights."""
+    official = tensors_of(kit)
+    model = load_strictly(build_model(kit.meta["config"], official), convert(official), kit)
+    first = first_inputs(kit)
+    head = model.panoptic_head
+    modules = {f"encoder_layer_{i}": layer for i, layer in enumerate(head.pixel_decoder.encoder.layers)}
+    modules |= {f"query_{i}": layer for i, layer in enumerate(head.transformer_decoder.layers)}
+    recorder = Recorder(modules)
 
-    Raises:
-        DataError: the config names no part that we know.
-    """
-    config = kit.meta.get("config", {})
-    for key, module in PARTS.items():
-        if key in config:
-            return importlib.import_module(module).open_kit(kit)
-    raise DataError(
-        f"the config of {kit.folder} has none of the keys {', '.join(PARTS)} that tell a part of "
-        "Mask2Former; restore the kit"
+    @torch.no_grad()
+    def run(check: dict, inputs: Arrays) -> Arrays:
+        image = tensors_of_inputs(first | inputs)["image"]
+        return wanted(check, _model_outputs(model, recorder, list(modules), image))
+
+    return run
+
+
+def build_model(config: dict, official: dict[str, Tensor]) -> Mask2Former:
+    """The model that fits a kit's ``config`` and its parameters."""
+    encoder = "sem_seg_head.pixel_decoder.transformer.encoder.layers"
+    feedforward = "sem_seg_head.predictor.transformer_ffn_layers"
+    resnet = "backbone.stem.conv1.weight" in official
+    backbone = (
+        swin_config(official)
+        if not resnet
+        else dict(
+            type="TimmBackbone",
+            model_name=resnet_name(official),
+            out_strides=(4, 8, 16, 32),
+            freeze_norm=True,
+        )
     )
+    return Mask2Former(
+        backbone=backbone,
+        num_classes=config["num_classes"],
+        thing_classes=(),
+        head=dict(
+            num_queries=config["num_queries"],
+            embed_dims=official["sem_seg_head.predictor.query_embed.weight"].shape[1],
+            encoder_layers=blocks(official, encoder.replace(".", r"\.")),
+            encoder_channels=len(official[f"{encoder}.0.linear1.weight"]),
+            decoder_layers=blocks(official, feedforward.replace(".", r"\.")),
+            decoder_channels=len(official[f"{feedforward}.0.linear1.weight"]),
+        ),
+    )
+
+
+def _model_outputs(
+    model: Mask2Former, recorder: Recorder, recorded: list[str], image: Tensor
+) -> dict[str, Tensor]:
+    """Everything that a kit may ask for, under its names."""
+    features = model.backbone(image)
+    mask_features, maps = model.panoptic_head.pixel_decoder(features)
+    logits, masks = model.predict_layers(image)
+    found = dict(zip(STAGES, features)) | {"mask_features": mask_features}
+    found |= {f"stride{stride}": feature for stride, feature in zip((32, 16, 8), maps)}
+    # The official decoder has the queries first: (Q, B, C).
+    found |= {n: recorder[n].transpose(0, 1) if n.startswith("query") else recorder[n] for n in recorded}
+    found |= {f"pred_logits_{i}": value for i, value in enumerate(logits)}
+    found |= {f"pred_masks_{i}": value for i, value in enumerate(masks)}
+    return found | {"pred_logits": logits[-1], "pred_masks": masks[-1]}
+
+
+def open_losses(kit) -> Run:
+    """Criterion of the kit's ``config``; there are no weights."""
+    first = first_inputs(kit)
+
+    def run(check: dict, inputs: Arrays) -> Arrays:
+        return wanted(check, _Losses(kit.meta["config"], tensors_of_inputs(first | inputs)).outputs())
+
+    return run
+
+
+def _recorded(*values: Tensor) -> Draw:
+    """A source that hands out the values in turn."""
+    queue = iter(values)
+    return lambda _shape, _device: next(queue)
+
+
+class _Losses:
+    """Predictions (``pred_*``, and ``aux_pred_*`` of an earlier layer), targets and points of a kit."""
+
+    def __init__(self, config: dict, tensors: dict[str, Tensor]) -> None:
+        self.config, self.tensors = config, tensors
+        images = range(sum(re.fullmatch(r"labels_\d+", name) is not None for name in tensors))
+        self.labels = [tensors[f"labels_{i}"] for i in images]
+        self.segments = [tensors[f"masks_{i}"] for i in images]
+        self.leaves = {n: t.requires_grad_() for n, t in tensors.items() if re.match(r"(aux_)?pred_", n)}
+        self.prefixes = ["", "aux_"] if "aux_pred_masks" in tensors else [""]
+
+    def outputs(self) -> dict[str, Tensor]:
+        """Costs, pairs and points of each prediction, the terms, their sum and its gradients."""
+        names = [f"{p}{kind}" for p in self.prefixes for kind in ("over_points", "random_points")]
+        criterion = Mask2FormerCriterion(
+            self.config["num_classes"],
+            num_points=self.config["num_points"],
+            oversample=self.config["oversample_ratio"],
+            importance=self.config["importance_sample_ratio"],
+            draw=_recorded(self.tensors["match_points"], *(self.tensors[name] for name in names)),
+        )
+        logits, masks = (
+            [self.tensors[f"{p}{kind}"] for p in reversed(self.prefixes)]
+            for kind in ("pred_logits", "pred_masks")
+        )
+        terms = criterion.terms(logits, masks, self.labels, self.segments)
+        total = sum(WEIGHTS[name.split("_")[0]] * term for name, term in terms.items())
+        gradients = torch.autograd.grad(total, list(self.leaves.values()))
+        found = {f"loss_{name}": term[None] for name, term in terms.items()} | {"total": total[None]}
+        found |= {f"grad_{name}": gradient for name, gradient in zip(self.leaves, gradients)}
+        return found | self._matching()
+
+    def _matching(self) -> dict[str, Tensor]:
+        logits, masks = (
+            torch.stack([self.tensors[f"{p}{kind}"] for p in self.prefixes])
+            for kind in ("pred_logits", "pred_masks")
+        )
+        arguments = (logits.detach(), masks.detach(), self.labels, self.segments)
+        matcher = HungarianMatcher(
+            self.config["num_points"], draw=lambda _shape, _device: self.tensors["match_points"]
+        )
+        found = {}
+        for image, costs in enumerate(matcher.costs(*arguments)):
+            found |= {f"cost_{n}_{image}": cost[0] for n, cost in zip(("class", "mask", "dice"), costs)}
+        for layer, (prefix, match) in enumerate(zip(self.prefixes, matcher(*arguments))):
+            for image in range(len(self.labels)):
+                here = match.image == image
+                found[f"{prefix}src_{image}"] = match.query[here]
+                found[f"{prefix}tgt_{image}"] = match.target[here]
+            recorded = (self.tensors[f"{prefix}{kind}"] for kind in ("over_points", "random_points"))
+            found[f"{prefix}coords"] = uncertain_points(
+                masks[layer][match.image, match.query].detach(),
+                self.config["num_points"],
+                self.config["oversample_ratio"],
+                self.config["importance_sample_ratio"],
+                _recorded(*recorded),
+            )
+        return found
+
+
+MASK_STRIDE = 4
+
+
+def open_results(kit) -> Run:
+    """Thresholds of the kit's ``config``; there are no weights."""
+    first = first_inputs(kit)
+
+    @torch.no_grad()
+    def run(check: dict, inputs: Arrays) -> Arrays:
+        tensors = tensors_of_inputs(first | inputs)
+        found = {}
+        for image in range(len(tensors["pred_logits"])):
+            results = _results(kit.meta["config"], tensors, image)
+            found |= {f"{name}_{image}": tensor for name, tensor in results.items()}
+        return wanted(check, found)
+
+    return run
+
+
+def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, Tensor]:
+    post_process = Mask2FormerPostProcess(config["object_mask_threshold"], config["overlap_threshold"])
+    logits, masks = tensors["pred_logits"][image], tensors["pred_masks"][image]
+    padded = tuple(MASK_STRIDE * n for n in masks.shape[-2:])
+    sizes = (tuple(tensors[name][image].tolist()) for name in ("image_sizes", "output_sizes"))
+    masks = post_process.masks_of_image(masks, padded, *sizes)
+    things = config["thing_classes"]
+    result = post_process.panoptic(logits, masks, things)
+    kept = things if config.get("panoptic_on", True) else None
+    found = post_process.instances(logits, masks, config["test_topk_per_image"], kept)
+    segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
+    return {
+        "panoptic_seg": result.ids,
+        "segments": torch.tensor(segments, dtype=torch.int32).view(-1, 3),
+        "sem_seg": post_process.semantic(logits, masks),
+        **by_score_and_class(found),
+    }

@@ -15,8 +15,7 @@ import torch
 from dense3d import ops
 from dense3d.errors import DataError
 from tests.golden import UnknownCheckError
-
-Arrays = dict[str, np.ndarray]
+from tests.golden.checks import Arrays, Run
 
 SIZES = ("stride", "padding", "dilation", "output_size", "mask_size")
 # other names that an argument of an operator may have in a kit
@@ -34,7 +33,7 @@ ALIASES = {
 }
 
 
-def open_kit(_kit) -> Callable[[dict, Arrays], Arrays]:
+def open_kit(_kit) -> Run:
     """There are no weights: every check stands alone."""
     return run
 

@@ -5,33 +5,27 @@ A check without inputs of its own uses those of the kit's first check.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from dense3d.evaluation.panoptic.matching import Overlaps, Segments, match_segments
-from dense3d.evaluation.panoptic.result import GROUPS, PanopticResult, summarise
-from tests.golden import UnknownCheckError
+from dense3d.evaluation.panoptic import Overlaps, PanopticResult, Segments, match_segments, summarise
+from dense3d.evaluation.panoptic.result import GROUPS
+from tests.golden.checks import Arrays, Run, first_inputs, wanted
+from tests.golden.kit import GoldenKit
 
-Arrays = dict[str, np.ndarray]
 
-
-def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
+def open_kit(kit: GoldenKit) -> Run:
     """A runner for the sets of the kit."""
-    first = kit.inputs(kit.checks[0]["name"])
+    first = first_inputs(kit)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         result = _evaluate(inputs or first)
-        known = {
+        found = {
             "iou_sum": result.iou_sum,
             "pq_sq_rq": result.qualities,
             "tp_fp_fn": np.stack([result.tp, result.fp, result.fn], axis=1),
             **{name: np.array(result.group(name)) for name in GROUPS},
         }
-        produced = {name: known[name] for name in check["outputs"] if name in known}
-        if not produced:
-            raise UnknownCheckError(f"no rule for the check {check['name']!r}")
-        return produced
+        return wanted(check, found)
 
     return run
 

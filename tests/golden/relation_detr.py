@@ -1,41 +1,354 @@
-"""Golden adapter of Relation-DETR: the kit's ``config`` tells which part of the system it holds."""
+"""Golden adapter of Relation-DETR and DINO++ (system ``relation-detr``): whole models, decoders, FocalNet."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
-from dense3d.errors import DataError
+import torch
+from mmengine.model import stack_batch
+from torch import Tensor
+from torchvision.ops import box_convert
 
-# A key of the config (or of a backbone's name) that only this part has -> module with ``open_kit``.
-PARTS: dict[str, str] = {
-    "backbone": "tests.golden.relation_detr_model",
-    "d_ffn": "tests.golden.relation_detr_decoder",
-    "cost_class": "tests.golden.relation_detr_criterion",
-    "denoising_nums": "tests.golden.relation_detr_denoising",
-    "num_points": "tests.golden.relation_detr_attention",
-    "temperature": "tests.golden.relation_encoding",
-    "select": "tests.golden.relation_detr_postprocess",
-}
-BACKBONES: dict[str, str] = {
-    "swin": "tests.golden.swin",
-    "focalnet": "tests.golden.focalnet",
-}
+from dense3d.backbones import FocalNet
+from dense3d.backbones.focalnet import ARCHITECTURES
+from dense3d.checkpoints import convert
+from dense3d.detection2d.relation_detr import RelationDETR
+from dense3d.detection2d.relation_detr.decoder import RelationDecoder
+from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize
+from dense3d.detection2d.relation_detr.matching import Targets
+from dense3d.detection2d.relation_detr.postprocess import top_detections
+from dense3d.layers.position_relation import PositionRelation
+from tests.golden import UnknownCheckError, swin
+from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
+from tests.golden.relation_detr_parts import normalise
+from tests.golden.weights import kept_numbers, load_strictly, normalised, tensors_of, waves
+
+RELATION = "position_relation_embedding."
 
 
-def open_kit(kit) -> Callable:
-    """Open a kit with the adapter of its part.
+class LayerRecord:
+    """Inputs and outputs of the decoder's layers in the latest pass, by the kits' names."""
 
-    Raises:
-        DataError: the config names no part that we know.
+    def __init__(self, decoder: RelationDecoder) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        for index, layer in enumerate(decoder.layers):
+            layer.register_forward_hook(self._keep(index))
+
+    def _keep(self, index: int) -> Callable:
+        def hook(_layer, inputs: tuple, output: Tensor) -> None:
+            _, position, bias = inputs[:3]
+            self.tensors[f"layer{index}"] = output.detach()
+            self.tensors[f"query_pos{index}"] = position.detach()
+            if bias is not None and bias.ndim == 4:
+                flat = bias.detach().flatten(0, 1)  # (B * heads, Q, Q)
+                self.tensors[f"attention_bias{index}"] = flat.masked_fill(flat.isneginf(), -1e4)
+
+        return hook
+
+
+def build_decoder(config: dict, official: dict[str, Tensor]) -> RelationDecoder:
+    """The decoder of a kit; its parameters tell whether it has a relation and a scale of positions."""
+    relation = None
+    if f"{RELATION}pos_proj.0.weight" in official:
+        heads, channels = official[f"{RELATION}pos_proj.0.weight"].shape[:2]
+        relation = PositionRelation(channels // 4, heads)
+    decoder = RelationDecoder(
+        config["num_layers"],
+        config["num_classes"],
+        query_scale=any(name.startswith("query_scale.") for name in official),
+        embed_dims=config["embed_dim"],
+        num_heads=config["n_heads"],
+        num_levels=config["n_levels"],
+        num_points=config["n_points"],
+        feedforward_channels=config["d_ffn"],
+    )
+    decoder.relation = relation
+    return decoder
+
+
+def open_decoder(kit) -> Run:
+    """Build the decoder of the kit's ``config`` and load its weights."""
+    official = tensors_of(kit)
+    decoder = build_decoder(kit.meta["config"], official)
+    ours = {name: name.replace(RELATION, "relation.") for name in official}
+    load_strictly(decoder, {ours[name]: tensor for name, tensor in official.items()}, kit)
+    record = LayerRecord(decoder)
+    parameters = dict(decoder.named_parameters())
+
+    def run(check: dict, inputs: Arrays) -> Arrays:
+        tensors = tensors_of_inputs(inputs)
+        leaves = [tensors[n].requires_grad_() for n in ("query", "memory", "reference_points")]
+        with_relation = not check["name"].startswith("skip_relation")
+        classes, boxes = _decode(decoder, tensors, with_relation)
+        found = {"classes": classes, "boxes": boxes} | record.tensors
+        if any(name.startswith("grad") for name in check["outputs"]):
+            objective = 10 * waves(classes, 0.37) + 10 * waves(boxes, 0.71, torch.sin)
+            leaves += [parameters[ours[name]] for name in official]
+            gradients = torch.autograd.grad(objective, leaves, allow_unused=True)
+            names = ("grad_query", "grad_memory", "grad_reference_points")
+            found |= dict(zip(names, gradients))
+            found |= normalised(dict(zip(official, gradients[3:])), kept_numbers(kit, check))
+        return wanted(check, found)
+
+    return run
+
+
+def _decode(
+    decoder: RelationDecoder, tensors: dict[str, Tensor], with_relation: bool
+) -> tuple[Tensor, Tensor]:
+    return decoder(
+        tensors["query"],
+        tensors["reference_points"],
+        decoder.project_values(tensors["memory"], tensors.get("padding_mask")),
+        [tuple(shape) for shape in tensors["spatial_shapes"].tolist()],
+        tensors["valid_ratios"],
+        tensors.get("attn_mask"),
+        with_relation,
+    )
+
+
+LATER_PARTS = ("decoder.relation.", "decoder.query_scale.")
+
+
+def open_model(kit) -> Run:
+    """Build the kit's model and load its weights."""
+    official = tensors_of(kit)
+    state = convert("relation-detr", official)
+    if kit.meta["config"]["dec"] == 1:  # RelationDETR refuses to have what acts from the second layer on
+        state = {n: t for n, t in state.items() if not n.startswith(LATER_PARTS)}
+    model = load_strictly(build_model(kit.meta["config"], state, official), state, kit)
+    # Official names of our parameters: conversion hands every tensor on as it is.
+    official_names = {id(tensor): name for name, tensor in official.items()}
+    names = {ours: official_names[id(tensor)] for ours, tensor in state.items()}
+    return _Checks(model, kit, names).run
+
+
+def build_model(config: dict, state: dict[str, Tensor], official: dict[str, Tensor]) -> RelationDETR:
+    """The model that fits a kit's ``config`` and its parameters, converted (``state``) and official."""
+    lateral = sum(name.startswith("neck.convs.") and name.endswith("conv.weight") for name in state)
+    channels = [state[f"neck.convs.{i}.conv.weight"].shape[1] for i in range(lateral)]
+    backbone = {n.removeprefix("backbone."): t for n, t in official.items() if n.startswith("backbone.")}
+    dim, levels, heads = config["dim"], config["levels"], config["heads"]
+    offsets = state["decoder.layers.0.cross_attn.sampling_offsets.bias"]  # heads, levels, points, x and y
+    relation = None
+    if "decoder.relation.pos_proj.0.weight" in state:
+        features = state["decoder.relation.pos_proj.0.weight"].shape[1]
+        relation = dict(type="PositionRelation", embed_dims=features // 4, num_heads=heads)
+    hybrid = None
+    if config.get("hybrid"):
+        hybrid = dict(num_queries=config["hybrid"], assign=config.get("hybrid_assign", 6))
+    return RelationDETR(
+        backbone=_backbone_config(config, backbone, range(4 - lateral, 4)),
+        neck=dict(
+            type="mmdet.ChannelMapper",
+            in_channels=channels,
+            kernel_size=1,
+            out_channels=dim,
+            act_cfg=None,
+            norm_cfg=dict(type="GN", num_groups=32),
+            num_outs=levels,
+        ),
+        num_classes=config["num_classes"],
+        num_queries=config["num_queries"],
+        embed_dims=dim,
+        num_levels=levels,
+        num_heads=heads,
+        num_points=len(offsets) // (2 * heads * levels),
+        feedforward_channels=config["ffn"],
+        encoder_layers=config["enc"],
+        decoder_layers=config["dec"],
+        memory_fusion="encoder.memory_fusion.0.weight" in state,
+        query_scale="decoder.query_scale.layers.0.weight" in state,
+        relation=relation,
+        hybrid=hybrid,
+        denoising=dict(num_queries=config["dn"]) if "denoising.label_encoder.weight" in state else None,
+        criterion=dict(class_loss="varifocal" if hybrid else "focal"),
+        positional_encoding=dict(
+            type="mmdet.SinePositionalEncoding", num_feats=dim // 2, normalize=True, offset=-0.5, eps=1e-6
+        ),
+        test_cfg=dict(max_per_img=config.get("select", 300)),
+    )
+
+
+def _backbone_config(config: dict, official: dict[str, Tensor], stages: Sequence[int]) -> dict:
+    """The backbone that fits ``config`` and its official parameters; stage k has the stride ``4 * 2**k``."""
+    name = config["backbone"]
+    named = config | dict(arch=name)
+    if name.startswith("swin"):
+        return swin.arguments(named, official) | dict(type="Swin", out_indices=stages, frozen_stages=1)
+    if name.startswith("focalnet"):
+        return dict(type="FocalNet", arch=focalnet_sizes(named, official), out_indices=stages)
+    strides = tuple(4 * 2**stage for stage in stages)
+    fixed = dict(frozen_stages=1, freeze_norm=True)
+    return dict(type="TimmBackbone", model_name=name, out_strides=strides, **fixed)
+
+
+class _Checks:
+    """Checks of one model; ``names`` are the official names of its parameters."""
+
+    def __init__(self, model: RelationDETR, kit, names: dict[str, str]) -> None:
+        self.model, self.kit, self.config, self.names = model, kit, kit.meta["config"], names
+        self.layers = LayerRecord(model.decoder)
+        self.stages: dict[str, object] = {}
+        for name, module in (
+            ("backbone", model.backbone),
+            ("neck", model.neck),
+            ("encoder", model.encoder),
+            ("encoder_layer0", model.encoder.layers[0]),
+        ):
+            module.register_forward_hook(self._keep(name))
+
+    def _keep(self, name: str) -> Callable:
+        def hook(_module, inputs: tuple, output: object) -> None:
+            self.stages[name] = SimpleNamespace(inputs=inputs, output=output)
+
+        return hook
+
+    def run(self, check: dict, inputs: Arrays) -> Arrays:
+        """Outputs of one check.
+
+        Raises:
+            UnknownCheckError: its inputs hold no image.
+        """
+        tensors = tensors_of_inputs(inputs)
+        if "image0" not in tensors:
+            raise UnknownCheckError(f"there is no rule for the check {check['name']!r} of Relation-DETR")
+        found = self._train(check, tensors) if "boxes0" in tensors else self._predict(check, tensors)
+        return wanted(check, found)
+
+    @torch.no_grad()
+    def _predict(self, check: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.model.eval()
+        originals = _images(tensors)
+        images = originals
+        if self.config.get("min_size"):
+            limits = self.config["min_size"], self.config["max_size"]
+            images = [evaluation_resize(image, *limits) for image in images]
+        pixels, samples = _batch([normalise(image) for image in images])
+        logits, boxes = self.model.predict_layers(pixels, samples)
+        scene = self.model.encode(pixels, samples)
+        selection = self.model.select(self.model.query_head, scene)
+        scores, labels, corners = top_detections(logits[-1], boxes[-1], self.model.test_cfg["max_per_img"])
+        sizes = torch.tensor([image.shape[:0:-1] for image in originals])  # (B, 2) as (w, h)
+        return {
+            "pixels": pixels,
+            "topk_index": selection.index,
+            "topk_boxes": selection.boxes,
+            "topk_logits": selection.logits,
+            "layer_logits": logits,
+            "layer_boxes": boxes,
+            "scores": scores,
+            "labels_top": labels[:, :10],
+            "boxes_top": corners[:, :10] * sizes.repeat(1, 2)[:, None],
+            **self.layers.tensors,
+            **self._encoded(check, scene),
+        }
+
+    def _encoded(self, check: dict, scene) -> dict[str, Tensor]:
+        """Stages up to the scores of the proposals, padded tokens zero."""
+        _, position, references, shapes, padding = self.stages["encoder"].inputs
+        shown = torch.zeros(scene.memory.shape[:2], dtype=torch.bool) if padding is None else padding
+        valid = ((scene.proposals > 0.01) & (scene.proposals < 0.99)).all(-1) & ~shown
+        head = self.model.query_head
+        maps = sorted(name for name in check["outputs"] if name.startswith("backbone_"))
+        return {
+            **dict(zip(maps, self.stages["backbone"].output)),
+            **{f"neck{i}": feature for i, feature in enumerate(self.stages["neck"].output)},
+            "padding_mask": shown,
+            "spatial_shapes": torch.tensor(shapes),
+            "valid_ratios": scene.valid_ratios,
+            "pos_embed": position,
+            "encoder_reference_points": references,
+            "encoder_layer0": self.stages["encoder_layer0"].output.masked_fill(shown[..., None], 0),
+            "memory": scene.memory.masked_fill(shown[..., None], 0),
+            "proposal_score": self.model.selection.proposal_scores(head, scene.memory, valid),
+        }
+
+    def _train(self, check: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        model = self.model.train()
+        images = _images(tensors)
+        pixels, samples = _batch(images)
+        labels = [tensors[f"labels{i}"] for i in range(len(images))]
+        boxes = [_relative(tensors[f"boxes{i}"], image) for i, image in enumerate(images)]
+        if "noised_labels" in tensors:
+            noised = tensors["noised_labels"], tensors["noised_boxes"]
+            model.denoising.noised = lambda *_: noised
+        scene = model.encode(pixels, samples)
+        values = model.decoder.project_values(scene.memory, scene.padding_mask)
+        main, denoising, hybrid = model.train_branches(scene, values, labels, boxes)
+        losses = model.losses(main, denoising, hybrid, Targets.of(labels, boxes))
+        total = sum(losses.values())
+        found = {f"loss.{name}": loss for name, loss in losses.items()} | {"loss_sum": total}
+        found |= {"decoder_classes": main[1], "decoder_boxes": main[2]}
+        if denoising is not None:
+            found["attn_mask"] = denoising.blocked(main[0].content.shape[1])
+        if hybrid is not None:
+            found |= {"hybrid_classes": hybrid[1], "hybrid_boxes": hybrid[2]}
+            found["hybrid_reference_points"] = hybrid[0].boxes
+        if any(name.startswith("grad") for name in check["outputs"]):
+            found |= self._gradients(total, check)
+        return found
+
+    def _gradients(self, total: Tensor, check: dict) -> dict[str, Tensor]:
+        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        gradients = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+        named = {self.names[ours]: gradient for ours, gradient in zip(trained, gradients)}
+        norms = [gradient.norm() for gradient in gradients if gradient is not None]
+        found = normalised(named, kept_numbers(self.kit, check))
+        return found | {"grad_norm": torch.stack(norms).norm()}
+
+
+def _images(tensors: dict[str, Tensor]) -> list[Tensor]:
+    return [tensors[f"image{i}"] for i in range(sum(name.startswith("image") for name in tensors))]
+
+
+def _batch(images: list[Tensor]) -> tuple[Tensor, list[SimpleNamespace]]:
+    """Normalised images, zero-padded to one size divisible by 32, and samples that know their sizes."""
+    samples = [SimpleNamespace(img_shape=tuple(image.shape[-2:])) for image in images]
+    return stack_batch(images, pad_size_divisor=32), samples
+
+
+def _relative(boxes: Tensor, image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    return box_convert(boxes, "xyxy", "cxcywh") / boxes.new_tensor([width, height, width, height])
+
+
+def open_focalnet(kit) -> Run:
+    """Build the kit's network with its weights; what the config leaves open follows from their shapes."""
+    official = tensors_of(kit)
+    normed = sorted(int(m[1]) for name in official if (m := re.fullmatch(r"(?:1\.)?norm(\d)\.weight", name)))
+    model = FocalNet(focalnet_sizes(kit.meta["config"], official), out_indices=normed)
+    load_strictly(model, convert("focalnet", official), kit)
+
+    @torch.no_grad()
+    def run(check: dict, inputs: Arrays) -> Arrays:
+        if len(inputs) != 1:
+            raise UnknownCheckError(f"FocalNet has no rule for the check {check['name']!r}")
+        (images,) = tensors_of_inputs(inputs).values()
+        names = (f"layers.{stage}.blocks" for stage in model.out_indices)
+        return wanted(check, dict(zip(names, model(images))))
+
+    return run
+
+
+def focalnet_sizes(config: dict, official: dict[str, Tensor]) -> dict:
+    """``arch`` by name, with the config's widths and depths and the levels and kernels of the weights.
+
+    Whether the context is divided by the levels leaves no trace in the weights: the name tells.
     """
-    config = kit.meta.get("config", {})
-    arch = str(config.get("arch", ""))
-    modules = [module for name, module in BACKBONES.items() if arch.startswith(name)]
-    modules += [module for key, module in PARTS.items() if key in config]
-    if not modules:
-        raise DataError(
-            f"the config of {kit.folder} has none of the keys {', '.join(PARTS)} that tell a part "
-            "of Relation-DETR; restore the kit"
-        )
-    return importlib.import_module(modules[0]).open_kit(kit)
+    name = re.sub(r"^focalnet_|_lrf(?=_fl)", "", config["arch"])
+    levels = [
+        int(m[1]) for n in official if (m := re.search(r"layers\.0\.blocks\.0\..*focal_layers\.(\d+)\.0", n))
+    ]
+    first = next(v for n, v in official.items() if n.endswith("focal_layers.0.0.weight"))
+    patch = next(v for n, v in official.items() if n.endswith("patch_embed.proj.weight"))
+    released = dict(ARCHITECTURES[name]) if name in ARCHITECTURES else {}
+    return released | dict(
+        embed_dim=patch.shape[0],
+        depths=config.get("depths", released.get("depths")),
+        focal_levels=max(levels) + 1,
+        focal_window=first.shape[-1],
+        overlapping_patches=patch.shape[-1] == 7,
+    )

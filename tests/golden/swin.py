@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.backbones.swin import ARCHITECTURES, Swin
-from dense3d.checkpoints import convert
+from dense3d.backbones import Swin
+from dense3d.backbones.swin import ARCHITECTURES
 from dense3d.errors import DataError
 from tests.golden import UnknownCheckError
-from tests.golden.weights import Recorder, load_strictly, tensors_of
-
-Arrays = dict[str, np.ndarray]
+from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
+from tests.golden.kit import GoldenKit
+from tests.golden.weights import Recorder, load_kit, tensors_of
 
 TORCHVISION_SIZES = {"t": "tiny", "s": "small", "b": "base", "l": "large"}
 
 
-def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
-    """Build the kit's network with its weights; ``arch`` in the config tells Relation-DETR's kits."""
-    official = tensors_of(kit)
-    if "arch" in kit.meta["config"]:
-        model = Swin(**arguments(kit.meta["config"], official))
-        return _Features(load_strictly(model, convert("swin-torchvision", official), kit)).run
-    model = _dense(kit.meta["config"], official)
-    return _Dense(load_strictly(model, convert("swin", official), kit)).run
+def open_kit(kit: GoldenKit) -> Run:
+    """Build the network of a kit of the dense code with its weights."""
+    return _Dense(load_kit(_dense(kit.meta["config"], tensors_of(kit)), kit, "swin")).run
+
+
+def open_torchvision(kit: GoldenKit) -> Run:
+    """Build the network of a kit of Relation-DETR with its weights."""
+    model = Swin(**arguments(kit.meta["config"], tensors_of(kit)))
+    return _Features(load_kit(model, kit, "swin-torchvision")).run
 
 
 def _dense(config: dict, official: dict[str, Tensor]) -> Swin:
@@ -83,15 +82,14 @@ class _Features:
         Raises:
             UnknownCheckError: the check is no pass through the network.
         """
-        names = {f"features.{2 * stage + 1}": k for k, stage in enumerate(self.model.out_indices)}
-        if len(inputs) != 1 or not set(check["outputs"]) <= set(names):
+        if len(inputs) != 1:
             raise UnknownCheckError(f"Swin has no rule for the check {check['name']!r}")
-        images = torch.from_numpy(next(iter(inputs.values())))
+        (images,) = tensors_of_inputs(inputs).values()
         # torchvision's patch embedding does not pad: what is left of a patch at the border is dropped.
         patch = self.model.patch_size
         images = images[..., : images.shape[-2] // patch * patch, : images.shape[-1] // patch * patch]
-        maps = self.model(images)
-        return {name: maps[names[name]].numpy() for name in check["outputs"]}
+        names = (f"features.{2 * stage + 1}" for stage in self.model.out_indices)
+        return wanted(check, dict(zip(names, self.model(images))))
 
 
 class _Dense:
@@ -113,15 +111,14 @@ class _Dense:
         Raises:
             UnknownCheckError: no rule for its name and inputs.
         """
-        if set(inputs) == {"image"}:
-            maps = self.model(torch.from_numpy(inputs["image"]))
+        tensors = tensors_of_inputs(inputs)
+        if set(tensors) == {"image"}:
+            maps = self.model(tensors["image"])
             found = {f"out{i}": m for i, m in zip(self.model.out_indices, maps)}
-            wanted = [name for name in check["outputs"] if name not in found]
-            if all(name in self.recorder for name in wanted):
-                found |= {name: self._official_layout(name) for name in wanted}
-                return {name: found[name].numpy() for name in check["outputs"]}
-        elif set(inputs) == {"x"} and set(check["outputs"]) <= {"x", "down"}:
-            return self._stage(check, torch.from_numpy(inputs["x"]))
+            recorded = [name for name in check["outputs"] if name in self.recorder]
+            return wanted(check, found | {name: self._official_layout(name) for name in recorded})
+        if set(tensors) == {"x"}:
+            return wanted(check, self._stage(check, tensors["x"]))
         raise UnknownCheckError(f"Swin has no rule for the check {check['name']!r}")
 
     def _official_layout(self, name: str) -> Tensor:
@@ -129,7 +126,7 @@ class _Dense:
         tokens = self.recorder[name]
         return tokens.permute(0, 3, 1, 2) if name == "patch_embed" else tokens.flatten(1, 2)
 
-    def _stage(self, check: dict, tokens: Tensor) -> Arrays:
+    def _stage(self, check: dict, tokens: Tensor) -> dict[str, Tensor]:
         """One stage alone on tokens ``(B, h w, C)``: the width of the tokens tells which."""
         if tokens.shape[-1] not in self.model.channels:
             raise DataError(f"no stage of this Swin has {tokens.shape[-1]} channels")
@@ -139,7 +136,7 @@ class _Dense:
             x = block(x)
         downsample = self.model.layers[index].downsample
         outputs = {"x": x, "down": x if downsample is None else downsample(x)}
-        return {name: outputs[name].flatten(1, 2).numpy() for name in check["outputs"]}
+        return {name: output.flatten(1, 2) for name, output in outputs.items()}
 
 
 def _grid(tokens: int, note: str) -> tuple[int, int]:

@@ -10,33 +10,24 @@ import torch
 
 from dense3d.backbones import ConvNeXt, Swin
 from dense3d.checkpoints import convert
-from tests.golden import UnknownCheckError, convnext, dinov3_convnext, focalnet, swin, verify_kit
-from tests.golden.compare import compare_check
+from tests.golden import UnknownCheckError, open_kit, verify_kit
+from tests.golden.dino import ConvNeXtOutputs
 from tests.golden.kit import GoldenKit
 from tests.golden.weights import tensors_of
 
 
-@pytest.mark.parametrize(("name", "outputs"), [("swin", 21), ("convnext", 17)])
-def test_the_kits_of_the_dense_code(golden_dir, name, outputs):
-    rows = verify_kit(golden_dir / name)
-    assert [str(row) for row in rows if not row.passed] == []
-    assert len(rows) == outputs
-
-
 @pytest.mark.parametrize(
-    ("name", "adapter", "outputs"),
+    ("name", "outputs"),
     [
-        ("relation-detr-swin", swin, 3),
-        ("relation-detr-focalnet", focalnet, 4),
-        ("dinov3-convnext", dinov3_convnext, 15),
+        ("swin", 21),
+        ("convnext", 17),
+        ("relation-detr-swin", 3),
+        ("relation-detr-focalnet", 4),
+        ("dinov3-convnext", 15),
     ],
 )
-def test_the_kits_inside_other_systems(golden_dir, name, adapter, outputs):
-    kit = GoldenKit(golden_dir / name)
-    run = adapter.open_kit(kit)
-    rows = [
-        r for c in kit.checks for r in compare_check(c, kit.outputs(c["name"]), run(c, kit.inputs(c["name"])))
-    ]
+def test_kit(golden_dir, name, outputs):
+    rows = verify_kit(golden_dir / name)
     assert [str(row) for row in rows if not row.passed] == []
     assert len(rows) == outputs
 
@@ -93,7 +84,7 @@ def test_swin_of_another_width_window_and_grid(tmp_path):
     names = ["out1", "out2", "stage1_merge"]
     check = check_of("backbone_other", ["image"], names)
     kit = kit_of(tmp_path, "swin", config, swin_params(config), check)
-    outputs = swin.open_kit(kit)(check, {"image": image})
+    outputs = open_kit(kit)(check, {"image": image})
     assert {n: v.shape for n, v in outputs.items()} == {
         "out1": (2, 24, 6, 4),
         "out2": (2, 48, 3, 2),
@@ -117,7 +108,7 @@ def test_swin_stage_alone_takes_its_grid_from_the_note(tmp_path):
     config |= dict(qkv_bias=False, ape=False, out_indices=[0, 1])
     wide = check_of("layer0", ["x"], ["x", "down"], "layers.0 alone on a 2x18 grid")
     square = check_of("layer0", ["x"], ["x", "down"], "layers.0 alone")
-    run = swin.open_kit(kit_of(tmp_path, "swin", config, swin_params(config), wide))
+    run = open_kit(kit_of(tmp_path, "swin", config, swin_params(config), wide))
     tokens = np.random.default_rng(0).standard_normal((1, 36, 12), np.float32)
     assert run(wide, {"x": tokens})["down"].shape == (1, 9, 24)  # 1 x 9
     assert np.abs(run(wide, {"x": tokens})["x"] - run(square, {"x": tokens})["x"]).max() > 1e-3
@@ -130,7 +121,7 @@ def test_swin_stage_alone_takes_its_grid_from_the_note(tmp_path):
 
 def test_convnext_layer_decay_of_other_recipes(golden_dir):
     kit = GoldenKit(golden_dir / "convnext")
-    run = convnext.open_kit(kit)
+    run = open_kit(kit)
     check = check_of("layer_decay_stage", ["decay_rate"], ["lr", "weight_decay"])
     inputs = {"num_layers": 12, "decay_rate": 0.9, "stage_wise": 1, "weight_decay": 0.1, "lr": 1.0}
     rates = run(check, {k: np.array(v) for k, v in inputs.items()})
@@ -153,7 +144,7 @@ def test_convnext_layer_decay_of_other_recipes(golden_dir):
 
 def test_dinov3_maps_are_resized_to_a_patch_size(tmp_path):
     model = ConvNeXt(dict(dims=(4, 8, 12, 16), depths=(1, 1, 1, 1)), output_norm="last")
-    outputs = dinov3_convnext._Outputs(model.eval(), patch_size=16)
+    outputs = ConvNeXtOutputs(model.eval(), patch_size=16)
     check = check_of("intermediate", ["image"], ["map0", "map3", "cls0"])
     found = outputs.run(check, {"image": np.ones((1, 3, 64, 96), np.float32)})
     assert found["map0"].shape == (1, 4, 4, 6)
@@ -163,14 +154,8 @@ def test_dinov3_maps_are_resized_to_a_patch_size(tmp_path):
 
 def test_unknown_checks_are_failures(golden_dir):
     check = check_of("speed", ["image"], ["seconds"])
-    for name, adapter in (
-        ("swin", swin),
-        ("convnext", convnext),
-        ("relation-detr-swin", swin),
-        ("relation-detr-focalnet", focalnet),
-        ("dinov3-convnext", dinov3_convnext),
-    ):
-        run = adapter.open_kit(GoldenKit(golden_dir / name))
+    for name in ("swin", "convnext", "relation-detr-swin", "relation-detr-focalnet", "dinov3-convnext"):
+        run = open_kit(GoldenKit(golden_dir / name))
         with pytest.raises(UnknownCheckError, match="'speed'"):
             run(check, {"image": np.zeros((1, 3, 64, 64), np.float32)})
         with pytest.raises(UnknownCheckError, match="'speed'"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dense3d.errors import DataError
-from tests.golden import adapter
+from tests.golden import SYSTEMS, open_kit
 from tests.golden.compare import compare_arrays, compare_check
 from tests.golden.kit import GoldenKit, align, seeded_array
 
@@ -118,9 +120,31 @@ def test_damaged_kits_are_named(tmp_path):
             GoldenKit(folder)
 
 
-def test_unknown_system_names_the_known_ones():
+def test_unknown_systems_and_parts_name_the_known_ones(tmp_path):
+    kit = GoldenKit(write_kit(tmp_path / "system", {"system": "mmcv-op"}))
     with pytest.raises(DataError, match="the system 'mmcv-op'; did you mean 'mmcv-ops'"):
-        adapter("mmcv-op")
+        open_kit(kit)
+    kit = GoldenKit(write_kit(tmp_path / "part", {"system": "mask2former", "config": {"queries": 100}}))
+    with pytest.raises(DataError, match="none of the keys backbone, oversample_ratio, overlap"):
+        open_kit(kit)
+
+
+def test_every_system_names_a_function():
+    """A table of names is wrong silently: nothing but a kit of that system would tell."""
+    tables = [{"": parts} if isinstance(parts, str) else parts for parts in SYSTEMS.values()]
+    for place in [place for table in tables for place in table.values()]:
+        module, function = place.split(".")
+        assert callable(getattr(importlib.import_module(f"tests.golden.{module}"), function)), place
+
+
+def test_the_first_part_that_fits_the_config_is_opened(tmp_path, monkeypatch):
+    parts = {"arch=swin": "kit.seeded_array", "arch": "kit.align", "": "kit.GoldenKit"}
+    for part in ("seeded_array", "align", "GoldenKit"):
+        monkeypatch.setattr(f"tests.golden.kit.{part}", lambda _kit, part=part: part)
+    monkeypatch.setitem(SYSTEMS, "mmcv-ops", parts)
+    for config, part in (({"arch": "swin_t"}, "seeded_array"), ({"arch": "vit"}, "align"), ({}, "GoldenKit")):
+        kit = SimpleNamespace(system="mmcv-ops", folder=tmp_path, meta={"config": config})
+        assert open_kit(kit) == part
 
 
 def verdict(produced, stored) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.golden import UnknownCheckError, adapter, verify_kit
+from tests.golden import UnknownCheckError, open_kit, verify_kit
 from tests.golden.kit import GoldenKit
 
 LATER = ("midpoint_coder", "evaluator")  # of the system that brings the oriented-box detector
@@ -31,10 +31,10 @@ def test_the_rules_are_those_of_the_kit(golden_dir):
     kit.meta["config"]["classes"] = ["Cyclist", "Car"]
     for name in ("strict", "loose"):
         kit.meta["config"][name] = [[row[2], row[0]] for row in kit.meta["config"][name]]
-    produced = adapter("kitti-eval")(kit)(check, kit.inputs("main"))
+    produced = open_kit(kit)(check, kit.inputs("main"))
     np.testing.assert_allclose(produced["ap40"], stored["ap40"][:, :, [2, 0]], atol=1e-6)
     kit.meta["config"]["min_height"] = [40, 40, 25]
-    changed = adapter("kitti-eval")(kit)(check, kit.inputs("main"))
+    changed = open_kit(kit)(check, kit.inputs("main"))
     assert np.abs(changed["ap40"][..., 1] - produced["ap40"][..., 1]).max() > 1
     np.testing.assert_allclose(changed["ap40"][..., 2], produced["ap40"][..., 2])
 
@@ -45,17 +45,17 @@ def test_edge_cases_use_the_frame_that_the_note_names(golden_dir):
     check["note"] = (
         check["note"].replace("600.50 100.00", "900.50 100.00").replace("700.00 180.00 1", "990.00 180.00 1")
     )
-    produced = adapter("kitti-eval")(kit)(check, kit.inputs("edge_cases"))
+    produced = open_kit(kit)(check, kit.inputs("edge_cases"))
     assert produced["exact_copy_precision"][0, 0, 1] < 1  # the second frame's result is false now
 
 
 def test_unknown_checks_fail(golden_dir):
     kit = GoldenKit(golden_dir / "kitti-eval")
     with pytest.raises(UnknownCheckError, match="'other'"):
-        adapter("kitti-eval")(kit)({"name": "other", "outputs": ["x"], "note": ""}, kit.inputs("main"))
+        open_kit(kit)({"name": "other", "outputs": ["x"], "note": ""}, kit.inputs("main"))
     kit = GoldenKit(golden_dir / "rotated-iou")
     with pytest.raises(UnknownCheckError, match="'other'"):
-        adapter("rotated-iou")(kit)({"name": "other", "outputs": ["x"]}, {"boxes": np.zeros((1, 7))})
+        open_kit(kit)({"name": "other", "outputs": ["x"]}, {"boxes": np.zeros((1, 7))})
     kit = GoldenKit(golden_dir / "obb-iou3d")
     with pytest.raises(UnknownCheckError, match="'other'"):
-        adapter("obb-iou3d")(kit)({"name": "other", "outputs": ["x"]}, {})
+        open_kit(kit)({"name": "other", "outputs": ["x"]}, {})

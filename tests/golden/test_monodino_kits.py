@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.golden import _verify_check, adapter
+from tests.golden import open_kit, verify_check
 from tests.golden.compare import compare_texts
 from tests.golden.kit import GoldenKit
 
@@ -15,10 +15,10 @@ SMALL = ("losses", "losses_groups", "decode", "targets_test", "targets_train")
 
 def failures(folder, names: tuple[str, ...]) -> list[str]:
     kit = GoldenKit(folder)
-    run = adapter(kit.system)(kit)
+    run = open_kit(kit)
     checks = [check for check in kit.checks if check["name"] in names]
     assert len(checks) == len(names)
-    rows = [row for check in checks for row in _verify_check(kit, run, check)]
+    rows = [row for check in checks for row in verify_check(kit, run, check)]
     assert rows
     return [str(row) for row in rows if not row.passed]
 

@@ -1,12 +1,16 @@
-"""A kit's seeded checkpoint as tensors, in a model."""
+"""A kit's seeded checkpoint in a model, and what that gives: outputs of modules, gradients."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from dense3d.checkpoints import convert
+from dense3d.engine.checkpoint import load_into
 
 
 def tensors_of(kit) -> dict[str, Tensor]:
@@ -20,10 +24,13 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], kit) -> nn.Modu
     Raises:
         CheckpointError: names or shapes differ.
     """
-    from dense3d.engine.checkpoint import load_into
-
     load_into(model, state, source=f"the converted checkpoint of {kit.folder.name}")
     return model.eval()
+
+
+def load_kit(model: nn.Module, kit, system: str) -> nn.Module:
+    """``model`` in evaluation mode with the kit's weights, converted and loaded strictly."""
+    return load_strictly(model, convert(system, tensors_of(kit)), kit)
 
 
 class Recorder:
@@ -53,3 +60,43 @@ class Recorder:
 
     def __contains__(self, name: str) -> bool:
         return name in self._outputs
+
+
+def kept_numbers(kit, check: dict) -> int | None:
+    """n of the kit's rule ``ceil(numel / n)`` for strides, in the note of this check or of another."""
+    for note in [check.get("note", ""), *(other.get("note", "") for other in kit.checks)]:
+        stated = re.search(r"numel\s*/\s*(\d+)", note)
+        if stated:
+            return int(stated[1])
+    return None
+
+
+def strided(gradient: Tensor, numbers: int | None) -> Tensor:
+    """Every s-th element of the flat gradient, s = ceil(numel / numbers) made odd; all of them for None.
+
+    Example:
+        >>> strided(torch.arange(10.0), 5).tolist()
+        [0.0, 3.0, 6.0, 9.0]
+    """
+    if numbers is None:
+        return gradient.flatten()
+    stride = -(-gradient.numel() // numbers)
+    return gradient.flatten()[:: stride + 1 if stride > 1 and stride % 2 == 0 else stride]
+
+
+def normalised(gradients: dict[str, Tensor | None], numbers: int | None) -> dict[str, Tensor]:
+    """``gradmax.<name>``, largest magnitude of the strided gradient, and ``grad.<name>``, it over that."""
+    found = {}
+    for name, gradient in gradients.items():
+        if gradient is not None:
+            stored = strided(gradient, numbers)
+            largest = stored.abs().max()
+            found[f"gradmax.{name}"] = largest
+            found[f"grad.{name}"] = stored / largest.clamp(min=1e-30)
+    return found
+
+
+def waves(output: Tensor, frequency: float, function=torch.cos) -> Tensor:
+    """``mean(output * function(frequency * n))`` with n the flat index."""
+    index = torch.arange(output.numel(), dtype=output.dtype).view_as(output)
+    return (output * function(frequency * index)).mean()

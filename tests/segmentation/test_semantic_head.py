@@ -170,7 +170,7 @@ def test_labels_beyond_the_classes_are_refused(model):
 def test_official_checkpoint_fits(golden_dir):
     """The kit's weights as those of a semantic model; its last predictions come out."""
     from tests.golden.kit import GoldenKit
-    from tests.golden.mask2former_model import build_model
+    from tests.golden.mask2former import build_model
     from tests.golden.weights import tensors_of
 
     folder = golden_dir / "mask2former-r50"

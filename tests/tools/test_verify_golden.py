@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.golden import SYSTEMS
-from tests.golden.report import print_verdict
+from tests.golden import SYSTEMS, print_verdict
 
 
 @pytest.fixture
@@ -112,6 +111,18 @@ def test_exit_status_over_several_kits(repository, monkeypatch, capsys, kit, tmp
     assert first == f"error: no golden adapter for the system 'sorting-machine'; known systems: {known}"
     assert second == f"error: golden kit not found: {tmp_path / 'nowhere'} is not a folder"
     assert "3 checks, PASS" in printed.out  # the others are run all the same
+
+
+def test_a_kit_whose_model_cannot_be_built_is_a_failed_row_and_the_others_run(
+    repository, monkeypatch, capsys, kit, tmp_path
+):
+    meta, tensors = read(kit)
+    broken = write(tmp_path / "broken", meta | {"system": "swin", "config": {}, "params": []}, tensors)
+    assert run_tool(repository, monkeypatch, broken, kit) == 1
+    output = capsys.readouterr().out
+    assert failures(output) == ["set-up"]
+    assert f"{broken}: 1 outputs of 1 checks, FAIL: 1 of 1 outputs" in output
+    assert f"{kit}: 7 outputs of 3 checks, PASS" in output
 
 
 def test_help_imports_nothing_heavy(repository):

@@ -26,7 +26,7 @@ from dense3d.evaluation.panoptic import (
     match_segments,
     summarise,
 )
-from tests.golden import UnknownCheckError, adapter, verify_kit
+from tests.golden import UnknownCheckError, open_kit, verify_kit
 from tests.golden.kit import GoldenKit
 
 CATEGORIES = [
@@ -71,7 +71,7 @@ def test_kit(golden_dir: Path) -> None:
 
 def test_the_adapter_follows_the_kit(golden_dir: Path) -> None:
     kit = GoldenKit(golden_dir / "panoptic-quality")
-    run = adapter("panoptic-quality")(kit)
+    run = open_kit(kit)
     inputs = kit.inputs("per_class")
     perfect = inputs | {"pred_id_map": inputs["gt_id_map"], "pred_segments": inputs["gt_segments"][:, :3]}
     kept = perfect["pred_segments"]

@@ -1,10 +1,13 @@
-"""Backbones of detectron2 checkpoints, told by their parameters."""
+"""What kits of detectron2's systems share: backbones told by their parameters, results in stored order."""
 
 from __future__ import annotations
 
 import math
 import re
 
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from dense3d.errors import DataError
@@ -18,6 +21,7 @@ RESNETS = {
     ((3, 8, 36, 3), True): "resnet152",
 }
 STAGES = ("res2", "res3", "res4", "res5")
+SHOWN = 8  # masks of instances that a kit holds
 
 
 def resnet_name(official: dict[str, Tensor]) -> str:
@@ -48,3 +52,15 @@ def blocks(official: dict[str, Tensor], prefix: str) -> int:
     """Number of blocks ``<prefix>.0``, ``<prefix>.1`` ...; ``prefix`` is a pattern."""
     found = (re.match(prefix + r"\.(\d+)\.", name) for name in official)
     return 1 + max(int(match[1]) for match in found if match)
+
+
+def by_score_and_class(found: InstanceData) -> dict[str, Tensor]:
+    """``classes``, ``scores``, ``mask_area`` and the first eight masks, sorted by (-score, class)."""
+    order = torch.from_numpy(np.lexsort((found.labels.numpy(), -found.scores.numpy())))
+    masks = found.masks[order]
+    return {
+        "classes": found.labels[order].int(),
+        "scores": found.scores[order],
+        "mask_area": masks.sum((1, 2)).int(),
+        "masks_top8": masks[:SHOWN].byte(),
+    }

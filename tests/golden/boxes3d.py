@@ -1,7 +1,9 @@
-"""Golden adapter of oriented boxes with z up (system ``obb-iou3d``).
+"""Golden adapter of overlaps of 3D boxes (systems ``rotated-iou``, ``obb-iou3d``).
 
-Boxes are ``(x, y, z, w, l, h, theta)``, the width along x. What a check is follows from its name up to the
-first dot, and for suppression from its beginning.
+The first has KITTI's boxes ``(x, y, z, h, w, l, ry)`` in the camera frame; a check whose name begins with
+``matrix`` compares all pairs, any other row by row, and both the compiled and the torch version run. The
+second has boxes ``(x, y, z, w, l, h, theta)`` with z up, the width along x; what a check is follows from its
+name up to the first dot, and for suppression from its beginning.
 """
 
 from __future__ import annotations
@@ -13,26 +15,60 @@ import torch
 from torch import Tensor
 
 from dense3d import ops
+from dense3d.ops.rotated3d import FOOTPRINT
 from dense3d.structures import Boxes3D
 from tests.golden import UnknownCheckError
+from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 
-Arrays = dict[str, np.ndarray]
 Tensors = dict[str, Tensor]
+TOLERANCE = 1e-9
 
 
-def open_kit(kit) -> Callable[[dict, Arrays], Arrays]:
+def open_camera(_kit) -> Run:
+    """There are no weights: every check stands alone."""
+    return _camera
+
+
+def _camera(check: dict, inputs: Arrays) -> Arrays:
+    if not {"boxes_a", "boxes_b"} <= set(inputs):
+        raise UnknownCheckError(f"no rule for the inputs {', '.join(inputs)} of {check['name']!r}")
+    first, second = (Boxes3D(torch.from_numpy(inputs[key]), "camera") for key in ("boxes_a", "boxes_b"))
+    a, b = first.to_world().tensor, second.to_world().tensor
+    aligned = not check["name"].startswith("matrix")
+    rectangles = a[:, FOOTPRINT], b[:, FOOTPRINT]
+    area = first.length * first.width
+    over_first = _both(ops.box_iou_rotated, ops.box_iou_rotated_reference, *rectangles, "iof", aligned)
+    produced = {
+        "bev_iou": _both(ops.box_iou_rotated, ops.box_iou_rotated_reference, *rectangles, "iou", aligned),
+        "bev_iof_first": over_first,
+        "bev_inter": over_first * (area if aligned else area[:, None]),
+        "iou3d": _both(ops.box_iou_3d, ops.box_iou_3d_reference, a, b, "iou", aligned),
+        "corners_first_xz": first.footprint_corners(),
+    }
+    return wanted(check, produced)
+
+
+def _both(fast: Callable, reference: Callable, *arguments) -> torch.Tensor:
+    result, truth = fast(*arguments), reference(*arguments)
+    difference = (result - truth).abs().max().item() if result.numel() else 0.0
+    if difference > TOLERANCE:
+        raise ValueError(f"{fast.__name__} and its reference differ by {difference:g}")
+    return result
+
+
+def open_world(kit) -> Run:
     """A runner; where the official values are wrong, the kit says which are to be compared."""
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         kind = check["name"].split(".")[0]
-        tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
+        tensors = tensors_of_inputs(inputs)
         if kind == "degenerate_official":
             return _official(tensors, kit.outputs(check["name"]), check)
         if kind.startswith("nms"):
-            return _nms(tensors)
+            return wanted(check, _nms(tensors))
         if kind not in CHECKS:
             raise UnknownCheckError(f"no rule for the check {check['name']!r}; known are {', '.join(CHECKS)}")
-        return {name: value.numpy() for name, value in CHECKS[kind](tensors).items()}
+        return wanted(check, CHECKS[kind](tensors))
 
     return run
 
@@ -83,9 +119,9 @@ def _corners(inputs: Tensors) -> Tensors:
     return {"corners": Boxes3D(inputs["boxes"], "world").footprint_corners()}
 
 
-def _nms(inputs: Tensors) -> Arrays:
+def _nms(inputs: Tensors) -> Tensors:
     threshold = inputs["iou_threshold"].item()
-    return {"keep": ops.nms_3d(inputs["boxes"], inputs["scores"], threshold).numpy()}
+    return {"keep": ops.nms_3d(inputs["boxes"], inputs["scores"], threshold)}
 
 
 CHECKS: dict[str, Callable[[Tensors], Tensors]] = {
