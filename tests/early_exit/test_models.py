@@ -6,13 +6,13 @@ import copy
 
 import pytest
 import torch
-from dense3d.early_exit.metric import ExitCostMetric
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 
 from dense3d.config import load_config
 from dense3d.early_exit.targets import ExitTargets
 from dense3d.errors import ConfigError, DataError
+from dense3d.evaluation.exit_cost import ExitCostMetric
 from dense3d.registry import MODELS
 
 BACKBONE = dict(type="ConvNeXt", arch=dict(dims=(8, 16, 16, 16), depths=(1, 1, 1, 1)), drop_path_rate=0.0)
