@@ -14,7 +14,25 @@ import torch
 from torch import Tensor
 
 from dense3d.benchmarks.timing import OURS, Case, Workload
-from dense3d.datasets.kitti.objects import KittiObjects, format_objects
+from dense3d.datasets.kitti.objects import (
+    ALPHA,
+    BOTTOM,
+    BOX,
+    DIMENSIONS,
+    HEIGHT,
+    LEFT,
+    LOCATION,
+    NO_ANGLE,
+    NO_LOCATION,
+    OCCLUDED,
+    RIGHT,
+    ROTATION,
+    TOP,
+    TRUNCATED,
+    KittiObjects,
+    Z,
+    format_objects,
+)
 from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.files import read_pair
 from dense3d.evaluation.kitti.reference import evaluate_reference
@@ -27,6 +45,7 @@ TYPES = {
     "Cyclist": (0.04, (1.74, 0.6, 1.76)),
     "DontCare": (0.26, (-1, -1, -1)),
 }
+ANGLES = [ALPHA, ROTATION]
 EVALUATED = ("Car", "Pedestrian", "Cyclist")
 FOCAL, CENTER = 721.5, (609.6, 172.9)
 DETECTIONS = 47
@@ -45,14 +64,15 @@ def _frame(rng: np.random.Generator, detections: int) -> tuple[KittiObjects, Kit
     detected = (names != "DontCare") & (rng.random(len(names)) < 0.9)
     kept, found = labels.values[detected], names[detected]
     noisy = kept.copy()
-    noisy[:, 3:7] += rng.normal(0, 2, (len(kept), 4))
-    noisy[:, 7:13] += rng.normal(0, 0.06, (len(kept), 6))
-    noisy[:, [2, 13]] += rng.normal(0, 0.05, (len(kept), 1))
+    noisy[:, BOX] += rng.normal(0, 2, (len(kept), 4))
+    noisy[:, HEIGHT : Z + 1] += rng.normal(0, 0.06, (len(kept), 6))
+    noisy[:, ANGLES] += rng.normal(0, 0.05, (len(kept), 1))
     false = _objects(rng, rng.choice(EVALUATED, size=max(0, detections - len(kept))))
     values = np.concatenate([noisy, false.values])
-    values[:, 5:7] = np.maximum(values[:, 5:7], values[:, 3:5])
+    first, last = slice(LEFT, TOP + 1), slice(RIGHT, BOTTOM + 1)
+    values[:, last] = np.maximum(values[:, last], values[:, first])
     scores = np.concatenate([rng.beta(5, 2, len(kept)), rng.beta(1, 4, len(false))])
-    values[:, :2] = -1
+    values[:, [TRUNCATED, OCCLUDED]] = -1
     result_names = tuple(n if n in EVALUATED else "Car" for n in found) + false.names
     return labels, KittiObjects(result_names, values).with_scores(scores.round(4))
 
@@ -81,8 +101,9 @@ def _objects(rng: np.random.Generator, names: np.ndarray) -> KittiObjects:
         turn,
     )
     values = np.stack(columns, axis=1).round(2)
-    values[absent] = np.where(np.isin(np.arange(14), range(3, 7)), values[absent], -1)
-    values[np.ix_(absent, range(10, 13))], values[np.ix_(absent, (2, 13))] = -1000, -10
+    values[absent, TRUNCATED:ALPHA] = values[absent, DIMENSIONS] = -1
+    values[absent, LOCATION] = NO_LOCATION
+    values[np.ix_(absent, ANGLES)] = NO_ANGLE
     return KittiObjects(tuple(map(str, names)), values)
 
 

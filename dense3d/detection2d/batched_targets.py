@@ -9,9 +9,9 @@ import torch
 from mmdet.models.dense_heads import DETRHead
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmengine.structures import InstanceData
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from dense3d.layers.assignment import assign, own_pairs
 from dense3d.registry import MODELS
 
 # Costs compare boxes in images of this many pixels a side. Any would do for L1 distances of normalised boxes
@@ -65,7 +65,10 @@ class BatchedDETRHead(DETRHead):
         labels = torch.cat([gt.labels for gt in batch_gt_instances])
         cost = self._costs(scores, torch.cat(bbox_preds_list), truth, labels)
 
-        query, target = self._match(cost, len(cls_scores_list), [len(boxes) for boxes in truths])
+        counts = [len(boxes) for boxes in truths]
+        matches = assign(own_pairs(cost, counts)[None], counts)
+        query = matches.image * len(cls_scores_list[0]) + matches.query
+        target = matches.among_all(counts)
         all_labels = labels.new_full((len(scores),), self.num_classes)
         all_labels[query] = labels[target]
         boxes = truth.new_zeros(len(scores), 4)
@@ -84,17 +87,3 @@ class BatchedDETRHead(DETRHead):
             cost(pred_instances=queries, gt_instances=targets, img_meta=meta)
             for cost in self.assigner.match_costs
         )
-
-    @staticmethod
-    def _match(cost: Tensor, images: int, counts: list[int]) -> tuple[Tensor, Tensor]:
-        """Rows and columns of the least total cost, image by image; a query stays with its own image."""
-        # A prediction that is not a number shows up in the loss; the assignment must not break on it.
-        blocks = cost.float().nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu()
-        blocks = blocks.unflatten(0, (images, -1)).split(counts, dim=2)  # (B, Q, G) each
-        rows, columns, first = [], [], 0
-        for image, (block, count) in enumerate(zip(blocks, counts)):
-            row, column = linear_sum_assignment(block[image].numpy())
-            rows.append(torch.from_numpy(row) + image * block.shape[1])
-            columns.append(torch.from_numpy(column) + first)
-            first += count
-        return torch.cat(rows).to(cost.device), torch.cat(columns).to(cost.device)

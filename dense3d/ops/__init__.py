@@ -8,6 +8,7 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
+        "assignment": ["linear_sum_assignment"],
         "box_nms": ["batched_nms", "nms", "nms_match", "soft_nms"],
         "boxes": ["bbox_overlaps"],
         "boxes3d": ["points_in_boxes_all", "points_in_boxes_part"],

@@ -196,9 +196,7 @@ def _candidates(operator: str) -> list[Backend]:
 
 def _import_operators() -> None:
     """Operators register their candidates when their module is imported."""
-    import importlib
-
     from dense3d import ops
 
-    for module in sorted(set(ops._EXPORTS.values())):
-        importlib.import_module(module)
+    for name in ops.__all__:
+        getattr(ops, name)

@@ -7,6 +7,7 @@ One finder on ``sys.meta_path`` looks at a handful of module names and at nothin
 * modules of ``mmcv.ops`` with autograd functions: :mod:`dense3d.ops.mmcv_wrappers` exchanges those.
 * ``mmdet.datasets`` and ``mmseg.datasets``: their "Could not import OneDL" lines are not printed.
 * ``mmdet.models``: an ``mmpretrain`` that cannot be imported is named once, and mmdet goes on without it.
+* their Hungarian assigners: a cost that is NaN goes on to the loss instead of ending in scipy's ValueError.
 
 Nothing of torch or mmcv is imported before one of these modules is really asked for.
 """
@@ -194,11 +195,22 @@ def _mmpretrain_sentence(error: Exception) -> str:
     )
 
 
+@contextlib.contextmanager
+def _with_guarded_assignment(name: str) -> Iterator[None]:
+    """Give a Hungarian assigner :func:`dense3d.ops.linear_sum_assignment` right after it was imported."""
+    yield
+    guarded = importlib.import_module("dense3d.ops.assignment").linear_sum_assignment
+    sys.modules[name].linear_sum_assignment = guarded
+
+
 IMPORT_HOOKS: dict[str, Callable[[str], AbstractContextManager]] = {
     "mmdet.datasets": _without_onedl_lines,
     "mmdet.datasets.transforms": _without_onedl_lines,
     "mmseg.datasets": _without_onedl_lines,
     "mmseg.datasets.transforms": _without_onedl_lines,
     "mmdet.models": _without_broken_mmpretrain,
+    "mmdet.models.task_modules.assigners.hungarian_assigner": _with_guarded_assignment,
+    "mmdet.models.task_modules.assigners.topk_hungarian_assigner": _with_guarded_assignment,
+    "mmseg.models.assigners.hungarian_assigner": _with_guarded_assignment,
     **dict.fromkeys(mmcv_wrappers.CORRECTIONS, _corrected_wrapper),
 }

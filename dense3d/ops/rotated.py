@@ -48,9 +48,9 @@ def box_iou_rotated(
 
 def _box_iou_rotated_numba(boxes1, boxes2, mode, aligned, clockwise) -> Tensor:
     check_overlap_mode(mode)
-    from dense3d.ops import _rotated_kernels
+    from dense3d.ops import rotated_kernels
 
-    kernel = _rotated_kernels.aligned_overlap if aligned else _rotated_kernels.pairwise_overlap
+    kernel = rotated_kernels.aligned_overlap if aligned else rotated_kernels.pairwise_overlap
     overlaps = kernel(_float64_array(boxes1, clockwise), _float64_array(boxes2, clockwise), mode == "iof")
     return torch.from_numpy(overlaps).to(boxes1)
 
@@ -164,9 +164,9 @@ def nms_rotated(
 
 
 def _nms_rotated_numba(boxes: Tensor, iou_threshold: float, clockwise: bool) -> Tensor:
-    from dense3d.ops import _rotated_kernels
+    from dense3d.ops import rotated_kernels
 
-    kept = _rotated_kernels.nms(_float64_array(boxes, clockwise), np.float32(iou_threshold))
+    kept = rotated_kernels.nms(_float64_array(boxes, clockwise), np.float32(iou_threshold))
     return torch.from_numpy(kept)
 
 

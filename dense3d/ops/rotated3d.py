@@ -49,9 +49,9 @@ def box_iou_3d(boxes1: Tensor, boxes2: Tensor, mode: str = "iou", aligned: bool 
 
 
 def _box_iou_3d_numba(boxes1: Tensor, boxes2: Tensor, mode: str, aligned: bool) -> Tensor:
-    from dense3d.ops import _rotated3d_kernels
+    from dense3d.ops import rotated_kernels
 
-    kernel = _rotated3d_kernels.aligned_overlap if aligned else _rotated3d_kernels.pairwise_overlap
+    kernel = rotated_kernels.aligned_overlap_3d if aligned else rotated_kernels.pairwise_overlap_3d
     overlaps = kernel(_float64_array(boxes1), _float64_array(boxes2), mode == "iof")
     return torch.from_numpy(overlaps).to(boxes1)
 
@@ -184,9 +184,9 @@ def nms_3d(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
 
 def _nms_3d_numba(boxes: Tensor, iou_threshold: float) -> Tensor:
-    from dense3d.ops import _rotated3d_kernels
+    from dense3d.ops import rotated_kernels
 
-    return torch.from_numpy(_rotated3d_kernels.nms(_float64_array(boxes), float(iou_threshold)))
+    return torch.from_numpy(rotated_kernels.nms_3d(_float64_array(boxes), float(iou_threshold)))
 
 
 def _nms_3d_matrix(boxes: Tensor, iou_threshold: float) -> Tensor:

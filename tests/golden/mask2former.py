@@ -11,10 +11,10 @@ from dense3d.checkpoints.mask2former import convert
 from dense3d.segmentation.mask2former import (
     WEIGHTS,
     Draw,
-    HungarianMatcher,
     Mask2Former,
     Mask2FormerCriterion,
     Mask2FormerPostProcess,
+    MaskMatcher,
     uncertain_points,
 )
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
@@ -140,7 +140,7 @@ class _Losses:
             for kind in ("pred_logits", "pred_masks")
         )
         arguments = (logits.detach(), masks.detach(), self.labels, self.segments)
-        matcher = HungarianMatcher(
+        matcher = MaskMatcher(
             self.config["num_points"], draw=lambda _shape, _device: self.tensors["match_points"]
         )
         found = {}

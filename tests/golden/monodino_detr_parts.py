@@ -19,8 +19,8 @@ from dense3d.detection3d.monodino_detr.criterion import MonoCriterion
 from dense3d.detection3d.monodino_detr.decoding import PixelMap, TopQueries, decode_frame, top_queries
 from dense3d.detection3d.monodino_detr.depth_map_loss import paint_depth
 from dense3d.detection3d.monodino_detr.heads import Predictions
-from dense3d.detection3d.monodino_detr.matching import Matches
 from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.layers.assignment import MatchedPairs
 from dense3d.structures.kitti_calibration import KittiCalibration
 from tests.golden.checks import Arrays
 
@@ -99,13 +99,12 @@ def _layers(tensors: dict[str, Tensor], groups: int):
         yield Predictions(*(tensors[f"{prefix}{name}"] for name in names))
 
 
-def _matches(matches: Matches, targets: Targets) -> dict[str, Tensor]:
-    found, first = {}, 0
-    for image, count in enumerate(targets.counts):
+def _matches(matches: MatchedPairs, targets: Targets) -> dict[str, Tensor]:
+    found = {}
+    for image in range(len(targets.counts)):
         here = matches.image == image
         found[f"match{image}_query"] = matches.query[here]
-        found[f"match{image}_target"] = matches.target[here] - first
-        first += count
+        found[f"match{image}_target"] = matches.target[here]
     return found
 
 

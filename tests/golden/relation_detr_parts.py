@@ -13,17 +13,14 @@ from dense3d.detection2d.relation_detr.criterion import SetCriterion
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
 from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize, evaluation_size
 from dense3d.detection2d.relation_detr.losses import TrainingLosses
-from dense3d.detection2d.relation_detr.matching import Matches, Targets
+from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
 from dense3d.detection2d.relation_detr.references import box_logits, padding_masks
 from dense3d.evaluation.macroscopic_correlation import macroscopic_correlation
+from dense3d.layers.assignment import MatchedPairs
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
-from dense3d.layers.position_relation import (
-    PositionRelation,
-    log_box_encoding,
-    relation_logits,
-    sine_features,
-)
+from dense3d.layers.position_relation import PositionRelation, log_box_encoding, relation_logits
+from dense3d.layers.sine_position import sine_features
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
@@ -130,7 +127,7 @@ class Predictions:
             found |= self._named_matches(matches, names)
         return losses, found
 
-    def _named_matches(self, matches: Matches, names: list[str]) -> dict[str, Tensor]:
+    def _named_matches(self, matches: MatchedPairs, names: list[str]) -> dict[str, Tensor]:
         found = {}
         for layer, name in enumerate(names):
             for image in range(len(self.targets.counts)):

@@ -11,8 +11,8 @@ import torch.distributed
 import torch.nn.functional as F
 
 from dense3d.segmentation.mask2former import (
-    HungarianMatcher,
     Mask2FormerCriterion,
+    MaskMatcher,
     at_points,
     uncertain_points,
 )
@@ -72,7 +72,7 @@ def test_points_are_chosen_without_a_gradient():
 def test_matching_is_the_best_of_all(count):
     logits, masks = (torch.stack(v).detach() for v in predictions(1, batch=1))
     labels, segments = targets(count)
-    matcher = HungarianMatcher(48, draw=grid_points(6, 8))
+    matcher = MaskMatcher(48, draw=grid_points(6, 8))
     total = matcher._total(matcher.costs(logits, masks, labels, segments)[0])[0]
     best = min(
         itertools.permutations(range(QUERIES), count),
@@ -86,7 +86,7 @@ def test_costs_at_all_pixels_are_those_of_whole_masks():
     logits, masks = (torch.stack(v).detach() for v in predictions(1, batch=1))
     labels = [torch.tensor([0, 2])]
     segments = [torch.rand(2, 6, 8) > 0.5]
-    by_class, by_mask, by_dice = HungarianMatcher(48, draw=grid_points(6, 8)).costs(
+    by_class, by_mask, by_dice = MaskMatcher(48, draw=grid_points(6, 8)).costs(
         logits, masks, labels, segments
     )[0]
     wanted = segments[0].float()
@@ -103,7 +103,7 @@ def test_costs_at_all_pixels_are_those_of_whole_masks():
 def test_layers_are_matched_as_if_alone():
     logits, masks = (torch.stack(v).detach() for v in predictions(3))
     labels, segments = targets(2, 4)
-    matcher = HungarianMatcher(48, draw=grid_points(6, 8))
+    matcher = MaskMatcher(48, draw=grid_points(6, 8))
     together = matcher(logits, masks, labels, segments)
     for layer in range(3):
         alone = matcher(logits[layer : layer + 1], masks[layer : layer + 1], labels, segments)[0]
@@ -114,7 +114,7 @@ def test_layers_are_matched_as_if_alone():
 def test_numbers_that_are_none_do_not_break_the_assignment():
     logits, masks = (torch.stack(v).detach() for v in predictions(1))
     masks[0, 0, 1] = float("nan")
-    match = HungarianMatcher(48)(logits, masks, *targets(2, 2))[0]
+    match = MaskMatcher(48)(logits, masks, *targets(2, 2))[0]
     assert len(match.query) == 4 and 1 not in match.query[match.image == 0]
 
 
@@ -153,7 +153,7 @@ def test_losses_are_finite_whatever_is_annotated(counts):
 
 def test_cropped_away_segments_stay_targets():
     logits, masks = predictions(1, batch=1)
-    match = HungarianMatcher(20)(
+    match = MaskMatcher(20)(
         torch.stack(logits).detach(),
         torch.stack(masks).detach(),
         [torch.tensor([0, 1])],
@@ -169,13 +169,13 @@ def test_values_between_pixels():
 
 def test_costs_keep_single_precision_under_autocast(monkeypatch):
     (logits, masks), (labels, segments) = predictions(2), targets(3, 2)
-    seen, costs = [], HungarianMatcher.costs
+    seen, costs = [], MaskMatcher.costs
 
     def recorded(*arguments):
         seen.append(costs(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(HungarianMatcher, "costs", recorded)
+    monkeypatch.setattr(MaskMatcher, "costs", recorded)
     for half in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):

@@ -20,8 +20,12 @@ CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tr
 LABEL_FIELDS, RESULT_FIELDS = 15, 16
 NO_LOCATION, NO_DIMENSION, NO_ANGLE = -1000.0, -1.0, -10.0
 # columns of the numbers behind the type
-TRUNCATED, OCCLUDED, ALPHA, ROTATION, SCORE = 0, 1, 2, 13, 14
-BOX, DIMENSIONS, LOCATION = slice(3, 7), slice(7, 10), slice(10, 13)
+TRUNCATED, OCCLUDED, ALPHA = range(3)
+LEFT, TOP, RIGHT, BOTTOM = range(3, 7)
+HEIGHT, WIDTH, LENGTH = range(7, 10)
+X, Y, Z = range(10, 13)
+ROTATION, SCORE = 13, 14
+BOX, DIMENSIONS, LOCATION = slice(LEFT, BOTTOM + 1), slice(HEIGHT, LENGTH + 1), slice(X, Z + 1)
 FIELD_NAMES = (
     *("truncated", "occluded", "alpha", "left", "top", "right", "bottom"),
     *("height", "width", "length", "x", "y", "z", "rotation_y", "score"),
@@ -205,7 +209,7 @@ def first_fault(objects: KittiObjects) -> tuple[int, str] | None:
         _describe_occlusion: (occluded != np.rint(occluded)) | (occluded < -1) | (occluded > 3),
         _describe_truncation: (values[:, TRUNCATED] > 1)
         | ((values[:, TRUNCATED] < 0) & (values[:, TRUNCATED] != -1)),
-        _describe_box: (values[:, 5] < values[:, 3]) | (values[:, 6] < values[:, 4]),
+        _describe_box: (values[:, RIGHT] < values[:, LEFT]) | (values[:, BOTTOM] < values[:, TOP]),
         _describe_dimensions: boxed[:, None] & (objects.dimensions <= 0),
         _describe_behind: boxed & (_farthest_depth(objects) <= 0),
     }
@@ -218,9 +222,9 @@ def first_fault(objects: KittiObjects) -> tuple[int, str] | None:
 
 def _farthest_depth(objects: KittiObjects) -> np.ndarray:
     """(N,) largest z of the 3D box's corners."""
-    width, length, turn = objects.values[:, 8], objects.values[:, 9], objects.rotation_y
+    width, length, turn = objects.values[:, WIDTH], objects.values[:, LENGTH], objects.rotation_y
     with np.errstate(invalid="ignore"):
-        return objects.values[:, 12] + (np.abs(length * np.sin(turn)) + np.abs(width * np.cos(turn))) / 2
+        return objects.values[:, Z] + (np.abs(length * np.sin(turn)) + np.abs(width * np.cos(turn))) / 2
 
 
 def _describe_infinite(row: np.ndarray) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
+from torchvision.ops import box_convert, sigmoid_focal_loss
 
-from dense3d.detection2d.relation_detr.matching import HungarianMatcher, Matches, Targets, iou_and_giou
+from dense3d.detection2d.relation_detr.matching import BoxMatcher, Targets
 from dense3d.errors import ConfigError
+from dense3d.layers.assignment import MatchedPairs, iou_and_giou
 
 Losses = dict[str, Tensor]
 
@@ -26,7 +27,7 @@ class SetCriterion:
         loss_class_weight: factor of the class loss.
         loss_bbox_weight: factor of the L1 loss.
         loss_giou_weight: factor of the GIoU loss.
-        matcher: arguments of :class:`HungarianMatcher`.
+        matcher: arguments of :class:`BoxMatcher`.
 
     Raises:
         ConfigError: another class loss.
@@ -46,10 +47,10 @@ class SetCriterion:
             raise ConfigError(f'criterion: class_loss={class_loss!r} is neither "varifocal" nor "focal"')
         self.class_loss, self.alpha, self.gamma = class_loss, alpha, gamma
         self.weights = {"class": loss_class_weight, "bbox": loss_bbox_weight, "giou": loss_giou_weight}
-        self.matcher = HungarianMatcher(**(matcher or {}))
+        self.matcher = BoxMatcher(**(matcher or {}))
 
     def __call__(
-        self, logits: Tensor, boxes: Tensor, targets: Targets, matches: Matches, divisor: Tensor | float
+        self, logits: Tensor, boxes: Tensor, targets: Targets, matches: MatchedPairs, divisor: Tensor | float
     ) -> Losses:
         """Weighted losses ``class``, ``bbox`` and ``giou``, each ``(L,)``.
 
@@ -64,7 +65,8 @@ class SetCriterion:
         place = (matches.layer, matches.image, matches.query)
         predicted, wanted = boxes[place], targets.boxes[matches.image, matches.target].float()  # (M, 4)
         labels = targets.labels[matches.image, matches.target]
-        iou, giou = iou_and_giou(predicted, wanted)
+        corners = (box_convert(b, "cxcywh", "xyxy") for b in (predicted, wanted))
+        iou, giou = iou_and_giou(*corners)
         per_layer = {
             "class": self._class_loss(logits, (*place, labels), iou.detach()),
             "bbox": _sum_by_layer((predicted - wanted).abs().sum(-1), matches.layer, len(logits)),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
 from dense3d.detection2d.relation_detr.criterion import SetCriterion
 from dense3d.detection2d.relation_detr.denoising import DenoisingQueries, target_numbers
-from dense3d.detection2d.relation_detr.matching import Matches, Targets
+from dense3d.detection2d.relation_detr.matching import Targets
 from dense3d.detection2d.relation_detr.selection import Selection
+from dense3d.layers.assignment import MatchedPairs, mean_number
 
 Branch = tuple[Selection, Tensor, Tensor]  # selection, logits (L, B, Q, classes), boxes (L, B, Q, 4)
 
@@ -80,16 +80,13 @@ class TrainingLosses:
         image, target = target_numbers(targets.counts, logits.device)  # (T,)
         slot = queries.positive_slots(target).expand(len(logits), -1, -1)  # (L, groups, T)
         layer = torch.arange(len(logits), device=logits.device)[:, None, None]
-        matches = Matches(*(t.expand_as(slot).flatten() for t in (layer, image, slot, target)))
+        matches = MatchedPairs(*(t.expand_as(slot).flatten() for t in (layer, image, slot, target)))
         losses = self.criterion(logits, boxes, targets, matches, divisor)
         return _named(losses, [f"_dn{suffix}" for suffix in _layer_suffixes(len(logits))])
 
     def _divisors(self, number: int, groups: int, device: torch.device) -> tuple[Tensor, ...]:
         """Of the main branch, of the denoising queries, of the hybrid branch."""
-        factors = torch.tensor([1, groups, self.assign], dtype=torch.float32, device=device)
-        numbers = number * factors
-        all_reduce(numbers, op="mean")
-        return numbers.clamp(min=1).unbind()
+        return mean_number([number, number * groups, number * self.assign], device).unbind()
 
 
 def _layer_suffixes(number: int) -> list[str]:

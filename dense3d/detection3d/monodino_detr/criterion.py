@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from dense3d.detection3d.monodino_detr.boxes import box_corners
 from dense3d.detection3d.monodino_detr.depth_map_loss import DepthMapLoss
 from dense3d.detection3d.monodino_detr.heads import HEADING_BINS, Predictions
-from dense3d.detection3d.monodino_detr.matching import HungarianMatcher, Matches
+from dense3d.detection3d.monodino_detr.matching import ObjectMatcher
 from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.layers.assignment import MatchedPairs, mean_number
 
 Losses = dict[str, Tensor]
 WEIGHTS = dict(ce=2.0, bbox=5.0, giou=2.0, center=10.0, dim=1.0, angle=1.0, depth=1.0, depth_map=1.0)
@@ -28,7 +28,7 @@ class MonoCriterion:
         weights: factors of the losses that differ from :data:`WEIGHTS`.
         alpha: of the focal class loss.
         gamma: of the focal class loss.
-        matcher: arguments of :class:`HungarianMatcher`.
+        matcher: arguments of :class:`ObjectMatcher`.
         depth_map: arguments of :class:`DepthMapLoss`.
     """
 
@@ -42,7 +42,7 @@ class MonoCriterion:
     ):
         self.weights = WEIGHTS | (weights or {})
         self.alpha, self.gamma = alpha, gamma
-        self.matcher = HungarianMatcher(**(matcher or {}))
+        self.matcher = ObjectMatcher(**(matcher or {}))
         self.depth_map_loss = DepthMapLoss(**(depth_map or {}))
 
     def __call__(
@@ -59,11 +59,11 @@ class MonoCriterion:
         Returns:
             ``loss_ce``, ``loss_bbox`` ... and ``class_error`` of the last layer in percent, which is no loss.
         """
-        divisor = _mean_number(sum(targets.counts), depth_logits.device) * groups
+        divisor = mean_number(sum(targets.counts) * groups, depth_logits.device)
         found: Losses = {}
         for index, predictions in enumerate(layers):
             matches = self.matcher(predictions.logits, predictions.boxes, targets, groups)
-            losses = self.layer(predictions, targets, matches, divisor.clamp(min=1))
+            losses = self.layer(predictions, targets, matches, divisor)
             last = index + 1 == len(layers)
             found |= {f"loss_{name}" + ("" if last else f"_{index}"): loss for name, loss in losses.items()}
         depth_map = self.depth_map_loss(depth_logits, targets)
@@ -72,7 +72,7 @@ class MonoCriterion:
         return found
 
     def layer(
-        self, predictions: Predictions, targets: Targets, matches: Matches, divisor: Tensor | float
+        self, predictions: Predictions, targets: Targets, matches: MatchedPairs, divisor: Tensor | float
     ) -> Losses:
         """Weighted losses of one layer.
 
@@ -82,10 +82,10 @@ class MonoCriterion:
             matches: which query has which object.
             divisor: number of objects of the batch, times groups.
         """
-        query, target = (matches.image, matches.query), matches.target
+        query, target = (matches.image, matches.query), matches.among_all(targets.counts)
         boxes, wanted = predictions.boxes[query].float(), targets.boxes_3d[target].float()  # (M, 6)
         sums = {
-            "ce": self._class_loss(predictions.logits.float(), targets, matches),
+            "ce": self._class_loss(predictions.logits.float(), (*query, targets.labels[target].long())),
             "center": F.l1_loss(boxes[:, :2], wanted[:, :2], reduction="sum"),
             "bbox": F.l1_loss(boxes[:, 2:], wanted[:, 2:], reduction="sum"),
             "giou": giou_loss(boxes, wanted).sum(),
@@ -99,9 +99,9 @@ class MonoCriterion:
         }
         return {name: self.weights[name] * value / divisor for name, value in sums.items()}
 
-    def _class_loss(self, logits: Tensor, targets: Targets, matches: Matches) -> Tensor:
+    def _class_loss(self, logits: Tensor, matched: tuple[Tensor, ...]) -> Tensor:
         wanted = torch.zeros_like(logits)
-        wanted[matches.image, matches.query, targets.labels[matches.target].long()] = 1
+        wanted[matched] = 1
         return sigmoid_focal_loss(logits, wanted, self.alpha, self.gamma, reduction="sum")
 
 
@@ -159,16 +159,9 @@ def depth_loss(depths: Tensor, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def class_error(logits: Tensor, targets: Targets, matches: Matches) -> Tensor:
+def class_error(logits: Tensor, targets: Targets, matches: MatchedPairs) -> Tensor:
     """Percentage of matched queries whose strongest class is not their object's; 100 without objects."""
     strongest = logits[matches.image, matches.query].argmax(-1)
     if not len(strongest):
         return logits.new_tensor(100.0)
-    return 100 * (strongest != targets.labels[matches.target]).float().mean()
-
-
-def _mean_number(number: int, device: torch.device) -> Tensor:
-    """Mean over the processes."""
-    mean = torch.tensor(float(number), device=device)
-    all_reduce(mean, op="mean")
-    return mean
+    return 100 * (strongest != targets.labels[matches.among_all(targets.counts)]).float().mean()

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torchvision.ops import generalized_box_iou
 
 from dense3d.detection3d.monodino_detr.boxes import box_corners
 from dense3d.detection3d.monodino_detr.targets import Targets
-
-EPS = 1e-8
-
-
-@dataclass
-class Matches:
-    """Matched pairs; three vectors of one length, sorted by image, group and query."""
-
-    image: Tensor
-    query: Tensor
-    target: Tensor  # index into the objects of the whole batch
+from dense3d.layers.assignment import MatchedPairs, assign, focal_cost, iou_and_giou, own_pairs
 
 
-class HungarianMatcher:
+class ObjectMatcher:
     """One-to-one assignment of least total cost within each group of queries.
 
     Args:
@@ -59,17 +45,16 @@ class HungarianMatcher:
             targets: of the batch.
         """
         score = logits.float().flatten(0, 1).sigmoid()[:, targets.labels.long()]  # (B * Q, T)
-        positive = self.alpha * (1 - score) ** self.gamma * -torch.log(score + EPS)
-        negative = (1 - self.alpha) * score**self.gamma * -torch.log(1 - score + EPS)
         predicted, wanted = boxes.float().flatten(0, 1), targets.boxes_3d.float()
+        giou = iou_and_giou(box_corners(predicted)[:, None], box_corners(wanted))[1]
         return (
-            self.cost_class * (positive - negative)
+            self.cost_class * focal_cost(score, self.alpha, self.gamma)
             + self.cost_center * torch.cdist(predicted[:, :2], wanted[:, :2], p=1)
             + self.cost_bbox * torch.cdist(predicted[:, 2:], wanted[:, 2:], p=1)
-            - self.cost_giou * generalized_box_iou(box_corners(predicted), box_corners(wanted))
+            - self.cost_giou * giou
         )
 
-    def __call__(self, logits: Tensor, boxes: Tensor, targets: Targets, groups: int = 1) -> Matches:
+    def __call__(self, logits: Tensor, boxes: Tensor, targets: Targets, groups: int = 1) -> MatchedPairs:
         """Match every image and group; with more objects than queries some objects stay unmatched.
 
         Args:
@@ -78,15 +63,5 @@ class HungarianMatcher:
             targets: of the B images.
             groups: groups of queries, each matched on its own.
         """
-        batch, number = logits.shape[:2]
-        # A prediction that is not a number shows up in the loss; the assignment must not break on it.
-        cost = self.cost(logits, boxes, targets).nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6)
-        blocks = cost.unflatten(0, (batch, groups, number // groups)).cpu().split(targets.counts, dim=-1)
-        found, first = [torch.empty(3, 0, dtype=torch.long)], 0
-        for image, count in enumerate(targets.counts):
-            for group in range(groups):
-                query, target = map(torch.from_numpy, linear_sum_assignment(blocks[image][image, group]))
-                query = query + group * (number // groups)
-                found.append(torch.stack((torch.full_like(query, image), query, target + first)))
-            first += count
-        return Matches(*torch.cat(found, dim=1).to(logits.device))
+        cost = own_pairs(self.cost(logits, boxes, targets), targets.counts)  # (B, groups * Q, n)
+        return assign(cost[None], targets.counts, groups)

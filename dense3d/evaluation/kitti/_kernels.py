@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dense3d.ops._rotated_kernels import _intersection
+from dense3d.ops.rotated_kernels import rectangle_intersection
 
 
 @njit(cache=True)
@@ -34,7 +34,7 @@ def pair_overlaps(
                 area_a, area_b = a[2] * a[3], b[2] * b[3]
                 # boxes that are not given have negative sides
                 if a[2] > 0 and b[2] > 0:
-                    common = _intersection(a, b, polygon, clipped)
+                    common = rectangle_intersection(a, b, polygon, clipped)
                     if common > 0:
                         overlaps[pair, 1] = common / (area_a + area_b - common)
                         height = min(dt_extents[j, 1], gt_extents[i, 1]) - max(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dense3d.datasets.kitti.objects import ALPHA, KittiObjects
+from dense3d.datasets.kitti.objects import KittiObjects
 from dense3d.evaluation.kitti import _kernels
 from dense3d.evaluation.kitti.curves import curve, score_thresholds
 from dense3d.evaluation.kitti.frames import Comparison
@@ -107,7 +107,7 @@ def match(comparison: Comparison, flags: Flags, overlap: int, limit: float) -> M
     # regions without labels only have 2D boxes: they excuse no detection in BEV and 3D
     excused = comparison.covered > limit if overlap == 0 else np.zeros(len(dt), dtype=bool)
     owner = visible.repeat(np.diff(start))
-    turns = gt.values[owner, ALPHA] - dt.values[detection, ALPHA]
+    turns = gt.objects.alpha[owner] - dt.objects.alpha[detection]
     rows = _kernels.counts_at(thresholds, *pairs, flags.labels, flags.detections, scores, excused, turns)
     blamed = np.sort(scores[(flags.detections == 0) & ~excused])
     above = len(blamed) - np.searchsorted(blamed, thresholds, side="left")

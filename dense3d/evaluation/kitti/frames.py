@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dense3d.datasets.kitti.objects import ALPHA, BOX, NO_ANGLE, OCCLUDED, SCORE, TRUNCATED, KittiObjects
+from dense3d.datasets.kitti.objects import NO_ANGLE, SCORE, KittiObjects
 from dense3d.evaluation.kitti import _kernels
 
 
@@ -18,45 +18,49 @@ class PackedFrames:
     Args:
         first: (F + 1,) where each frame's objects begin.
         names: (N,) types in lower case.
-        values: (N, 14) or (N, 15) numbers of the files.
+        objects: the N objects, labels or results.
     """
 
     first: np.ndarray
     names: np.ndarray
-    values: np.ndarray
+    objects: KittiObjects
 
     @classmethod
     def of(cls, frames: Sequence[KittiObjects], columns: int) -> PackedFrames:
         """Pack frames whose objects have this many numbers."""
         first = np.cumsum([0, *map(len, frames)]).astype(np.int64)
-        names = np.array([name.lower() for frame in frames for name in frame.names], dtype=str)
+        names = tuple(name for frame in frames for name in frame.names)
         filled = [frame.values for frame in frames if len(frame)]
         values = np.concatenate(filled) if filled else np.zeros((0, columns))
-        return cls(first, names, values)
+        return cls(first, np.array([name.lower() for name in names], dtype=str), KittiObjects(names, values))
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.objects)
 
     @property
     def heights(self) -> np.ndarray:
         """(N,) heights of the 2D boxes in pixels."""
-        return np.abs(self.values[:, 6] - self.values[:, 4])
+        _, top, _, bottom = self.objects.boxes2d.T
+        return np.abs(bottom - top)
 
     @property
     def boxes(self) -> np.ndarray:
         """(N, 4) left, top, right, bottom."""
-        return np.ascontiguousarray(self.values[:, BOX])
+        return np.ascontiguousarray(self.objects.boxes2d)
 
     @property
     def footprints(self) -> np.ndarray:
         """(N, 5) x, z, length, width and the turn from x towards z, which is -rotation_y."""
-        v = self.values
-        return np.stack([v[:, 10], v[:, 12], v[:, 9], v[:, 8], -v[:, 13]], axis=1)
+        x, _, z = self.objects.location.T
+        _, width, length = self.objects.dimensions.T
+        return np.stack([x, z, length, width, -self.objects.rotation_y], axis=1)
 
     @property
     def extents(self) -> np.ndarray:
         """(N, 2) top and bottom of the 3D boxes; y points down and the location is at the bottom."""
-        return np.stack([self.values[:, 11] - self.values[:, 7], self.values[:, 11]], axis=1)
+        _, bottom, _ = self.objects.location.T
+        height, _, _ = self.objects.dimensions.T
+        return np.stack([bottom - height, bottom], axis=1)
 
 
 class Comparison:
@@ -85,17 +89,16 @@ class Comparison:
         regions = self.gt.names == "dontcare"
         region_first = np.concatenate([[0], np.cumsum(regions)])[self.gt.first]
         self.covered = _kernels.covered_by(region_first, self.gt.boxes[regions], self.dt.first, self.dt.boxes)
-        self.scores = np.ascontiguousarray(self.dt.values[:, SCORE])
-        self.has_orientation = not (self.dt.values[:, ALPHA] == NO_ANGLE).any()
+        self.scores = np.ascontiguousarray(self.dt.objects.scores)
+        self.has_orientation = not (self.dt.objects.alpha == NO_ANGLE).any()
 
     def label_flags(
         self, name: str, neighbour: str | None, height: float, occlusion: float, truncation: float
     ):
         """(G,) int8: 0 counted, 1 may absorb a detection without counting, -1 takes no part."""
-        v = self.gt.values
-        easy_enough = (
-            (v[:, OCCLUDED] <= occlusion) & (v[:, TRUNCATED] <= truncation) & (self.gt.heights > height)
-        )
+        labels = self.gt.objects
+        seen = (labels.occluded <= occlusion) & (labels.truncated <= truncation)
+        easy_enough = seen & (self.gt.heights > height)
         flags = np.where(self.gt.names == (neighbour or name), 1, -1)
         return np.where(self.gt.names == name, np.where(easy_enough, 0, 1), flags).astype(np.int8)
 

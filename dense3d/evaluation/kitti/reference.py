@@ -12,7 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 from shapely.geometry import Polygon
 
-from dense3d.datasets.kitti.objects import KittiObjects
+from dense3d.datasets.kitti.objects import (
+    ALPHA,
+    BOTTOM,
+    DIMENSIONS,
+    HEIGHT,
+    LEFT,
+    LENGTH,
+    NO_ANGLE,
+    OCCLUDED,
+    RIGHT,
+    ROTATION,
+    SCORE,
+    TOP,
+    TRUNCATED,
+    WIDTH,
+    KittiObjects,
+    X,
+    Y,
+    Z,
+)
 from dense3d.evaluation.kitti.protocol import DIFFICULTIES, METRICS, OVERLAPS, Protocol
 
 NEIGHBOUR_CLASSES = {"car": "van", "pedestrian": "person_sitting", "cyclist": None}
@@ -51,7 +70,7 @@ def evaluate_reference(
                     curves[s, METRICS.index(overlap), c, d] = precision
                     if overlap == "bbox":
                         curves[s, METRICS.index("aos"), c, d] = similarity
-    if any(row[2] == -10 for frame in frames for row in frame.results):
+    if any(row[ALPHA] == NO_ANGLE for frame in frames for row in frame.results):
         curves[:, METRICS.index("aos")] = np.nan
     return curves
 
@@ -72,11 +91,12 @@ def _frame(label: KittiObjects, result: KittiObjects) -> Frame:
 
 
 def _area(row: list[float]) -> float:
-    return (row[5] - row[3]) * (row[6] - row[4])
+    return (row[RIGHT] - row[LEFT]) * (row[BOTTOM] - row[TOP])
 
 
 def _common_2d(a: list[float], b: list[float]) -> float:
-    width, height = min(a[5], b[5]) - max(a[3], b[3]), min(a[6], b[6]) - max(a[4], b[4])
+    width = min(a[RIGHT], b[RIGHT]) - max(a[LEFT], b[LEFT])
+    height = min(a[BOTTOM], b[BOTTOM]) - max(a[TOP], b[TOP])
     return width * height if width > 0 and height > 0 else 0.0
 
 
@@ -87,12 +107,12 @@ def _iou_2d(a: list[float], b: list[float]) -> float:
 
 def _footprint(row: list[float]) -> Polygon | None:
     """Corners of the 3D box in (x, z); None for a box that is not given."""
-    _, width, length = row[7:10]
+    _, width, length = row[DIMENSIONS]
     if width <= 0 or length <= 0:
         return None
-    cosine, sine = np.cos(row[13]), np.sin(row[13])
+    cosine, sine = np.cos(row[ROTATION]), np.sin(row[ROTATION])
     corners = [(a * length / 2, b * width / 2) for a, b in ((1, 1), (1, -1), (-1, -1), (-1, 1))]
-    return Polygon([(row[10] + u * cosine + v * sine, row[12] - u * sine + v * cosine) for u, v in corners])
+    return Polygon([(row[X] + u * cosine + v * sine, row[Z] - u * sine + v * cosine) for u, v in corners])
 
 
 def _common(a: Polygon | None, b: Polygon | None) -> float:
@@ -100,15 +120,16 @@ def _common(a: Polygon | None, b: Polygon | None) -> float:
 
 
 def _iou_bev(a: list[float], b: list[float], common: float) -> float:
-    return common / (a[8] * a[9] + b[8] * b[9] - common) if common > 0 else 0.0
+    return common / (a[WIDTH] * a[LENGTH] + b[WIDTH] * b[LENGTH] - common) if common > 0 else 0.0
 
 
 def _iou_3d(a: list[float], b: list[float], common: float) -> float:
-    height = min(a[11], b[11]) - max(a[11] - a[7], b[11] - b[7])
+    height = min(a[Y], b[Y]) - max(a[Y] - a[HEIGHT], b[Y] - b[HEIGHT])
     if common <= 0 or height <= 0:
         return 0.0
     common *= height
-    return common / (a[7] * a[8] * a[9] + b[7] * b[8] * b[9] - common)
+    volume_a, volume_b = (row[HEIGHT] * row[WIDTH] * row[LENGTH] for row in (a, b))
+    return common / (volume_a + volume_b - common)
 
 
 def _curves(
@@ -134,12 +155,12 @@ def _flags(frame: Frame, name: str, protocol: Protocol, d: int) -> tuple[list[in
     gt_flags, dt_flags = [], []
     for other, row in zip(frame.label_names, frame.labels):
         if other == name:
-            hard = row[1] > protocol.max_occlusion[d] or row[0] > protocol.max_truncation[d]
-            gt_flags.append(1 if hard or row[6] - row[4] <= protocol.min_height[d] else 0)
+            hard = row[OCCLUDED] > protocol.max_occlusion[d] or row[TRUNCATED] > protocol.max_truncation[d]
+            gt_flags.append(1 if hard or row[BOTTOM] - row[TOP] <= protocol.min_height[d] else 0)
         else:
             gt_flags.append(1 if other == NEIGHBOUR_CLASSES[name] else -1)
     for other, row in zip(frame.result_names, frame.results):
-        small = abs(row[4] - row[6]) < protocol.min_height[d]
+        small = abs(row[TOP] - row[BOTTOM]) < protocol.min_height[d]
         dt_flags.append(1 if small else 0 if other == name else -1)
     return gt_flags, dt_flags
 
@@ -155,12 +176,12 @@ def _true_positives(
         for j, dt_flag in enumerate(dt_flags):
             if dt_flag == -1 or assigned[j] or frame.overlaps[overlap][i][j] <= limit:
                 continue
-            if best is None or frame.results[j][14] > frame.results[best][14]:
+            if best is None or frame.results[j][SCORE] > frame.results[best][SCORE]:
                 best = j
         if best is not None:
             assigned[best] = True
             if gt_flag == 0 and dt_flags[best] == 0:
-                scores.append(frame.results[best][14])
+                scores.append(frame.results[best][SCORE])
     return scores
 
 
@@ -180,7 +201,7 @@ def _counts(
     frame: Frame, gt_flags: list[int], dt_flags: list[int], overlap: str, limit: float, threshold: float
 ) -> tuple[int, int, float]:
     """True positives, false positives and summed orientation similarity of one frame."""
-    usable = [flag != -1 and row[14] >= threshold for flag, row in zip(dt_flags, frame.results)]
+    usable = [flag != -1 and row[SCORE] >= threshold for flag, row in zip(dt_flags, frame.results)]
     assigned = [False] * len(dt_flags)
     tp, similar = 0, 0.0
     for i, gt_flag in enumerate(gt_flags):
@@ -192,7 +213,7 @@ def _counts(
         assigned[match] = True
         if gt_flag == 0 and dt_flags[match] == 0:
             tp += 1
-            similar += (1 + np.cos(frame.labels[i][2] - frame.results[match][2])) / 2
+            similar += (1 + np.cos(frame.labels[i][ALPHA] - frame.results[match][ALPHA])) / 2
     excused = [overlap == "bbox" and part > limit for part in frame.covered]
     wrong = zip(dt_flags, usable, assigned, excused)
     return tp, sum(f == 0 and u and not a and not e for f, u, a, e in wrong), similar

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense3d.layers.drop_path import DropPath
+from dense3d.layers.transformer_block import DropPath
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, batch_norm, folded, truncated_normal_
 
 # Share of queries that are expected to be void before training.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
+import torch.nn.functional as F
 from torch import Tensor
 
+from dense3d.layers.assignment import assign
 from dense3d.segmentation.kmax_deeplab.decoder import Prediction
 
 EPS = 1e-5
@@ -116,10 +116,7 @@ def match(prediction: Prediction, targets: Targets) -> Matches:
 def _assign(similarity: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Queries and targets of each image; all images travel to the CPU at once."""
     queries, counts = len(similarity[0]), [s.shape[1] for s in similarity]
-    padded = torch.stack([torch.nn.functional.pad(s, (0, max(counts) - s.shape[1])) for s in similarity])
-    # What is not a number shows up in the loss; the assignment must not break on it.
-    table = padded.nan_to_num(nan=-1.0).cpu().numpy()
-    found = [linear_sum_assignment(block[:, :count], maximize=True) for block, count in zip(table, counts)]
+    padded = [F.pad(s, (0, max(counts) - s.shape[1])) for s in similarity]
+    matches = assign(-torch.stack(padded)[None], counts)
     sizes = [min(queries, count) for count in counts]
-    flat = torch.from_numpy(np.concatenate(found, axis=1)).to(padded.device)  # (2, M)
-    return [(query, target) for query, target in flat.split(sizes, dim=1)]
+    return list(zip(matches.query.split(sizes), matches.target.split(sizes)))

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.layers.channel_norm import ChannelLayerNorm
-from dense3d.layers.drop_path import DropPath
+from dense3d.layers.feature_maps import ChannelLayerNorm
+from dense3d.layers.transformer_block import DropPath
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, batch_norm, folded, resize, truncated_normal_
 
 # Positions up to 254 apart have vectors of their own; farther ones share the last.

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "criterion": ["WEIGHTS", "Mask2FormerCriterion"],
         "head": ["FINEST_STRIDE", "Mask2FormerHead", "Mask2FormerPixelDecoder"],
-        "matching": ["HungarianMatcher", "pair_costs"],
+        "matching": ["MaskMatcher", "pair_costs"],
         "model": ["Mask2Former", "Mask2FormerPostProcess"],
         "points": ["Draw", "at_points", "uncertain_points", "uniform"],
         "semantic_head": ["Mask2FormerSemanticHead"],

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
-from dense3d.segmentation.mask2former.matching import HungarianMatcher, Matches
+from dense3d.layers.assignment import MatchedPairs, mean_number
+from dense3d.segmentation.mask2former.matching import MaskMatcher
 from dense3d.segmentation.mask2former.points import Draw, at_points, uncertain_points, uniform
 
 WEIGHTS = {"ce": 2.0, "mask": 5.0, "dice": 5.0}
@@ -47,7 +47,7 @@ class Mask2FormerCriterion:
         self.void_weight, self.num_points = void_weight, num_points
         self.oversample, self.importance, self.draw = oversample, importance, draw
         costs = {f"cost_{'class' if name == 'ce' else name}": value for name, value in self.weights.items()}
-        self.matcher = HungarianMatcher(num_points, draw=draw, **costs)
+        self.matcher = MaskMatcher(num_points, draw=draw, **costs)
 
     def __call__(
         self,
@@ -88,7 +88,7 @@ class Mask2FormerCriterion:
         order = [len(masks) - 1, *range(len(masks) - 1)]
         logits, masks = ([values[i].float() for i in order] for values in (logits, masks))
         matches = self.matcher(torch.stack(logits), torch.stack(masks), labels, segments)
-        number = self._number_of_masks(labels, masks[0].device)
+        number = mean_number(sum(map(len, labels)), masks[0].device)
         terms = {}
         for layer, match in enumerate(matches):
             suffix = f"_{layer - 1}" if layer else ""
@@ -97,14 +97,7 @@ class Mask2FormerCriterion:
             terms |= {f"{name}{suffix}": value for name, value in found.items()}
         return terms
 
-    @staticmethod
-    def _number_of_masks(labels: list[Tensor], device: torch.device) -> Tensor:
-        """Segments of the batch, averaged over processes, at least 1."""
-        number = torch.tensor(float(sum(map(len, labels))), device=device)
-        all_reduce(number)
-        return (number / get_world_size()).clamp(min=1)
-
-    def _class_term(self, logits: Tensor, labels: list[Tensor], match: Matches) -> Tensor:
+    def _class_term(self, logits: Tensor, labels: list[Tensor], match: MatchedPairs) -> Tensor:
         target = torch.full(logits.shape[:2], self.num_classes, device=logits.device)
         target[match.image, match.query] = _gathered(labels, match)
         weight = logits.new_ones(self.num_classes + 1)
@@ -112,7 +105,7 @@ class Mask2FormerCriterion:
         return F.cross_entropy(logits.transpose(1, 2), target, weight)
 
     def _mask_terms(
-        self, masks: Tensor, segments: list[Tensor], match: Matches, number: Tensor
+        self, masks: Tensor, segments: list[Tensor], match: MatchedPairs, number: Tensor
     ) -> tuple[Tensor, Tensor]:
         matched = masks[match.image, match.query]  # (M, h, w)
         if len(matched) == 0:
@@ -129,6 +122,6 @@ class Mask2FormerCriterion:
         return mask / number, dice.sum() / number
 
 
-def _gathered(values: list[Tensor], match: Matches) -> Tensor:
+def _gathered(values: list[Tensor], match: MatchedPairs) -> Tensor:
     """Values of the matched segments, in the order of the pairs."""
     return torch.cat([value[match.target[match.image == i]] for i, value in enumerate(values)])

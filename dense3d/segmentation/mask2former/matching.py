@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from dense3d.layers.assignment import MatchedPairs, assign
 from dense3d.ops import point_sample
 from dense3d.segmentation.mask2former.points import Draw, uniform
-
-LARGE = 1e9
-
-
-@dataclass
-class Matches:
-    """Matched pairs of one layer; vectors of one length, sorted by image and query."""
-
-    image: Tensor
-    query: Tensor
-    target: Tensor
 
 
 def pair_costs(
@@ -46,7 +32,7 @@ def pair_costs(
     return by_class, by_mask, by_dice
 
 
-class HungarianMatcher:
+class MaskMatcher:
     """One-to-one assignment of least total cost.
 
     Args:
@@ -90,7 +76,7 @@ class HungarianMatcher:
     @torch.no_grad()
     def __call__(
         self, logits: Tensor, masks: Tensor, labels: list[Tensor], segments: list[Tensor]
-    ) -> list[Matches]:
+    ) -> list[MatchedPairs]:
         """Matches of each of the L layers; with more segments than queries some stay unmatched.
 
         Args:
@@ -104,18 +90,8 @@ class HungarianMatcher:
         table = masks.new_zeros(layers, batch, queries, max(counts, default=0), dtype=torch.float32)
         for i, costs in enumerate(self.costs(logits, masks, labels, segments)):
             table[:, i, :, : counts[i]] = self._total(costs)
-        # A prediction that is not a number shows up in the loss; the assignment must not break on it.
-        numbers = table.nan_to_num(nan=LARGE, posinf=LARGE, neginf=-LARGE).cpu().numpy()
-        return [self._assign(layer, counts, masks.device) for layer in numbers]
+        return assign(table, counts).by_layer(layers)
 
     def _total(self, costs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         by_class, by_mask, by_dice = costs
         return self.cost_mask * by_mask + self.cost_class * by_class + self.cost_dice * by_dice
-
-    @staticmethod
-    def _assign(table: np.ndarray, counts: list[int], device: torch.device) -> Matches:
-        found = [np.zeros((3, 0), np.int64)]
-        for i, count in enumerate(counts):
-            query, target = linear_sum_assignment(table[i, :, :count])
-            found.append(np.stack((np.full_like(query, i), query, target)))
-        return Matches(*torch.from_numpy(np.concatenate(found, axis=1)).to(device))

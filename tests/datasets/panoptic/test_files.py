@@ -145,6 +145,15 @@ def test_arbitrary_streams_end_without_harm(body: bytes) -> None:
     assert result is None or result.shape == (9, 9)
 
 
+@pytest.mark.parametrize("rows", [8, 10])
+def test_streams_that_give_fewer_or_more_rows_are_not_decoded(rows: int) -> None:
+    ids = np.arange(9 * 9, dtype=np.uint32).reshape(9, 9)
+    data = png_of(np.resize(ids, (rows, 9)), [0, 4], 6, 0)
+    chunk = data[12:20] + struct.pack(">I", 9) + data[24:29]  # the header of nine rows
+    assert decode(data) is not None
+    assert decode(data[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]) is None
+
+
 @pytest.mark.parametrize("read", [read_id_map, read_id_map_compiled])
 def test_real_maps_and_palettes(sample_data: Path, tmp_path: Path, read) -> None:
     folder = sample_data / "coco_panoptic" / "annotations" / "panoptic_val2017"

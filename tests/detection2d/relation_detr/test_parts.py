@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_convert, box_iou, generalized_box_iou
+from torchvision.ops import box_convert, generalized_box_iou
 
 from dense3d.detection2d.relation_detr.criterion import SetCriterion
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising
 from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize, evaluation_size
 from dense3d.detection2d.relation_detr.losses import TrainingLosses
-from dense3d.detection2d.relation_detr.matching import HungarianMatcher, Matches, Targets, iou_and_giou
+from dense3d.detection2d.relation_detr.matching import BoxMatcher, Targets
 from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
 from dense3d.detection2d.relation_detr.references import (
     box_logits,
@@ -26,6 +26,7 @@ from dense3d.detection2d.relation_detr.references import (
 )
 from dense3d.detection2d.relation_detr.selection import ProposalSelection, QueryHead
 from dense3d.errors import ConfigError
+from dense3d.layers.assignment import MatchedPairs
 
 
 @pytest.fixture(autouse=True)
@@ -182,24 +183,9 @@ def test_slots_hold_their_targets_and_nothing_else():
 # Matching and losses
 
 
-def test_iou_and_giou_of_all_pairs():
-    a, b = random_boxes(9), random_boxes(6)
-    iou, giou = iou_and_giou(a[:, None], b[None])
-    assert torch.allclose(iou, box_iou(corners(a), corners(b)), atol=1e-5)
-    assert torch.allclose(giou, generalized_box_iou(corners(a), corners(b)), atol=1e-5)
-
-
-def test_boxes_without_area_have_finite_overlaps():
-    point = torch.tensor([[0.5, 0.5, 0.0, 0.0]]).requires_grad_()
-    iou, giou = iou_and_giou(point, point)
-    (iou + giou).sum().backward()
-    assert point.grad.isfinite().all()
-    assert (iou.item(), giou.item()) == (0.0, 0.0)
-
-
 @pytest.mark.parametrize("copies", [1, 3])
 def test_matching_layers_together_equals_one_at_a_time(copies):
-    matcher = HungarianMatcher()
+    matcher = BoxMatcher()
     logits, boxes = torch.randn(3, 2, 12, 5), random_boxes(3, 2, 12)
     labels, wanted = [torch.tensor([1, 4, 2]), torch.tensor([0])], [random_boxes(3), random_boxes(1)]
     matches = matcher(logits, boxes, Targets.of(labels, wanted), copies)
@@ -221,7 +207,7 @@ def test_matching_layers_together_equals_one_at_a_time(copies):
 @pytest.mark.parametrize("queries, copies", [(4, 1), (1, 1), (4, 3)])
 def test_more_boxes_than_queries(queries, copies):
     """Every query gets a target, none gets a target's copy twice, and no choice is cheaper."""
-    matcher = HungarianMatcher()
+    matcher = BoxMatcher()
     logits, boxes = torch.randn(1, 1, queries, 2), random_boxes(1, 1, queries)
     targets = Targets.of([torch.randint(2, (6,))], [random_boxes(6)])
     matches = matcher(logits, boxes, targets, copies)
@@ -254,14 +240,12 @@ def test_without_targets_there_is_one_group_of_no_queries():
 
 def test_matching_survives_numbers_that_are_none():
     logits = torch.full((1, 1, 4, 2), torch.nan)
-    matches = HungarianMatcher()(
-        logits, random_boxes(1, 1, 4), Targets.of([torch.tensor([0])], [random_boxes(1)])
-    )
+    matches = BoxMatcher()(logits, random_boxes(1, 1, 4), Targets.of([torch.tensor([0])], [random_boxes(1)]))
     assert len(matches.query) == 1
 
 
 def losses_of(class_loss: str, logits: torch.Tensor, boxes: torch.Tensor, targets: Targets) -> dict:
-    matches = Matches(*(torch.zeros(1, dtype=torch.long) for _ in range(4)))  # query 0 has target 0
+    matches = MatchedPairs(*(torch.zeros(1, dtype=torch.long) for _ in range(4)))  # query 0 has target 0
     return SetCriterion(class_loss)(logits, boxes, targets, matches, 1.0)
 
 
