@@ -23,7 +23,7 @@ from dense3d.datasets.images import images_below
 from dense3d.datasets.panoptic.agreement import counted_segments
 from dense3d.datasets.panoptic.files import write_panoptic
 from dense3d.datasets.panoptic.id_map import write_id_map
-from dense3d.engine.batch_names import naming_samples
+from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError, DataError
