@@ -20,6 +20,7 @@ from dense3d.registry import HOOKS
 
 NAMES_SHOWN = 16
 _NAME_KEYS = ("img_path", "file_name", "filename", "path", "lidar_path", "img_id", "sample_idx")
+SHOWN = 5
 
 
 def names_of(batch: Any) -> Iterator[str]:
@@ -141,9 +142,6 @@ def _skip_step(wrapper: OptimWrapper) -> None:
     if wrapper.should_update() and any(p.grad is not None for p in parameters):
         wrapper.step()
         wrapper.zero_grad()
-
-
-SHOWN = 5
 
 
 @HOOKS.register_module()

@@ -30,6 +30,7 @@ __all__ = ["harden_mmengine", "load_checkpoint", "load_into", "read", "save_chec
 
 OPT_IN = "DENSE3D_UNSAFE_CHECKPOINTS"
 _REFUSED = re.compile(r"[Uu]nsupported (global|class)|blocked|Can only|Trying to (call|load)|not allowed")
+_STATISTICS = ("min", "max", "mean", "current", "statistics")
 
 
 def load_checkpoint(
@@ -183,9 +184,6 @@ def harden_mmengine() -> None:
     """Close mmengine's silent fall-back to ``weights_only=False``, for files and for downloads."""
     mmengine_checkpoint._safe_torch_load = _read_for_mmengine
     mmengine_checkpoint.load_url = _load_url
-
-
-_STATISTICS = ("min", "max", "mean", "current", "statistics")
 
 
 def _method_of_history_buffer(owner: object, name: str) -> Callable:

@@ -19,6 +19,10 @@ from dense3d.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 KEYS = ("decay_rate", "decay_type", "num_layers")
 TYPES = {"layer_wise": "layer_ids", "stage_wise": "stage_ids"}
+MULTIPLIERS = {"lr_mult", "decay_mult"}
+OPTIONS = {"custom_keys", "norm_decay_mult"}
+# Batch and instance norms of all kinds, and those over channels.
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -141,12 +145,6 @@ def _undecayed(module: nn.Module) -> set[str]:
         for prefix, part in _outermost(module, "no_weight_decay")
         for name in part.no_weight_decay()
     }
-
-
-MULTIPLIERS = {"lr_mult", "decay_mult"}
-OPTIONS = {"custom_keys", "norm_decay_mult"}
-# Batch and instance norms of all kinds, and those over channels.
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
