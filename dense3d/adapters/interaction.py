@@ -18,8 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from dense3d.errors import ConfigError
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
-from dense3d.layers.drop_path import DropPath
 from dense3d.layers.patch_embed import Grid, map_to_tokens, tokens_to_map
+from dense3d.layers.transformer_block import DropPath
 
 NORM_EPS = 1e-6
 LEVELS = 3

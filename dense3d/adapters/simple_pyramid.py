@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dense3d.adapters.base import ViTAdapter, initialise_added
 from dense3d.backbones.vit_architectures import TINY
 from dense3d.errors import ConfigError
-from dense3d.layers.channel_norm import ChannelLayerNorm
+from dense3d.layers.feature_maps import ChannelLayerNorm
 from dense3d.layers.patch_embed import map_to_tokens, tokens_to_map
 from dense3d.registry import MODELS
 

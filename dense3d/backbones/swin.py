@@ -33,7 +33,7 @@ ARCHITECTURES: dict[str, dict] = {
 }
 
 
-class PatchEmbed(nn.Module):
+class NormedPatchEmbed(nn.Module):
     """Patches of ``patch_size`` squared pixels to tokens: a convolution and a LayerNorm over channels."""
 
     def __init__(self, in_channels: int, embed_dim: int, patch_size: int, norm: bool) -> None:
@@ -133,7 +133,7 @@ class Swin(StagedBackbone):
         small = version == 1 if shift_small_maps is None else shift_small_maps
         windows = [0] * len(channels) if pretrained_window_sizes is None else pretrained_window_sizes
         _check_windows(self.window_size, windows, len(channels), version)
-        self.patch_embed = PatchEmbed(in_channels, embed_dim, patch_size, patch_norm)
+        self.patch_embed = NormedPatchEmbed(in_channels, embed_dim, patch_size, patch_norm)
         if absolute_position_size:
             side = absolute_position_size
             self.absolute_pos_embed = nn.Parameter(

@@ -20,10 +20,16 @@ from dense3d.backbones.vit_architectures import TINY, ViTArchitecture, architect
 from dense3d.backbones.vit_weights import load_pretrained
 from dense3d.errors import ConfigError, DataError
 from dense3d.layers.attention import SelfAttention, WindowAttention
-from dense3d.layers.channel_norm import ConvBottleneck
-from dense3d.layers.mlp import Mlp, SwiGlu, swiglu_hidden_dim
-from dense3d.layers.patch_embed import Grid, PatchEmbed, map_to_tokens, tokens_to_map
-from dense3d.layers.position_table import resize_position_table, sincos_position_table
+from dense3d.layers.feature_maps import ConvBottleneck
+from dense3d.layers.mlp import FeedForward, SwiGlu, swiglu_hidden_dim
+from dense3d.layers.patch_embed import (
+    Grid,
+    PatchEmbed,
+    map_to_tokens,
+    resize_position_table,
+    sincos_position_table,
+    tokens_to_map,
+)
 from dense3d.layers.relative_position import RelativePositionBias
 from dense3d.layers.rotary import AxialRope
 from dense3d.layers.transformer_block import TransformerBlock
@@ -336,7 +342,7 @@ def _feed_forward(arch: ViTArchitecture) -> nn.Module:
     if arch.ffn == "swiglu":
         width = swiglu_hidden_dim(arch.embed_dim, arch.mlp_ratio, arch.swiglu_multiple)
         return SwiGlu(arch.embed_dim, width, bias=arch.ffn_bias)
-    return Mlp(arch.embed_dim, int(arch.embed_dim * arch.mlp_ratio), bias=arch.ffn_bias)
+    return FeedForward(arch.embed_dim, int(arch.embed_dim * arch.mlp_ratio), bias=arch.ffn_bias)
 
 
 def _per_block(name: str, value, depth: int) -> list:

@@ -29,7 +29,7 @@ class ViTArchitecture:
             which sets its ``requires_grad``.
         position: ``"learned"`` table, fixed ``"sincos"`` table, ``"rope"`` or None.
         position_antialias, position_offset: how the table is resized, see
-            :func:`dense3d.layers.position_table.resize_position_table`.
+            :func:`dense3d.layers.patch_embed.resize_position_table`.
         relative_position: whether each block has a table of relative position biases.
         rope_base, rope_min_period, rope_max_period, rope_normalize, rope_shift, rope_jitter, rope_rescale,
             rope_dtype: see :class:`dense3d.layers.rotary.AxialRope`.

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 
-from dense3d.layers.biased_attention import biased_attention
+from dense3d.layers.attention import biased_attention
 
 MASKED = -100.0  # the official code's value: finite, hence safe in half precision
 

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
-from dense3d.layers.channel_norm import ChannelLayerNorm
+from dense3d.layers.feature_maps import ChannelLayerNorm
 from dense3d.registry import MODELS
 
 

@@ -1,12 +1,26 @@
-"""Modules that more than one model uses: attention, transformer blocks, position encodings, norms."""
+"""What more than one model uses: attention, transformer blocks, positions, matching, norms."""
 
 from lazy_loader import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "channel_norm": ["ChannelLayerNorm"],
-        "pooled_levels": ["PooledLevels"],
-        "position_relation": ["PositionRelation"],
+        "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
+        "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
+        "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention"],
+        "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
+        "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
+        "patch_embed": [
+            "PatchEmbed",
+            "map_to_tokens",
+            "resize_position_table",
+            "sincos_position_table",
+            "tokens_to_map",
+        ],
+        "position_relation": ["PositionRelation", "relation_bias"],
+        "relative_position": ["RelativePositionBias", "resize_relative_table"],
+        "rotary": ["AxialRope", "rotate"],
+        "sine_position": ["box_position", "map_position", "sine_features"],
+        "transformer_block": ["DropPath", "LayerScale", "TransformerBlock"],
     },
 )

@@ -1,13 +1,50 @@
-"""Feed-forward networks of transformer blocks: two linear layers, or three with a gate."""
+"""Linear layers one after the other: the MLP of heads, feed-forward networks of transformer blocks."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Mlp(nn.Module):
-    """Linear, exact GELU, linear.
+class MLP(nn.Module):
+    """Linear layers with a ReLU between them, as the DETR family has them in heads and position encodings.
+
+    Weights are Xavier-uniform and biases zero at first.
+
+    Args:
+        in_channels: channels of the input.
+        hidden_channels: channels between the layers.
+        out_channels: channels of the output.
+        num_layers: linear layers.
+
+    Shape:
+        ``(..., in_channels)`` to ``(..., out_channels)``.
+
+    Example:
+        >>> import torch
+        >>> MLP(8, 16, 4, num_layers=3)(torch.rand(2, 5, 8)).shape
+        torch.Size([2, 5, 4])
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int):
+        super().__init__()
+        channels = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(channels))
+        for layer in self.layers:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the last axis."""
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class FeedForward(nn.Module):
+    """Feed-forward network of a transformer block: linear, exact GELU, linear.
 
     Args:
         dim: input channels.
@@ -20,7 +57,7 @@ class Mlp(nn.Module):
 
     Example:
         >>> import torch
-        >>> Mlp(8, 32)(torch.zeros(2, 5, 8)).shape
+        >>> FeedForward(8, 32)(torch.zeros(2, 5, 8)).shape
         torch.Size([2, 5, 8])
     """
 

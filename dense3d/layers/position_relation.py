@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
+from dense3d.layers.sine_position import sine_features, sine_frequencies
 from dense3d.registry import MODELS
 
 EPS = 1e-5
@@ -48,34 +49,6 @@ def log_box_encoding(source_boxes: Tensor, target_boxes: Tensor, eps: float = EP
     distance = torch.log((source[..., :2] - target[..., :2]).abs() / size + 1)
     ratio = torch.log(size / (target[..., 2:] + eps))
     return torch.cat((distance, ratio.expand_as(distance)), dim=-1)
-
-
-def sine_frequencies(num_features: int, temperature: float, scale: float, like: Tensor) -> Tensor:
-    """``scale / temperature ** (2m / F)`` for m = 0 ... F / 2 - 1, with F ``num_features``: ``(F / 2,)``."""
-    exponent = torch.arange(0, num_features, 2, dtype=like.dtype, device=like.device) / num_features
-    return scale / temperature**exponent
-
-
-def sine_features(
-    values: Tensor, num_features: int, temperature: float = 10000.0, scale: float = 2 * math.pi
-) -> Tensor:
-    """Sine and cosine of each value, in turns, at falling frequencies.
-
-    Args:
-        values: ``(..., K)``.
-        num_features: features of one value, an even number.
-        temperature: ratio of the highest frequency to the one that would follow the lowest.
-        scale: highest frequency.
-
-    Returns:
-        ``(..., K * num_features)``, all features of the first value first.
-
-    Example:
-        >>> sine_features(torch.tensor([0.0, 1.0]), 4).shape
-        torch.Size([8])
-    """
-    angles = values.unsqueeze(-1) * sine_frequencies(num_features, temperature, scale, values)
-    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-3)
 
 
 def relation_logits(

@@ -17,8 +17,8 @@ from dense3d.detection3d.monodino_detr import MonoDETR, MonoDINODETR
 from dense3d.detection3d.monodino_detr.detector import Features
 from dense3d.detection3d.monodino_detr.fused_depth import Camera
 from dense3d.detection3d.monodino_detr.heads import Predictions
-from dense3d.detection3d.monodino_detr.position import map_position
 from dense3d.layers import deformable_attention
+from dense3d.layers.sine_position import map_position
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted

@@ -19,12 +19,8 @@ from dense3d.detection2d.relation_detr.references import box_logits, padding_mas
 from dense3d.evaluation.macroscopic_correlation import macroscopic_correlation
 from dense3d.layers.assignment import MatchedPairs
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
-from dense3d.layers.position_relation import (
-    PositionRelation,
-    log_box_encoding,
-    relation_logits,
-    sine_features,
-)
+from dense3d.layers.position_relation import PositionRelation, log_box_encoding, relation_logits
+from dense3d.layers.sine_position import sine_features
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dense3d.layers.biased_attention import SHORT, biased_attention
+from dense3d.layers.attention import SHORT, biased_attention
 
 
 def heads(tokens: int = 5) -> list[torch.Tensor]:

@@ -7,12 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.errors import ConfigError
-from dense3d.layers.channel_norm import ChannelLayerNorm, ConvBottleneck
-from dense3d.layers.drop_path import DropPath
-from dense3d.layers.layer_scale import LayerScale
+from dense3d.layers.feature_maps import ChannelLayerNorm, ConvBottleneck
 from dense3d.layers.mlp import SwiGlu, swiglu_hidden_dim
 from dense3d.layers.patch_embed import PatchEmbed, map_to_tokens, tokens_to_map
-from dense3d.layers.transformer_block import TransformerBlock
+from dense3d.layers.transformer_block import DropPath, LayerScale, TransformerBlock
 
 
 @pytest.fixture(autouse=True)

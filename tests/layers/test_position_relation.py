@@ -14,8 +14,8 @@ from dense3d.layers.position_relation import (
     log_box_encoding,
     relation_bias,
     relation_logits,
-    sine_features,
 )
+from dense3d.layers.sine_position import sine_features
 from dense3d.registry import MODELS
 
 

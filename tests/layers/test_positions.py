@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from scipy.interpolate import RectBivariateSpline
 
 from dense3d.errors import ConfigError
-from dense3d.layers.position_table import resize_position_table, sincos_position_table
+from dense3d.layers.patch_embed import resize_position_table, sincos_position_table
 from dense3d.layers.relative_position import RelativePositionBias, resize_relative_table
 from dense3d.layers.rotary import AxialRope, rotate
 

@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from dense3d.detection2d.relation_detr.references import box_head, box_logits, class_head
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention, SpatialShapes
-from dense3d.layers.perceptron import Perceptron
-from dense3d.layers.position_relation import sine_features
+from dense3d.layers.mlp import MLP
+from dense3d.layers.sine_position import box_position
 from dense3d.registry import MODELS
 
 
@@ -55,14 +55,14 @@ class SelfAttention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, deformable cross-attention and perceptron, each added and then normalised.
+    """Self-attention, deformable cross-attention and feed-forward network, each added and then normalised.
 
     Args:
         embed_dims: channels.
         num_heads: heads of both attentions.
         num_levels: levels of the pyramid.
         num_points: locations that a head samples on each level.
-        feedforward_channels: channels within the perceptron.
+        feedforward_channels: channels within the feed-forward network.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class RelationDecoder(nn.Module):
         num_layers: layers.
         num_classes: outputs of the class heads.
         relation: config of the relation encoder, ``dict(type="PositionRelation", ...)``; None: no relation.
-        query_scale: scale the position of the queries by a perceptron of their content from layer 1 on.
+        query_scale: scale the position of the queries by an MLP of their content from layer 1 on.
         with_cp: recompute each layer, with its relation, in the backward pass.
         **layer: arguments of :class:`DecoderLayer`.
     """
@@ -120,10 +120,8 @@ class RelationDecoder(nn.Module):
         embed_dims = layer["embed_dims"]
         self.embed_dims, self.with_cp = embed_dims, with_cp
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
-        self.ref_point_head = Perceptron(2 * embed_dims, embed_dims, embed_dims, num_layers=2)
-        self.query_scale = (
-            Perceptron(embed_dims, embed_dims, embed_dims, num_layers=2) if query_scale else None
-        )
+        self.ref_point_head = MLP(2 * embed_dims, embed_dims, embed_dims, num_layers=2)
+        self.query_scale = MLP(embed_dims, embed_dims, embed_dims, num_layers=2) if query_scale else None
         self.class_head = nn.ModuleList(class_head(embed_dims, num_classes) for _ in range(num_layers))
         self.bbox_head = nn.ModuleList(box_head(embed_dims) for _ in range(num_layers))
         self.norm = nn.LayerNorm(embed_dims)
@@ -213,8 +211,7 @@ class RelationDecoder(nn.Module):
 
     def query_position(self, boxes: Tensor) -> Tensor:
         """Position of queries ``(B, Q, C)`` from their boxes ``(B, Q, 4)`` in the padded batch."""
-        exchanged = boxes[..., [1, 0, 2, 3]]  # y before x
-        return self.ref_point_head(sine_features(exchanged, self.embed_dims // 2))
+        return self.ref_point_head(box_position(boxes, self.embed_dims // 2))
 
 
 def _blocking_bias(blocked: Tensor, like: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class RelationDETR(BaseModel):
         num_levels: levels of the feature pyramid.
         num_heads: heads of all attentions.
         num_points: locations that a head samples on each level.
-        feedforward_channels: channels within the perceptrons of the layers.
+        feedforward_channels: channels within the feed-forward networks.
         encoder_layers: layers of the encoder.
         decoder_layers: layers of the decoder; the relation acts from the second on.
         memory_fusion: mix all layers of the encoder into the memory.

@@ -6,19 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dense3d.layers.deformable_attention import SpatialShapes
-from dense3d.layers.deformable_encoder import DeformableEncoderLayer
+from dense3d.layers.deformable_attention import DeformableEncoderLayer, SpatialShapes
 
 
 class Encoder(nn.Module):
-    """Stack of :class:`~dense3d.layers.deformable_encoder.DeformableEncoderLayer`.
+    """Stack of :class:`~dense3d.layers.deformable_attention.DeformableEncoderLayer`.
 
     Args:
         num_layers: layers.
         memory_fusion: mix the input and the outputs of all layers into the memory, instead of taking the
             last output.
         with_cp: recompute each layer in the backward pass instead of keeping its activations.
-        **layer: arguments of :class:`~dense3d.layers.deformable_encoder.DeformableEncoderLayer`.
+        **layer: arguments of :class:`~dense3d.layers.deformable_attention.DeformableEncoderLayer`.
     """
 
     def __init__(self, num_layers: int, memory_fusion: bool = True, with_cp: bool = False, **layer: int):

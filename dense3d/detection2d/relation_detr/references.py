@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.layers.deformable_attention import SpatialShapes
-from dense3d.layers.perceptron import Perceptron
+from dense3d.layers.mlp import MLP
 
 
 def padding_masks(
@@ -110,8 +110,8 @@ def class_head(embed_dims: int, num_classes: int, prior: float = 0.01) -> nn.Lin
     return head
 
 
-def box_head(embed_dims: int) -> Perceptron:
-    """Perceptron that refines a box in logit space; at first it leaves every box where it is."""
-    head = Perceptron(embed_dims, embed_dims, 4, num_layers=3)
+def box_head(embed_dims: int) -> MLP:
+    """MLP that refines a box in logit space; at first it leaves every box where it is."""
+    head = MLP(embed_dims, embed_dims, 4, num_layers=3)
     nn.init.zeros_(head.layers[-1].weight)
     return head

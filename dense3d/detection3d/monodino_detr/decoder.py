@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.detection3d.monodino_detr.boxes import centred_boxes, refined, sampling_references
-from dense3d.detection3d.monodino_detr.heads import torch_perceptron
+from dense3d.detection3d.monodino_detr.heads import torch_mlp
 from dense3d.detection3d.monodino_detr.queries import AnchorQueries, PointQueries, by_group
 from dense3d.errors import ConfigError
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention, SpatialShapes
@@ -58,14 +58,14 @@ class GroupSelfAttention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Attention to depth, to queries and to the image, and a perceptron, each added and then normalised.
+    """Attention to depth, queries and image, and a feed-forward network, each added and then normalised.
 
     Args:
         embed_dims: channels.
         num_heads: heads of all attentions.
         num_levels: levels of the pyramid.
         num_points: locations that a head samples on each level.
-        feedforward_channels: channels within the perceptron.
+        feedforward_channels: channels within the feed-forward network.
         dropout: of all outputs and attention weights.
     """
 
@@ -142,7 +142,7 @@ class DepthGuidedDecoder(nn.Module):
         super().__init__()
         embed_dims = layer["embed_dims"]
         self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
-        self.box_heads = nn.ModuleList(torch_perceptron(embed_dims, 6, 3) for _ in range(num_layers))
+        self.box_heads = nn.ModuleList(torch_mlp(embed_dims, 6, 3) for _ in range(num_layers))
         nn.init.constant_(self.box_heads[0].layers[-1].bias[2:], -2.0)  # boxes begin small
         self.relation = MODELS.build(relation) if relation else None
         if self.relation is None:

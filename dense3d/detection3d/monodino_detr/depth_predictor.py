@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.detection3d.monodino_detr.bins import bin_values
-from dense3d.detection3d.monodino_detr.position import map_position
+from dense3d.layers.sine_position import map_position
 from dense3d.registry import MODELS
 
 
@@ -27,13 +27,13 @@ class DepthPrediction:
 
 
 class DepthEncoderLayer(nn.Module):
-    """Global self-attention and perceptron, each added and then normalised.
+    """Global self-attention and feed-forward network, each added and then normalised.
 
     Args:
         embed_dims: channels.
         num_heads: heads.
-        feedforward_channels: channels within the perceptron.
-        dropout: of attention weights, of both outputs and within the perceptron.
+        feedforward_channels: channels within the feed-forward network.
+        dropout: of attention weights, of both outputs and within the feed-forward network.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, feedforward_channels: int, dropout: float):
@@ -67,7 +67,7 @@ class DepthPredictor(nn.Module):
         depth_min: metres, where the first bin begins.
         depth_max: metres, where the last one ends; a table has an embedding for every metre.
         num_heads: heads of the attention among cells.
-        feedforward_channels: channels within its perceptron.
+        feedforward_channels: channels within its feed-forward network.
         num_layers: layers of attention.
         dropout: of these layers.
     """

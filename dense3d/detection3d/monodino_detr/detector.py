@@ -57,7 +57,7 @@ class MonoDETR(BaseModel):
         num_heads: heads of all attentions.
         encoder_points: locations that a head of the encoder samples on each level.
         decoder_points: the same for the decoder.
-        feedforward_channels: channels within the perceptrons of the layers.
+        feedforward_channels: channels within the feed-forward networks.
         encoder_layers: layers of the visual encoder.
         decoder_layers: layers of the decoder.
         dropout: of encoder and decoder.

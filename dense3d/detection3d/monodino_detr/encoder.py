@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dense3d.detection3d.monodino_detr.position import map_position
-from dense3d.layers.deformable_attention import SpatialShapes
-from dense3d.layers.deformable_encoder import DeformableEncoderLayer
+from dense3d.layers.deformable_attention import DeformableEncoderLayer, SpatialShapes
+from dense3d.layers.sine_position import map_position
 
 
 class VisualEncoder(nn.Module):
-    """Stack of :class:`~dense3d.layers.deformable_encoder.DeformableEncoderLayer`.
+    """Stack of :class:`~dense3d.layers.deformable_attention.DeformableEncoderLayer`.
 
     Args:
         num_layers: layers.

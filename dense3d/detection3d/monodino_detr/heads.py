@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.detection3d.monodino_detr.fused_depth import Camera, fused_depth
-from dense3d.layers.perceptron import Perceptron
+from dense3d.layers.mlp import MLP
 
 HEADING_BINS = 12
 
@@ -37,9 +37,9 @@ class PredictionHeads(nn.Module):
         super().__init__()
         self.classes = nn.Linear(embed_dims, num_classes)
         nn.init.constant_(self.classes.bias, -math.log(99))
-        self.size = torch_perceptron(embed_dims, 3, 2)
-        self.heading = torch_perceptron(embed_dims, 2 * HEADING_BINS, 2)
-        self.depth = torch_perceptron(embed_dims, 2, 2)
+        self.size = torch_mlp(embed_dims, 3, 2)
+        self.heading = torch_mlp(embed_dims, 2 * HEADING_BINS, 2)
+        self.depth = torch_mlp(embed_dims, 2, 2)
 
     def forward(self, hidden: Tensor, boxes: Tensor, expected_depth: Tensor, camera: Camera) -> Predictions:
         """Predict.
@@ -62,9 +62,9 @@ class PredictionHeads(nn.Module):
         )
 
 
-def torch_perceptron(embed_dims: int, out_channels: int, num_layers: int) -> Perceptron:
-    """Perceptron with the initial values that torch gives linear layers, as the official heads have them."""
-    head = Perceptron(embed_dims, embed_dims, out_channels, num_layers)
+def torch_mlp(embed_dims: int, out_channels: int, num_layers: int) -> MLP:
+    """MLP with the initial values that torch gives linear layers, as the official heads have them."""
+    head = MLP(embed_dims, embed_dims, out_channels, num_layers)
     for layer in head.layers:
         layer.reset_parameters()
     return head

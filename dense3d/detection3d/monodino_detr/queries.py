@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from dense3d.detection3d.monodino_detr.position import anchor_position
-from dense3d.layers.perceptron import Perceptron
+from dense3d.layers.mlp import MLP
+from dense3d.layers.sine_position import box_position
 
 
 class PointQueries(nn.Module):
@@ -57,8 +57,8 @@ class AnchorQueries(nn.Module):
         super().__init__()
         self.content = nn.Embedding(number, embed_dims)
         self.anchors = nn.Embedding(number, 6)
-        self.position_head = Perceptron(3 * embed_dims, embed_dims, embed_dims, num_layers=2)
-        self.position_scale = Perceptron(embed_dims, embed_dims, embed_dims, num_layers=2)
+        self.position_head = MLP(3 * embed_dims, embed_dims, embed_dims, num_layers=2)
+        self.position_scale = MLP(embed_dims, embed_dims, embed_dims, num_layers=2)
 
     def forward(self, number: int) -> tuple[Tensor, Tensor]:
         """Content ``(number, C)`` and anchors ``(number, 6)`` of the first ``number`` queries."""
@@ -72,7 +72,7 @@ class AnchorQueries(nn.Module):
             content: ``(B, N, C)``.
             references: ``(B, N, 6)``.
         """
-        position = self.position_head(anchor_position(references, content.shape[-1] // 2))
+        position = self.position_head(box_position(references, content.shape[-1] // 2))
         return position if layer == 0 else position * self.position_scale(content)
 
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from dense3d.backbones.vit import VisionTransformer
 from dense3d.errors import ConfigError, DataError
 from dense3d.layers.attention import WindowAttention
-from dense3d.layers.patch_embed import Grid
-from dense3d.layers.position_table import resize_position_table, sincos_position_table
+from dense3d.layers.patch_embed import Grid, resize_position_table, sincos_position_table
 from dense3d.layers.transformer_block import TransformerBlock
 from dense3d.pretraining.image_mae.masking import patchify, random_masking, unpatchify
 from dense3d.registry import MODELS

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense3d.layers.drop_path import DropPath
+from dense3d.layers.transformer_block import DropPath
 from dense3d.segmentation.kmax_deeplab.kmeans import assign_clusters, gather_clusters
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, batch_norm, folded, truncated_normal_
 from dense3d.segmentation.kmax_deeplab.predictor import Prediction, Predictor

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.layers.channel_norm import ChannelLayerNorm
-from dense3d.layers.drop_path import DropPath
+from dense3d.layers.feature_maps import ChannelLayerNorm
+from dense3d.layers.transformer_block import DropPath
 from dense3d.segmentation.kmax_deeplab.axial_attention import AxialAttention
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, resize
 

@@ -16,7 +16,7 @@ from dense3d.detection3d.monodino_detr.fused_depth import (
     map_depth,
     regressed_depth,
 )
-from dense3d.detection3d.monodino_detr.position import anchor_position, map_position
+from dense3d.layers.sine_position import box_position, map_position
 from dense3d.registry import MODELS
 
 
@@ -46,7 +46,7 @@ def test_positions_of_maps_are_those_of_mmdet():
 
 def test_positions_of_anchors_begin_with_the_row():
     anchors = torch.rand(3, 6)
-    features = anchor_position(anchors, 4).unflatten(-1, (6, 4))
+    features = box_position(anchors, 4).unflatten(-1, (6, 4))
     angle = anchors[:, [1, 0, 2, 3, 4, 5]] * 2 * np.pi
     torch.testing.assert_close(features[..., 0], angle.sin())
     torch.testing.assert_close(features[..., 3], (angle / 100).cos())
