@@ -67,9 +67,9 @@ def test_line_is_found_in_the_base(tmp_path: Path) -> None:
 
 
 def test_line_is_found_in_a_variable_of_the_base(tmp_path: Path) -> None:
-    base = "_hook = dict(\n    type='LoggerHook',\n    intervall=1,\n)\n"
+    base = "_logger = dict(\n    type='LoggerHook',\n    intervall=1,\n)\n"
     (tmp_path / "base.py").write_text(base)
-    (fault,) = faults(tmp_path, "_base_ = './base.py'\ncustom_hooks = [dict(**_base_._hook)]\n")
+    (fault,) = faults(tmp_path, "_base_ = './base.py'\ncustom_hooks = [dict(**_base_._logger)]\n")
     assert "base.py:3" in fault and "'interval'" in fault
 
 
