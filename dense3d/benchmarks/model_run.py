@@ -10,11 +10,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from dense3d.apis.command import parse_size
 from dense3d.benchmarks import load_cases
 from dense3d.benchmarks.model_timing import PRECISIONS, Conditions, ModelTiming, time_models
 from dense3d.benchmarks.run import find_device, milliseconds
 from dense3d.benchmarks.timing import machine
+from dense3d.config.options import parse_size
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write
 
