@@ -1,4 +1,4 @@
-"""Poly-1 in place of cross-entropy in both heads of the small ViT-CoMer, a quarter of its schedule.
+"""Poly-1 in place of cross-entropy in both heads of the small ViT-CoMer, 150 iterations.
 
 ``model.decode_head.loss_decode.epsilon=0`` and the same of ``auxiliary_head`` is the baseline.
 """
@@ -12,7 +12,7 @@ model = dict(
     auxiliary_head=dict(loss_decode=dict(loss_weight=0.4, **loss)),
 )
 
-max_iters = 250
+max_iters = 150
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
