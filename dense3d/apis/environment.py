@@ -16,7 +16,7 @@ from dense3d.optional import EXTRAS, require
 
 LIBRARIES = (
     "torch", "torchvision", "mmengine", "mmcv", "mmdet", "mmseg", "timm", "kornia", "numba", "numpy", "scipy",
-    "cv2", "pycocotools", "open3d",
+    "cv2", "pycocotools", "embreex",
 )  # fmt: skip
 # Variables that change what runs where.
 VARIABLES = ("DENSE3D_", "CUDA_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_", "PYTORCH_")
@@ -111,7 +111,7 @@ def _extra_lines() -> list[str]:
         missing = [package for package in packages if importlib.util.find_spec(package) is None]
         remedy = f": pip install 'dense3d[{extra}]'"
         state = f"missing: {', '.join(missing)}{remedy}" if missing else f"present: {', '.join(packages)}"
-        lines.append(f"{extra:8} {state}")
+        lines.append(f"{extra:10} {state}")
     return lines
 
 
