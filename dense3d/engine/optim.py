@@ -1,23 +1,28 @@
-"""Learning rates that shrink with the distance from the head, for every backbone that knows its depths.
-
-The rule of BEiT (Bao et al., arXiv:2106.08254) and ConvNeXt (Liu et al., arXiv:2201.03545). mmdet and mmseg
-have it for classes of certain names; here the backbone itself says how deep each parameter lies.
-"""
+"""Optimisers: learning rates by depth or by parts of names, and mixed precision on any device."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 
+import torch
+from mmengine.device import get_device
 from mmengine.logging import print_log
+from mmengine.optim import AmpOptimWrapper as MMEngineAmpOptimWrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from dense3d.errors import ConfigError, did_you_mean
-from dense3d.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from dense3d.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 KEYS = ("decay_rate", "decay_type", "num_layers")
 TYPES = {"layer_wise": "layer_ids", "stage_wise": "stage_ids"}
+MULTIPLIERS = {"lr_mult", "decay_mult"}
+OPTIONS = {"custom_keys", "norm_decay_mult"}
+# Batch and instance norms of all kinds, and those over channels.
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -140,3 +145,94 @@ def _undecayed(module: nn.Module) -> set[str]:
         for prefix, part in _outermost(module, "no_weight_decay")
         for name in part.no_weight_decay()
     }
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class NamePartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Multiplies the factors of every key of ``custom_keys`` that a parameter's name contains.
+
+    mmengine's own takes the longest such key alone, so that "biases have no weight decay" and "the backbone
+    has a tenth of the learning rate" cannot both hold for a bias of the backbone. ``norm_decay_mult`` is one
+    more factor for weights and biases of norms, whatever their names. Parameters with the same factors share
+    one group, which lets the optimiser treat them together.
+    """
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        keys = self.paramwise_cfg.get("custom_keys", {})
+        unknown = {name for factors in keys.values() for name in factors} - MULTIPLIERS
+        unknown |= set(self.paramwise_cfg) - OPTIONS
+        if unknown:
+            raise ConfigError(
+                "paramwise_cfg of NamePartsOptimWrapperConstructor holds custom_keys, each with lr_mult or "
+                f"decay_mult, and norm_decay_mult, not {sorted(unknown)}"
+            )
+
+    def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
+        """Append one group for each pair of factors that occurs."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        norms = _of_norms(module)
+        norm_decay = self.paramwise_cfg.get("norm_decay_mult", 1.0)
+        for name, parameter in module.named_parameters():
+            rules = [f for part, f in self.paramwise_cfg.get("custom_keys", {}).items() if part in name]
+            factors = (
+                math.prod(rule.get("lr_mult", 1.0) for rule in rules),
+                math.prod(rule.get("decay_mult", 1.0) for rule in rules)
+                * (norm_decay if name in norms else 1.0),
+            )
+            if parameter.requires_grad:
+                groups.setdefault(factors, []).append(parameter)
+        for (lr_factor, decay_factor), parameters in groups.items():
+            group: dict = {"params": parameters}
+            if lr_factor != 1:
+                group["lr"] = self.base_lr * lr_factor
+            if decay_factor != 1:
+                group["weight_decay"] = self.base_wd * decay_factor
+            params.append(group)
+
+
+def _of_norms(module: nn.Module) -> set[str]:
+    """Names of the parameters of all norms."""
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, part in module.named_modules()
+        if isinstance(part, NORMS)
+        for name, _ in part.named_parameters(recurse=False)
+    }
+
+
+@OPTIM_WRAPPERS.register_module()
+class AmpOptimWrapper(MMEngineAmpOptimWrapper):
+    """mmengine's ``AmpOptimWrapper``, which refuses the CPU, on the CPU as well.
+
+    Args:
+        loss_scale: ``"dynamic"``, a fixed number, or the arguments of ``torch.amp.GradScaler``.
+        dtype: ``"float16"`` or ``"bfloat16"``; by default what autocast takes on the device. The CPU
+            computes in bfloat16 whatever is asked for.
+        **kwargs: as for mmengine's ``OptimWrapper``; ``use_fsdp`` as for its ``AmpOptimWrapper``.
+    """
+
+    def __init__(
+        self,
+        loss_scale: str | float | dict = "dynamic",
+        dtype: str | torch.dtype | None = None,
+        **kwargs,
+    ) -> None:
+        if get_device() != "cpu":
+            super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
+            return
+        kwargs.pop("use_fsdp", None)
+        OptimWrapper.__init__(self, **kwargs)
+        self._scale_update_param = float(loss_scale) if isinstance(loss_scale, (int, float)) else None
+        self.loss_scaler = torch.amp.GradScaler("cpu", **_scaler_arguments(loss_scale))
+        self.cast_dtype = torch.bfloat16
+
+
+def _scaler_arguments(loss_scale: str | float | dict) -> dict:
+    if loss_scale == "dynamic":
+        return {}
+    if isinstance(loss_scale, (int, float)):
+        return {"init_scale": float(loss_scale)}
+    if isinstance(loss_scale, dict):
+        return dict(loss_scale)
+    raise ConfigError(f'loss_scale must be "dynamic", a number or a dict, not {loss_scale!r}')

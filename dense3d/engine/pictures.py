@@ -1,9 +1,10 @@
-"""Loss and metric curves of a run as one picture, redrawn after every evaluation."""
+"""Pictures of a run: its loss and metric curves, and predictions beside the ground truth."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -79,3 +80,28 @@ def draw_curves(work_dir: str | Path) -> Path | None:
         figure.savefig(file, format="png", dpi=100)
     pyplot.close(figure)
     return target
+
+
+@HOOKS.register_module()
+class PictureHook(Hook):
+    """Writes a picture for each tested image: label maps with a legend, or reconstructions.
+
+    Args:
+        folder: where to; pictures keep the names of their images.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    @master_only
+    def after_test_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Draw the samples of a batch."""
+        from dense3d.visualization.pictures import Painter
+
+        model = getattr(runner.model, "module", runner.model)
+        painter = Painter(runner.test_dataloader.dataset.metainfo, model.data_preprocessor)
+        for sample in outputs:
+            path = Path(sample.img_path)
+            painter(path, sample.cpu(), self.folder / f"{path.stem}.jpg")

@@ -1,20 +1,61 @@
-"""Transforms for images without labels.
+"""Images without labels, which self-supervised training reads: any folder of them, and its transforms.
 
 Pillow resizes, as in the official code; torch 2.15 gets the last pixel of a cropped uint8 tensor wrong.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torchvision.transforms.v2 as vision
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import BaseDataset
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
-from dense3d.registry import TRANSFORMS
+from dense3d.datasets.strict import StrictSamples
+from dense3d.errors import DataError
+from dense3d.registry import DATASETS, TRANSFORMS
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Image files in a folder and the folders below it, sorted.
+
+    Example:
+        >>> images_below(Path("no/such/folder"))
+        []
+    """
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+@DATASETS.register_module()
+class ImageFolder(StrictSamples, BaseDataset):
+    """Every image below a folder, at any depth; folders named after classes (ImageNet) are only folders.
+
+    Args:
+        data_root: the folder.
+        indices: the first so many images, or these.
+        pipeline: transforms; they start from ``img_path``.
+        *args, **kwargs: as for mmengine's ``BaseDataset`` and :class:`dense3d.datasets.strict.StrictSamples`.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """The files in the order of their paths."""
+        folder = Path(self.data_root or "")
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder: set data_root to the folder of your images")
+        files = images_below(folder)
+        if not files:
+            raise DataError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}), nor do folders below it")
+        return [dict(img_path=str(path), img_id=number) for number, path in enumerate(files)]
 
 
 @TRANSFORMS.register_module()

@@ -1,16 +1,57 @@
-"""Batches with panoptic annotations for the benchmark of segmentation models."""
+"""Batches of the models' benchmark: street scenes for monocular 3D detectors, panoptic annotations."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
+
+from dense3d.structures import KittiCalibration
 
 THINGS, STUFF = 80, 53  # classes of COCO panoptic
 OBJECTS, STRIPES = 10, 5  # in each image
 DIVISOR = 32
+
+
+def street_batch(
+    number: int, size: tuple[int, int], device: torch.device
+) -> tuple[Tensor, list[BaseDataElement]]:
+    """Noise ``(B, 3, H, W)`` and samples with :data:`OBJECTS` cars an image, the same every time.
+
+    Args:
+        number: B.
+        size: height and width.
+        device: of images and targets.
+    """
+    random = torch.Generator().manual_seed(0)
+    height, width = size
+    images = torch.randn(number, 3, height, width, generator=random).to(device)
+    calibration = KittiCalibration.pinhole(0.58 * width, (width / 2, height / 2))
+    samples = []
+    for index in range(number):
+        meta = dict(frame=f"{index:06d}", ori_shape=size, img_shape=size, calibration=calibration)
+        sample = BaseDataElement(metainfo=meta)
+        sample.gt_instances = _cars(random)
+        samples.append(sample.to(device))
+    return images, samples
+
+
+def _cars(random: torch.Generator) -> InstanceData:
+    centres = 0.2 + 0.6 * torch.rand(OBJECTS, 2, generator=random)
+    sides = 0.02 + 0.08 * torch.rand(OBJECTS, 4, generator=random)
+    left, right, top, bottom = sides.unbind(1)
+    middle = centres + torch.stack((right - left, bottom - top), dim=1) / 2
+    return InstanceData(
+        labels=torch.zeros(OBJECTS, dtype=torch.long),
+        boxes=torch.cat((middle, torch.stack((left + right, top + bottom), dim=1)), dim=1),
+        boxes_3d=torch.cat((centres, sides), dim=1),
+        depth=5 + 40 * torch.rand(OBJECTS, generator=random),
+        size_3d=torch.tensor([1.5, 1.6, 3.9]).expand(OBJECTS, 3).clone(),
+        heading_bin=torch.randint(0, 12, (OBJECTS,), generator=random),
+        heading_residual=torch.zeros(OBJECTS),
+    )
 
 
 def panoptic_batch(number: int, size: tuple[int, int], device: torch.device) -> tuple[Tensor, list]:
