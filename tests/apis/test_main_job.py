@@ -142,7 +142,7 @@ def test_inference_reads_the_layouts_that_evaluation_reads(config, checkpoint, t
     loaded = Inferencer(config, parallel).model.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
     torch.save({"model": weights}, official)
-    with pytest.raises(CheckpointError, match=r"official\.pth has no 'state_dict'.*convert_checkpoint"):
+    with pytest.raises(CheckpointError, match=r"official\.pth has no 'state_dict'.*dense3d convert"):
         Inferencer(config, official)
 
 
