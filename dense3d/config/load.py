@@ -50,6 +50,9 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         raise _explained(error, sources) from error
     finally:
         logging.disable(disabled)
+    # Its text is valid Python without yapf too, which takes seconds for the five times that a run asks for
+    # it. fromfile has an argument for that and ignores it.
+    object.__setattr__(cfg, "_format_python_code", False)
     if options:
         apply_options(cfg, options)
         object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from
