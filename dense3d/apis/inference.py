@@ -19,11 +19,11 @@ from mmengine.registry import MODELS, DefaultScope
 from dense3d.apis.inference_3d import frame_fields, needs_calibration, write_lines
 from dense3d.apis.testing import augment
 from dense3d.config import check_config, load_config
-from dense3d.datasets.images import images_below
+from dense3d.datasets.image_folder import images_below
 from dense3d.datasets.panoptic.agreement import counted_segments
 from dense3d.datasets.panoptic.files import write_panoptic
 from dense3d.datasets.panoptic.id_map import write_id_map
-from dense3d.engine.batch_names import naming_samples
+from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError, DataError

@@ -20,8 +20,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from dense3d.benchmarks.mono_batch import street_batch
-from dense3d.benchmarks.panoptic_batch import panoptic_batch
+from dense3d.benchmarks.batches import panoptic_batch, street_batch
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
 from dense3d.engine.channels import fill_channels

@@ -1,11 +1,14 @@
-"""Time dense3d next to its peers, in turns within one process, and print the ratios."""
+"""Time dense3d next to its peers and print the ratios.
+
+All run in turns within one process.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import at_least_one
 from dense3d.benchmarks import SUITES
+from dense3d.cli.common import at_least_one
 
 EPILOG = (
     "In the suite ops a ratio is a peer's median time over dense3d's; for models speed and "

@@ -1,11 +1,11 @@
-"""Look at the data of a config: draw what the model gets after augmentation, or check all files."""
+"""Draw a config's augmented data, or check all its files."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from dense3d.apis.command import add_config, add_config_options
+from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d browse dino_r18_synthetic-coco --out browse; "

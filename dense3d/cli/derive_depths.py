@@ -1,10 +1,13 @@
-"""Step B of ECO-M2F: the encoder depth that each training image should leave at, for a trade-off beta."""
+"""Find the depth at which each image should leave.
+
+Step B of ECO-M2F: the encoder depth of each training image for a trade-off beta.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_config_options, add_launcher, set_local_rank
 from dense3d.errors import ConfigError
 
 EPILOG = (

@@ -1,10 +1,13 @@
-"""Evaluate panoptic segmentation: PQ, SQ and RQ of all classes, things, stuff and each class."""
+"""Evaluate panoptic segmentation: PQ, SQ and RQ.
+
+Of all classes, things, stuff and each class.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import at_least_one
+from dense3d.cli.common import at_least_one
 
 EPILOG = (
     "Files are in COCO's panoptic format, the numbers those of panopticapi. Example: "

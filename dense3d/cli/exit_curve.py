@@ -1,10 +1,13 @@
-"""Quality against cost of a model with exits (ECO-M2F): every fixed depth, and a gate for each beta."""
+"""Print quality against cost of a model with exits.
+
+Every fixed depth, and a gate for each beta (ECO-M2F).
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options
+from dense3d.cli.common import add_config_options
 
 EPILOG = "example: dense3d exit-curve CONFIG CHECKPOINT depths.json --beta 0 0.003 --out curve"
 

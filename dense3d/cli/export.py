@@ -1,10 +1,13 @@
-"""Write a trained detector as a program for torch.export (OUT.pt2) or ONNX (OUT.onnx)."""
+"""Write a trained detector for torch.export or ONNX.
+
+The suffix of OUT chooses: .pt2 or .onnx.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config, add_config_options, at_least_one, parse_size
+from dense3d.cli.common import add_config, add_config_options, at_least_one
 
 EPILOG = (
     "The program takes RGB images (B, 3, H, W), float32 from 0 to 255, and gives boxes (xyxy in "
@@ -23,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from dense3d.apis import export_detector
-    from dense3d.config import parse_options
+    from dense3d.config.options import parse_options, parse_size
 
     options = parse_options(arguments.cfg_options)
     size = parse_size(arguments.size)

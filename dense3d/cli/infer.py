@@ -1,11 +1,14 @@
-"""Run a trained model on images: drawn pictures, results in COCO's format (3D boxes: KITTI's), label maps."""
+"""Run a trained model on images.
+
+Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from dense3d.apis.command import add_config, add_config_options
+from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config, add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_config, add_config_options, add_launcher, set_local_rank
 
 EPILOG = "example: dense3d test CONFIG CHECKPOINT --out results --tta"
 

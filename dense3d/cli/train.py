@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config, add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_config, add_config_options, add_launcher, set_local_rank
 from dense3d.garbage import paused_collection
 
 EPILOG = "example: dense3d train dino_r18_synthetic-coco --amp"

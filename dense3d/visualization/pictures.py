@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dense3d.datasets.kitti.objects import KittiObjects
-from dense3d.datasets.panoptic.coding import decode_segments
+from dense3d.datasets.panoptic.id_map import decode_segments
 from dense3d.errors import DataError
 from dense3d.files import atomic_write
 from dense3d.visualization.boxes3d import draw_frame, enlarged

@@ -19,9 +19,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, InstanceData
 from PIL import Image
 
-from dense3d.datasets.kitti.depth_map import lidar_depth_map
 from dense3d.datasets.kitti.mono_targets import MonoTargets, encode_mono_targets
-from dense3d.datasets.kitti.velodyne import read_velodyne
+from dense3d.datasets.kitti.velodyne import lidar_depth_map, read_velodyne
 from dense3d.datasets.kitti.warp import draw_warp
 from dense3d.datasets.scan.images import check_image
 from dense3d.errors import DataError

@@ -2,6 +2,4 @@
 
 from lazy_loader import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__, submod_attrs={"detector": ["RelationDETR"], "optimizer": ["NamePartsOptimWrapperConstructor"]}
-)
+__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"detector": ["RelationDETR"]})
