@@ -7,7 +7,7 @@ this one is the network and the criterion of :class:`~dense3d.segmentation.mask2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor
 from dense3d.errors import DataError
 from dense3d.registry import MODELS
 from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
-from dense3d.segmentation.mask2former.head import Mask2FormerHead
+from dense3d.segmentation.mask2former.head import TINY_HEAD, Mask2FormerHead
 from dense3d.segmentation.panoptic_map import semantic_scores
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Mask2FormerSemanticHead(BaseModule):
         ignore_index: label of pixels that belong to no class.
         init_cfg: mmengine initialisation.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="semantic", strides=(4, 8, 16, 32))
 
     align_corners = False  # of the resizing that mmseg does with the scores
 
@@ -109,6 +111,20 @@ class Mask2FormerSemanticHead(BaseModule):
                 f"{self.num_classes} classes: correct model.decode_head.num_classes or the data set's labels"
             )
         return labels, classes == labels[:, None, None]
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model of mmseg's with this head, for the table of compatibility."""
+        return dict(
+            _base_="mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py",
+            decode_head=dict(
+                type="dense3d.Mask2FormerSemanticHead",
+                in_channels="backbone",
+                num_classes=5,
+                head=dict(TINY_HEAD),
+                criterion=dict(num_points=64),
+            ),
+        )
 
 
 def _input_size(meta: dict, masks: Tensor) -> tuple[int, int]:
