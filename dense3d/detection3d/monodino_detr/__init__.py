@@ -5,9 +5,8 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "depth_sources": ["PyramidDepthSource", "RelativeDepthSource"],
+        "depth": ["DepthPredictor", "PyramidDepthSource", "RelativeDepthSource"],
         "detector": ["MonoDETR", "MonoDINODETR"],
-        "dpt": ["DPTHead"],
-        "fusion": ["HierarchicalFeatureFusion"],
+        "features": ["DPTHead", "HierarchicalFeatureFusion"],
     },
 )
