@@ -5,8 +5,12 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "depth": ["DepthPredictor", "PyramidDepthSource", "RelativeDepthSource"],
+        "criterion": ["DepthMapLoss", "MonoCriterion"],
+        "depth": ["Camera", "DepthPredictor", "PyramidDepthSource", "RelativeDepthSource"],
         "detector": ["MonoDETR", "MonoDINODETR"],
         "features": ["DPTHead", "HierarchicalFeatureFusion"],
+        "matching": ["ObjectMatcher", "Targets"],
+        "prediction": ["Predictions", "decode_frame", "top_queries"],
+        "transformer": ["DepthGuidedDecoder", "VisualEncoder"],
     },
 )
