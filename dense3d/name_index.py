@@ -92,14 +92,25 @@ def _names(call: ast.Call, decorated: str | None) -> tuple[list[str], bool]:
     """Names of one ``register_module(name, force, module)``, whose default is that of the object."""
     values = dict(zip(("name", "force", "module"), call.args)) | {k.arg: k.value for k in call.keywords}
     name, module, force = values.get("name"), values.get("module"), values.get("force")
-    names = [c.value for c in ast.walk(name) if isinstance(c, ast.Constant) and c.value] if name else []
-    default = module.id if isinstance(module, ast.Name) else getattr(module, "attr", decorated)
-    return names or ([default] if default else []), bool(getattr(force, "value", False))
+    try:
+        names = ast.literal_eval(name) if name else None
+    except ValueError:
+        return [], False  # computed while the module runs
+    if not names:
+        names = module.id if isinstance(module, ast.Name) else getattr(module, "attr", decorated)
+    names = [names] if isinstance(names, str) else list(names or ())
+    return names, bool(getattr(force, "value", False))
 
 
 def modules_below(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
-    """Names and files of all modules of a package in ``folder``, sorted."""
-    for file in sorted(folder.rglob("*.py")):
-        parts = file.relative_to(folder).with_suffix("").parts
-        parts = parts[:-1] if parts[-1] == "__init__" else parts
-        yield ".".join((package, *parts)), file
+    """Names and files of the modules of a package in ``folder``, sorted.
+
+    Folders without a Python file of their own are not entered: beside code there may be data.
+    """
+    entries = sorted(folder.iterdir())
+    files = [entry for entry in entries if entry.suffix == ".py" and entry.is_file()]
+    for file in files:
+        yield (package if file.stem == "__init__" else f"{package}.{file.stem}"), file
+    for below in entries if files else ():
+        if below.name.isidentifier() and below.is_dir():
+            yield from modules_below(below, f"{package}.{below.name}")

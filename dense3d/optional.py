@@ -11,6 +11,7 @@ from dense3d.errors import MissingDependencyError
 
 # package -> the extra of dense3d that installs it (None: it is a core dependency)
 EXTRAS = {
+    "open3d": "pointcloud",
     "nerfstudio": "nerf",
     "gsplat": "nerf",
     "deformops": "cuda",

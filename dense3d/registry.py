@@ -9,13 +9,15 @@ written ``dense3d.X`` there. A name that is asked for imports the module that re
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from mmengine import registry as root
 from mmengine.registry import Registry
 
-from dense3d.name_index import modules_below, registrations
+from dense3d.errors import ConfigError
+from dense3d.name_index import Registration, modules_below, registrations
 from dense3d.ops import install_mmcv_extension
 
 SCOPE = "dense3d"
@@ -72,10 +74,56 @@ def _index() -> dict[str, dict[str, str]]:
     importlib.import_module("dense3d.engine")  # what is built may read a checkpoint: by our safe loader
     index: dict[str, dict[str, str]] = {}
     for module, file in modules_below(Path(__file__).parent, SCOPE):
-        for found in registrations(file.read_text(encoding="utf-8")):
-            if found.home in ("dense3d.registry", "mmengine.registry"):
-                index.setdefault(found.registry, {})[found.name] = module
+        _add(index, module, registrations(file.read_text(encoding="utf-8")))
     return index
+
+
+def add_modules(folder: Path, package: str, make_importable: Callable[[], None]) -> bool:
+    """Have the names found that the modules of another package register.
+
+    A module that registers in a registry of mmengine, mmdet or mmseg is imported at once, because those know
+    only what is imported.
+
+    Args:
+        folder: of the package.
+        package: name that the folder is imported as.
+        make_importable: called once, before the first of its modules is needed.
+
+    Returns:
+        Whether there are such modules.
+
+    Raises:
+        ConfigError: a name is taken already.
+    """
+    found = [
+        (module, registrations(file.read_text(encoding="utf-8")))
+        for module, file in modules_below(folder, package)
+    ]
+    found = [(module, entries) for module, entries in found if entries]
+    if found:
+        make_importable()
+    for module, entries in found:
+        replaced = _add(_index(), module, entries)
+        if replaced or any(entry.home != __name__ for entry in entries):
+            for name in (*replaced, module):
+                importlib.import_module(name)
+    return bool(found)
+
+
+def _add(index: dict[str, dict[str, str]], module: str, entries: list[Registration]) -> list[str]:
+    """Enter the names of a module; the modules whose names it takes over by ``force=True``."""
+    replaced = []
+    for entry in (entry for entry in entries if entry.home == __name__):
+        names = index.setdefault(entry.registry, {})
+        other = names.get(entry.name, module)
+        if other != module and not entry.force:
+            raise ConfigError(
+                f"{entry.name!r} is registered by {other} and by {module}; rename one of the two, "
+                "or write force=True where the other one is to be replaced"
+            )
+        replaced += [other] if other != module else []
+        names[entry.name] = module
+    return replaced
 
 
 MODELS = LazyRegistry("MODELS", "model")

@@ -29,23 +29,19 @@ def pytest_sessionstart() -> None:
     torch.ones(1, requires_grad=True).sum().backward()
 
 
-def _folder(variable: str, default: str) -> Path:
-    folder = Path(os.environ.get(variable, REPOSITORY.parent / "shared" / default))
-    if not folder.is_dir():
-        pytest.skip(f"{default} folder not found at {folder}; set {variable} to run this test")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
-    """Folder of the golden kits (``DENSE3D_GOLDEN``)."""
-    return _folder("DENSE3D_GOLDEN", "golden")
+    """Folder of the golden kits that are part of the repository, in their compact form."""
+    return REPOSITORY / "tests" / "golden" / "kits"
 
 
 @pytest.fixture(scope="session")
 def sample_data() -> Path:
     """Folder of the real data samples (``DENSE3D_SAMPLE_DATA``)."""
-    return _folder("DENSE3D_SAMPLE_DATA", "data")
+    folder = Path(os.environ.get("DENSE3D_SAMPLE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no sample data at {folder}; set DENSE3D_SAMPLE_DATA to run this test")
+    return folder
 
 
 @pytest.fixture(scope="session")

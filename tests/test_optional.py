@@ -20,7 +20,11 @@ def failing(error: Exception) -> Callable:
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [("gsplat", r"pip install 'dense3d\[nerf\]'"), ("scipy", "pip install scipy")],
+    [
+        ("gsplat", r"pip install 'dense3d\[nerf\]'"),
+        ("open3d", r"pip install 'dense3d\[pointcloud\]'"),
+        ("scipy", "pip install scipy"),
+    ],
 )
 def test_missing_package(monkeypatch, name, command):
     monkeypatch.setattr(importlib, "import_module", failing(ModuleNotFoundError(name=name)))

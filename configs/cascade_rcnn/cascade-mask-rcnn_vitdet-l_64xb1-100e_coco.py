@@ -2,7 +2,7 @@
 
 Box AP 57.6 officially. Li et al., ECCV 2022 (arXiv 2203.16527). Without the official decomposed relative
 positions. The box heads are those of the other cascades here: GIoU loss and boxes by class, where the
-official ones have neither. Weights: ``tools/convert_checkpoint.py mae``.
+official ones have neither. Weights: ``dense3d convert mae``.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Co-DINO, 5 scales, Swin-L from ImageNet-22k at 384 pixels, 12 epochs of COCO on 16 GPUs with 1 image each.
 
 58.9 box AP officially (arXiv 2211.12860). The weights of microsoft/Swin-Transformer,
-``swin_large_patch4_window12_384_22k.pth``, go into ``checkpoints/`` by ``tools/convert_checkpoint.py swin``.
+``swin_large_patch4_window12_384_22k.pth``, go into ``checkpoints/`` by ``dense3d convert swin``.
 """
 
 _base_ = "./co-dino_r50_5scale_8xb2-12e_coco.py"

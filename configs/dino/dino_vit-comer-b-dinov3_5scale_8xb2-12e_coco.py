@@ -1,6 +1,6 @@
 """DINO, 5 scales, ViT-CoMer around a DINOv3 ViT-B, 12 epochs of COCO.
 
-There is no official recipe for this pairing: that of DINOv2. Weights: ``tools/convert_checkpoint.py
+There is no official recipe for this pairing: that of DINOv2. Weights: ``dense3d convert
 dinov3``.
 """
 

@@ -1,7 +1,7 @@
 """DINO, 5 scales, ViT-CoMer-S from DINOv2, 12 epochs of COCO.
 
 There is no official recipe for this pairing: DINO's (arXiv 2203.03605), with the layer-wise decay of
-ViT-CoMer under Mask R-CNN. Weights: ``tools/convert_checkpoint.py dinov2-14to16``.
+ViT-CoMer under Mask R-CNN. Weights: ``dense3d convert dinov2-14to16``.
 """
 
 _base_ = "./dino_r50_8xb2-12e_coco.py"

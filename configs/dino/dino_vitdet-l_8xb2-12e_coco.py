@@ -1,7 +1,7 @@
 """DINO, 5 scales, on a simple pyramid of MAE's ViT-L, 12 epochs of COCO.
 
 ViTDet (arXiv 2203.16527) under the head of DINO (arXiv 2203.03605), which takes all four maps and makes a
-fifth. Weights: ``tools/convert_checkpoint.py mae``.
+fifth. Weights: ``dense3d convert mae``.
 """
 
 _base_ = "./dino_r50_8xb2-12e_coco.py"

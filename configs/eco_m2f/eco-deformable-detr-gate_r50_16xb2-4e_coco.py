@@ -1,6 +1,6 @@
 """Step C of ECO-M2F for Deformable DETR with ResNet-50: a gate for beta 0.01; the detector is frozen.
 
-Its file of target depths comes from step B, ``tools/derive_depths.py``: see ``docs/eco-m2f.md``.
+Its file of target depths comes from step B, ``dense3d derive-depths``: see ``docs/eco-m2f.md``.
 """
 
 _base_ = "./eco-deformable-detr_r50_16xb2-50e_coco.py"

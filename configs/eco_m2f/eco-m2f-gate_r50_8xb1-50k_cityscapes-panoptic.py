@@ -1,6 +1,6 @@
 """Step C of ECO-M2F with ResNet-50 on Cityscapes panoptic: the gate for beta 0.003; the parent is frozen.
 
-Its file of target depths comes from step B, ``tools/derive_depths.py``: see ``docs/eco-m2f.md``.
+Its file of target depths comes from step B, ``dense3d derive-depths``: see ``docs/eco-m2f.md``.
 """
 
 _base_ = ["./eco-m2f_r50_8xb2-90k_cityscapes-panoptic.py"]

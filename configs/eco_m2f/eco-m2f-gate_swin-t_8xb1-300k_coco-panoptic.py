@@ -1,7 +1,7 @@
 """Step C of ECO-M2F with Swin-T on COCO panoptic: the gate for beta 0.0005; the parent is frozen.
 
 PQ 52.1 at 202.4 GFLOPs with beta 0.0005, 50.8 at 181.6 with 0.02, as released.
-Its file of target depths comes from step B, ``tools/derive_depths.py``: see ``docs/eco-m2f.md``.
+Its file of target depths comes from step B, ``dense3d derive-depths``: see ``docs/eco-m2f.md``.
 """
 
 _base_ = ["./eco-m2f_swin-t_8xb2-50e_coco-panoptic.py"]

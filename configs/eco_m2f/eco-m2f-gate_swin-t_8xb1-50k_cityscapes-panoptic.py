@@ -1,7 +1,7 @@
 """Step C of ECO-M2F with Swin-T on Cityscapes panoptic: the gate for beta 0.003; the parent is frozen.
 
 PQ 64.2 at 507.5 GFLOPs with beta 0.003, 62.1 at 439.7 with 0.01, as released.
-Its file of target depths comes from step B, ``tools/derive_depths.py``: see ``docs/eco-m2f.md``.
+Its file of target depths comes from step B, ``dense3d derive-depths``: see ``docs/eco-m2f.md``.
 """
 
 _base_ = ["./eco-m2f_swin-t_8xb2-90k_cityscapes-panoptic.py"]

@@ -2,7 +2,7 @@
 
 The pixel decoder has a fifth stage on the pooled stem, and the auxiliary semantic head is a classifier of the
 map of stride 32. The learning rate belongs to 32 images an iteration. Official weights:
-``tools/convert_checkpoint.py kmax-deeplab-cityscapes IN OUT`` puts the rows of the classes, train ids there,
+``dense3d convert kmax-deeplab-cityscapes IN OUT`` puts the rows of the classes, train ids there,
 into the order of this repository, things first.
 """
 

@@ -1,7 +1,7 @@
 """kMaX-DeepLab with ResNet-50, 100k iterations of ADE20K at 1281 x 1281: PQ 42.2 in the official code.
 
 The learning rate belongs to 64 images an iteration. Official weights:
-``tools/convert_checkpoint.py kmax-deeplab-ade20k IN OUT`` puts the rows of the classes into our order,
+``dense3d convert kmax-deeplab-ade20k IN OUT`` puts the rows of the classes into our order,
 things first.
 """
 

@@ -1,7 +1,7 @@
 """kMaX-DeepLab with ResNet-50, 150k iterations of COCO panoptic at 1281 x 1281: PQ 53.3 in the official code.
 
 Yu et al., ECCV 2022 (arXiv 2207.04044). The learning rate belongs to 64 images an iteration.
-Official weights: ``tools/convert_checkpoint.py kmax-deeplab IN OUT``.
+Official weights: ``dense3d convert kmax-deeplab IN OUT``.
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 He et al., CVPR 2022, appendix A.4, with BEiT's pyramid. The paper also adds relative position biases that
 start at zero; this network does without. Weights: a checkpoint of ``mae_vit-b_64xb64-1600e_imagenet.py``, or
-the official one after ``tools/convert_checkpoint.py mae``.
+the official one after ``dense3d convert mae``.
 """
 
 _base_ = [

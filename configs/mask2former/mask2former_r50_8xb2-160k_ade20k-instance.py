@@ -1,7 +1,7 @@
 """Mask2Former with ResNet-50, 160k iterations of ADE20K instances: AP 26.4 in the paper.
 
 Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
-``tools/convert_checkpoint.py mask2former IN OUT``.
+``dense3d convert mask2former IN OUT``.
 """
 
 _base_ = ["../_base_/datasets/ade20k_instance_crop-640x640.py", "../_base_/schedules/mask2former_160k.py"]

@@ -1,7 +1,7 @@
 """Mask2Former with ResNet-50, 50 epochs of COCO instance segmentation: AP 43.7 in the paper.
 
 Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
-``tools/convert_checkpoint.py mask2former IN OUT``.
+``dense3d convert mask2former IN OUT``.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Mask2Former (semantic) with ResNet-50, 90k iterations of Cityscapes: mIoU 79.4 in the paper.
 
 Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
-``tools/convert_checkpoint.py mask2former-semantic IN OUT``.
+``dense3d convert mask2former-semantic IN OUT``.
 """
 
 _base_ = [

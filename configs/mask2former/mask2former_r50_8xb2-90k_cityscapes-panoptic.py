@@ -1,7 +1,7 @@
 """Mask2Former with ResNet-50, 90k iterations of Cityscapes panoptic: PQ 62.1 in the paper.
 
 Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
-``tools/convert_checkpoint.py mask2former-cityscapes IN OUT``.
+``dense3d convert mask2former-cityscapes IN OUT``.
 """
 
 _base_ = ["../_base_/datasets/cityscapes_panoptic.py", "../_base_/schedules/mask2former_90k.py"]

@@ -1,7 +1,7 @@
 """Mask2Former (semantic) with Swin-B (ImageNet-22k), 160k iterations of ADE20K: mIoU 53.9 in the paper.
 
 Cheng et al., CVPR 2022 (arXiv 2112.01527). Weights: ``swin_base_patch4_window12_384_22k.pth``, put into
-``checkpoints/``. Official weights of the whole: ``tools/convert_checkpoint.py mask2former-semantic IN OUT``.
+``checkpoints/``. Official weights of the whole: ``dense3d convert mask2former-semantic IN OUT``.
 """
 
 _base_ = [

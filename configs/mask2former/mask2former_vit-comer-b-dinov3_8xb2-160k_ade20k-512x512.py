@@ -1,7 +1,7 @@
 """Mask2Former (semantic) with ViT-CoMer-B from DINOv3, 160k iterations of ADE20K.
 
 There is no official recipe for this pairing: Mask2Former's, with layer-wise decay in the ViT.
-Weights: ``tools/convert_checkpoint.py dinov3``.
+Weights: ``dense3d convert dinov3``.
 """
 
 _base_ = ["./mask2former_r50_8xb2-160k_ade20k-512x512.py"]

@@ -1,6 +1,6 @@
 """Mask R-CNN with ViTDet's simple pyramid on DINOv2-B, 100 epochs of COCO.
 
-There is no official recipe for this pairing: ViTDet's. Weights: ``tools/convert_checkpoint.py dinov2``.
+There is no official recipe for this pairing: ViTDet's. Weights: ``dense3d convert dinov2``.
 """
 
 _base_ = "./mask-rcnn_vitdet-b_64xb1-100e_coco.py"

@@ -1,7 +1,7 @@
 """ViTDet: Mask R-CNN with a simple pyramid on MAE's ViT-L, 100 epochs of COCO.
 
 Box AP 55.6, mask AP 49.2 officially. Li et al., ECCV 2022 (arXiv 2203.16527). Without the official
-decomposed relative positions. The position table is trained. Weights: ``tools/convert_checkpoint.py mae``.
+decomposed relative positions. The position table is trained. Weights: ``dense3d convert mae``.
 """
 
 _base_ = [

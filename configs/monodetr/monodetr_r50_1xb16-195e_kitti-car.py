@@ -1,6 +1,6 @@
 """MonoDETR with a ResNet-50 on KITTI's cars, the official setting.
 
-Official weights: ``tools/convert_checkpoint.py monodetr-car IN OUT`` keeps the class row of Car, so that OUT
+Official weights: ``dense3d convert monodetr-car IN OUT`` keeps the class row of Car, so that OUT
 serves this config as it is.
 """
 

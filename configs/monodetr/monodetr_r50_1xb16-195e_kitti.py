@@ -1,7 +1,7 @@
 """MonoDETR with a ResNet-50 on KITTI: pedestrians, cars and cyclists (arXiv 2203.13310).
 
 Batch 16 on one GPU, 195 epochs, learning rate as in the official run; official weights come through
-``tools/convert_checkpoint.py monodetr IN OUT``. AdamW is torch's, whose weight decay is not scaled by the
+``dense3d convert monodetr IN OUT``. AdamW is torch's, whose weight decay is not scaled by the
 bias correction of the step, which the official one does.
 """
 

@@ -1,6 +1,6 @@
 """MonoDINO-DETR with a ViT-B on KITTI's cars, the official setting.
 
-Official weights: ``tools/convert_checkpoint.py monodino-detr-car IN OUT`` keeps the class row of Car, so that
+Official weights: ``dense3d convert monodino-detr-car IN OUT`` keeps the class row of Car, so that
 OUT serves this config as it is.
 """
 

@@ -1,8 +1,8 @@
 """MonoDINO-DETR with a ViT-B on KITTI: pedestrians, cars and cyclists (arXiv 2502.00315).
 
 ViT and depth head start from the relative-depth release of Depth Anything V2 and stay frozen. Convert it
-first: ``tools/convert_checkpoint.py depth-anything-v2 IN data/depth-anything-v2_vitb.pth``. Official weights
-of the whole model come through ``tools/convert_checkpoint.py monodino-detr IN OUT``; they have a fourth class
+first: ``dense3d convert depth-anything-v2 IN data/depth-anything-v2_vitb.pth``. Official weights
+of the whole model come through ``dense3d convert monodino-detr IN OUT``; they have a fourth class
 that is never used (``--cfg-options +model.num_classes=4``).
 """
 

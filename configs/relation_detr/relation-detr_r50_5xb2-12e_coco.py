@@ -4,7 +4,7 @@ The learning rate belongs to 10 images an iteration; ``--cfg-options auto_scale_
 to another number. The backbone starts from torchvision's second weights (80.9 % top-1), as the official one
 does.
 
-Official weights: ``tools/convert_checkpoint.py relation-detr-coco80 IN OUT`` keeps the class rows of COCO's
+Official weights: ``dense3d convert relation-detr-coco80 IN OUT`` keeps the class rows of COCO's
 80 categories, so that OUT serves this config as it is; the system ``relation-detr`` keeps all 91 rows, one
 for each category id, for ``--cfg-options model.num_classes=91`` and labels that are category ids.
 """

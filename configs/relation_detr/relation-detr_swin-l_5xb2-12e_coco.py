@@ -2,7 +2,7 @@
 
 The backbone starts from Microsoft's ImageNet-22k weights ``swin_large_patch4_window7_224_22k.pth`` (release
 of microsoft/Swin-Transformer), to be put into ``checkpoints/``. Official weights:
-``tools/convert_checkpoint.py``.
+``dense3d convert``.
 """
 
 _base_ = "./relation-detr_r50_5xb2-12e_coco.py"

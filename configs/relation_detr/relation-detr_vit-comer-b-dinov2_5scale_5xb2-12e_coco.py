@@ -1,7 +1,7 @@
 """Relation-DETR, 5 scales, ViT-CoMer-B from DINOv2, 12 epochs of COCO on 5 GPUs with 2 images each.
 
 There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699), with the layer-wise decay
-of ViT-CoMer under Mask R-CNN. Weights: ``tools/convert_checkpoint.py dinov2-14to16``.
+of ViT-CoMer under Mask R-CNN. Weights: ``dense3d convert dinov2-14to16``.
 """
 
 _base_ = "./relation-detr_r50_5xb2-12e_coco.py"

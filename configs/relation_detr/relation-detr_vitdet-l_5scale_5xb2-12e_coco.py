@@ -1,7 +1,7 @@
 """Relation-DETR, 5 scales, on a simple pyramid of MAE's ViT-L, 12 epochs of COCO.
 
 There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699), with the layer-wise decay
-of ViTDet (arXiv 2203.16527). Weights: ``tools/convert_checkpoint.py mae``.
+of ViTDet (arXiv 2203.16527). Weights: ``dense3d convert mae``.
 """
 
 _base_ = "./relation-detr_r50_5xb2-12e_coco.py"

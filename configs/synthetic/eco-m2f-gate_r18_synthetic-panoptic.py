@@ -1,6 +1,6 @@
 """Step C of ECO-M2F on synthetic panoptic data: a gate for ``eco-m2f_r18_synthetic-panoptic.py``.
 
-Step B (``tools/derive_depths.py``) writes the file of target depths; see ``docs/eco-m2f.md``.
+Step B (``dense3d derive-depths``) writes the file of target depths; see ``docs/eco-m2f.md``.
 """
 
 _base_ = ["./eco-m2f_r18_synthetic-panoptic.py"]

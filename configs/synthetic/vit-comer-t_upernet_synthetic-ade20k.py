@@ -61,7 +61,7 @@ model = dict(
     test_cfg=dict(mode="whole"),
 )
 
-# three sizes, each also mirrored: tools/test.py --tta, tools/infer.py --tta
+# three sizes, each also mirrored: dense3d test --tta, dense3d infer --tta
 tta_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(

@@ -1,7 +1,7 @@
 """UPerNet with BEiT-B (ImageNet-22k), 160k iterations of ADE20K: mIoU 53.6, 54.2 multi-scale officially.
 
 Bao et al., ICLR 2022 (arXiv 2106.08254). Weights: ``beit_base_patch16_224_pt22k_ft22k.pth`` (release of
-microsoft/unilm) through ``tools/convert_checkpoint.py beit``.
+microsoft/unilm) through ``dense3d convert beit``.
 """
 
 _base_ = [

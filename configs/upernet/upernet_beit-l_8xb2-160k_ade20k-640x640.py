@@ -1,7 +1,7 @@
 """UPerNet with BEiT-L (ImageNet-22k), 160k iterations of ADE20K: mIoU 56.7, 57.0 multi-scale officially.
 
 Bao et al., ICLR 2022 (arXiv 2106.08254). Weights: ``beit_large_patch16_224_pt22k_ft22k.pth`` (release of
-microsoft/unilm) through ``tools/convert_checkpoint.py beit``.
+microsoft/unilm) through ``dense3d convert beit``.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """UPerNet with DINOv3-B, four scales from four blocks, 160k iterations of ADE20K.
 
 There is no official recipe for this pairing: the one of ViT-CoMer-B, with the blocks of the official depth
-heads. Weights: ``tools/convert_checkpoint.py dinov3``.
+heads. Weights: ``dense3d convert dinov3``.
 """
 
 _base_ = [

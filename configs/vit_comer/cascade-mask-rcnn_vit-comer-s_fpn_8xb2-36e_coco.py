@@ -1,7 +1,7 @@
 """Cascade Mask R-CNN with ViT-CoMer-S from DeiT, 36 epochs of COCO.
 
 Settings of ViT-Adapter's repository, on whose code ViT-CoMer's stands; it publishes none for this detector.
-Weights: ``tools/convert_checkpoint.py deit``.
+Weights: ``dense3d convert deit``.
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 The Co-DETR model of the paper (Xia et al., CVPR 2024, arXiv 2403.07392; 62.1 box AP) with the settings that
 its repository has for 64.3, of the multi-modal weights. Images have short sides of up to 1600 pixels.
-Weights: ``tools/convert_checkpoint.py beit`` on ``beitv2_large_patch16_224_pt1k_ft21k.pth``.
+Weights: ``dense3d convert beit`` on ``beitv2_large_patch16_224_pt1k_ft21k.pth``.
 """
 
 _base_ = "../co_detr/co-dino_r50_5scale_8xb2-12e_coco.py"

@@ -1,7 +1,7 @@
 """GFL with ViT-CoMer-S from DeiT, 36 epochs of COCO.
 
 Settings of ViT-Adapter's repository, on whose code ViT-CoMer's stands; it publishes none for this detector.
-Weights: ``tools/convert_checkpoint.py deit``.
+Weights: ``dense3d convert deit``.
 """
 
 _base_ = "mmdet::gfl/gfl_r50_fpn_1x_coco.py"

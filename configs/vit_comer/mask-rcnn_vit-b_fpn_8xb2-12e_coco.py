@@ -1,6 +1,6 @@
 """Mask R-CNN with a plain ViT-B from DeiT, 12 epochs of COCO: box AP 42.9, mask AP 39.4 in the paper.
 
-The baseline of Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Weights: ``tools/convert_checkpoint.py
+The baseline of Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Weights: ``dense3d convert
 deit``.
 """
 

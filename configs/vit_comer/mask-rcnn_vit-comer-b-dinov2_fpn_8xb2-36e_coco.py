@@ -1,7 +1,7 @@
 """Mask R-CNN with ViT-CoMer-B from DINOv2, 36 epochs of COCO: box AP 54.2, mask AP 47.6 in the paper.
 
 Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Settings as published. Weights:
-``tools/convert_checkpoint.py dinov2-14to16``.
+``dense3d convert dinov2-14to16``.
 """
 
 _base_ = ["./mask-rcnn_vit-comer-b-dinov2_fpn_8xb2-12e_coco.py"]

@@ -2,7 +2,7 @@
 
 Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. Its repository publishes detection settings with DINOv2
 and for plain DeiT; this takes the latter's optimiser, without layer-wise decay. Weights:
-``tools/convert_checkpoint.py deit``.
+``dense3d convert deit``.
 """
 
 _base_ = [

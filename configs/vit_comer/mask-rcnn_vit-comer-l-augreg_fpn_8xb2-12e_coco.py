@@ -2,7 +2,7 @@
 
 Box AP 51.4, mask AP 45.2 in the paper. Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. The repository
 has no settings for this size; drop path and layer-wise decay are those of ViT-Adapter-L. Weights:
-``tools/convert_checkpoint.py augreg``.
+``dense3d convert augreg``.
 """
 
 _base_ = [

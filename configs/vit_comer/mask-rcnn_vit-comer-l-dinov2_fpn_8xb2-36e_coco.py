@@ -1,7 +1,7 @@
 """Mask R-CNN with ViT-CoMer-L from DINOv2, 36 epochs of COCO: box AP 55.9, mask AP 49.1 in the paper.
 
 Xia et al., CVPR 2024 (arXiv 2403.07392), table 1. The repository has no settings for this size; drop path
-and layer-wise decay are those of ViT-Adapter-L. Weights: ``tools/convert_checkpoint.py dinov2-14to16``.
+and layer-wise decay are those of ViT-Adapter-L. Weights: ``dense3d convert dinov2-14to16``.
 """
 
 _base_ = ["./mask-rcnn_vit-comer-l-dinov2_fpn_8xb2-12e_coco.py"]

@@ -1,7 +1,7 @@
 """Mask R-CNN with a plain ViT-L from AugReg (ImageNet-22k, 384 pixels), 12 epochs of COCO.
 
 Box AP 45.7, mask AP 41.5 in the paper. The baseline of Xia et al., CVPR 2024 (arXiv 2403.07392), table 1.
-Weights: ``tools/convert_checkpoint.py augreg``.
+Weights: ``dense3d convert augreg``.
 """
 
 _base_ = [

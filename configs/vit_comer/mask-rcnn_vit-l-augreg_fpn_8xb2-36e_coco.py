@@ -1,7 +1,7 @@
 """Mask R-CNN with a plain ViT-L from AugReg (ImageNet-22k, 384 pixels), 36 epochs of COCO.
 
 Box AP 48.3, mask AP 43.4 in the paper. The baseline of Xia et al., CVPR 2024 (arXiv 2403.07392), table 1.
-Weights: ``tools/convert_checkpoint.py augreg``.
+Weights: ``dense3d convert augreg``.
 """
 
 _base_ = ["./mask-rcnn_vit-l-augreg_fpn_8xb2-12e_coco.py"]

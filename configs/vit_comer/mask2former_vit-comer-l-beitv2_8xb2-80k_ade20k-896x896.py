@@ -5,7 +5,7 @@ head and schedule for COCO-Stuff; for ADE20K, ViT-Adapter starts from what COCO-
 (``load_from`` and ``strict_load=False`` with the other config's checkpoint). The released networks' BEiT
 class is not in the repository, so whether its sum is stage by stage, as in the other segmentors, is not
 known; nor are its views of multi-scale tests: those of ViT-Adapter here. Weights:
-``tools/convert_checkpoint.py beit``.
+``dense3d convert beit``.
 """
 
 _base_ = "../mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"

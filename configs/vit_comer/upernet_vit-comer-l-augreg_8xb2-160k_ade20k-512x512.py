@@ -1,7 +1,7 @@
 """UPerNet with ViT-CoMer-L from AugReg (ImageNet-22k, 384 pixels), 160k iterations of ADE20K.
 
 Xia et al., CVPR 2024 (arXiv 2403.07392). The repository has no settings for this size: optimiser, drop path
-and images as in ViT-Adapter-L, pyramids as wide as in B. Weights: ``tools/convert_checkpoint.py augreg``.
+and images as in ViT-Adapter-L, pyramids as wide as in B. Weights: ``dense3d convert augreg``.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """UPerNet with ViT-CoMer-T from DeiT, 160k iterations of ADE20K: mIoU 43.5 in the paper.
 
-Xia et al., CVPR 2024 (arXiv 2403.07392). Settings as published. Weights: ``tools/convert_checkpoint.py
+Xia et al., CVPR 2024 (arXiv 2403.07392). Settings as published. Weights: ``dense3d convert
 deit``.
 """
 

@@ -1,7 +1,7 @@
 """What the command lines do, from Python.
 
     from dense3d.apis import train, test, infer
-    run = train("configs/synthetic/dino_r18_synthetic-coco.py")
+    run = train("dino_r18_synthetic-coco")
     test(run.config, run.checkpoint)
     infer(run.config, run.checkpoint, ["photos/*.jpg"], out="results")
 

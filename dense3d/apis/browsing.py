@@ -47,7 +47,7 @@ def browse(
     """Draw samples as the model would get them: augmented, batched, preprocessed, with their annotations.
 
     Args:
-        config: config file or loaded config.
+        config: config file, name of a shipped one, or loaded config.
         out: folder for the sheets, PNG files of twelve pictures each.
         number: samples.
         split: ``"train"``, ``"val"`` or ``"test"``.

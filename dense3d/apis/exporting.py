@@ -88,7 +88,7 @@ def export_detector(
     """Write a trained detector for images of one size; see :class:`InferenceGraph` for what goes in and out.
 
     Args:
-        config: config file or loaded config, the one the checkpoint was trained with.
+        config: config file, name of a shipped one, or loaded config, the one the checkpoint was trained with.
         checkpoint: checkpoint file.
         out: ``NAME.pt2`` for torch.export (read with ``torch.export.load``), ``NAME.onnx`` for ONNX.
         size: height and width of the images in pixels.

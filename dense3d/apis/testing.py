@@ -30,7 +30,7 @@ def test(
     """Evaluate ``checkpoint`` on the config's test data.
 
     Args:
-        config: config file or loaded config.
+        config: config file, name of a shipped one, or loaded config.
         checkpoint: checkpoint that this project (or mmdet, mmseg) wrote.
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
             submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in

@@ -36,7 +36,7 @@ def train(
     """Train and evaluate what a config describes.
 
     Args:
-        config: config file or loaded config.
+        config: config file, name of a shipped one, or loaded config.
         work_dir: folder for checkpoints and logs; ``work_dirs/<config name>`` by default.
         resume: ``True`` or ``"auto"`` continues from the newest valid checkpoint in ``work_dir`` (or
             starts when there is none), a path from that checkpoint.

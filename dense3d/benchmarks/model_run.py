@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dense3d.apis.command import parse_size
 from dense3d.benchmarks import load_cases
 from dense3d.benchmarks.model_report import table, write_json, write_markdown
 from dense3d.benchmarks.model_timing import PRECISIONS, Conditions, ModelTiming, time_models
 from dense3d.benchmarks.run import find_device
 from dense3d.benchmarks.timing import machine
+from dense3d.config.options import parse_size
 from dense3d.errors import ConfigError
 
 

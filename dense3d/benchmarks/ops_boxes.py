@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -181,7 +182,7 @@ def make_points(points: int, boxes: int) -> tuple[Tensor, Tensor]:
 
 
 def points_in_boxes_all(device: torch.device, points: int, boxes: int) -> Workload:
-    contenders = {OURS: ops.points_in_boxes_all, "Open3D, loop": open3d_points_in_boxes}
+    contenders = {OURS: ops.points_in_boxes_all, **_open3d_loop(open3d_points_in_boxes)}
     return Workload(_to(device, *make_points(points, boxes)), contenders)
 
 
@@ -190,8 +191,13 @@ def points_in_boxes_part(device: torch.device, points: int, boxes: int) -> Workl
         inside = open3d_points_in_boxes(cloud, scene)
         return torch.where(inside.any(-1), inside.argmax(-1), -1).int()
 
-    contenders = {OURS: ops.points_in_boxes_part, "Open3D, loop": open3d_part}
+    contenders = {OURS: ops.points_in_boxes_part, **_open3d_loop(open3d_part)}
     return Workload(_to(device, *make_points(points, boxes)), contenders)
+
+
+def _open3d_loop(contender: Callable) -> dict[str, Callable]:
+    """The contender by its name, where the extra ``pointcloud`` is installed."""
+    return {"Open3D, loop": contender} if find_spec("open3d") else {}
 
 
 def open3d_points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import at_least_one
 from dense3d.benchmarks import SUITES
+from dense3d.cli.common import at_least_one
 
 EPILOG = (
     "In the suite ops a ratio is a peer's median time over dense3d's; for models speed and "

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dense3d.apis.command import add_config_options
+from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
-    "examples: dense3d browse configs/synthetic/dino_r18_synthetic-coco.py --out browse; "
-    "dense3d browse configs/dino/dino_r50_8xb2-12e_coco.py --check --json report.json"
+    "examples: dense3d browse dino_r18_synthetic-coco --out browse; "
+    "dense3d browse dino_r50_8xb2-12e_coco --check --json report.json"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="config file, see configs/")
+    add_config(parser)
     parser.add_argument("--out", help="folder for the pictures (default: work_dirs/CONFIG/browse)")
     parser.add_argument("--number", type=int, default=24, help="samples to draw (default: 24)")
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: train")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_config_options, add_launcher, set_local_rank
 from dense3d.errors import ConfigError
 
 EPILOG = (

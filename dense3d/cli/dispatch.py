@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import dense3d
-from dense3d.apis.command import command
+from dense3d.cli.common import command
 from dense3d.errors import ConfigError, did_you_mean
 
 # A subcommand is the module of its name, with underscores.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import at_least_one
+from dense3d.cli.common import at_least_one
 
 EPILOG = (
     "Files are in COCO's panoptic format, the numbers those of panopticapi. Example: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options
+from dense3d.cli.common import add_config_options
 
 EPILOG = "example: dense3d exit-curve CONFIG CHECKPOINT depths.json --beta 0 0.003 --out curve"
 

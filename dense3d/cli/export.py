@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options, at_least_one, parse_size
+from dense3d.cli.common import add_config, add_config_options, at_least_one
 
 EPILOG = (
     "The program takes RGB images (B, 3, H, W), float32 from 0 to 255, and gives boxes (xyxy in "
@@ -13,7 +13,7 @@ EPILOG = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="config file that the checkpoint was trained with")
+    add_config(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("out", metavar="OUT", help="file to write, .pt2 or .onnx")
     parser.add_argument("--size", default="800x1333", help="height x width of the images (default: 800x1333)")
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from dense3d.apis import export_detector
-    from dense3d.config import parse_options
+    from dense3d.config.options import parse_options, parse_size
 
     options = parse_options(arguments.cfg_options)
     size = parse_size(arguments.size)

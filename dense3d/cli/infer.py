@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dense3d.apis.command import add_config_options
+from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
@@ -14,7 +14,7 @@ EPILOG = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="config file")
+    add_config(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder or glob")
     parser.add_argument(

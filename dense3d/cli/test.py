@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_config, add_config_options, add_launcher, set_local_rank
 
 EPILOG = "example: dense3d test CONFIG CHECKPOINT --out results --tta"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="config file")
+    add_config(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--out", metavar="DIR", help="write metrics.json and the predictions here")
     parser.add_argument("--show-dir", metavar="DIR", help="draw predictions beside ground truth here")

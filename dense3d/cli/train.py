@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.apis.command import add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_config, add_config_options, add_launcher, set_local_rank
 
-EPILOG = "example: dense3d train configs/synthetic/dino_r18_synthetic-coco.py --amp"
+EPILOG = "example: dense3d train dino_r18_synthetic-coco --amp"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="config file, see configs/")
+    add_config(parser)
     parser.add_argument("--work-dir", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
     parser.add_argument(
         "--resume",

@@ -50,6 +50,7 @@ class ShippedConfig:
         dataset: such as ``"COCO"``.
         published: metric -> result of the paper or its official repository, in percent; a list is for
             KITTI's easy, moderate and hard; empty where the config reproduces no published result.
+        file: where it lies.
         summary: first line of the config's docstring.
     """
 
@@ -59,6 +60,7 @@ class ShippedConfig:
     dataset: str
     published: dict[str, float | list[float]]
     summary: str
+    file: str
 
     @property
     def result(self) -> str:
@@ -121,6 +123,7 @@ def _described(key: str, path: Path, published: dict[str, dict]) -> ShippedConfi
         dataset=dataset_of(path.stem),
         published=published.get(path.stem, {}),
         summary=docstring.partition("\n")[0],
+        file=str(path),
     )
 
 

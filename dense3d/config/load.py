@@ -12,6 +12,8 @@ from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
 from dense3d.config.options import apply_options
+from dense3d.config.projects import KEY as PROJECTS
+from dense3d.config.projects import add_project, find_projects
 from dense3d.config.shipped import PREFIX, find_shipped, resolve_config
 from dense3d.config.sources import OPTIONS, Source, read_sources
 from dense3d.config.types import SCOPES
@@ -27,7 +29,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
 
     ``_base_`` may name files or configs that dense3d, mmdet and mmseg ship (``"mmdet::dino/...py"``). Names
     of types resolve in dense3d unless a prefix says otherwise; inside a dict of type ``"mmdet.X"`` names
-    without prefix are mmdet's.
+    without prefix are mmdet's. A config in a folder ``projects/NAME`` finds what the modules there register.
 
     Args:
         path: config file, or one of dense3d's: see :func:`dense3d.config.resolve_config`.
@@ -52,6 +54,11 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         apply_options(cfg, options)
         object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from
     _set_default_scope(cfg, sources, options or {})
+    for folder in cfg.get(PROJECTS, ()):
+        add_project(folder)
+    projects = find_projects(sources)
+    if projects:
+        cfg[PROJECTS] = projects
     for value in cfg._cfg_dict.values():
         mark_scopes(value, cfg.default_scope)
     return cfg

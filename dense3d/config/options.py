@@ -36,6 +36,22 @@ def parse_options(words: list[str] | None) -> dict[str, Any]:
     return options
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width in pixels.
+
+    Raises:
+        ConfigError: it is not of the form ``HEIGHTxWIDTH``, or a side is under 32.
+
+    Example:
+        >>> parse_size("800x1333")
+        (800, 1333)
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
+        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH with sides of at least 32, such as 800x1333")
+    return int(height), int(width)
+
+
 def apply_options(cfg: Config, options: dict[str, Any]) -> None:
     """Merge options into ``cfg`` in place.
 

@@ -92,6 +92,7 @@ def test_json(capsys):
     assert entry["base"] == "dense3d::kmax_deeplab/kmax_r50_32xb2-100k_ade20k.py"
     assert (entry["task"], entry["dataset"]) == ("panoptic segmentation", "ADE20K")
     assert entry["published"] == {"PQ": 42.2}
+    assert entry["file"] == str(PATHS[entry["name"]])
 
 
 @pytest.mark.parametrize(

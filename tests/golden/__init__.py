@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,9 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "vit-comer": "vit_comer.open_kit",
 }
 
+# Checks that belong to a system which is not built yet: failures for the tool, left out by the tests.
+NOT_BUILT: dict[str, tuple[str, ...]] = {"obb-iou3d": ("midpoint_coder", "evaluator")}
+
 
 class UnknownCheckError(Dense3dError):
     """The adapter has no rule for a check of the kit."""
@@ -103,8 +106,8 @@ def _fits(key: str, config: dict) -> bool:
     return not key or (name in config and str(config[name]).startswith(start))
 
 
-def verify_kit(folder: str | Path) -> list[Row]:
-    """Run every check of the kit in ``folder``.
+def verify_kit(folder: str | Path, without: Collection[str] = ()) -> list[Row]:
+    """Run every check of the kit in ``folder``, those named ``without`` excepted.
 
     Returns:
         one row per output; a check that raises gives a failed row with the reason.
@@ -117,7 +120,8 @@ def verify_kit(folder: str | Path) -> list[Row]:
     kit = GoldenKit(folder)
     with _one_thread():
         run = open_kit(kit)
-        return [row for check in kit.checks for row in verify_check(kit, run, check)]
+        checks = [check for check in kit.checks if check["name"] not in without]
+        return [row for check in checks for row in verify_check(kit, run, check)]
 
 
 def verify_check(kit: GoldenKit, run: Run, check: dict) -> list[Row]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -14,22 +12,10 @@ import pytest
 
 from dense3d.errors import DataError
 from tests.golden import SYSTEMS, open_kit
-from tests.golden.compare import compare_arrays, compare_check
+from tests.golden.compare import compare_arrays, compare_check, compare_texts
 from tests.golden.kit import GoldenKit, align, seeded_array
 
 CHECK = {"name": "c", "inputs": [], "outputs": ["y"], "rtol": 1e-3, "atol": 1e-4}
-
-
-@pytest.fixture(scope="session")
-def definition(golden_dir):
-    """The kits' own definition, which lies beside them."""
-    file = golden_dir / "goldenkit.py"
-    if not file.exists():
-        pytest.skip(f"{file} not found")
-    spec = importlib.util.spec_from_file_location("goldenkit_definition", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_kit(folder: Path, meta: dict | None = None, **tensors: np.ndarray) -> Path:
@@ -41,34 +27,21 @@ def write_kit(folder: Path, meta: dict | None = None, **tensors: np.ndarray) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["a.weight", "a.gamma", "a.scale", "a.bias", "bn.running_var", "bn.running_mean", "table", "w"]
+    ("name", "shape", "values"),
+    [
+        ("a.weight", (2,), [0.9348751, 0.8875762]),
+        ("a.gamma", (2,), [0.9168543, 0.9322869]),
+        ("a.scale", (2,), [1.006212, 1.005835]),
+        ("a.bias", (2,), [0.009964325, -0.1886833]),
+        ("bn.running_var", (2,), [0.6938386, 0.584785]),
+        ("bn.running_mean", (2,), [-0.1430614, 0.009282943]),
+        ("a.weight", (4, 3), [-0.3759986, -0.6490788]),
+        ("table", (2, 3, 5), [-0.6661702, -0.07581759]),
+    ],
 )
-def test_seeded_arrays_are_those_of_the_definition(definition, name):
-    for shape in [(), (5,), (3, 4), (2, 3, 1, 5), (0, 3), (3, 0)]:
-        for dtype in ("float32", "float64", "float16", "int64", "bool"):
-            mine, theirs = seeded_array(name, shape, dtype), definition.seeded_array(name, shape, dtype)
-            assert mine.dtype == theirs.dtype
-            np.testing.assert_array_equal(mine, theirs)
-
-
-def test_align_is_that_of_the_definition(definition):
-    def attempt(function, full, stored):
-        try:
-            return function(full, stored)
-        except ValueError:
-            return None
-
-    generator = np.random.default_rng(0)
-    for _ in range(300):
-        shape = tuple(generator.integers(1, 12, generator.integers(1, 4)))
-        full = generator.standard_normal(shape)
-        starts, steps = generator.integers(0, 3, len(shape)), generator.integers(1, 5, len(shape))
-        stored = full[tuple(slice(min(a, n - 1), None, k) for a, k, n in zip(starts, steps, shape))]
-        stored = full.reshape(-1)[:: generator.integers(1, 6)] if generator.random() < 0.3 else stored
-        stored = stored + (generator.random() < 0.3) * generator.standard_normal(stored.shape)
-        np.testing.assert_array_equal(
-            attempt(align, full, stored), attempt(definition.align, full, stored), strict=True
-        )
+def test_seeded_arrays_are_the_same_everywhere(name, shape, values):
+    """Written down from the code that the kits were made with: other values would be another checkpoint."""
+    np.testing.assert_allclose(seeded_array(name, shape).ravel()[:2], values, rtol=1e-6)
 
 
 def test_align_finds_start_and_step():
@@ -81,15 +54,15 @@ def test_align_finds_start_and_step():
         align(full, np.zeros((4, 9)))
 
 
-def test_state_dict_has_seeded_scaled_and_kept_values(tmp_path, definition):
+def test_state_dict_has_seeded_scaled_and_kept_values(tmp_path):
     params = [["a.weight", [3, 2], "float32"], ["b.bias", [4], "float32"], ["table", [2], "int64"]]
     meta = {"params": params, "keep": ["table"], "scale": [["*.weight", 0.5], ["b.*", 2.0], ["a.*", 3.0]]}
     folder = write_kit(tmp_path / "kit", meta, **{"keep/table": np.array([7, 8])})
-    state, theirs = GoldenKit(folder).state_dict(), definition.GoldenKit(folder).state_dict()
-    assert list(state) == ["a.weight", "b.bias", "table"] == list(theirs)
-    for name, value in theirs.items():
-        np.testing.assert_array_equal(state[name], value)
+    state = GoldenKit(folder).state_dict()
+    assert list(state) == ["a.weight", "b.bias", "table"]
     np.testing.assert_allclose(state["a.weight"], 3 * seeded_array("a.weight", (3, 2)), rtol=1e-6)
+    np.testing.assert_allclose(state["b.bias"], 2 * seeded_array("b.bias", (4,)), rtol=1e-6)
+    np.testing.assert_array_equal(state["table"], [7, 8])
     write_kit(folder, meta)
     with pytest.raises(DataError, match="lacks keep/table"):
         GoldenKit(folder).state_dict()
@@ -127,14 +100,6 @@ def test_unknown_systems_and_parts_name_the_known_ones(tmp_path):
     kit = GoldenKit(write_kit(tmp_path / "part", {"system": "mask2former", "config": {"queries": 100}}))
     with pytest.raises(DataError, match="none of the keys backbone, oversample_ratio, overlap"):
         open_kit(kit)
-
-
-def test_every_system_names_a_function():
-    """A table of names is wrong silently: nothing but a kit of that system would tell."""
-    tables = [{"": parts} if isinstance(parts, str) else parts for parts in SYSTEMS.values()]
-    for place in [place for table in tables for place in table.values()]:
-        module, function = place.split(".")
-        assert callable(getattr(importlib.import_module(f"tests.golden.{module}"), function)), place
 
 
 def test_the_first_part_that_fits_the_config_is_opened(tmp_path, monkeypatch):
@@ -189,3 +154,18 @@ def test_missing_and_unexpected_outputs_fail():
     assert [row.failure for row in rows] == ["", "not an output of the kit"]
     rows = compare_check(CHECK, {}, {"y": np.zeros(2)})
     assert [row.failure for row in rows] == ["listed in kit.json but not stored"]
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("Car 0.0 0 -1.23", True),
+        ("Car 0.0 0 -1.24", True),  # a rounding edge
+        ("Car 0.0 0 -1.25", False),
+        ("Van 0.0 0 -1.23", False),
+        ("Car 0.0 0", False),
+    ],
+)
+def test_lines_of_text_are_compared_word_by_word(text, passes):
+    assert compare_texts("decode", "lines", np.array([text]), np.array(["Car 0.0 0 -1.23"])).passed == passes
+    assert not compare_texts("decode", "lines", np.array([text, text]), np.array([text])).passed

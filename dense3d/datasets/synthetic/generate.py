@@ -1,6 +1,6 @@
 """Making a synthetic data set as a whole: recipe, lock, worker processes, and the rename that finishes it.
 
-Imports neither torch nor Open3D by itself: asking for a data set that is there costs milliseconds.
+Imports neither torch nor the renderer by itself: asking for a data set that is there costs milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from filelock import FileLock
 from dense3d.datasets.synthetic.classes import CATEGORIES
 from dense3d.errors import ConfigError, DataError, did_you_mean
 
-# Raise it whenever the same recipe gives other bytes than before.
+# Raise it whenever the same recipe gives other scenes, labels or pixels than before, beyond rounding.
 WORLD_VERSION = 2
 MANIFEST = "synthetic.json"
 # Names of WRITERS, known here without importing what the writers need.

@@ -1,4 +1,4 @@
-"""Ray casting (Open3D's Embree scene, CPU, headless) of a scene into an image and its exact geometry."""
+"""Ray casting of a scene into an image and its exact geometry, on the CPU."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from dense3d.datasets.synthetic import shapes
 from dense3d.datasets.synthetic.classes import CATEGORY_IDS
+from dense3d.datasets.synthetic.ray_casting import RayCaster
 from dense3d.datasets.synthetic.scene import Scene, SceneObject
 from dense3d.datasets.synthetic.textures import albedo, value_noise
 from dense3d.datasets.synthetic.vectors import dot, unit
-from dense3d.optional import require
 from dense3d.structures.camera import PinholeCamera, rotate
 
 # Colour is the mean of the rays through these points of a pixel; geometry is that of its central ray.
@@ -78,13 +78,7 @@ class Renderer:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._open3d = require("open3d", "rendering synthetic scenes")
-        # One thread builds the tree, because its form decides which of two touching facets a ray meets.
-        self._tree = self._open3d.t.geometry.RaycastingScene(nthreads=1)
-        for item in scene.objects:
-            vertices, triangles = shapes.mesh(item.shape)
-            placed = rotate(vertices.astype(np.float64), item.rotation) + item.center
-            self._tree.add_triangles(self._tensor(placed.astype(np.float32)), self._tensor(triangles))
+        self._caster = RayCaster([self._placed(item) for item in scene.objects])
 
     def render(self, camera: PinholeCamera) -> Frame:
         """Image, depth, normals, instances and classes seen by ``camera``."""
@@ -108,6 +102,12 @@ class Renderer:
         """Whether the rays through ``pixels`` (N, 2) meet anything: (N,) bool."""
         return self._cast(camera, camera.directions(pixels).astype(np.float32)).index >= 0
 
+    @staticmethod
+    def _placed(item: SceneObject) -> shapes.MeshArrays:
+        vertices, triangles = shapes.mesh(item.shape)
+        placed = rotate(vertices.astype(np.float64), item.rotation) + item.center
+        return placed.astype(np.float32), triangles
+
     def _image(self, camera: PinholeCamera, pixels: np.ndarray) -> np.ndarray:
         """(H * W, 3) uint8 sRGB."""
         light = np.zeros((len(pixels), 3), dtype=np.float32)
@@ -121,21 +121,18 @@ class Renderer:
         return np.rint(np.clip(srgb, 0, 1) * 255).astype(np.uint8)
 
     def _cast(self, camera: PinholeCamera, directions: np.ndarray) -> Hits:
-        origins = np.broadcast_to(camera.position.astype(np.float32), directions.shape)
-        result = self._tree.cast_rays(self._tensor(np.concatenate([origins, directions], axis=1)))
-        t = result["t_hit"].numpy()
-        hit = np.isfinite(t)
-        index = np.where(hit, result["geometry_ids"].numpy().astype(np.int16), np.int16(-1))
-        facets = result["primitive_normals"].numpy()
-        points = origins + np.where(hit, t, 0)[:, None] * directions
+        origin = camera.position.astype(np.float32)
+        found = self._caster.cast(origin, directions)
+        index, facets = found.index, found.facet_normals
+        points = origin + np.where(index >= 0, found.t, 0)[:, None] * directions
         local, normals = np.zeros_like(points), np.zeros_like(points)
         groups = self._by_object(index)
         for item, rows in groups:
             rotation = item.rotation.astype(np.float32)
-            local[rows] = rotate(points[rows] - item.center.astype(np.float32), rotation.T)
-            facing = shapes.normals(item.shape, local[rows], rotate(facets[rows], rotation.T))
-            normals[rows] = rotate(facing, rotation)
-        return Hits(t, index, points, local, normals, groups)
+            inside = rotate(points.take(rows, axis=0) - item.center.astype(np.float32), rotation.T)
+            facing = shapes.normals(item.shape, inside, rotate(facets.take(rows, axis=0), rotation.T))
+            local[rows], normals[rows] = inside, rotate(facing, rotation)
+        return Hits(found.t, index, points, local, normals, groups)
 
     def _by_object(self, index: np.ndarray) -> list[tuple[SceneObject, np.ndarray]]:
         order = np.argsort(index, kind="stable")  # a radix sort for 16-bit numbers
@@ -153,7 +150,7 @@ class Renderer:
         diffuse = ambient * (0.75 + 0.25 * hits.normals[:, 2:]) + sun * lambert[:, None]
         radiance = np.empty_like(hits.points)
         for item, rows in hits.groups:
-            radiance[rows] = albedo(item.texture, hits.local[rows]) * diffuse[rows]
+            radiance[rows] = albedo(item.texture, hits.local.take(rows, axis=0)) * diffuse.take(rows, axis=0)
             if item.gloss:
                 half = unit(towards_sun - unit(directions[rows]))
                 highlight = np.maximum(dot(hits.normals[rows], half), 0) ** np.float32(SPECULAR_EXPONENT)
@@ -167,8 +164,7 @@ class Renderer:
         cosine = dot(hits.normals, towards_sun)
         facing = np.flatnonzero(cosine > 0)
         origins = hits.points[facing] + np.float32(SHADOW_OFFSET) * hits.normals[facing]
-        rays = np.concatenate([origins, np.broadcast_to(towards_sun, origins.shape)], axis=1)
-        hidden = self._tree.test_occlusions(self._tensor(rays)).numpy()
+        hidden = self._caster.occluded(origins, towards_sun)
         lambert = np.zeros_like(cosine)
         lambert[facing] = np.where(hidden, 0, cosine[facing])
         return lambert
@@ -181,6 +177,3 @@ class Renderer:
         clouds = np.clip(2 * value_noise(upward * np.array([6, 6, 14], np.float32)) - 0.7, 0, 1)[:, None]
         clear = horizon + height * (zenith - horizon)
         return clear + np.float32(sky.cloudiness) * clouds * (1 - clear)
-
-    def _tensor(self, array: np.ndarray):
-        return self._open3d.core.Tensor.from_numpy(np.ascontiguousarray(array))

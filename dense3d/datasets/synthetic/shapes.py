@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 
 from dense3d.datasets.synthetic.scene import Shape
 from dense3d.datasets.synthetic.vectors import unit
-from dense3d.optional import require
 
 # The bars of a cross are this fraction of its extent thick.
 CROSS_THICKNESS = 0.3
@@ -55,18 +55,44 @@ def normals(shape: Shape, points: np.ndarray, facet_normals: np.ndarray) -> np.n
 
 @cache
 def _unit_mesh(kind: str) -> MeshArrays:
-    """Open3D's primitive of this kind, scaled into the cube [-0.5, 0.5]."""
-    build = require("open3d", "rendering synthetic scenes").geometry.TriangleMesh
-    primitive = {
-        "box": lambda: build.create_box(),
-        "sphere": lambda: build.create_sphere(1.0, resolution=SEGMENTS // 2),
-        "cylinder": lambda: build.create_cylinder(1.0, 1.0, resolution=SEGMENTS, split=1),
-        "cone": lambda: build.create_cone(1.0, 1.0, resolution=SEGMENTS, split=1),
-    }[kind]()
-    vertices = np.asarray(primitive.vertices)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    unit = (vertices - (low + high) / 2) / (high - low)
-    return unit.astype(np.float32), np.asarray(primitive.triangles).astype(np.uint32)
+    """The solid that fills the cube [-0.5, 0.5]."""
+    if kind == "box":
+        corners = np.array(list(product((-0.5, 0.5), repeat=3)))
+        sides = np.array([(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)])
+        return _closed(corners, sides)
+    polar = np.pi * np.arange(SEGMENTS // 2 + 1) / (SEGMENTS // 2)
+    radius, height = {
+        "sphere": (0.5 * np.sin(polar), 0.5 * np.cos(polar)),
+        "cylinder": (np.array([0, 0.5, 0.5, 0]), np.array([0.5, 0.5, -0.5, -0.5])),
+        "cone": (np.array([0, 0.5, 0]), np.array([0.5, -0.5, -0.5])),
+    }[kind]
+    radius[-1] = 0  # the sine of pi is not quite zero
+    return _revolved(radius, height)
+
+
+def _revolved(radius: np.ndarray, height: np.ndarray) -> MeshArrays:
+    """The closed surface that a profile sweeps out about the z axis.
+
+    Args:
+        radius, height: (P,) points of the profile, downwards on its outer side. The last joins the first;
+            where both lie on the axis, that adds nothing.
+    """
+    angle = 2 * np.pi * np.arange(SEGMENTS) / SEGMENTS
+    x, y = np.outer(radius, np.cos(angle)), np.outer(radius, np.sin(angle))
+    vertices = np.stack([x, y, np.broadcast_to(height[:, None], x.shape)], axis=-1).reshape(-1, 3)
+    upper = np.arange(len(vertices)).reshape(x.shape)
+    upper[radius == 0] = upper[radius == 0, :1]  # a ring on the axis is one vertex
+    lower = np.roll(upper, -1, axis=0)
+    sides = np.stack([upper, lower, np.roll(lower, -1, axis=1), np.roll(upper, -1, axis=1)], axis=-1)
+    return _closed(vertices, sides.reshape(-1, 4))
+
+
+def _closed(vertices: np.ndarray, sides: np.ndarray) -> MeshArrays:
+    """Mesh of plane (S, 4) sides, counter-clockwise; one with repeated corners is a triangle or nothing."""
+    triangles = np.concatenate([sides[:, [0, 1, 2]], sides[:, [0, 2, 3]]])
+    a, b, c = triangles.T
+    triangles = triangles[(a != b) & (b != c) & (c != a)]
+    return vertices.astype(np.float32), triangles.astype(np.uint32)
 
 
 def _scaled(kind: str) -> Callable[[np.ndarray], MeshArrays]:
@@ -79,10 +105,9 @@ def _scaled(kind: str) -> Callable[[np.ndarray], MeshArrays]:
 
 def _torus_mesh(size: np.ndarray) -> MeshArrays:
     """A ring of outer diameter ``size[0]`` whose tube has the diameter ``size[2]``."""
-    build = require("open3d", "rendering synthetic scenes").geometry.TriangleMesh
     tube = float(size[2]) / 2
-    ring = build.create_torus(float(size[0]) / 2 - tube, tube, SEGMENTS, SEGMENTS // 2)
-    return np.asarray(ring.vertices).astype(np.float32), np.asarray(ring.triangles).astype(np.uint32)
+    around = 4 * np.pi * np.arange(SEGMENTS // 2) / SEGMENTS
+    return _revolved(float(size[0]) / 2 - tube + tube * np.cos(around), -tube * np.sin(around))
 
 
 def _cross_mesh(size: np.ndarray) -> MeshArrays:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from dense3d.errors import ConfigError, Dense3dError
+from dense3d.errors import Dense3dError
 from dense3d.files import is_disk_full
 
 
@@ -45,6 +45,11 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
             return 130
 
     return run
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The config: a file or a name."""
+    parser.add_argument("config", help="config file, or the name of one that dense3d configs lists")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -85,19 +90,3 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width in pixels.
-
-    Raises:
-        ConfigError: it is not of the form ``HEIGHTxWIDTH``, or a side is under 32.
-
-    Example:
-        >>> parse_size("800x1333")
-        (800, 1333)
-    """
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
-        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH with sides of at least 32, such as 800x1333")
-    return int(height), int(width)

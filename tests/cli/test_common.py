@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from dense3d.apis.command import command
+from dense3d.cli.common import command
 from dense3d.errors import DataError
 
 

@@ -1,0 +1,33 @@
+"""The kits that are part of the repository: every system against its official implementation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.golden import NOT_BUILT, SYSTEMS, verify_kit
+
+KITS = Path(__file__).parent / "kits"
+META = {file.parent.name: json.loads(file.read_text()) for file in sorted(KITS.glob("*/kit.json"))}
+
+
+@pytest.mark.parametrize("name", META)
+def test_kit(name):
+    absent = NOT_BUILT.get(name, ())
+    rows = verify_kit(KITS / name, without=absent)
+    assert [str(row) for row in rows if not row.passed] == []
+    assert {row.check for row in rows} | set(absent) == {check["name"] for check in META[name]["checks"]}
+
+
+def test_every_system_has_a_kit_here():
+    assert {meta["system"] for meta in META.values()} == set(SYSTEMS)
+
+
+@pytest.mark.parametrize("name", META)
+def test_the_source_is_named(name):
+    """Who doubts a number has to find the code that gave it."""
+    source = META[name]["source"]
+    words = " ".join(source.values()) if isinstance(source, dict) else source
+    assert len(words.split()) > 2
