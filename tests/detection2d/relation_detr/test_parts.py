@@ -74,7 +74,7 @@ def test_centres_fill_the_content_whatever_the_padding():
     assert centres[3, 5].tolist() == pytest.approx([5.5 / 6, 3.5 / 4])
 
 
-def test_box_logits_invert_the_sigmoid():
+def test_inverse_sigmoid_undoes_the_sigmoid():
     boxes = torch.rand(100, 4) * 0.99 + 0.005
     assert torch.allclose(inverse_sigmoid(boxes).sigmoid(), boxes, atol=1e-6)
     assert torch.allclose(
