@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import importlib.util
+import sys
 from types import ModuleType
 
 from dense3d.errors import MissingDependencyError
@@ -23,6 +25,8 @@ EXTRAS = {
 def require(name: str, purpose: str = "") -> ModuleType:
     """Import the module ``name`` or say which command installs it.
 
+    nerfstudio is to be imported through this function, since on Python 3.13 one of its imports is missing.
+
     Args:
         name: dotted module name, for instance ``"nerfstudio.cameras"``.
         purpose: what it is needed for, put into the message.
@@ -31,8 +35,10 @@ def require(name: str, purpose: str = "") -> ModuleType:
         MissingDependencyError: the package or a system library that it loads is missing.
     """
     package = name.split(".")[0]
-    if package == "open3d":
+    if package in ("open3d", "nerfstudio"):  # the second imports the first
         _preload_libusb()
+    if package == "nerfstudio":
+        _stand_in_for_fpsample()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -63,6 +69,12 @@ def _missing_library(package: str, error: Exception) -> MissingDependencyError:
     }
     remedy = known.get(library, f"install the system package that provides {library}")
     return MissingDependencyError(f"{package} needs the system library {library}, which is missing; {remedy}")
+
+
+def _stand_in_for_fpsample() -> None:
+    """nerfstudio imports ``fpsample``, which has no wheel for Python 3.13 and which one setting uses."""
+    if "fpsample" not in sys.modules and importlib.util.find_spec("fpsample") is None:
+        sys.modules["fpsample"] = importlib.import_module("dense3d.fpsample_stand_in")
 
 
 def _preload_libusb() -> None:

@@ -83,7 +83,7 @@ def test_a_name_imports_its_own_module():
     assert systems == {
         "dense3d.files",
         "dense3d.layers",
-        "dense3d.layers.channel_norm",
+        "dense3d.layers.feature_maps",
         "dense3d.name_index",
         "dense3d.registry",
     }

@@ -9,17 +9,10 @@ _base_ = [
     "../_base_/models/cascade_mask_rcnn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_36e.py",
+    "../_base_/backbones/convnext.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.ConvNeXt",
-        arch="base",
-        drop_path_rate=0.6,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_base_22k_224.pth"),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._convnext_b_22k, drop_path_rate=0.6))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4),
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

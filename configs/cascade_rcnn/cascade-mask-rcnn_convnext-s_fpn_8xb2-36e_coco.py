@@ -9,17 +9,10 @@ _base_ = [
     "../_base_/models/cascade_mask_rcnn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_36e.py",
+    "../_base_/backbones/convnext.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.ConvNeXt",
-        arch="small",
-        drop_path_rate=0.6,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_small_1k_224_ema.pth"),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._convnext_s, drop_path_rate=0.6))
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

@@ -9,17 +9,10 @@ _base_ = [
     "../_base_/models/cascade_mask_rcnn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_36e.py",
+    "../_base_/backbones/convnext.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.ConvNeXt",
-        arch="xlarge",
-        drop_path_rate=0.8,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_xlarge_22k_224_ema.pth"),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._convnext_xl_22k, drop_path_rate=0.8))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4),
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

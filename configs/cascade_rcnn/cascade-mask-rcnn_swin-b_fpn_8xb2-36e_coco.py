@@ -9,17 +9,10 @@ _base_ = [
     "../_base_/models/cascade_mask_rcnn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_36e.py",
+    "../_base_/backbones/swin.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="base",
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window7_224.pth"),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._swin_b, drop_path_rate=0.3))
 optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}

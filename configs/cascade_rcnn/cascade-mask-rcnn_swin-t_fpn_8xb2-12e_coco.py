@@ -9,17 +9,10 @@ _base_ = [
     "../_base_/models/cascade_mask_rcnn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_12e.py",
+    "../_base_/backbones/swin.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="tiny",
-        drop_path_rate=0.0,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_tiny_patch4_window7_224.pth"),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._swin_t, drop_path_rate=0.0))
 optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}

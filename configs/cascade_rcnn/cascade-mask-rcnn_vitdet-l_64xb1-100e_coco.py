@@ -10,21 +10,11 @@ _base_ = [
     "../_base_/models/cascade_mask_rcnn.py",
     "../_base_/datasets/coco_instance_lsj-1024.py",
     "../_base_/schedules/adamw_100e_lsj.py",
+    "../_base_/backbones/vitdet.py",
 ]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.SimplePyramid",
-        vit=dict(
-            arch=dict(name="mae_large_patch16", position="learned"),
-            window_size=[14, 14, 14, 14, 14, None] * 4,
-            window_padding="bias",
-            drop_path_rate=0.4,
-            with_cp=True,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_large_patch16.pth"),
-        ),
-    ),
+    backbone=dict(_delete_=True, **_base_._vitdet_l),
     neck=dict(_delete_=True, type="dense3d.PooledLevels", num_outs=5),
     rpn_head=dict(num_convs=2),
     roi_head=dict(mask_head=dict(norm_cfg=dict(type="dense3d.ChannelLayerNorm", eps=1e-6))),

@@ -4,18 +4,10 @@
 ``swin_large_patch4_window12_384_22k.pth``, go into ``checkpoints/`` by ``dense3d convert swin``.
 """
 
-_base_ = "./co-dino_r50_5scale_8xb2-12e_coco.py"
+_base_ = ["./co-dino_r50_5scale_8xb2-12e_coco.py", "../_base_/backbones/swin.py"]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="large",
-        window_size=12,
-        drop_path_rate=0.3,
-        with_cp=True,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_patch4_window12_384_22k.pth"),
-    ),
+    backbone=dict(_delete_=True, **_base_._swin_l_22k_384, drop_path_rate=0.3, with_cp=True),
     encoder=dict(num_cp=6),
 )
 train_dataloader = dict(batch_size=1)

@@ -4,22 +4,13 @@ There is no official recipe for this pairing: DINO's (arXiv 2203.03605), with th
 ViT-CoMer under Mask R-CNN. Weights: ``dense3d convert dinov2-14to16``.
 """
 
-_base_ = "./dino_r50_8xb2-12e_coco.py"
+_base_ = ["./dino_r50_8xb2-12e_coco.py", "../_base_/backbones/vit_comer.py"]
 
 model = dict(
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="dinov2_vitb14", patch_size=16, pretrain_size=592, position_offset=0.0),
-            prefix_tokens=False,
-            drop_path_rate=0.3,
-            window_size=[14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov2_vitb14_14to16.pth"),
-        ),
-        num_heads=12,
-        value_ratio=0.5,
+        **_base_._vit_comer_b,
+        vit=dict(**_base_._dinov2_b, **_base_._windows, drop_path_rate=0.3),
     ),
     num_feature_levels=5,
     neck=dict(num_outs=5),

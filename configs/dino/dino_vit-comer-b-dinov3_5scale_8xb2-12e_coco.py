@@ -8,12 +8,6 @@ _base_ = "./dino_vit-comer-b-dinov2_5scale_8xb2-12e_coco.py"
 
 model = dict(
     backbone=dict(
-        vit=dict(
-            _delete_=True,
-            arch="dinov3_vitb16",
-            drop_path_rate=0.3,
-            window_size=[14, 14, None] * 4,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
-        )
+        vit=dict(_delete_=True, **_base_._dinov3_b, drop_path_rate=0.3, window_size=[14, 14, None] * 4)
     )
 )

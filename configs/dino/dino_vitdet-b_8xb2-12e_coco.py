@@ -4,20 +4,10 @@ ViTDet (arXiv 2203.16527) under the head of DINO (arXiv 2203.03605), which takes
 fifth. Weights: ``dense3d convert mae``.
 """
 
-_base_ = "./dino_r50_8xb2-12e_coco.py"
+_base_ = ["./dino_r50_8xb2-12e_coco.py", "../_base_/backbones/vitdet.py"]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.SimplePyramid",
-        vit=dict(
-            arch=dict(name="mae_base_patch16", position="learned"),
-            window_size=[14, 14, None] * 4,
-            window_padding="bias",
-            drop_path_rate=0.1,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_base_patch16.pth"),
-        ),
-    ),
+    backbone=dict(_delete_=True, **_base_._vitdet_b),
     num_feature_levels=5,
     neck=dict(num_outs=5),
     encoder=dict(layer_cfg=dict(self_attn_cfg=dict(num_levels=5))),

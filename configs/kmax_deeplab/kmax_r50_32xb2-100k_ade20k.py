@@ -8,6 +8,7 @@ things first.
 _base_ = [
     "../_base_/datasets/ade20k_panoptic.py",
     "../_base_/schedules/kmax_150k.py",
+    "../_base_/backbones/resnet.py",
 ]
 
 image_size = (1281, 1281)
@@ -24,12 +25,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=1,
     ),
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32)),
     drop_path=0.0,
     test_cfg=dict(thing_threshold=0.4, stuff_threshold=0.4, overlap_threshold=0.8),
 )

@@ -7,6 +7,7 @@ Official weights: ``dense3d convert kmax-deeplab IN OUT``.
 _base_ = [
     "../_base_/datasets/coco_panoptic.py",
     "../_base_/schedules/kmax_150k.py",
+    "../_base_/backbones/resnet.py",
 ]
 
 image_size = (1281, 1281)
@@ -23,12 +24,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=1,
     ),
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32)),
     drop_path=0.2,
     test_cfg=dict(thing_threshold=0.7, stuff_threshold=0.5, overlap_threshold=0.8),
 )

@@ -8,16 +8,11 @@ _base_ = [
     "../_base_/models/mask2former_semantic.py",
     "../_base_/datasets/ade20k_512.py",
     "../_base_/schedules/mask2former_160k.py",
+    "../_base_/backbones/resnet.py",
 ]
 
 model = dict(
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-        freeze_norm=True,
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32), freeze_norm=True),
 )
 
 crop_size = (512, 512)  # height, width

@@ -4,7 +4,11 @@ Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
 ``dense3d convert mask2former IN OUT``.
 """
 
-_base_ = ["../_base_/datasets/ade20k_instance_crop-640x640.py", "../_base_/schedules/mask2former_160k.py"]
+_base_ = [
+    "../_base_/datasets/ade20k_instance_crop-640x640.py",
+    "../_base_/schedules/mask2former_160k.py",
+    "../_base_/backbones/resnet.py",
+]
 
 model = dict(
     type="dense3d.Mask2Former",
@@ -18,12 +22,6 @@ model = dict(
         pad_size_divisor=32,
         batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(640, 640), pad_mask=True)],
     ),
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-        freeze_norm=True,
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32), freeze_norm=True),
     test_cfg=dict(panoptic_on=False, instance_on=True, max_per_image=100),
 )

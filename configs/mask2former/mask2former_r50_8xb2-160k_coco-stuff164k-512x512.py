@@ -7,16 +7,11 @@ _base_ = [
     "../_base_/models/mask2former_semantic.py",
     "mmseg::_base_/datasets/coco-stuff164k.py",
     "../_base_/schedules/mask2former_160k.py",
+    "../_base_/backbones/resnet.py",
 ]
 
 model = dict(
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-        freeze_norm=True,
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32), freeze_norm=True),
     decode_head=dict(num_classes=171),
 )
 

@@ -7,6 +7,7 @@ Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
 _base_ = [
     "../_base_/datasets/coco_panoptic.py",
     "../_base_/schedules/mask2former_50e.py",
+    "../_base_/backbones/resnet.py",
 ]
 
 model = dict(
@@ -21,13 +22,7 @@ model = dict(
         pad_size_divisor=32,
         batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(1024, 1024), pad_mask=True, pad_seg=True)],
     ),
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-        freeze_norm=True,
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32), freeze_norm=True),
     test_cfg=dict(panoptic_on=True, instance_on=True, max_per_image=100),
 )
 val_evaluator = [

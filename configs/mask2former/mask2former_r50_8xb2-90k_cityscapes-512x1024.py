@@ -8,6 +8,7 @@ _base_ = [
     "../_base_/models/mask2former_semantic.py",
     "mmseg::_base_/datasets/cityscapes.py",
     "../_base_/schedules/mask2former_90k.py",
+    "../_base_/backbones/resnet.py",
 ]
 
 crop_size = (512, 1024)  # height, width
@@ -29,12 +30,7 @@ train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(
-        type="dense3d.TimmBackbone",
-        model_name="resnet50.tv_in1k",
-        pretrained=True,
-        out_strides=(4, 8, 16, 32),
-    ),
+    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32)),
     decode_head=dict(num_classes=19),
 )
 

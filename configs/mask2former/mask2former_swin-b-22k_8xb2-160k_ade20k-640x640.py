@@ -8,6 +8,7 @@ _base_ = [
     "../_base_/models/mask2former_semantic.py",
     "../_base_/datasets/ade20k_640.py",
     "../_base_/schedules/mask2former_160k.py",
+    "../_base_/backbones/swin.py",
 ]
 
 crop_size = (640, 640)  # height, width
@@ -29,13 +30,7 @@ train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(
-        type="dense3d.Swin",
-        arch="base",
-        window_size=12,
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window12_384_22k.pth"),
-    ),
+    backbone=dict(**_base_._swin_b_22k_384, drop_path_rate=0.3),
 )
 
 default_hooks = dict(checkpoint=dict(save_best="mIoU"))

@@ -3,15 +3,8 @@
 Weights: ``swin_base_patch4_window12_384_22k.pth``, put into ``checkpoints/``.
 """
 
-_base_ = ["./mask2former_r50_8xb2-50e_coco-instance.py"]
+_base_ = ["./mask2former_r50_8xb2-50e_coco-instance.py", "../_base_/backbones/swin.py"]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="base",
-        window_size=12,
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window12_384_22k.pth"),
-    ),
+    backbone=dict(_delete_=True, **_base_._swin_b_22k_384, drop_path_rate=0.3),
 )

@@ -3,16 +3,9 @@
 Weights: ``swin_large_patch4_window12_384_22k.pth``, put into ``checkpoints/``.
 """
 
-_base_ = ["./mask2former_r50_8xb2-160k_ade20k-panoptic.py"]
+_base_ = ["./mask2former_r50_8xb2-160k_ade20k-panoptic.py", "../_base_/backbones/swin.py"]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="large",
-        window_size=12,
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_patch4_window12_384_22k.pth"),
-    ),
+    backbone=dict(_delete_=True, **_base_._swin_l_22k_384, drop_path_rate=0.3),
     head=dict(num_queries=200),
 )

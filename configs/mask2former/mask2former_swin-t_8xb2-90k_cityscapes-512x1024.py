@@ -3,17 +3,10 @@
 Weights: ``swin_tiny_patch4_window7_224.pth``, put into ``checkpoints/``.
 """
 
-_base_ = ["./mask2former_r50_8xb2-90k_cityscapes-512x1024.py"]
+_base_ = ["./mask2former_r50_8xb2-90k_cityscapes-512x1024.py", "../_base_/backbones/swin.py"]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.Swin",
-        arch="tiny",
-        window_size=7,
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_tiny_patch4_window7_224.pth"),
-    ),
+    backbone=dict(_delete_=True, **_base_._swin_t, window_size=7, drop_path_rate=0.3),
 )
 
 sync_bn = None

@@ -4,20 +4,13 @@ There is no official recipe for this pairing: Mask2Former's, with layer-wise dec
 Weights: ``dense3d convert dinov2-14to16``.
 """
 
-_base_ = ["./mask2former_r50_8xb2-50e_coco-panoptic.py"]
+_base_ = ["./mask2former_r50_8xb2-50e_coco-panoptic.py", "../_base_/backbones/vit_comer.py"]
 
 model = dict(
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="dinov2_vitb14", patch_size=16, pretrain_size=592, position_offset=0.0),
-            prefix_tokens=False,
-            drop_path_rate=0.3,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov2_vitb14_14to16.pth"),
-        ),
-        num_heads=12,
-        value_ratio=0.5,
+        **_base_._vit_comer_b,
+        vit=dict(**_base_._dinov2_b, drop_path_rate=0.3),
         mrfp_ratio=1.0,
         stagewise=True,
     ),

@@ -4,19 +4,13 @@ There is no official recipe for this pairing: Mask2Former's, with layer-wise dec
 Weights: ``dense3d convert dinov3``.
 """
 
-_base_ = ["./mask2former_r50_8xb2-160k_ade20k-512x512.py"]
+_base_ = ["./mask2former_r50_8xb2-160k_ade20k-512x512.py", "../_base_/backbones/vit_comer.py"]
 
 model = dict(
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch="dinov3_vitb16",
-            drop_path_rate=0.3,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
-        ),
-        num_heads=12,
-        value_ratio=0.5,
+        **_base_._vit_comer_b,
+        vit=dict(**_base_._dinov3_b, drop_path_rate=0.3),
         mrfp_ratio=1.0,
         stagewise=True,
     ),

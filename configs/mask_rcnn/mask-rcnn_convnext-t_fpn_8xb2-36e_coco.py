@@ -9,17 +9,10 @@ _base_ = [
     "../_base_/models/mask_rcnn.py",
     "../_base_/datasets/coco_instance.py",
     "../_base_/schedules/adamw_36e.py",
+    "../_base_/backbones/convnext.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.ConvNeXt",
-        arch="tiny",
-        drop_path_rate=0.4,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_tiny_1k_224_ema.pth"),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._convnext_t, drop_path_rate=0.4))
 optim_wrapper = dict(
     constructor="dense3d.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.95),

@@ -9,21 +9,10 @@ _base_ = [
     "../_base_/models/vitdet.py",
     "../_base_/datasets/coco_instance_lsj-1024.py",
     "../_base_/schedules/adamw_100e_lsj.py",
+    "../_base_/backbones/vitdet.py",
 ]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.SimplePyramid",
-        vit=dict(
-            arch=dict(name="mae_base_patch16", position="learned"),
-            window_size=[14, 14, None] * 4,
-            window_padding="bias",
-            drop_path_rate=0.1,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_base_patch16.pth"),
-        ),
-    )
-)
+model = dict(backbone=dict(_delete_=True, **_base_._vitdet_b))
 optim_wrapper = dict(
     constructor="dense3d.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.7),

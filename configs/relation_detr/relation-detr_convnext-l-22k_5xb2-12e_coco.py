@@ -4,16 +4,10 @@ There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699)
 ``convnext_large_22k_384.pth`` (release of facebookresearch/ConvNeXt), put into ``checkpoints/``.
 """
 
-_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+_base_ = ["./relation-detr_r50_5xb2-12e_coco.py", "../_base_/backbones/convnext.py"]
 
 model = dict(
     backbone=dict(
-        _delete_=True,
-        type="dense3d.ConvNeXt",
-        arch="large",
-        drop_path_rate=0.5,
-        out_indices=(1, 2, 3),
-        with_cp=True,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_large_22k_384.pth"),
+        _delete_=True, **_base_._convnext_l_22k_384, drop_path_rate=0.5, out_indices=(1, 2, 3), with_cp=True
     )
 )

@@ -5,13 +5,12 @@ of microsoft/Swin-Transformer), to be put into ``checkpoints/``. Official weight
 ``dense3d convert``.
 """
 
-_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+_base_ = ["./relation-detr_r50_5xb2-12e_coco.py", "../_base_/backbones/swin.py"]
 
 model = dict(
     backbone=dict(
         _delete_=True,
-        type="dense3d.Swin",
-        arch="large",
+        **_base_._swin_l_22k,
         window_size=7,
         shift_small_maps=False,
         output_norm=False,
@@ -19,6 +18,5 @@ model = dict(
         out_indices=(1, 2, 3),
         frozen_stages=1,
         with_cp=True,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_patch4_window7_224_22k.pth"),
     ),
 )

@@ -4,24 +4,15 @@ There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699)
 of ViT-CoMer under Mask R-CNN. Weights: ``dense3d convert dinov2-14to16``.
 """
 
-_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+_base_ = ["./relation-detr_r50_5xb2-12e_coco.py", "../_base_/backbones/vit_comer.py"]
 
 num_levels = 5
 model = dict(
     num_levels=num_levels,
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="dinov2_vits14", patch_size=16, pretrain_size=592, position_offset=0.0),
-            prefix_tokens=False,
-            drop_path_rate=0.2,
-            window_size=[14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov2_vits14_14to16.pth"),
-        ),
-        num_heads=6,
-        value_ratio=1.0,
+        **_base_._vit_comer_s,
+        vit=dict(**_base_._dinov2_s, **_base_._windows, drop_path_rate=0.2),
     ),
     neck=dict(num_outs=num_levels),
 )

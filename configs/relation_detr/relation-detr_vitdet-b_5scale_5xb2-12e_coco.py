@@ -4,22 +4,12 @@ There is no official recipe for this pairing: Relation-DETR's (arXiv 2407.11699)
 of ViTDet (arXiv 2203.16527). Weights: ``dense3d convert mae``.
 """
 
-_base_ = "./relation-detr_r50_5xb2-12e_coco.py"
+_base_ = ["./relation-detr_r50_5xb2-12e_coco.py", "../_base_/backbones/vitdet.py"]
 
 num_levels = 5
 model = dict(
     num_levels=num_levels,
-    backbone=dict(
-        _delete_=True,
-        type="dense3d.SimplePyramid",
-        vit=dict(
-            arch=dict(name="mae_base_patch16", position="learned"),
-            window_size=[14, 14, None] * 4,
-            window_padding="bias",
-            drop_path_rate=0.1,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/mae_base_patch16.pth"),
-        ),
-    ),
+    backbone=dict(_delete_=True, **_base_._vitdet_b),
     neck=dict(num_outs=num_levels),
 )
 optim_wrapper = dict(

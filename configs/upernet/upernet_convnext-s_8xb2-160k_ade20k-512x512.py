@@ -9,16 +9,10 @@ _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/ade20k_512.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/convnext.py",
 ]
 
-model = dict(
-    backbone=dict(
-        type="dense3d.ConvNeXt",
-        arch="small",
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_small_1k_224_ema.pth"),
-    )
-)
+model = dict(backbone=dict(**_base_._convnext_s, drop_path_rate=0.3))
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4, weight_decay=0.05),
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

@@ -9,16 +9,10 @@ _base_ = [
     "../_base_/models/upernet_640.py",
     "../_base_/datasets/ade20k_640.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/convnext.py",
 ]
 
-model = dict(
-    backbone=dict(
-        type="dense3d.ConvNeXt",
-        arch="xlarge",
-        drop_path_rate=0.4,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/convnext_xlarge_22k_224_ema.pth"),
-    )
-)
+model = dict(backbone=dict(**_base_._convnext_xl_22k, drop_path_rate=0.4))
 optim_wrapper = dict(
     optimizer=dict(lr=8e-5, weight_decay=0.05),
     constructor="dense3d.LayerDecayOptimWrapperConstructor",

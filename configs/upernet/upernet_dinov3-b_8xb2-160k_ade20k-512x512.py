@@ -9,17 +9,13 @@ _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/ade20k_512.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/vit.py",
 ]
 
 model = dict(
     backbone=dict(
         type="dense3d.RescaledPyramid",
-        vit=dict(
-            arch="dinov3_vitb16",
-            final_norm=True,
-            drop_path_rate=0.1,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov3_vitb16.pth"),
-        ),
+        vit=dict(**_base_._dinov3_b, final_norm=True, drop_path_rate=0.1),
         blocks=(2, 5, 8, 11),
     ),
 )

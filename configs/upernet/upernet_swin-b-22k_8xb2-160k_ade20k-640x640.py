@@ -9,15 +9,11 @@ _base_ = [
     "../_base_/models/upernet_640.py",
     "../_base_/datasets/ade20k_640.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/swin.py",
 ]
 
 model = dict(
-    backbone=dict(
-        type="dense3d.Swin",
-        arch="base",
-        drop_path_rate=0.3,
-        init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_base_patch4_window7_224_22k.pth"),
-    ),
+    backbone=dict(**_base_._swin_b_22k, drop_path_rate=0.3),
     test_cfg=dict(_delete_=True, mode="whole"),  # as published: no windows
 )
 optim_wrapper = dict(

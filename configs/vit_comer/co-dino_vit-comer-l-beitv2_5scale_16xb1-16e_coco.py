@@ -5,13 +5,13 @@ its repository has for 64.3, of the multi-modal weights. Images have short sides
 Weights: ``dense3d convert beit`` on ``beitv2_large_patch16_224_pt1k_ft21k.pth``.
 """
 
-_base_ = "../co_detr/co-dino_r50_5scale_8xb2-12e_coco.py"
+_base_ = ["../co_detr/co-dino_r50_5scale_8xb2-12e_coco.py", "../_base_/backbones/vit_comer.py"]
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
+        **_base_._vit_comer_l,
         vit=dict(
             arch=dict(name="beitv2_large_patch16", layer_scale=1e-6),
             prefix_tokens=False,
@@ -21,8 +21,6 @@ model = dict(
             with_cp=True,
             init_cfg=dict(type="Pretrained", checkpoint="checkpoints/beitv2_large_patch16.pth"),
         ),
-        num_heads=16,
-        value_ratio=0.5,
         gamma_init=1e-6,
         with_vit_map=True,
     ),

@@ -4,20 +4,13 @@ Settings of ViT-Adapter's repository, on whose code ViT-CoMer's stands; it publi
 Weights: ``dense3d convert deit``.
 """
 
-_base_ = "mmdet::gfl/gfl_r50_fpn_1x_coco.py"
+_base_ = ["mmdet::gfl/gfl_r50_fpn_1x_coco.py", "../_base_/backbones/vit.py"]
 
 model = dict(
     backbone=dict(
         _delete_=True,
         type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="deit_small_patch16", layer_scale=1.0),
-            prefix_tokens=False,
-            drop_path_rate=0.2,
-            window_size=[14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_small_patch16.pth"),
-        ),
+        vit=dict(**_base_._deit_s, **_base_._windows, drop_path_rate=0.2),
     ),
     neck=dict(in_channels="backbone"),
 )

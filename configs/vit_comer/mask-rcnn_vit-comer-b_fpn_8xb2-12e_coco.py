@@ -10,22 +10,14 @@ _base_ = [
     "../_base_/models/mask_rcnn.py",
     "../_base_/datasets/coco_instance_crop-1024.py",
     "../_base_/schedules/adamw_12e.py",
+    "../_base_/backbones/vit_comer.py",
 ]
 
 model = dict(
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="deit_base_patch16", layer_scale=1.0),
-            prefix_tokens=False,
-            drop_path_rate=0.3,
-            window_size=[14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_base_patch16.pth"),
-        ),
-        num_heads=12,
-        value_ratio=0.5,
+        **_base_._vit_comer_b,
+        vit=dict(**_base_._deit_b, **_base_._windows, drop_path_rate=0.3),
     ),
 )
 optim_wrapper = dict(

@@ -10,23 +10,15 @@ _base_ = [
     "../_base_/models/mask_rcnn.py",
     "../_base_/datasets/coco_instance_crop-1024.py",
     "../_base_/schedules/adamw_12e.py",
+    "../_base_/backbones/vit_comer.py",
 ]
 
 model = dict(
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="augreg_large_patch16", layer_scale=1.0, pretrain_size=384),
-            prefix_tokens=False,
-            drop_path_rate=0.4,
-            window_size=[14, 14, 14, 14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/augreg_large_patch16_384.pth"),
-        ),
-        num_heads=16,
-        value_ratio=0.5,
+        **_base_._vit_comer_l,
+        vit=dict(**_base_._augreg_l, **_base_._windows_l, drop_path_rate=0.4),
     ),
 )
 optim_wrapper = dict(

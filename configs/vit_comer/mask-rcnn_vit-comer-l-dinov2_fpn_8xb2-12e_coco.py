@@ -9,22 +9,14 @@ _base_ = [
     "../_base_/models/mask_rcnn.py",
     "../_base_/datasets/coco_instance_crop-1024.py",
     "../_base_/schedules/adamw_12e.py",
+    "../_base_/backbones/vit_comer.py",
 ]
 
 model = dict(
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="dinov2_vitl14", patch_size=16, pretrain_size=592, position_offset=0.0),
-            prefix_tokens=False,
-            drop_path_rate=0.4,
-            window_size=[14, 14, 14, 14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov2_vitl14_14to16.pth"),
-        ),
-        num_heads=16,
-        value_ratio=0.5,
+        **_base_._vit_comer_l,
+        vit=dict(**_base_._dinov2_l, **_base_._windows_l, drop_path_rate=0.4),
     ),
 )
 optim_wrapper = dict(

@@ -9,6 +9,7 @@ _base_ = [
     "../_base_/models/mask_rcnn.py",
     "../_base_/datasets/coco_instance_crop-1024.py",
     "../_base_/schedules/adamw_12e.py",
+    "../_base_/backbones/vit.py",
 ]
 
 model = dict(
@@ -16,14 +17,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type="dense3d.RescaledPyramid",
-        vit=dict(
-            arch=dict(name="augreg_large_patch16", layer_scale=1.0, pretrain_size=384),
-            prefix_tokens=False,
-            drop_path_rate=0.4,
-            window_size=[14, 14, 14, 14, 14, None] * 4,
-            window_padding="zero",
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/augreg_large_patch16_384.pth"),
-        ),
+        vit=dict(**_base_._augreg_l, **_base_._windows_l, drop_path_rate=0.4),
         blocks=(5, 11, 17, 23),
         norm="group",
         token_norm=True,

@@ -8,7 +8,7 @@ known; nor are its views of multi-scale tests: those of ViT-Adapter here. Weight
 ``dense3d convert beit``.
 """
 
-_base_ = "../mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py"
+_base_ = ["../mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py", "../_base_/backbones/vit_comer.py"]
 
 crop_size = (896, 896)
 width = 1024
@@ -16,7 +16,7 @@ model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
         _delete_=True,
-        type="dense3d.ViTCoMer",
+        **_base_._vit_comer_l,
         vit=dict(
             arch=dict(name="beitv2_large_patch16", layer_scale=1e-6, pretrain_size=896),
             prefix_tokens=False,
@@ -24,8 +24,6 @@ model = dict(
             with_cp=True,
             init_cfg=dict(type="Pretrained", checkpoint="checkpoints/beitv2_large_patch16.pth"),
         ),
-        num_heads=16,
-        value_ratio=0.5,
         gamma_init=1e-6,
         stagewise=True,
     ),

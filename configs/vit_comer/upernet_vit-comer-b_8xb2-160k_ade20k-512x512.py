@@ -9,21 +9,12 @@ _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/ade20k_512_multiples-of-32.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/vit_comer.py",
 ]
 
 model = dict(
     backbone=dict(
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="deit_base_patch16", layer_scale=1.0),
-            prefix_tokens=False,
-            drop_path_rate=0.3,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_base_patch16.pth"),
-        ),
-        num_heads=12,
-        value_ratio=0.5,
-        mrfp_ratio=1.0,
-        stagewise=True,
+        **_base_._vit_comer_b, vit=dict(**_base_._deit_b, drop_path_rate=0.3), mrfp_ratio=1.0, stagewise=True
     ),
 )
 optim_wrapper = dict(

@@ -9,21 +9,14 @@ _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/ade20k_512_multiples-of-32.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/vit_comer.py",
 ]
 
 model = dict(
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
     backbone=dict(
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="augreg_large_patch16", layer_scale=1.0, pretrain_size=384),
-            prefix_tokens=False,
-            drop_path_rate=0.4,
-            with_cp=True,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/augreg_large_patch16_384.pth"),
-        ),
-        num_heads=16,
-        value_ratio=0.5,
+        **_base_._vit_comer_l,
+        vit=dict(**_base_._augreg_l, drop_path_rate=0.4, with_cp=True),
         mrfp_ratio=1.0,
         stagewise=True,
     ),

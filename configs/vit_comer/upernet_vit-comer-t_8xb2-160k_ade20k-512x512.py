@@ -9,21 +9,12 @@ _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/ade20k_512_multiples-of-32.py",
     "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/vit_comer.py",
 ]
 
 model = dict(
     backbone=dict(
-        type="dense3d.ViTCoMer",
-        vit=dict(
-            arch=dict(name="deit_tiny_patch16", layer_scale=1.0),
-            prefix_tokens=False,
-            drop_path_rate=0.1,
-            init_cfg=dict(type="Pretrained", checkpoint="checkpoints/deit_tiny_patch16.pth"),
-        ),
-        num_heads=6,
-        value_ratio=1.0,
-        mrfp_ratio=6.0,
-        stagewise=True,
+        **_base_._vit_comer_s, vit=dict(**_base_._deit_t, drop_path_rate=0.1), mrfp_ratio=6.0, stagewise=True
     ),
 )
 optim_wrapper = dict(

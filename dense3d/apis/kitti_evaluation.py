@@ -42,7 +42,7 @@ def evaluate_kitti(
         with atomic_write(json_file, "w") as file:
             json.dump(result.to_dict(), file, indent=1)
     if plot_folder:
-        from dense3d.evaluation.kitti.plots import draw_curves
+        from dense3d.evaluation.kitti.result import draw_curves
 
         draw_curves(result, plot_folder)
     return result

@@ -7,26 +7,118 @@ attention composed of ``grid_sample``.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
+from unittest import mock
 
 import torch
 import torchvision
 from timm.models import convnext as timm_convnext
 from timm.models import focalnet as timm_focalnet
 from timm.models import swin_transformer as timm_swin
+from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import Tensor, nn
 
-from dense3d.backbones import ConvNeXt, FocalNet, Swin
+from dense3d import ops
+from dense3d.adapters import ViTCoMer
+from dense3d.backbones import ConvNeXt, FocalNet, Swin, VisionTransformer
 from dense3d.backbones.convnext import ARCHITECTURES as CONVNEXTS
 from dense3d.backbones.swin import ARCHITECTURES
-from dense3d.benchmarks.image_workload import image_workload, sizes_at_precisions
-from dense3d.benchmarks.plain_backbones import PLAIN_CASES
 from dense3d.benchmarks.timing import OURS, Case, Workload
 from dense3d.checkpoints import convert
 
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+SIZES = {"tiny": dict(embed_dim=192, num_heads=3), "small": dict(embed_dim=384, num_heads=6)}
+_TINY = dict(batch=1, side=64, precision="float32", depth=4, embed_dim=24, num_heads=3)
 TINY_SWIN = dict(embed_dim=16, depths=(2, 2, 2), num_heads=(2, 2, 4))
 TINY_CONVNEXT = dict(dims=(8, 16, 24, 32), depths=(1, 1, 2, 1))
 TINY_FOCAL = dict(embed_dim=8, depths=(1, 1, 1, 1))
+
+
+def image_workload(
+    device: torch.device,
+    batch: int,
+    side: int,
+    precision: str,
+    networks: tuple[nn.Module, ...],
+    contenders: dict[str, Callable[[Tensor], Tensor]],
+) -> Workload:
+    """The contenders, functions of images that call the networks, which go into training mode.
+
+    Args:
+        device: where to run.
+        batch: images in a call.
+        side: height and width of an image in pixels.
+        precision: a key of :data:`PRECISIONS`.
+        networks: what the contenders call.
+        contenders: by name; the first is ours.
+    """
+    for network in networks:
+        network.to(device).train()
+    images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    dtype = PRECISIONS[precision]
+
+    def at_precision(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def call(images: Tensor) -> Tensor:
+            with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
+                return function(images)
+
+        return call
+
+    timed = {name: at_precision(function) for name, function in contenders.items()}
+    return Workload((images,), timed, leaves=(0,), images=batch)
+
+
+def sizes_at_precisions(batch: int, side: int = 224, **arguments) -> dict[str, dict]:
+    """Sizes of a :class:`dense3d.benchmarks.timing.Case`: one a precision."""
+    return {
+        f"{batch} images of {side}, {precision}": dict(
+            batch=batch, side=side, precision=precision, **arguments
+        )
+        for precision in PRECISIONS
+    }
+
+
+def _vit(device: torch.device, batch: int, side: int, precision: str, depth: int = 12, **width) -> Workload:
+    """Maps of the last block before the final norm."""
+    torch.manual_seed(0)
+    peer = TimmVisionTransformer(img_size=side, depth=depth, num_classes=0, **width)
+    arch = dict(name="deit_tiny_patch16", depth=depth, pretrain_size=side, **width)
+    ours = VisionTransformer(arch, final_norm=False)
+    official = {name: value for name, value in peer.state_dict().items() if not name.startswith("norm.")}
+    ours.load_state_dict(convert("deit", official))
+    contenders = {
+        OURS: lambda images: ours(images)[-1],
+        "timm": lambda images: peer.forward_intermediates(images, indices=1, intermediates_only=True)[-1],
+    }
+    return image_workload(device, batch, side, precision, (ours, peer), contenders)
+
+
+def _vit_comer(
+    device: torch.device, batch: int, side: int, precision: str, depth: int = 12, **width
+) -> Workload:
+    """The map of stride 4."""
+    torch.manual_seed(0)
+    arch = dict(name="deit_tiny_patch16", depth=depth, pretrain_size=side, **width)
+    network = ViTCoMer(dict(arch=arch, prefix_tokens=False), stagewise=True)
+
+    operator = "dense3d.layers.deformable_attention.multi_scale_deformable_attention"
+    composition = partial(ops.multi_scale_deformable_attention, backend="reference")
+
+    def composed(images: Tensor) -> Tensor:
+        with mock.patch(operator, composition):
+            return network(images)[0]
+
+    contenders = {OURS: lambda images: network(images)[0], "composed": composed}
+    return image_workload(device, batch, side, precision, (network,), contenders)
+
+
+PLAIN_CASES = [
+    Case("ViT-T", _vit, sizes_at_precisions(4, **SIZES["tiny"]), _TINY),
+    Case("ViT-S", _vit, sizes_at_precisions(4, **SIZES["small"]), _TINY),
+    Case("ViT-CoMer-T", _vit_comer, sizes_at_precisions(2, **SIZES["tiny"]), _TINY),
+]
 
 
 def _last_map(network: nn.Module) -> Callable[[Tensor], Tensor]:

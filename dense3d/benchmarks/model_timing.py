@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dense3d.benchmarks.memory import peak_growth
 from dense3d.benchmarks.models import Contender, ModelCase
+from dense3d.benchmarks.timing import peak_growth
 from dense3d.errors import ConfigError
 
 TRAINING, INFERENCE = "training", "inference"

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dense3d.checkpoints.transformers_layout import from_transformers
 from dense3d.checkpoints.vit_layout import (
     BLOCK_RULES,
     EMBEDDING_RULES,
@@ -19,6 +18,7 @@ from dense3d.checkpoints.vit_layout import (
     NORM_RULE,
     StateDict,
     fold_prefix_positions,
+    from_transformers,
     rename,
     unwrapped,
 )

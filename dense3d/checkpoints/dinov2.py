@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dense3d.checkpoints.transformers_layout import from_transformers
 from dense3d.checkpoints.vit_layout import (
     BLOCK_RULES,
     EMBEDDING_RULES,
     NORM_RULE,
     StateDict,
     fold_prefix_positions,
+    from_transformers,
     rename,
     split_fused_gate,
     unwrapped,

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dense3d.checkpoints.transformers_layout import from_transformers
 from dense3d.checkpoints.vit_layout import (
     BLOCK_RULES,
     NORM_RULE,
     StateDict,
+    from_transformers,
     rename,
     unwrapped,
 )

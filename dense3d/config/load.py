@@ -31,6 +31,9 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     of types resolve in dense3d unless a prefix says otherwise; inside a dict of type ``"mmdet.X"`` names
     without prefix are mmdet's. A config in a folder ``projects/NAME`` finds what the modules there register.
 
+    A name at the top level that begins with an underscore is a variable of the files, which those that
+    inherit read as ``_base_._name``, and no setting: it is not in the result.
+
     Args:
         path: config file, or one of dense3d's: see :func:`dense3d.config.resolve_config`.
         options: dotted keys and values, see :func:`dense3d.config.parse_options`.
@@ -50,6 +53,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         raise _explained(error, sources) from error
     finally:
         logging.disable(disabled)
+    for name in [name for name in cfg if name.startswith("_")]:
+        cfg._cfg_dict.pop(name)
     if options:
         apply_options(cfg, options)
         object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from

@@ -12,15 +12,17 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from dense3d.engine.differences import load_into
-from dense3d.engine.safe_globals import harmless_globals
 from dense3d.errors import CheckpointError
 from dense3d.files import DiskFullError, atomic_write
 
@@ -28,6 +30,7 @@ __all__ = ["harden_mmengine", "load_checkpoint", "load_into", "read", "save_chec
 
 OPT_IN = "DENSE3D_UNSAFE_CHECKPOINTS"
 _REFUSED = re.compile(r"[Uu]nsupported (global|class)|blocked|Can only|Trying to (call|load)|not allowed")
+_STATISTICS = ("min", "max", "mean", "current", "statistics")
 
 
 def load_checkpoint(
@@ -181,3 +184,38 @@ def harden_mmengine() -> None:
     """Close mmengine's silent fall-back to ``weights_only=False``, for files and for downloads."""
     mmengine_checkpoint._safe_torch_load = _read_for_mmengine
     mmengine_checkpoint.load_url = _load_url
+
+
+def _method_of_history_buffer(owner: object, name: str) -> Callable:
+    if owner is HistoryBuffer and name in _STATISTICS:
+        return getattr(HistoryBuffer, name)
+    raise AttributeError(f"a checkpoint asked for the attribute {name!r} of {owner!r}, which is not allowed")
+
+
+def harmless_globals() -> list[Callable]:
+    """Entries for ``torch.serialization.safe_globals``."""
+    entries: list = [HistoryBuffer, slice, np.ndarray, np.dtype]
+    entries.append(_alias(_method_of_history_buffer, "builtins", "getattr"))
+    # Both names of NumPy's module occur in files: numpy.core (1.x) and numpy._core (2.x).
+    multiarray = _numpy_core().multiarray
+    for core in ("numpy.core", "numpy._core"):
+        for name in ("_reconstruct", "scalar"):
+            entries.append(_alias(getattr(multiarray, name), f"{core}.multiarray", name))
+    kinds = "bool uint8 int8 int16 int32 uint32 int64 uint64 float16 float32 float64 U1 S1"
+    entries += [type(np.dtype(kind)) for kind in kinds.split()]
+    return entries
+
+
+def _alias(function: Callable, module: str, name: str) -> Callable:
+    """``function`` under the name by which a file asks for it."""
+
+    def alias(*args: Any) -> Any:
+        return function(*args)
+
+    alias.__module__, alias.__qualname__, alias.__name__ = module, name, name
+    return alias
+
+
+def _numpy_core() -> ModuleType:
+    """The module that holds ``multiarray``, whatever this NumPy calls it."""
+    return np._core if hasattr(np, "_core") else np.core

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from mmengine.runner import loops as mmengine_loops
 from torch.utils.data import DataLoader
 
-from dense3d.engine import random_state
-from dense3d.engine.batch_names import naming_samples
-from dense3d.engine.samplers import SeededBatchSampler
+from dense3d.engine import seeding
+from dense3d.engine.bad_batches import naming_samples
+from dense3d.engine.seeding import SeededBatchSampler
 from dense3d.registry import LOOPS
 
 
@@ -45,7 +45,7 @@ def start_batches(dataloader: DataLoader, epoch: int, batch: int) -> Iterator:
     creates one more iterator than an uninterrupted one, sees the same random numbers.
     """
     sampler = dataloader.batch_sampler
-    with random_state.preserved_on_cpu():
+    with seeding.preserved_on_cpu():
         if isinstance(sampler, SeededBatchSampler):
             sampler.start_at(epoch, batch)
             return iter(dataloader)

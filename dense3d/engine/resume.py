@@ -12,7 +12,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from dense3d.engine import random_state
+from dense3d.engine import seeding
 from dense3d.engine.checkpoint import load_checkpoint
 from dense3d.engine.distributed import from_all_processes
 from dense3d.errors import CheckpointError
@@ -36,7 +36,7 @@ class ValidationStateHook(Hook):
 
     def before_val(self, runner) -> None:
         """Note the generators."""
-        self.state = random_state.capture()
+        self.state = seeding.capture()
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Keep the metrics; checkpoints saved from here on need no second validation."""
@@ -48,7 +48,7 @@ class ValidationStateHook(Hook):
     def after_val(self, runner) -> None:
         """Put them back."""
         if self.state is not None:
-            random_state.restore(self.state)
+            seeding.restore(self.state)
         self.state = None
 
 
@@ -61,7 +61,7 @@ def run_state(runner) -> dict:
     state = {
         "format": FORMAT,
         "world_size": get_world_size(),
-        "random_states": from_all_processes(validation or random_state.capture()),
+        "random_states": from_all_processes(validation or seeding.capture()),
     }
     if hasattr(runner.train_loop, "place"):
         state["progress"] = runner.train_loop.place()

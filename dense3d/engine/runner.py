@@ -24,8 +24,8 @@ from torch import nn
 
 import dense3d
 from dense3d.datasets.strict import with_strict_dataset
-from dense3d.engine import random_state, resume
-from dense3d.engine.amp import AmpOptimWrapper
+from dense3d.engine import resume, seeding
+from dense3d.engine.bad_batches import NonFiniteLossHook, SkippedSamplesHook
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, save_checkpoint, weights_of
 from dense3d.engine.checkpoint_hook import CheckpointHook
@@ -33,10 +33,9 @@ from dense3d.engine.console import quiet
 from dense3d.engine.distributed import start_process_group
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
-from dense3d.engine.nonfinite import NonFiniteLossHook
+from dense3d.engine.optim import AmpOptimWrapper
 from dense3d.engine.plain import make_plain, revive_histories
-from dense3d.engine.samplers import SeededBatchSampler
-from dense3d.engine.skipped import SkippedSamplesHook
+from dense3d.engine.seeding import SeededBatchSampler
 from dense3d.errors import CheckpointError
 from dense3d.registry import RUNNERS
 
@@ -210,7 +209,7 @@ class Runner(MMEngineRunner):
     def restore_random_state(self) -> None:
         """Put the generators to where the resumed run had them; the loop calls it before the first step."""
         if self._random_state is not None:
-            random_state.restore(self._random_state)
+            seeding.restore(self._random_state)
             self._random_state = None
 
     # Loading

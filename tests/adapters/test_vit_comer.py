@@ -15,7 +15,7 @@ from dense3d.adapters.interaction import (
     pyramid_shapes,
     split_pyramid,
 )
-from dense3d.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from dense3d.engine.optim import LayerDecayOptimWrapperConstructor
 from dense3d.errors import ConfigError
 from tests.golden.kit import GoldenKit
 from tests.golden.vit_comer import _build, _official_ids

@@ -13,7 +13,7 @@ from dense3d.backbones.vit_architectures import ARCHITECTURES, architecture
 from dense3d.backbones.vit_weights import fit
 from dense3d.checkpoints import convert
 from dense3d.engine.checkpoint import save_checkpoint
-from dense3d.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from dense3d.engine.optim import LayerDecayOptimWrapperConstructor
 from dense3d.errors import CheckpointError, ConfigError, DataError
 from dense3d.registry import MODELS
 

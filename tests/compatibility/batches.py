@@ -71,9 +71,9 @@ def street_batch(size: tuple[int, int] = SIZE) -> dict:
         >>> street_batch()["data_samples"][0].gt_instances.boxes_3d.shape
         torch.Size([10, 6])
     """
-    from dense3d.benchmarks import mono_batch
+    from dense3d.benchmarks.batches import street_batch
 
-    return dict(inputs=_images(size), data_samples=mono_batch.street_batch(2, size, torch.device("cpu"))[1])
+    return dict(inputs=_images(size), data_samples=street_batch(2, size, torch.device("cpu"))[1])
 
 
 def _images(size: tuple[int, int]) -> list[torch.Tensor]:

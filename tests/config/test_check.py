@@ -66,6 +66,13 @@ def test_line_is_found_in_the_base(tmp_path: Path) -> None:
     assert "base.py:2" in fault
 
 
+def test_line_is_found_in_a_variable_of_the_base(tmp_path: Path) -> None:
+    base = "_logger = dict(\n    type='LoggerHook',\n    intervall=1,\n)\n"
+    (tmp_path / "base.py").write_text(base)
+    (fault,) = faults(tmp_path, "_base_ = './base.py'\ncustom_hooks = [dict(**_base_._logger)]\n")
+    assert "base.py:3" in fault and "'interval'" in fault
+
+
 def test_faults_of_options_are_located_on_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "config.py"
     path.write_text("custom_hooks = [dict(type='LoggerHook')]\n")

@@ -72,6 +72,14 @@ def test_base_variables_survive(tmp_path: Path) -> None:
     assert (cfg.a, cfg.b) == (320, 3)
 
 
+def test_variables_with_an_underscore_are_no_settings(tmp_path: Path) -> None:
+    write(tmp_path, "_small = dict(depth=2, widths=[4, 8])\nkept = 1\n", "base.py")
+    text = "_base_ = './base.py'\n_twice = 2\nmodel = dict(**_base_._small, number=_twice)\n"
+    cfg = load_config(write(tmp_path, text))
+    assert cfg.model == dict(depth=2, widths=[4, 8], number=2)
+    assert set(cfg) == {"model", "kept", "default_scope"}
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dense3d.datasets.images.dataset import ImageFolder
-from dense3d.datasets.images.transforms import PackImage, RandomResizedCrop, ResizedCentre
+from dense3d.datasets.image_folder import ImageFolder, PackImage, RandomResizedCrop, ResizedCentre
 from dense3d.datasets.strict import SampleError
 from dense3d.errors import DataError
 

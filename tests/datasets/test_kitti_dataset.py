@@ -12,8 +12,8 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from dense3d.datasets.kitti import KittiObjects, parse_objects, read_calibration, read_objects
-from dense3d.datasets.kitti.depth_map import lidar_depth_map
 from dense3d.datasets.kitti.mono_targets import decode_heading, encode_heading, encode_mono_targets
+from dense3d.datasets.kitti.velodyne import lidar_depth_map
 from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
 from dense3d.datasets.scan.datasets import scan_dataset
 from dense3d.errors import ConfigError, DataError

@@ -8,7 +8,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from dense3d.engine import Runner
-from dense3d.engine.batch_names import names_of, naming_samples
+from dense3d.engine.bad_batches import names_of, naming_samples
 from dense3d.errors import DataError
 from dense3d.registry import MODELS
 

@@ -176,7 +176,7 @@ def test_bare_weights_and_foreign_layouts(tmp_path):
     torch.save({"module.weight": torch.ones(1)}, tmp_path / "bare.pth")
     assert list(weights_of(load_checkpoint(tmp_path / "bare.pth"), "x")) == ["weight"]
     torch.save({"model": {"weight": torch.ones(1)}, "epoch": 3}, tmp_path / "foreign.pth")
-    with pytest.raises(CheckpointError, match=r"no 'state_dict' but 'model', 'epoch'.*convert_checkpoint"):
+    with pytest.raises(CheckpointError, match=r"no 'state_dict' but 'model', 'epoch'.*dense3d convert"):
         weights_of(load_checkpoint(tmp_path / "foreign.pth"), "foreign.pth")
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from dense3d.engine.console import _AUXILIARY, metric_table, quiet
-from dense3d.engine.curves import draw_curves, read_scalars
+from dense3d.engine.pictures import draw_curves, read_scalars
 
 
 def test_metric_table_has_a_row_an_evaluation_and_blanks_where_nothing_was_measured():

@@ -8,7 +8,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from dense3d.backbones import ConvNeXt, FocalNet, Swin, TimmBackbone
-from dense3d.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from dense3d.engine.optim import LayerDecayOptimWrapperConstructor
 from dense3d.errors import ConfigError
 
 SWIN = dict(embed_dim=8, depths=(1, 2), num_heads=(1, 2))

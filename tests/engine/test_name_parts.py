@@ -7,7 +7,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from dense3d.engine.name_parts import NamePartsOptimWrapperConstructor
+from dense3d.engine.optim import NamePartsOptimWrapperConstructor
 from dense3d.errors import ConfigError
 
 

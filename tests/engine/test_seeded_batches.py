@@ -13,10 +13,10 @@ import torch
 from mmengine.registry import DATA_SAMPLERS, DATASETS, DefaultScope
 from torch.utils.data import DataLoader
 
-from dense3d.engine import random_state
+from dense3d.engine import seeding
 from dense3d.engine.loops import EpochBasedTrainLoop, start_batches
 from dense3d.engine.runner import _prefer_ours
-from dense3d.engine.samplers import SeededBatch, SeededBatchSampler
+from dense3d.engine.seeding import SeededBatch, SeededBatchSampler
 
 SAMPLERS = {
     "default": ({"type": "DefaultSampler", "shuffle": True}, None),
@@ -88,13 +88,13 @@ def test_epochs_and_runs_differ():
 
 
 def test_iterating_a_batch_seeds_each_sample_and_restores_the_generators():
-    state = random_state.capture()
+    state = seeding.capture()
     batch = pickle.loads(pickle.dumps(SeededBatch([5, 6], [50, 60])))
     drawn = [(i, random.random(), np.random.rand(), float(torch.rand(1))) for i in batch]
     assert [d[0] for d in drawn] == [5, 6] and drawn[0][1:] != drawn[1][1:]
     again = [(i, random.random(), np.random.rand(), float(torch.rand(1))) for i in batch]
     assert again == drawn
-    after = random_state.capture()
+    after = seeding.capture()
     assert torch.equal(after["torch"], state["torch"])
     assert torch.equal(after["numpy"]["keys"], state["numpy"]["keys"])
     assert torch.equal(after["python"]["words"], state["python"]["words"])

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from dense3d.engine.skipped import SkippedSamplesHook
+from dense3d.engine.bad_batches import SkippedSamplesHook
 from dense3d.registry import DATASETS
 
 

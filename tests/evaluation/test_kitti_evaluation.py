@@ -9,8 +9,9 @@ from dense3d.benchmarks.kitti_eval import make_frames
 from dense3d.datasets.kitti import KittiObjects, parse_objects, read_objects
 from dense3d.errors import ConfigError
 from dense3d.evaluation.kitti import METRICS, Protocol, evaluate
-from dense3d.evaluation.kitti.curves import ap11, ap40, curve, score_thresholds
+from dense3d.evaluation.kitti.average_precision import curve, score_thresholds
 from dense3d.evaluation.kitti.reference import evaluate_reference
+from dense3d.evaluation.kitti.result import ap11, ap40
 
 CAR = "Car 0.00 0 0.10 100 100 200 180 1.5 1.6 4 0 1.6 20 0.3"
 COPIES = 50  # with 40 or more ground truths a perfect curve reaches recall 1

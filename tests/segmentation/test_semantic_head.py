@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from dense3d.apis import build_model
 from dense3d.checkpoints import convert
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import DataError
 from dense3d.registry import MODELS
 from tests.compatibility.heads import library_model
@@ -44,9 +44,7 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    built = MODELS.build(ConfigDict(fill_channels(CONFIG)))
-    built.init_weights()
-    return built.eval()
+    return build_model(CONFIG).eval()
 
 
 def label_maps() -> torch.Tensor:

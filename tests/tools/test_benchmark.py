@@ -15,8 +15,7 @@ import torch
 from dense3d import benchmarks
 from dense3d.benchmarks import load_cases
 from dense3d.benchmarks.ops import CASES
-from dense3d.benchmarks.report import table
-from dense3d.benchmarks.run import benchmark
+from dense3d.benchmarks.run import benchmark, table
 from dense3d.benchmarks.timing import BOTH, FORWARD, OURS, Case, Workload, time_case
 from dense3d.errors import ConfigError
 from dense3d.ops import backends

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from dense3d.benchmarks import load_cases, model_timing
-from dense3d.benchmarks.model_report import markdown, table
-from dense3d.benchmarks.model_run import benchmark_models
+from dense3d.benchmarks.model_run import benchmark_models, markdown, table
 from dense3d.benchmarks.model_timing import (
     INFERENCE,
     TRAINING,

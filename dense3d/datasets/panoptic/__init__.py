@@ -10,10 +10,8 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "agreement": ["check_segments", "counted_segments"],
         "coco_instances": ["to_coco_instances", "decode_mask"],
-        "coding": ["decode_segments"],
         "conversion": ["Instance", "instances_of", "semantic_map_of", "panoptic_of", "label_map"],
         "copy_paste": ["PanopticCopyPaste", "RedrawUnlabelled"],
-        "cropping": ["RandomCropKeepingThings"],
         "dataset": ["CocoPanopticDataset", "CityscapesPanopticDataset", "ADE20KPanopticDataset"],
         "file_conversion": [
             "panoptic_to_instances",
@@ -22,7 +20,15 @@ __getattr__, __dir__, __all__ = attach(
             "read_categories",
         ],
         "files": ["PanopticFile", "read_panoptic", "read_predictions", "write_panoptic", "labels_of"],
-        "id_map": ["VOID", "ids_to_rgb", "rgb_to_ids", "read_id_map", "write_id_map", "segment_areas"],
-        "loading": ["LoadPanopticAnnotations"],
+        "id_map": [
+            "VOID",
+            "decode_segments",
+            "ids_to_rgb",
+            "rgb_to_ids",
+            "read_id_map",
+            "write_id_map",
+            "segment_areas",
+        ],
+        "loading": ["LoadPanopticAnnotations", "RandomCropKeepingThings"],
     },
 )

@@ -1,4 +1,7 @@
-"""The evaluation of all classes, difficulties and metrics."""
+"""The evaluation of all classes, difficulties and metrics: matches, precision at 41 recall positions, and AP.
+
+Andreas Geiger et al., "Are we ready for autonomous driving? The KITTI vision benchmark suite", CVPR 2012.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import numpy as np
 
 from dense3d.datasets.kitti.objects import KittiObjects
 from dense3d.evaluation.kitti import _kernels
-from dense3d.evaluation.kitti.curves import curve, score_thresholds
 from dense3d.evaluation.kitti.frames import Comparison
 from dense3d.evaluation.kitti.protocol import (
     DIFFICULTIES,
@@ -135,3 +137,46 @@ def _fill(
 def _of_overlap(overlap: int) -> np.ndarray:
     """Which of ``METRICS`` come from this overlap."""
     return np.array([name == OVERLAPS[overlap] or (name == "aos" and overlap == 0) for name in METRICS])
+
+
+def score_thresholds(scores: np.ndarray, ground_truths: int) -> np.ndarray:
+    """Scores at which recall comes nearest to 0, 1/40, 2/40 ...
+
+    Args:
+        scores: of the true positives found without a threshold, in any order.
+        ground_truths: how many there are to find.
+
+    Returns:
+        at most 41 scores, falling. With fewer than 40 ground truths every score is kept, and the curve is
+        squeezed to the left: the k-th true positive stands at position k although its recall is k / n.
+
+    Example:
+        >>> score_thresholds(np.array([0.2, 0.9, 0.5]), 4).tolist()
+        [0.9, 0.5, 0.2]
+    """
+    scores = np.sort(scores)[::-1]
+    kept: list[float] = []
+    current = 0.0
+    for i, score in enumerate(scores.tolist()):
+        left, last = (i + 1) / ground_truths, i + 1 == len(scores)
+        right = left if last else (i + 2) / ground_truths
+        if not last and right - current < current - left:
+            continue
+        kept.append(score)
+        current += 1 / (RECALL_POINTS - 1)
+    return np.array(kept)
+
+
+def curve(values: np.ndarray) -> np.ndarray:
+    """Values at the thresholds as the curve over 41 recall positions: each is the best at its recall or more.
+
+    Args:
+        values: (T,) precision or similarity by falling threshold, T <= 41; what is missing counts 0.
+
+    Example:
+        >>> curve(np.array([0.5, 1.0, 0.25]))[:4].tolist()
+        [1.0, 1.0, 0.25, 0.0]
+    """
+    full = np.zeros(RECALL_POINTS)
+    full[: len(values)] = values
+    return np.maximum.accumulate(full[::-1])[::-1]

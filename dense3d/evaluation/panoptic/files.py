@@ -1,18 +1,117 @@
-"""Panoptic quality of JSON files and their folders of png, image by image and in several threads."""
+"""Panoptic quality of JSON files and their folders of png, image by image and in several threads.
+
+Decoding, sorting and comparing run outside Python's lock, so that threads of one process share the work as
+processes would. Each further process takes seconds to load the compiled code, as long as thousands of images.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from dense3d.datasets.panoptic.agreement import disagreements, refuse
 from dense3d.datasets.panoptic.files import PanopticFile, png_folder, read_panoptic, read_predictions
+from dense3d.datasets.panoptic.id_map import palette_note, read_id_map
 from dense3d.errors import DataError
-from dense3d.evaluation.panoptic.image_files import ImageJob
+from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 from dense3d.evaluation.panoptic.result import PanopticResult, summarise
-from dense3d.evaluation.panoptic.workers import run_jobs
 
+Outcome = tuple[ImageMatch, bool]
+Reader = Callable[[str], np.ndarray]
+MANY_PIXELS = 150_000_000  # from which on compiled code gives the time back that it takes to load
 MAX_WORKERS = 8  # more would wait for Python's lock
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """Files and segments of one image.
+
+    Args:
+        true_png, true_segments: map and ``segments_info`` of the ground truth.
+        true_where: file and image for errors.
+        pred_png, pred_segments, pred_where: the same of the prediction.
+        pixels: size of the image.
+        positions: category id -> position of its class.
+        strict: refuse ground truth that disagrees with itself.
+    """
+
+    true_png: str
+    true_segments: list[dict[str, Any]]
+    true_where: str
+    pred_png: str
+    pred_segments: list[dict[str, Any]]
+    pred_where: str
+    pixels: int
+    positions: dict[int, int]
+    strict: bool
+
+
+def evaluate_image(job: ImageJob, read: Reader = read_id_map) -> Outcome:
+    """Match one image.
+
+    Args:
+        job: the image.
+        read: gives the ids (H, W) of a png.
+
+    Returns:
+        The match, and whether png and ``segments_info`` of the ground truth disagree.
+
+    Raises:
+        DataError: see :func:`dense3d.evaluation.panoptic.evaluate_files`.
+    """
+    true_map, pred_map = read(job.true_png), read(job.pred_png)
+    try:
+        overlaps = Overlaps.of(true_map, pred_map)
+        prediction = Segments.of(job.pred_segments, job.positions, is_prediction=True)
+    except DataError as error:
+        raise DataError(f"{job.pred_where}: {error}") from None
+    found = disagreements(*overlaps.true_areas(), job.true_segments)
+    try:
+        if job.strict:
+            refuse(found, job.true_png)
+        truth = Segments.of(job.true_segments, job.positions)
+    except DataError as error:
+        raise DataError(f"{job.true_where}: {error}") from None
+    try:
+        return match_segments(overlaps, truth, prediction), bool(found)
+    except DataError as error:
+        raise DataError(f"{job.pred_where}: {error}{palette_note(job.pred_png)}") from None
+
+
+def run_jobs(jobs: list[ImageJob], workers: int, on_image: Callable[[], None]) -> list[Outcome]:
+    """Outcomes of all images in their order.
+
+    Args:
+        jobs: the images.
+        workers: threads.
+        on_image: called in the calling thread when an image is done.
+
+    Raises:
+        DataError: an image is faulty; those after it are left.
+    """
+    evaluate = partial(evaluate_image, read=_reader(jobs))
+    outcomes = []
+    with ThreadPoolExecutor(workers) as pool:
+        # If one raises, its iterator cancels those that have not begun.
+        for outcome in pool.map(evaluate, jobs):
+            outcomes.append(outcome)
+            on_image()
+    return outcomes
+
+
+def _reader(jobs: list[ImageJob]) -> Reader:
+    if sum(job.pixels for job in jobs) < MANY_PIXELS:
+        return read_id_map
+    from dense3d.datasets.panoptic.compiled_id_map import read_id_map_compiled
+
+    return read_id_map_compiled
 
 
 def evaluate_files(

@@ -11,9 +11,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from dense3d.datasets.panoptic.agreement import disagreements, refuse
-from dense3d.datasets.panoptic.coding import decode_segments
 from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic, write_panoptic
-from dense3d.datasets.panoptic.id_map import read_id_map, write_id_map
+from dense3d.datasets.panoptic.id_map import decode_segments, read_id_map, write_id_map
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 from dense3d.evaluation.panoptic.result import summarise

@@ -16,7 +16,7 @@ from PIL import Image
 from dense3d.config import load_config
 from dense3d.datasets.panoptic import write_id_map, write_panoptic
 from dense3d.datasets.panoptic.copy_paste import PanopticCopyPaste, labelled_pixels
-from dense3d.engine.samplers import SeededBatch
+from dense3d.engine.seeding import SeededBatch
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import DATASETS, TRANSFORMS
 

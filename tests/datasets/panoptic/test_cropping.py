@@ -12,7 +12,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from dense3d.datasets.panoptic.cropping import RandomCropKeepingThings
+from dense3d.datasets.panoptic.loading import RandomCropKeepingThings
 from dense3d.registry import DATASETS
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs/_base_/datasets/coco_panoptic.py"

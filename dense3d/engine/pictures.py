@@ -1,0 +1,109 @@
+"""Pictures of a run: its loss and metric curves, and predictions beside the ground truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+
+from dense3d.files import atomic_write
+from dense3d.registry import HOOKS
+
+THRESHOLD = 0.3  # boxes with lower scores are not drawn
+
+
+@HOOKS.register_module()
+class CurveHook(Hook):
+    """Draws ``curves.png`` into the work directory from the JSON logs of this run and those it resumed."""
+
+    priority = "VERY_LOW"
+
+    @master_only
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Redraw; this evaluation's scalars have been written by then."""
+        draw_curves(runner.work_dir)
+
+    @master_only
+    def after_train(self, runner) -> None:
+        """Draw the final state, also of a run that never evaluates."""
+        draw_curves(runner.work_dir)
+
+
+def read_scalars(work_dir: str | Path) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
+    """Training scalars by iteration and evaluation metrics by step, over all logs in ``work_dir``.
+
+    A step that was logged twice (before a kill and again after resuming) keeps its later value.
+    """
+    training: dict[str, dict[int, float]] = {}
+    metrics: dict[str, dict[int, float]] = {}
+    for log in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
+        for line in log.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # the last line of a run that was killed
+                continue
+            target = training if "loss" in row else metrics
+            for name, value in row.items():
+                if isinstance(value, (int, float)) and name not in ("step", "iter", "epoch"):
+                    target.setdefault(name, {})[int(row.get("step", 0))] = float(value)
+    return training, metrics
+
+
+def draw_curves(work_dir: str | Path) -> Path | None:
+    """Write ``work_dir/curves.png`` and return it; ``None`` when nothing has been logged yet."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    training, metrics = read_scalars(work_dir)
+    if not training:
+        return None
+    losses = {k: v for k, v in training.items() if "loss" in k and not any(c.isdigit() for c in k)}
+    panels = [("iteration", losses, "log"), ("iteration", {"lr": training.get("lr", {})}, "linear")]
+    shown = {k: v for k, v in metrics.items() if "time" not in k and "_precision" not in k}
+    if shown:
+        panels.insert(1, ("evaluation step", shown, "linear"))
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(6 * len(panels), 4), squeeze=False)
+    for axis, (label, curves, scale) in zip(axes[0], panels):
+        for name, points in curves.items():
+            steps = sorted(points)
+            axis.plot(steps, [points[s] for s in steps], label=name, marker="." if len(steps) < 50 else None)
+        axis.set_xlabel(label)
+        axis.set_yscale(scale)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize="x-small")
+    figure.tight_layout()
+    target = Path(work_dir) / "curves.png"
+    with atomic_write(target) as file:
+        figure.savefig(file, format="png", dpi=100)
+    pyplot.close(figure)
+    return target
+
+
+@HOOKS.register_module()
+class PictureHook(Hook):
+    """Writes a picture for each tested image: label maps with a legend, or reconstructions.
+
+    Args:
+        folder: where to; pictures keep the names of their images.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    @master_only
+    def after_test_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Draw the samples of a batch."""
+        from dense3d.results import ModelInfo, Result
+
+        model = getattr(runner.model, "module", runner.model)
+        info = ModelInfo(runner.test_dataloader.dataset.metainfo, model.data_preprocessor, THRESHOLD)
+        for sample in outputs:
+            result = Result.of(sample, info)
+            result.save(self.folder / f"{result.path.stem}.jpg")
