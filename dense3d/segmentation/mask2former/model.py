@@ -95,6 +95,7 @@ class Mask2Former(PanopticModel):
         ConfigError: the backbone does not have the four maps.
     """
 
+    criterion_class, post_process_class = Mask2FormerCriterion, Mask2FormerPostProcess
     tiny_needs: ClassVar[dict] = dict(task="panoptic", strides=(4, 8, 16, 32))
 
     def __init__(
@@ -109,14 +110,7 @@ class Mask2Former(PanopticModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            backbone,
-            num_classes,
-            thing_classes,
-            Mask2FormerCriterion(num_classes, **(criterion or {})),
-            Mask2FormerPostProcess,
-            test_cfg,
-            data_preprocessor,
-            init_cfg,
+            backbone, num_classes, thing_classes, criterion, test_cfg, data_preprocessor, init_cfg
         )
         if tuple(self.backbone.out_strides) != STRIDES:
             raise ConfigError(
