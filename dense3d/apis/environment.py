@@ -16,7 +16,7 @@ from dense3d.optional import EXTRAS, require
 
 LIBRARIES = (
     "torch", "torchvision", "mmengine", "mmcv", "mmdet", "mmseg", "timm", "kornia", "numba", "numpy", "scipy",
-    "cv2", "pycocotools", "open3d",
+    "cv2", "pycocotools", "embreex",
 )  # fmt: skip
 # Variables that change what runs where.
 VARIABLES = ("DENSE3D_", "CUDA_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_", "PYTORCH_")
@@ -76,15 +76,17 @@ def _library_lines() -> list[str]:
     return [f"{name:12} {_library(name, providers.get(name, []))}" for name in LIBRARIES]
 
 
-def _library(name: str, providers: list[str]) -> str:
+def _library(name: str, providers: list[str], extra: str = "") -> str:
     """Version of a library and the distributions that it comes from, or why it does not import."""
+    if importlib.util.find_spec(name) is None:
+        return f"not installed: pip install 'dense3d[{extra}]'" if extra else "not installed"
     provided = [f"{d} {importlib.metadata.version(d)}" for d in dict.fromkeys(providers)]
     origin = f" from {', '.join(provided)}" if provided else ""
     try:
         module = require(name)
     except Exception as error:  # also what a library raises about versions of others
         return f"does not import{origin}: {_first_line(error)}"
-    return f"{getattr(module, '__version__', 'without a version')}{origin}"
+    return f"{getattr(module, '__version__', 'present')}{origin}"
 
 
 def _device_lines() -> list[str]:
@@ -105,14 +107,11 @@ def _toolkit(version: str | None) -> str:
 
 
 def _extra_lines() -> list[str]:
-    lines = []
-    for extra in dict.fromkeys(EXTRAS.values()):
-        packages = [package for package, brought_by in EXTRAS.items() if brought_by == extra]
-        missing = [package for package in packages if importlib.util.find_spec(package) is None]
-        remedy = f": pip install 'dense3d[{extra}]'"
-        state = f"missing: {', '.join(missing)}{remedy}" if missing else f"present: {', '.join(packages)}"
-        lines.append(f"{extra:8} {state}")
-    return lines
+    providers = importlib.metadata.packages_distributions()
+    return [
+        f"{extra:11} {package:11} {_library(package, providers.get(package, []), extra)}"
+        for package, extra in EXTRAS.items()
+    ]
 
 
 def _operator_lines() -> list[str]:

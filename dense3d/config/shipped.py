@@ -36,8 +36,11 @@ def resolve_config(config: str | Path) -> Path:
     Raises:
         ConfigError: there is none, or several have that name; the nearest names are given.
     """
-    if isinstance(config, str) and config.startswith(PREFIX):
-        return find_shipped(config)
+    word = str(config)
+    if word.startswith(PREFIX):
+        return find_shipped(word)
+    if "::" in word:
+        raise ConfigError(f"{word} is another library's: write a config with _base_ = {word!r}")
     path = Path(config).expanduser()
     if path.is_file():
         return path

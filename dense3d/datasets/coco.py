@@ -75,9 +75,7 @@ class CocoDataset(StrictSamples, MMDetCocoDataset):
         return [*map(str, self.left_out), *super().bad_samples()]
 
     def _stop(self, faults: list[Fault]) -> None:
-        rest = (
-            f" [and {len(faults) - 1} more: dense3d browse CONFIG --check lists all]" if faults[1:] else ""
-        )
+        rest = f" [and {len(faults) - 1} more: dense3d browse CONFIG --check lists all]" if faults[1:] else ""
         raise DataError(f"{faults[0]}{rest}")
 
     def _leave_out(self, document: dict[str, Any], faults: list[Fault]) -> None:

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "cost": ["CostTable", "count_gflops"],
         "encoder": ["EarlyExitEncoder"],
-        "gate": ["Gate"],
+        "gate": ["Gate", "gate_loss"],
         "recipe": ["EarlyExit"],
         "targets": ["ExitTargets", "best_depths", "utilities"],
     },

@@ -69,16 +69,20 @@ class PanopticMap:
 
 
 def top_instances(
-    logits: Tensor, shares: Tensor, masks: Tensor, number: int, classes: Collection[int] | None = None
+    logits: Tensor,
+    probabilities: Tensor,
+    masks: Tensor,
+    number: int,
+    classes: Collection[int] | None = None,
 ) -> InstanceData:
     """The best pairs of query and class, each with the query's mask; one query may appear several times.
 
-    The score is the probability of the class times the mean share inside the mask. The pairs are taken by
-    class probability, before that mean, as in MaskFormer and its descendants.
+    The score is the probability of the class times the mean probability inside the mask. The pairs are taken
+    by class probability, before that mean, as in MaskFormer and its descendants.
 
     Args:
         logits: ``(N, K + 1)``, the last is void.
-        shares: ``(N, H, W)`` in [0, 1].
+        probabilities: ``(N, H, W)`` of the masks, in [0, 1].
         masks: ``(N, H, W)`` bool.
         number: of pairs.
         classes: pairs of other classes are left out, after the choice.
@@ -89,8 +93,8 @@ def top_instances(
 
     Example:
         >>> logits = torch.tensor([[2.0, 0.0, 0.0]])
-        >>> shares = torch.tensor([[[0.9, 0.1]]])
-        >>> found = top_instances(logits, shares, shares > 0.5, 1)
+        >>> probabilities = torch.tensor([[[0.9, 0.1]]])
+        >>> found = top_instances(logits, probabilities, probabilities > 0.5, 1)
         >>> found.labels.tolist(), found.masks.tolist(), found.bboxes.tolist()
         ([0], [[[True, False]]], [[0.0, 0.0, 1.0, 1.0]])
     """
@@ -102,10 +106,20 @@ def top_instances(
         kept = torch.isin(label, torch.tensor(sorted(classes), device=label.device))
         scores, query, label = scores[kept], query[kept], label[kept]
     area = masks.sum((1, 2))
-    quality = (shares * masks).sum((1, 2)) / (area + 1e-6)
+    quality = (probabilities * masks).sum((1, 2)) / (area + 1e-6)
     scores, order = (scores * quality[query]).sort(descending=True, stable=True)
     query, label = query[order], label[order]
     return InstanceData(bboxes=mask_boxes(masks)[query], scores=scores, labels=label, masks=masks[query])
+
+
+def semantic_scores(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """Scores ``(K, H, W)`` of the classes: masks weighted by class probabilities.
+
+    Args:
+        logits: ``(N, K + 1)``, the last is void.
+        probabilities: ``(N, H, W)`` in [0, 1].
+    """
+    return torch.einsum("nk,nhw->khw", logits.float().softmax(-1)[:, :-1], probabilities)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

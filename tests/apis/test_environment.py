@@ -14,14 +14,15 @@ from dense3d.cli.dispatch import main
 
 @pytest.fixture
 def few_libraries(monkeypatch):
-    """Libraries that are here at once, one that is not installed, and one that breaks."""
+    """One that is here at once, one that breaks, and one that is not installed."""
 
     def require(name):
         if name == "mmcv":
             raise ImportError("libx.so.1: cannot open shared object file\nmore")
         return SimpleNamespace(__version__="1.2.3")
 
-    monkeypatch.setattr(environment, "LIBRARIES", ("numpy", "mmcv"))
+    monkeypatch.setattr(environment, "LIBRARIES", ("numpy", "mmcv", "no_such_module"))
+    monkeypatch.setattr(environment, "EXTRAS", {"scipy": "maths", "none_such": "nerf"})
     monkeypatch.setattr(environment, "require", require)
 
 
@@ -35,7 +36,11 @@ def test_all_sections(few_libraries, capsys):
     assert own[1].startswith(f"  {dense3d.__version__} in ")
     assert libraries[1].split()[:4] == ["numpy", "1.2.3", "from", "numpy"]
     assert "threads in torch" in devices[1]
-    assert {line.split()[0] for line in extras[1:]} >= {"nerf", "cuda", "export"}
+    assert [line.split()[:3] for line in extras[1:]] == [
+        ["maths", "scipy", "1.2.3"],
+        ["nerf", "none_such", "not"],
+    ]
+    assert extras[2].endswith("not installed: pip install 'dense3d[nerf]'")
     assert operators[1].split() == ["operator", "device", "backend", "status", "reason"]
     assert any(line.split()[:2] == ["nms", "cpu"] and "used" in line for line in operators)
 
@@ -45,6 +50,7 @@ def test_a_library_that_breaks_is_a_line(few_libraries):
     (line,) = (line for line in text.splitlines() if line.strip().startswith("mmcv"))
     assert "does not import from onedl-mmcv " in line
     assert line.endswith("ImportError: libx.so.1: cannot open shared object file")
+    assert "  no_such_module not installed\n" in text
 
 
 def test_a_section_that_breaks_is_a_line(few_libraries, monkeypatch):

@@ -62,6 +62,7 @@ def test_several_bases_of_several_libraries(empty):
     [
         ("dino_r18_synthetic-cocoo", r"neither a file nor .*; did you mean 'dino_r18_synthetic-coco'"),
         ("dino_r18_synthetic-cocoo.py", r"neither a file nor .*; did you mean 'dino_r18_synthetic-coco'"),
+        ("mmdet::dino/x.py", "another library's: write a config with _base_ = 'mmdet::dino/x.py'"),
         ("qqq", "qqq is neither a file nor the name of a config; dense3d configs lists all"),
         ("dense3d::synthetic/dino_r18.py", "dense3d has no config 'synthetic/dino_r18.py'; did you mean"),
         ("dense3d::synthetic/dino_r18_synthetic-coco", "did you mean 'synthetic/dino_r18_synthetic-coco.py'"),

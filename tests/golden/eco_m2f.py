@@ -9,9 +9,7 @@ from mmengine import ConfigDict
 from torch import Tensor, nn
 
 from dense3d.checkpoints.mask2former import rename_head
-from dense3d.early_exit.encoder import EarlyExitEncoder
-from dense3d.early_exit.gate import Gate, gate_loss
-from dense3d.early_exit.targets import best_depths, utilities
+from dense3d.early_exit import EarlyExitEncoder, Gate, best_depths, gate_loss, utilities
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
 from tests.golden.detectron2 import STAGES, blocks
 from tests.golden.weights import load_strictly, tensors_of
@@ -48,7 +46,7 @@ class _GatedDecoder(nn.Module):
     """What the official pixel decoder holds, of the sizes that its weights have."""
 
     def __init__(self, channels: list[int], official: dict[str, Tensor]) -> None:
-        from dense3d.segmentation.mask2former.head import FINEST_STRIDE, PixelDecoder
+        from dense3d.segmentation.mask2former import FINEST_STRIDE, Mask2FormerPixelDecoder
 
         super().__init__()
         levels, width = official["transformer.level_embed"].shape
@@ -60,7 +58,7 @@ class _GatedDecoder(nn.Module):
             self_attn_cfg=dict(attention, batch_first=True),
             ffn_cfg=dict(embed_dims=width, feedforward_channels=hidden, num_fcs=2, ffn_drop=0.0),
         )
-        self.pixel_decoder = PixelDecoder(
+        self.pixel_decoder = Mask2FormerPixelDecoder(
             in_channels=list(channels),
             strides=[FINEST_STRIDE * 2**i for i in range(len(channels))],
             feat_channels=width,

@@ -9,22 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.checkpoints.kmax_deeplab import convert
-from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
-from dense3d.segmentation.kmax_deeplab.criterion import WEIGHTS, Criterion, inverse_areas
-from dense3d.segmentation.kmax_deeplab.decoder import DecoderLayer
-from dense3d.segmentation.kmax_deeplab.kmeans import assign_clusters
-from dense3d.segmentation.kmax_deeplab.layers import resize
-from dense3d.segmentation.kmax_deeplab.losses import class_weights
-from dense3d.segmentation.kmax_deeplab.matching import Matches, Targets, match
-from dense3d.segmentation.kmax_deeplab.pixel_decoder import ResidualBlock, ResizedFuse
-from dense3d.segmentation.kmax_deeplab.postprocess import (
-    PanopticRule,
-    instances,
-    masks_of_image,
-    panoptic,
-    semantic,
+from dense3d.segmentation.kmax_deeplab import (
+    WEIGHTS,
+    KMaXCriterion,
+    KMaXDecoderLayer,
+    KMaXDeepLab,
+    KMaXPostProcess,
+    Matches,
+    Prediction,
+    ResidualBlock,
+    ResizedFuse,
+    Targets,
+    assign_clusters,
+    class_weights,
+    inverse_areas,
+    match,
+    resize,
 )
-from dense3d.segmentation.kmax_deeplab.predictor import Prediction
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
 from tests.golden.detectron2 import STAGES, blocks, by_score_and_class, resnet_name
 from tests.golden.weights import load_strictly, tensors_of
@@ -91,7 +92,7 @@ def outputs(model: KMaXDeepLab, image: Tensor) -> dict[str, Tensor]:
         layer.register_forward_hook(lambda _module, _inputs, output: queries.append(output[0]))
         for layer in model.decoder.layers
     ]
-    *earlier, final = model.predict_layers(features)
+    *earlier, final = model.decode(features)
     for hook in hooks:
         hook.remove()
     found = dict(zip(_backbone_names(model), features))
@@ -140,7 +141,7 @@ def open_layer(kit) -> Run:
     widths = [pixels] + [4 * base] * (number - 1)
     parts = nn.ModuleDict(
         {
-            "layer": DecoderLayer(config["num_classes"], pixels),
+            "layer": KMaXDecoderLayer(config["num_classes"], pixels),
             "axial": nn.Sequential(*(ResidualBlock(width, base, "axial") for width in widths)),
             "fuse": ResizedFuse(4 * base, pixels, config["fuse_out"]),
         }
@@ -221,14 +222,14 @@ class _Losses:
         self.predictions = predictions
         self.targets = _targets(tensors, config["num_classes"])
 
-    def criterion(self) -> Criterion:
+    def criterion(self) -> KMaXCriterion:
         """The criterion, which draws the recorded pixels in the order of the official code."""
         names = ["insdis_indices"]
         if self.config["aux_semantic_sample_k"] and "aux_semantic_pred" in self.tensors:
             names.append("aux_semantic_indices")
         names += [f"insdis_indices_{i}" for i in range(len(self.predictions) - 1)]
         recorded = iter([self.tensors[name] for name in names])
-        return Criterion(
+        return KMaXCriterion(
             self.config["num_classes"],
             share_final_matching=self.config["share_final_matching"],
             discrimination_pixels=self.config["pixel_insdis_sample_k"],
@@ -299,7 +300,7 @@ def open_results(kit) -> Run:
 
 
 def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, Tensor]:
-    rule = PanopticRule(
+    post_process = KMaXPostProcess(
         pixel_threshold=config["pixel_confidence_threshold"],
         thing_threshold=config["class_threshold_thing"],
         stuff_threshold=config["class_threshold_stuff"],
@@ -311,15 +312,15 @@ def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, 
     logits, output = tensors["pred_logits"][image], tensors["output_sizes"][image].tolist()
     padded = config["input_shape"]
     content = _official_content(padded, output)
-    masks = masks_of_image(tensors["pred_masks"][image], tuple(padded), content, tuple(output))
-    result = panoptic(logits, masks, things, rule)
+    masks = post_process.masks_of_image(tensors["pred_masks"][image], tuple(padded), content, tuple(output))
+    result = post_process.panoptic(logits, masks, things)
     kept = things if config["panoptic_on"] else None
-    found = instances(logits, masks, rule, config["test_topk_per_image"], kept)
+    found = post_process.instances(logits, masks, config["test_topk_per_image"], kept)
     segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
     return {
         "panoptic_seg": result.ids,
         "segments": torch.tensor(segments, dtype=torch.int32).view(-1, 3),
-        "sem_seg": semantic(logits, masks),
+        "sem_seg": post_process.semantic(logits, masks),
         **by_score_and_class(found),
     }
 

@@ -8,16 +8,14 @@ import torch
 from torch import Tensor
 
 from dense3d.checkpoints.mask2former import convert
-from dense3d.segmentation.mask2former import Mask2Former
-from dense3d.segmentation.mask2former.criterion import WEIGHTS, Criterion
-from dense3d.segmentation.mask2former.matching import MaskMatcher
-from dense3d.segmentation.mask2former.points import Draw, uncertain_points
-from dense3d.segmentation.mask2former.postprocess import (
-    PanopticRule,
-    instances,
-    masks_of_image,
-    panoptic,
-    semantic,
+from dense3d.segmentation.mask2former import (
+    WEIGHTS,
+    Draw,
+    Mask2Former,
+    Mask2FormerCriterion,
+    Mask2FormerPostProcess,
+    MaskMatcher,
+    uncertain_points,
 )
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
 from tests.golden.detectron2 import STAGES, blocks, by_score_and_class, resnet_name, swin_config
@@ -118,7 +116,7 @@ class _Losses:
     def outputs(self) -> dict[str, Tensor]:
         """Costs, pairs and points of each prediction, the terms, their sum and its gradients."""
         names = [f"{p}{kind}" for p in self.prefixes for kind in ("over_points", "random_points")]
-        criterion = Criterion(
+        criterion = Mask2FormerCriterion(
             self.config["num_classes"],
             num_points=self.config["num_points"],
             oversample=self.config["oversample_ratio"],
@@ -184,19 +182,19 @@ def open_results(kit) -> Run:
 
 
 def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, Tensor]:
-    rule = PanopticRule(config["object_mask_threshold"], config["overlap_threshold"])
+    post_process = Mask2FormerPostProcess(config["object_mask_threshold"], config["overlap_threshold"])
     logits, masks = tensors["pred_logits"][image], tensors["pred_masks"][image]
     padded = tuple(MASK_STRIDE * n for n in masks.shape[-2:])
     sizes = (tuple(tensors[name][image].tolist()) for name in ("image_sizes", "output_sizes"))
-    masks = masks_of_image(masks, padded, *sizes)
+    masks = post_process.masks_of_image(masks, padded, *sizes)
     things = config["thing_classes"]
-    result = panoptic(logits, masks, things, rule)
+    result = post_process.panoptic(logits, masks, things)
     kept = things if config.get("panoptic_on", True) else None
-    found = instances(logits, masks, config["test_topk_per_image"], kept)
+    found = post_process.instances(logits, masks, config["test_topk_per_image"], kept)
     segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
     return {
         "panoptic_seg": result.ids,
         "segments": torch.tensor(segments, dtype=torch.int32).view(-1, 3),
-        "sem_seg": semantic(logits, masks),
+        "sem_seg": post_process.semantic(logits, masks),
         **by_score_and_class(found),
     }

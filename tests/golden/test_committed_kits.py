@@ -31,3 +31,12 @@ def test_the_source_is_named(name):
     source = META[name]["source"]
     words = " ".join(source.values()) if isinstance(source, dict) else source
     assert len(words.split()) > 2
+
+
+def test_the_page_names_every_kit_and_commit():
+    page = (KITS.parent / "README.md").read_text()
+    assert [name for name in META if f"`{name}`" not in page] == []
+    sources = [meta["source"] for meta in META.values() if isinstance(meta["source"], dict)]
+    commits = {source["commit"][:7] for source in sources if source.get("commit")}
+    assert len(commits) > 10
+    assert [commit for commit in commits if commit not in page] == []

@@ -9,16 +9,21 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.errors import DataError
-from dense3d.segmentation.kmax_deeplab.criterion import Criterion, inverse_areas, subsample
-from dense3d.segmentation.kmax_deeplab.losses import (
+from dense3d.segmentation.kmax_deeplab import (
+    KMaXCriterion,
+    Prediction,
+    Targets,
     class_loss,
     class_weights,
     discrimination_loss,
+    gumbel_top_k,
+    inverse_areas,
     mask_losses,
+    match,
+    pixel_logits,
+    similarities,
+    subsample,
 )
-from dense3d.segmentation.kmax_deeplab.matching import Targets, match, similarities
-from dense3d.segmentation.kmax_deeplab.predictor import Prediction
-from dense3d.segmentation.kmax_deeplab.sampling import gumbel_top_k, pixel_logits
 
 CLASSES, QUERIES, SIZE = 4, 6, (5, 7)
 
@@ -198,7 +203,9 @@ def test_strides_that_fit():
 @pytest.mark.parametrize("counts", [(0, 0), (3, 0), (9, 2)])
 @pytest.mark.parametrize("share", [True, False])
 def test_all_losses_are_finite_whatever_is_annotated(counts, share):
-    criterion = Criterion(CLASSES, share_final_matching=share, discrimination_pixels=10, semantic_pixels=10)
+    criterion = KMaXCriterion(
+        CLASSES, share_final_matching=share, discrimination_pixels=10, semantic_pixels=10
+    )
     layers = [prediction(size=(3, 4)), prediction()]
     semantic = torch.randn(2, CLASSES + 1, *SIZE, requires_grad=True)
     losses = criterion(layers, semantic, targets(*counts))
@@ -218,7 +225,7 @@ def test_weights_of_the_terms():
     losses = []
     for weights in (None, {"ce": 0.0, "dice": 6.0}):
         torch.manual_seed(0)
-        losses.append(Criterion(CLASSES, weights)(layers, None, wanted))
+        losses.append(KMaXCriterion(CLASSES, weights)(layers, None, wanted))
     assert losses[1]["loss_ce_0"] == 0
     torch.testing.assert_close(losses[1]["loss_dice_0"], 2 * losses[0]["loss_dice_0"])
 
@@ -229,6 +236,6 @@ def test_losses_keep_single_precision_under_autocast():
     for half in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            losses.append(Criterion(CLASSES, semantic_pixels=0)(layers, semantic, wanted))
+            losses.append(KMaXCriterion(CLASSES, semantic_pixels=0)(layers, semantic, wanted))
     for name, loss in losses[0].items():
         assert torch.equal(loss, losses[1][name]), name

@@ -9,14 +9,23 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.segmentation.kmax_deeplab.axial_attention import REACH, AxisAttention, relative_index
-from dense3d.segmentation.kmax_deeplab.backbones import KMaXConvNeXt
-from dense3d.segmentation.kmax_deeplab.decoder import Decoder, DecoderLayer, QueryAttention
-from dense3d.segmentation.kmax_deeplab.kmeans import assign_clusters, gather_clusters
-from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, resize, truncated_normal_
-from dense3d.segmentation.kmax_deeplab.pixel_decoder import PixelDecoder
-from dense3d.segmentation.kmax_deeplab.predictor import Predictor
-from dense3d.segmentation.kmax_deeplab.semantic_head import PooledBranch
+from dense3d.segmentation.kmax_deeplab import (
+    REACH,
+    AxisAttention,
+    ConvNorm,
+    KMaXConvNeXt,
+    KMaXDecoder,
+    KMaXDecoderLayer,
+    KMaXPixelDecoder,
+    PooledBranch,
+    Predictor,
+    QueryAttention,
+    assign_clusters,
+    gather_clusters,
+    relative_index,
+    resize,
+    truncated_normal_,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +118,7 @@ def test_clusters_of_many_pixels_are_beyond_half_precision(dtype):
 
 
 def test_autocast_keeps_the_statistics_of_large_clusters_finite():
-    layer = DecoderLayer(num_classes=3, pixel_channels=8).train()
+    layer = KMaXDecoderLayer(num_classes=3, pixel_channels=8).train()
     torch.nn.init.constant_(layer.value_proj.norm.bias, 3.0)  # so that clusters are sums of alike values
     torch.nn.init.ones_(layer.cluster_proj.norm.weight)
     with torch.autocast("cpu", torch.float16):
@@ -121,7 +130,7 @@ def test_autocast_keeps_the_statistics_of_large_clusters_finite():
 
 
 def test_a_model_in_half_precision_as_a_whole_still_runs():
-    layer = DecoderLayer(num_classes=3, pixel_channels=8).eval().to(torch.bfloat16)
+    layer = KMaXDecoderLayer(num_classes=3, pixel_channels=8).eval().to(torch.bfloat16)
     queries, _ = layer(torch.randn(1, 8, 5, 6).bfloat16(), torch.randn(1, 256, 4).bfloat16())
     assert queries.dtype == torch.bfloat16
 
@@ -160,7 +169,7 @@ def test_assignment_has_no_gradient():
 @pytest.mark.parametrize("batch", [1, 2])
 def test_gradient_of_the_value_projection_is_that_of_differences(batch):
     """All the way through the norm before the k-means step, in evaluation mode too."""
-    layer = DecoderLayer(num_classes=3, pixel_channels=8).double()
+    layer = KMaXDecoderLayer(num_classes=3, pixel_channels=8).double()
     torch.nn.init.ones_(layer.cluster_proj.norm.weight)
     layer.eval()
     features = torch.randn(batch, 8, 5, 6, dtype=torch.double)
@@ -203,7 +212,7 @@ def test_predictor_starts_with_void():
 
 
 def test_queries_predict_before_they_are_updated():
-    decoder = Decoder(3, num_queries=5, pixel_channels=(8, 8), layers_per_map=(2,)).eval()
+    decoder = KMaXDecoder(3, num_queries=5, pixel_channels=(8, 8), layers_per_map=(2,)).eval()
     maps = [torch.randn(1, 8, 4, 6), torch.randn(1, 8, 8, 12)]
     first = decoder(maps)[0]
     layer = decoder.layers[0]
@@ -231,17 +240,17 @@ def test_odd_maps_keep_their_corners(size, corners):
 def test_pixel_decoder_takes_any_size(size):
     channels = (8, 8, 8, 8)
     maps = [torch.randn(1, c, -(-size[0] // s), -(-size[1] // s)) for c, s in zip(channels, (32, 16, 8, 4))]
-    outputs = PixelDecoder(channels, base_channels=(8, 8, 8, 8))(maps)
+    outputs = KMaXPixelDecoder(channels, base_channels=(8, 8, 8, 8))(maps)
     assert [o.shape[-2:] for o in outputs] == [m.shape[-2:] for m in maps]
 
 
 def test_pixel_decoder_refuses_lists_that_do_not_fit():
     with pytest.raises(ConfigError, match="3 maps"):
-        PixelDecoder((8, 8, 8))
+        KMaXPixelDecoder((8, 8, 8))
     with pytest.raises(ConfigError, match="no block 'axail'"):
-        PixelDecoder((8,), base_channels=(8,), num_blocks=(1,), kinds=("axail",))
+        KMaXPixelDecoder((8,), base_channels=(8,), num_blocks=(1,), kinds=("axail",))
     with pytest.raises(DataError, match="takes 1 maps, not 2"):
-        PixelDecoder((8,), base_channels=(8,), num_blocks=(1,), kinds=("axial",))(
+        KMaXPixelDecoder((8,), base_channels=(8,), num_blocks=(1,), kinds=("axial",))(
             [torch.zeros(1, 8, 2, 2)] * 2
         )
 

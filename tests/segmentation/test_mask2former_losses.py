@@ -10,9 +10,12 @@ import torch
 import torch.distributed
 import torch.nn.functional as F
 
-from dense3d.segmentation.mask2former.criterion import Criterion
-from dense3d.segmentation.mask2former.matching import MaskMatcher
-from dense3d.segmentation.mask2former.points import at_points, uncertain_points
+from dense3d.segmentation.mask2former import (
+    Mask2FormerCriterion,
+    MaskMatcher,
+    at_points,
+    uncertain_points,
+)
 
 CLASSES, QUERIES = 3, 5
 
@@ -118,7 +121,9 @@ def test_numbers_that_are_none_do_not_break_the_assignment():
 def test_losses_at_all_pixels_are_those_of_whole_masks():
     logits, masks = predictions(1, batch=1)
     labels, segments = [torch.tensor([1])], [torch.rand(1, 6, 8) > 0.5]
-    criterion = Criterion(CLASSES, num_points=48, oversample=1.0, importance=0.0, draw=grid_points(6, 8))
+    criterion = Mask2FormerCriterion(
+        CLASSES, num_points=48, oversample=1.0, importance=0.0, draw=grid_points(6, 8)
+    )
     terms = criterion.terms(logits, masks, labels, segments)
     query = criterion.matcher(torch.stack(logits), torch.stack(masks), labels, segments)[0].query[0]
     mask, wanted = masks[0][0, query], segments[0][0].float()
@@ -137,7 +142,7 @@ def test_losses_at_all_pixels_are_those_of_whole_masks():
 @pytest.mark.parametrize("counts", [(0, 0), (3, 0), (7, 1)])
 def test_losses_are_finite_whatever_is_annotated(counts):
     logits, masks = predictions(3)
-    losses = Criterion(CLASSES, num_points=20)(logits, masks, *targets(*counts))
+    losses = Mask2FormerCriterion(CLASSES, num_points=20)(logits, masks, *targets(*counts))
     assert set(losses) == {f"loss_{n}{s}" for n in ("ce", "mask", "dice") for s in ("", "_0", "_1")}
     total = sum(losses.values())
     gradients = torch.autograd.grad(total, [*logits, *masks])
@@ -174,7 +179,7 @@ def test_costs_keep_single_precision_under_autocast(monkeypatch):
     for half in (False, True):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            Criterion(CLASSES, num_points=20)(logits, masks, labels, segments)
+            Mask2FormerCriterion(CLASSES, num_points=20)(logits, masks, labels, segments)
     for single, under_autocast in zip(*seen):
         assert all(torch.equal(a, b) for a, b in zip(single, under_autocast))
 
@@ -187,7 +192,7 @@ def gradient(images: slice) -> torch.Tensor:
     labels = [torch.randint(0, CLASSES, (count,), generator=generator) for count in (4, 1, 2)]
     segments = [torch.rand(len(label), 24, 32, generator=generator) > 0.5 for label in labels]
     weight = torch.ones(QUERIES, 1, 1, requires_grad=True)
-    criterion = Criterion(CLASSES, num_points=16, oversample=3.0, draw=grid_points(6, 8))
+    criterion = Mask2FormerCriterion(CLASSES, num_points=16, oversample=3.0, draw=grid_points(6, 8))
     losses = criterion([logits[images]], [weight * masks[images]], labels[images], segments[images])
     (losses["loss_mask"] + losses["loss_dice"]).backward()
     return weight.grad

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dense3d.segmentation.kmax_deeplab import postprocess as kmax
-from dense3d.segmentation.mask2former import postprocess as mask2former
+from dense3d.segmentation.kmax_deeplab import KMaXPostProcess
+from dense3d.segmentation.mask2former import Mask2FormerPostProcess
 from dense3d.segmentation.panoptic_map import PanopticMap, mask_boxes, top_instances
 
 THINGS = {0, 1}
+SYSTEMS = (KMaXPostProcess, Mask2FormerPostProcess)
 
 
 def logits_of(*pairs: tuple[int, float], num_classes: int = 4) -> torch.Tensor:
@@ -31,8 +32,8 @@ def test_stuff_of_one_class_is_merged_and_things_are_not():
     logits = logits_of((0, 0.9), (0, 0.9), (2, 0.9), (2, 0.8))
     masks = masks_of(slice(0, 2), slice(2, 4), slice(4, 6), slice(8, 10))
     for result in (
-        kmax.panoptic(logits, masks, THINGS, kmax.PanopticRule()),
-        mask2former.panoptic(logits, masks, THINGS, mask2former.PanopticRule(score_threshold=0.7)),
+        KMaXPostProcess().panoptic(logits, masks, THINGS),
+        Mask2FormerPostProcess(score_threshold=0.7).panoptic(logits, masks, THINGS),
     ):
         assert sorted((s.category, s.isthing) for s in result.segments) == [(0, True), (0, True), (2, False)]
         stuff = next(s.id for s in result.segments if s.category == 2)
@@ -42,7 +43,7 @@ def test_stuff_of_one_class_is_merged_and_things_are_not():
 def test_kmax_gives_shared_pixels_to_the_more_certain_query():
     logits, masks = logits_of((0, 0.75), (1, 0.95)), torch.full((2, 1, 10), -9.0)
     masks[0, 0, :6], masks[1, 0, 5:] = 9.0, 9.2  # pixel 5: 45 % and 55 %
-    result = kmax.panoptic(logits, masks, THINGS, kmax.PanopticRule())
+    result = KMaXPostProcess().panoptic(logits, masks, THINGS)
     assert [s.category for s in result.segments] == [1, 0]
     assert result.ids[0].tolist() == [2] * 5 + [1] * 5
 
@@ -51,38 +52,36 @@ def test_kmax_drops_masks_that_are_mostly_taken():
     logits, masks = logits_of((0, 0.75), (1, 0.95), (2, 0.1)), torch.full((3, 1, 10), -9.0)
     masks[0, 0, 4:7], masks[1, 0, 5:] = 9.0, 9.2  # one of three pixels is free: not more than 0.8
     masks[2, 0, :4] = 9.0
-    result = kmax.panoptic(logits, masks, THINGS, kmax.PanopticRule())
+    result = KMaXPostProcess().panoptic(logits, masks, THINGS)
     assert [s.category for s in result.segments] == [1]
     assert (result.ids[0, :5] == 0).all()
 
 
 def test_kmax_thresholds_of_things_and_stuff_differ():
     logits, masks = logits_of((0, 0.6), (2, 0.6)), masks_of(slice(0, 5), slice(5, 10))
-    result = kmax.panoptic(logits, masks, THINGS, kmax.PanopticRule())
+    result = KMaXPostProcess().panoptic(logits, masks, THINGS)
     assert [s.category for s in result.segments] == [2]
 
 
 def test_kmax_ignores_void_in_the_choice_of_the_class_and_mask2former_does_not():
     logits, masks = logits_of((2, 0.45)), masks_of(slice(0, 10))
-    rule = kmax.PanopticRule(stuff_threshold=0.4)
     masks = torch.cat((masks, -masks))
     logits = torch.cat((logits, logits_of((0, 0.01))))
-    assert len(kmax.panoptic(logits, masks, THINGS, rule).segments) == 1
-    low = mask2former.PanopticRule(score_threshold=0.4)
-    assert mask2former.panoptic(logits, masks, THINGS, low).segments == []
+    assert len(KMaXPostProcess(stuff_threshold=0.4).panoptic(logits, masks, THINGS).segments) == 1
+    assert Mask2FormerPostProcess(score_threshold=0.4).panoptic(logits, masks, THINGS).segments == []
 
 
 def test_mask2former_drops_queries_that_win_little():
     logits = logits_of((0, 0.99), (1, 0.9))
     masks = torch.full((2, 1, 10), -9.0)
     masks[0, 0, :8], masks[1, 0, :10] = 9.0, 5.0
-    result = mask2former.panoptic(logits, masks, THINGS, mask2former.PanopticRule())
+    result = Mask2FormerPostProcess().panoptic(logits, masks, THINGS)
     assert [s.category for s in result.segments] == [0]
 
 
-@pytest.mark.parametrize("system", [kmax, mask2former])
-def test_nothing_certain_is_all_void(system):
-    result = system.panoptic(logits_of((0, 0.1)), torch.zeros(1, 3, 4), THINGS, system.PanopticRule())
+@pytest.mark.parametrize("post_process", SYSTEMS)
+def test_nothing_certain_is_all_void(post_process):
+    result = post_process().panoptic(logits_of((0, 0.1)), torch.zeros(1, 3, 4), THINGS)
     assert result.segments == [] and (result.ids == 0).all()
 
 
@@ -111,14 +110,14 @@ def test_boxes_around_masks():
 
 def test_semantic_scores_weigh_masks_by_classes():
     logits, masks = logits_of((0, 0.9), (2, 0.9)), masks_of(slice(0, 5), slice(5, 10))
-    for system in (kmax, mask2former):
-        scores = system.semantic(logits, masks)
+    for post_process in SYSTEMS:
+        scores = post_process().semantic(logits, masks)
         assert scores.argmax(0).tolist() == [[0] * 5 + [2] * 5]
 
 
 def test_padding_does_not_reach_the_result():
     masks = torch.full((1, 8, 8), -9.0)
     masks[:, :4, :6] = 9.0  # the image; below and beside it lies padding
-    for system in (kmax, mask2former):
-        shown = system.masks_of_image(masks, (32, 32), (16, 24), (8, 12))
+    for post_process in SYSTEMS:
+        shown = post_process().masks_of_image(masks, (32, 32), (16, 24), (8, 12))
         assert shown.shape == (1, 8, 12) and (shown[:, :7, :11] > 0).all()

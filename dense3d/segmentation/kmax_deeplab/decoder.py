@@ -1,17 +1,129 @@
-"""Transformer decoder of kMaX-DeepLab: queries become the means of the pixels that they win."""
+"""Transformer decoder of kMaX-DeepLab: queries become the means of the pixels that they win.
+
+Yu et al., "k-means Mask Transformer", ECCV 2022 (arXiv:2207.04044), section 3.2. One step of k-means is a
+cross-attention in which each pixel belongs to its best query alone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.layers.transformer_block import DropPath
-from dense3d.segmentation.kmax_deeplab.kmeans import assign_clusters, gather_clusters
 from dense3d.segmentation.kmax_deeplab.layers import ConvNorm, batch_norm, folded, truncated_normal_
-from dense3d.segmentation.kmax_deeplab.predictor import Prediction, Predictor
+
+# Share of queries that are expected to be void before training.
+VOID_PRIOR = 0.9
+
+
+@dataclass
+class Prediction:
+    """What the queries of one layer say."""
+
+    logits: Tensor  # (B, N, K + 1), the last is void
+    masks: Tensor  # (B, N, h, w) logits over the queries
+    pixels: Tensor  # (B, 128, h, w), of unit length as predicted
+
+
+class Predictor(nn.Module):
+    """Masks as inner products of pixel features with a kernel of each query.
+
+    Args:
+        num_classes: K, without void.
+        query_channels: channels of the queries.
+        pixel_channels: channels of the map.
+        kernel_channels: channels of pixel features and kernels.
+
+    Example:
+        >>> predictor = Predictor(num_classes=3)
+        >>> queries, pixels = torch.zeros(1, 256, 5), torch.zeros(1, 256, 4, 6)
+        >>> predictor(queries, queries, pixels).masks.shape
+        torch.Size([1, 5, 4, 6])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        query_channels: int = 256,
+        pixel_channels: int = 256,
+        kernel_channels: int = 128,
+    ) -> None:
+        super().__init__()
+        # Makes a query void with probability VOID_PRIOR when all other logits are zero; it is no parameter.
+        self.void_bias = math.log(num_classes * VOID_PRIOR / (1 - VOID_PRIOR))
+        self.pixel_depthwise = ConvNorm(pixel_channels, pixel_channels, kernel_size=5, depthwise=True)
+        self.pixel_proj = ConvNorm(pixel_channels, 256)
+        self.pixel_output = ConvNorm(256, kernel_channels, bias=True, act=False, std=0.01)
+        self.mask_kernel = ConvNorm(query_channels, kernel_channels, dims=1, act=False)
+        self.mask_norm = batch_norm(1, gamma=0.1)
+        self.class_proj = nn.Conv1d(query_channels, num_classes + 1, 1)
+        truncated_normal_(self.class_proj.weight, 0.01)
+        nn.init.zeros_(self.class_proj.bias)
+
+    def forward(self, mask_queries: Tensor, class_queries: Tensor, pixels: Tensor) -> Prediction:
+        """Predict.
+
+        Args:
+            mask_queries: ``(B, query_channels, N)``, from which kernels are made.
+            class_queries: ``(B, query_channels, N)``, which are classified.
+            pixels: ``(B, pixel_channels, h, w)``.
+        """
+        pixels = self.pixel_output(self.pixel_proj(self.pixel_depthwise(pixels)))
+        pixels = F.normalize(pixels, dim=1)
+        kernels = self.mask_kernel(mask_queries)
+        masks = kernels.transpose(1, 2) @ pixels.flatten(2)  # (B, N, h * w)
+        masks = self.mask_norm(masks[:, None])[:, 0].unflatten(2, pixels.shape[-2:])
+        logits = self.class_proj(class_queries).transpose(1, 2)
+        void = logits.new_zeros(logits.shape[-1])
+        void[-1] = self.void_bias
+        return Prediction(logits + void, masks, pixels)
+
+
+@torch.no_grad()
+def assign_clusters(logits: Tensor) -> Tensor:
+    """Index of the cluster with the largest logit at every pixel, the first one among equals.
+
+    Args:
+        logits: ``(B, N, H, W)`` of N clusters.
+
+    Returns:
+        ``(B, H, W)``; there is no gradient.
+
+    Example:
+        >>> assign_clusters(torch.tensor([[[[1.0, 3.0]], [[2.0, 0.0]]]])).tolist()
+        [[[1, 0]]]
+    """
+    return logits.argmax(dim=1)
+
+
+def gather_clusters(values: Tensor, assignment: Tensor, num_clusters: int) -> Tensor:
+    """Sum of the values of each cluster's pixels.
+
+    The product of a one-hot assignment with the values, without that matrix of clusters and pixels: each
+    pixel is added where it belongs. The gradient of a sum goes to its pixels as it is.
+
+    Args:
+        values: ``(B, C, H, W)``.
+        assignment: ``(B, H, W)``, cluster of each pixel.
+        num_clusters: N.
+
+    Returns:
+        ``(B, C, N)``, in single precision at least: a cluster may have tens of thousands of pixels, whose sum
+        is beyond half precision. Clusters without pixels are zero.
+
+    Example:
+        >>> gather_clusters(torch.tensor([[[[1.0, 2.0, 4.0]]]]), torch.tensor([[[2, 0, 2]]]), 3).tolist()
+        [[[2.0, 0.0, 5.0]]]
+    """
+    channels = values.shape[1]
+    index = assignment.flatten(1)[:, None].expand(-1, channels, -1)  # (B, C, H * W)
+    pixels = values.to(torch.promote_types(values.dtype, torch.float32)).flatten(2)
+    return pixels.new_zeros(len(pixels), channels, num_clusters).scatter_add(2, index, pixels)
 
 
 class QueryAttention(nn.Module):
@@ -58,18 +170,18 @@ class QueryAttention(nn.Module):
         return logits.float().softmax(-1).to(value.dtype) @ value
 
 
-class DecoderLayer(nn.Module):
+class KMaXDecoderLayer(nn.Module):
     """Predict, gather the pixels that each query wins, attend among queries, feed forward.
 
     Args:
         num_classes: K, without void.
         pixel_channels: channels of the pixel decoder's map.
         channels: of the queries.
-        feedforward_channels: inside the perceptron.
+        feedforward_channels: inside the feed-forward network.
         drop_path: probability of leaving each residual branch out.
 
     Example:
-        >>> layer = DecoderLayer(num_classes=3, pixel_channels=32)
+        >>> layer = KMaXDecoderLayer(num_classes=3, pixel_channels=32)
         >>> queries, prediction = layer(torch.rand(1, 32, 4, 6), torch.rand(1, 256, 5))
         >>> queries.shape, prediction.logits.shape
         (torch.Size([1, 256, 5]), torch.Size([1, 5, 4]))
@@ -117,7 +229,7 @@ class DecoderLayer(nn.Module):
         return F.gelu(queries + self.drop_path(self.feedforward(queries))), prediction
 
 
-class Decoder(nn.Module):
+class KMaXDecoder(nn.Module):
     """Learnt cluster centres, refined on maps from coarse to fine, and the final prediction.
 
     Args:
@@ -129,7 +241,7 @@ class Decoder(nn.Module):
         drop_path: probability of leaving each residual branch out.
 
     Example:
-        >>> decoder = Decoder(3, num_queries=5, pixel_channels=(32, 16), layers_per_map=(1,))
+        >>> decoder = KMaXDecoder(3, num_queries=5, pixel_channels=(32, 16), layers_per_map=(1,))
         >>> outputs = decoder([torch.rand(1, 32, 4, 6), torch.rand(1, 16, 8, 12)])
         >>> [tuple(output.masks.shape) for output in outputs]
         [(1, 5, 4, 6), (1, 5, 8, 12)]
@@ -148,7 +260,7 @@ class Decoder(nn.Module):
         self.cluster_centers = nn.Parameter(truncated_normal_(torch.empty(channels, num_queries), 1.0))
         self.map_of_layer = [i for i, number in enumerate(layers_per_map) for _ in range(number)]
         self.layers = nn.ModuleList(
-            DecoderLayer(num_classes, pixel_channels[i], channels, drop_path=drop_path)
+            KMaXDecoderLayer(num_classes, pixel_channels[i], channels, drop_path=drop_path)
             for i in self.map_of_layer
         )
         self.class_proj = ConvNorm(channels, channels, dims=1)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.layers.assignment import assign
-from dense3d.segmentation.kmax_deeplab.predictor import Prediction
+from dense3d.segmentation.kmax_deeplab.decoder import Prediction
 
 EPS = 1e-5
 

@@ -3,5 +3,13 @@
 from lazy_loader import attach
 
 __getattr__, __dir__, __all__ = attach(
-    __name__, submod_attrs={"model": ["Mask2Former"], "semantic_head": ["Mask2FormerSemanticHead"]}
+    __name__,
+    submod_attrs={
+        "criterion": ["WEIGHTS", "Mask2FormerCriterion"],
+        "head": ["FINEST_STRIDE", "Mask2FormerHead", "Mask2FormerPixelDecoder"],
+        "matching": ["MaskMatcher", "pair_costs"],
+        "model": ["Mask2Former", "Mask2FormerPostProcess"],
+        "points": ["Draw", "at_points", "uncertain_points", "uniform"],
+        "semantic_head": ["Mask2FormerSemanticHead"],
+    },
 )

@@ -18,7 +18,7 @@ from dense3d.segmentation.mask2former.points import Draw, at_points, uncertain_p
 WEIGHTS = {"ce": 2.0, "mask": 5.0, "dice": 5.0}
 
 
-class Criterion:
+class Mask2FormerCriterion:
     """Matching and losses.
 
     Args:

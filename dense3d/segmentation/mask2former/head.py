@@ -16,8 +16,8 @@ from dense3d.registry import MODELS
 FINEST_STRIDE = 4
 
 
-@MODELS.register_module(name="Mask2FormerPixelDecoder")
-class PixelDecoder(MSDeformAttnPixelDecoder):
+@MODELS.register_module()
+class Mask2FormerPixelDecoder(MSDeformAttnPixelDecoder):
     """mmdet's pixel decoder; it always computes in single precision, as the official one does."""
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -53,9 +53,9 @@ class Mask2FormerHead(MMDetHead):
         embed_dims: channels of both transformers.
         num_heads: heads of all attentions.
         encoder_layers: of the pixel decoder.
-        encoder_channels: inside its perceptrons.
+        encoder_channels: inside its feed-forward networks.
         decoder_layers: of the transformer decoder.
-        decoder_channels: inside its perceptrons.
+        decoder_channels: inside its feed-forward networks.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Mask2FormerHead(MMDetHead):
                     num_layers=encoder_layers,
                     layer_cfg=dict(
                         self_attn_cfg=dict(**attention, num_levels=3, num_points=4),
-                        ffn_cfg=_perceptron(embed_dims, encoder_channels),
+                        ffn_cfg=_feedforward(embed_dims, encoder_channels),
                     ),
                 ),
                 positional_encoding=position,
@@ -97,7 +97,7 @@ class Mask2FormerHead(MMDetHead):
                 layer_cfg=dict(
                     self_attn_cfg=attention,
                     cross_attn_cfg=attention,
-                    ffn_cfg=_perceptron(embed_dims, decoder_channels),
+                    ffn_cfg=_feedforward(embed_dims, decoder_channels),
                 ),
                 init_cfg=None,
             ),
@@ -118,7 +118,7 @@ def xavier_uniform_(module: nn.Module) -> None:
             nn.init.xavier_uniform_(parameter)
 
 
-def _perceptron(embed_dims: int, channels: int) -> dict:
+def _feedforward(embed_dims: int, channels: int) -> dict:
     return dict(
         embed_dims=embed_dims,
         feedforward_channels=channels,

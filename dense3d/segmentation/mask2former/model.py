@@ -6,35 +6,78 @@ Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from mmengine.model import BaseModel
-from mmengine.structures import PixelData
+import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
-from dense3d.segmentation.mask2former.criterion import Criterion
-from dense3d.segmentation.mask2former.postprocess import (
-    PanopticRule,
-    instances,
-    masks_of_image,
-    panoptic,
-    semantic,
-)
+from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
+from dense3d.segmentation.mask2former.head import Mask2FormerHead
+from dense3d.segmentation.panoptic_map import PanopticMap
+from dense3d.segmentation.panoptic_model import PanopticModel, PanopticPostProcess
 from dense3d.segmentation.targets import segments_of_batch
 
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample
 
 STRIDES = (4, 8, 16, 32)
-RESULTS = {"panoptic_on": True, "instance_on": False, "semantic_on": False, "max_per_image": 100}
+
+
+@dataclass(frozen=True)
+class Mask2FormerPostProcess(PanopticPostProcess):
+    """Results of Mask2Former, as the official code makes them: each mask has a probability of its own.
+
+    mmdet's fusion head differs: it keeps pixels of a mask below 0.5 in panoptic segments unless told
+    otherwise, knows things only as the first classes, and has no semantic results.
+
+    Attributes:
+        score_threshold: probability of the class above which a query takes part.
+        overlap_threshold: least share of a mask that has to be won.
+    """
+
+    score_threshold: float = 0.8
+    overlap_threshold: float = 0.8
+
+    def resize(self, masks: Tensor, size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
+        """Bilinear; corners are not aligned."""
+        return F.interpolate(masks, size, mode="bilinear")
+
+    def probabilities(self, masks: Tensor) -> Tensor:
+        """Sigmoid of each logit."""
+        return masks.float().sigmoid()
+
+    def binary(self, masks: Tensor, probabilities: Tensor) -> Tensor:
+        """Pixels above one half."""
+        return masks > 0
+
+    def panoptic(self, logits: Tensor, masks: Tensor, things: Collection[int]) -> PanopticMap:
+        """Each pixel goes to its best certain query; queries that win too little of their mask are dropped.
+
+        The class of a query is its best of all K + 1, so that queries which are most likely void take no
+        part.
+        """
+        scores, labels = logits.float().softmax(-1).max(-1)
+        kept = (labels != logits.shape[1] - 1) & (scores > self.score_threshold)
+        scores, labels, probabilities = scores[kept], labels[kept], self.probabilities(masks[kept])
+        result = PanopticMap(tuple(masks.shape[-2:]), things, masks.device)
+        if len(labels) == 0:
+            return result
+        best = (scores[:, None, None] * probabilities).argmax(0)
+        for query, label in enumerate(labels.tolist()):
+            won, mask = best == query, probabilities[query] >= 0.5
+            segment = won & mask
+            areas = [int(region.sum()) for region in (won, mask, segment)]
+            if min(areas) > 0 and areas[0] / areas[1] >= self.overlap_threshold:
+                result.add(label, segment)
+        return result
 
 
 @MODELS.register_module()
-class Mask2Former(BaseModel):
+class Mask2Former(PanopticModel):
     """Mask2Former; pixel and transformer decoder are mmdet's.
 
     Args:
@@ -42,9 +85,9 @@ class Mask2Former(BaseModel):
         num_classes: K, things and stuff together; labels are 0 ... K - 1.
         thing_classes: labels that are things; all of them for instance segmentation.
         head: arguments of :class:`Mask2FormerHead`: queries, channels, layers.
-        criterion: arguments of :class:`Criterion`.
+        criterion: arguments of :class:`Mask2FormerCriterion`.
         test_cfg: ``panoptic_on``, ``instance_on``, ``semantic_on``, ``max_per_image`` of instances, and the
-            thresholds of :class:`PanopticRule`.
+            thresholds of :class:`Mask2FormerPostProcess`.
         data_preprocessor: normalises images and pads them to a multiple of 32.
         init_cfg: mmengine initialisation.
 
@@ -63,98 +106,42 @@ class Mask2Former(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        from dense3d.segmentation.mask2former.head import Mask2FormerHead
-
-        super().__init__(data_preprocessor, init_cfg)
-        self.backbone = MODELS.build(backbone)
+        super().__init__(
+            backbone,
+            num_classes,
+            thing_classes,
+            Mask2FormerCriterion(num_classes, **(criterion or {})),
+            Mask2FormerPostProcess,
+            test_cfg,
+            data_preprocessor,
+            init_cfg,
+        )
         if tuple(self.backbone.out_strides) != STRIDES:
             raise ConfigError(
                 f"Mask2Former needs maps of strides {STRIDES}, but {type(self.backbone).__name__} has "
                 f"{tuple(self.backbone.out_strides)}: set model.backbone.out_strides or out_indices"
             )
         self.panoptic_head = Mask2FormerHead(self.backbone.out_channels, num_classes, **(head or {}))
-        self.num_classes, self.thing_classes = num_classes, frozenset(thing_classes)
-        self.criterion = Criterion(num_classes, **(criterion or {}))
-        test_cfg = dict(test_cfg or {})
-        self.results = {key: test_cfg.pop(key, default) for key, default in RESULTS.items()}
-        self.rule = PanopticRule(**test_cfg)
-
-    def forward(
-        self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = "tensor"
-    ) -> dict[str, Tensor] | list[DetDataSample] | tuple[list[Tensor], list[Tensor]]:
-        """mmdet's entry: ``"loss"``, ``"predict"``, or ``"tensor"`` (:meth:`predict_layers`).
-
-        Args:
-            inputs: normalised and padded images ``(B, 3, H, W)``.
-            data_samples: with ``img_shape`` and ``ori_shape``, for losses with annotations.
-            mode: what to return.
-        """
-        if mode == "loss":
-            return self.loss(inputs, data_samples)
-        if mode == "predict":
-            return self.predict(inputs, data_samples)
-        if mode == "tensor":
-            return self.predict_layers(inputs)
-        raise ConfigError(f'mode={mode!r} is none of "loss", "predict" and "tensor"')
-
-    def predict_layers(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Class logits ``(B, Q, K + 1)`` and mask logits ``(B, Q, h, w)`` before and after each layer."""
-        return self.decode(self.backbone(inputs))
 
     def decode(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """:meth:`predict_layers` from the maps of the backbone."""
+        """Class logits ``(B, Q, K + 1)`` and mask logits ``(B, Q, h, w)`` before and after each layer.
+
+        Args:
+            features: maps of the backbone.
+        """
         return self.panoptic_head(list(features), [])
 
-    def loss(self, inputs: Tensor, data_samples: list[DetDataSample]) -> dict[str, Tensor]:
-        """All weighted losses; their sum is the training loss. See :class:`Criterion` for their names."""
-        return self.losses_of(self.backbone(inputs), inputs, data_samples)
+    def final(self, predictions: tuple[list[Tensor], list[Tensor]]) -> tuple[Tensor, Tensor]:
+        """Class and mask logits after the last layer."""
+        logits, masks = predictions
+        return logits[-1], masks[-1]
 
     def losses_of(
         self, features: Sequence[Tensor], inputs: Tensor, data_samples: list[DetDataSample]
     ) -> dict[str, Tensor]:
-        """:meth:`loss` from the maps of the backbone."""
+        """All weighted losses from the maps of the backbone; :class:`Mask2FormerCriterion` names them."""
         logits, masks = self.decode(features)
         labels, segments = segments_of_batch(
             data_samples, self.num_classes, self.thing_classes, tuple(inputs.shape[-2:]), inputs.device
         )
         return self.criterion(logits, masks, labels, segments)
-
-    @torch.no_grad()
-    def predict(
-        self, inputs: Tensor, data_samples: list[DetDataSample], rescale: bool = True
-    ) -> list[DetDataSample]:
-        """Results in the data samples, as ``test_cfg`` asks for them.
-
-        ``pred_panoptic_seg`` in mmdet's coding, with the list ``segments`` beside it; ``pred_instances``;
-        ``pred_sem_seg``.
-
-        Args:
-            inputs: ``(B, 3, H, W)``.
-            data_samples: with ``img_shape``, and ``ori_shape`` where images were resized.
-            rescale: give results at the size of the original image rather than of the resized one.
-        """
-        return self.results_of(self.backbone(inputs), inputs, data_samples, rescale)
-
-    def results_of(
-        self, features: Sequence[Tensor], inputs: Tensor, data_samples: list[DetDataSample], rescale: bool
-    ) -> list[DetDataSample]:
-        """:meth:`predict` from the maps of the backbone."""
-        logits, masks = self.decode(features)
-        for sample, one_logits, one_masks in zip(data_samples, logits[-1], masks[-1]):
-            content = sample.img_shape[:2]
-            output = sample.get("ori_shape", content)[:2] if rescale else content
-            one_masks = masks_of_image(one_masks.float(), tuple(inputs.shape[-2:]), content, output)
-            self._add_results(sample, one_logits.float(), one_masks)
-        return data_samples
-
-    def _add_results(self, sample: DetDataSample, logits: Tensor, masks: Tensor) -> None:
-        panoptic_on = self.results["panoptic_on"]
-        if panoptic_on:
-            result = panoptic(logits, masks, self.thing_classes, self.rule)
-            sample.pred_panoptic_seg = result.encoded(self.num_classes)
-            sample.set_field(result.segments, "segments", dtype=list)
-        if self.results["instance_on"]:
-            kept = self.thing_classes if panoptic_on else None
-            sample.pred_instances = instances(logits, masks, self.results["max_per_image"], kept)
-        if self.results["semantic_on"]:
-            sample.pred_sem_seg = PixelData(sem_seg=semantic(logits, masks).argmax(0, keepdim=True))

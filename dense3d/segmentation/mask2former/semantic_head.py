@@ -16,8 +16,9 @@ from torch import Tensor
 
 from dense3d.errors import DataError
 from dense3d.registry import MODELS
-from dense3d.segmentation.mask2former.criterion import Criterion
-from dense3d.segmentation.mask2former.postprocess import semantic
+from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
+from dense3d.segmentation.mask2former.head import Mask2FormerHead
+from dense3d.segmentation.panoptic_map import semantic_scores
 
 if TYPE_CHECKING:
     from mmseg.structures import SegDataSample
@@ -33,7 +34,7 @@ class Mask2FormerSemanticHead(BaseModule):
         in_channels: channels of the maps of strides 4, 8, 16 and 32.
         num_classes: K, without void.
         head: arguments of :class:`Mask2FormerHead`: queries, channels, layers.
-        criterion: arguments of :class:`Criterion`.
+        criterion: arguments of :class:`Mask2FormerCriterion`.
         ignore_index: label of pixels that belong to no class.
         init_cfg: mmengine initialisation.
     """
@@ -49,11 +50,9 @@ class Mask2FormerSemanticHead(BaseModule):
         ignore_index: int = 255,
         init_cfg: dict | None = None,
     ) -> None:
-        from dense3d.segmentation.mask2former.head import Mask2FormerHead
-
         super().__init__(init_cfg)
         self.network = Mask2FormerHead(in_channels, num_classes, **(head or {}))
-        self.criterion = Criterion(num_classes, **(criterion or {}))
+        self.criterion = Mask2FormerCriterion(num_classes, **(criterion or {}))
         self.num_classes = self.out_channels = num_classes
         self.ignore_index = ignore_index
 
@@ -68,7 +67,7 @@ class Mask2FormerSemanticHead(BaseModule):
     def loss(
         self, inputs: Sequence[Tensor], batch_data_samples: list[SegDataSample], train_cfg: dict | None = None
     ) -> dict[str, Tensor]:
-        """All weighted losses; each class of an image is one segment. See :class:`Criterion`.
+        """All weighted losses; each class of an image is one segment. See :class:`Mask2FormerCriterion`.
 
         Args:
             inputs: the backbone's maps.
@@ -96,7 +95,7 @@ class Mask2FormerSemanticHead(BaseModule):
         """
         logits, masks = (values[-1].float() for values in self(inputs))
         masks = F.interpolate(masks, _input_size(batch_img_metas[0], masks), mode="bilinear")
-        return torch.stack([semantic(*one) for one in zip(logits, masks)])
+        return torch.stack([semantic_scores(one, mask.sigmoid()) for one, mask in zip(logits, masks)])
 
     def _segments(self, sample: SegDataSample) -> tuple[Tensor, Tensor]:
         """Classes ``(n,)`` of an image and their masks ``(n, H, W)``."""

@@ -34,10 +34,6 @@ class ECOM2F(EarlyExit, Mask2Former):
         """The pixel decoder's encoder."""
         return self.panoptic_head.pixel_decoder.encoder
 
-    def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
-        """Maps of the backbone, strides 4 to 32."""
-        return self.backbone(inputs)
-
     def coarsest_map(self, features: Sequence[Tensor]) -> Tensor:
         """The map of stride 32 as the encoder gets it."""
         return self.panoptic_head.pixel_decoder.project_coarsest(features[-1])
