@@ -1,4 +1,7 @@
-"""Macroscopic correlation of the boxes in a COCO annotation file: what relations could be learnt from."""
+"""Measure how the boxes of a COCO file relate.
+
+The macroscopic correlation of the boxes in an annotation file: what relations could be learnt from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Time dense3d next to its peers, in turns within one process, and print the ratios."""
+"""Time dense3d next to its peers and print the ratios.
+
+All run in turns within one process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at the data of a config: draw what the model gets after augmentation, or check all files."""
+"""Draw a config's augmented data, or check all its files."""
 
 from __future__ import annotations
 

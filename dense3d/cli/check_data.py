@@ -1,15 +1,16 @@
-"""Check that a data root holds what a public data set's layout asks for, and name what is missing."""
+"""Check a data root against a public data set's layout.
+
+What is missing is named.
+"""
 
 from __future__ import annotations
 
 import argparse
 
 NAMES = ("coco", "coco_panoptic", "ade20k", "kitti", "cityscapes")
-
-
 EPILOG = (
-    "Layouts and preparation: data/README.md. Contents of images and annotations are checked by "
-    "dense3d browse CONFIG --check. Example: dense3d check-data coco data/coco"
+    "Layouts and preparation: data/README.md of the repository. Contents of images and annotations are "
+    "checked by dense3d browse CONFIG --check. Example: dense3d check-data coco data/coco"
 )
 
 

@@ -1,4 +1,7 @@
-"""Compare training runs: a metric over iterations as a table and a plot, runs of several seeds averaged."""
+"""Compare training runs: a metric over iterations.
+
+As a table and a plot; runs of several seeds are averaged.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""List the configs that come with dense3d: name, task, data set, and what its paper reports."""
+"""List the shipped configs with their published results.
+
+By task and data set; a result is that of the paper or of its official repository.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import json
 from dataclasses import asdict
 
 EPILOG = (
-    "A result is that of the paper or its official repository. train, test and infer take a name as it is; "
-    "another config inherits with _base_ = 'dense3d::FOLDER/NAME.py'. Example: dense3d configs swin ade20k"
+    "train, test and infer take a name as it is; another config inherits with "
+    "_base_ = 'dense3d::FOLDER/NAME.py'. Example: dense3d configs swin ade20k"
 )
 
 

@@ -1,4 +1,4 @@
-"""Convert an official checkpoint into the layout that our models load."""
+"""Convert an official checkpoint into our models' layout."""
 
 from __future__ import annotations
 

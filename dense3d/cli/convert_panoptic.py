@@ -1,11 +1,12 @@
-"""Convert data sets between COCO's panoptic format, COCO instances and maps of classes."""
+"""Convert panoptic data sets, instances and maps of classes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-EPILOG = """The names are those of panopticapi's converters; formats and rules: docs/panoptic.md. Examples:
+EPILOG = """The names are those of panopticapi's converters; rules: docs/panoptic.md of the repository.
+Examples:
 
   dense3d convert-panoptic panoptic2detection panoptic_val2017.json instances.json
   dense3d convert-panoptic panoptic2semantic panoptic_val2017.json semantic_val2017

@@ -1,4 +1,7 @@
-"""Step B of ECO-M2F: the encoder depth that each training image should leave at, for a trade-off beta."""
+"""Find the depth at which each image should leave.
+
+Step B of ECO-M2F: the encoder depth of each training image for a trade-off beta.
+"""
 
 from __future__ import annotations
 

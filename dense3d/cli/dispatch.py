@@ -25,8 +25,8 @@ COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 # Proofs of the library, which only a checkout has, as files in tools/ with a command line of their own.
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 PROOFS = {
-    "verify-golden": "Compare dense3d with official implementations: a row per output.",
-    "compatibility": "Try every backbone under every head and print the table.",
+    "verify-golden": "Compare with official implementations: a row per output.",
+    "compatibility": "Try every backbone under every head; print the table.",
 }
 
 
@@ -85,13 +85,17 @@ def _other(words: list[str]) -> int:
 
 def _listing() -> str:
     """Every subcommand with its line."""
-    groups = {title: {name: _module(name).__doc__ for name in names} for title, names in GROUPS.items()}
+    groups = {title: {name: _summary(name) for name in names} for title, names in GROUPS.items()}
     if proofs := _proofs():
         groups["proofs (in a checkout)"] = proofs
     blocks = []
     for title, lines in groups.items():
         blocks.append("\n".join([f"{title}:", *(f"  {name:18}{line}" for name, line in lines.items())]))
     return "\n\n".join([*blocks, "dense3d COMMAND --help shows the arguments of one."])
+
+
+def _summary(name: str) -> str:
+    return _module(name).__doc__.partition("\n")[0]
 
 
 def _proofs() -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Print what a bug report needs: versions, devices, extras, which operator serves where and why."""
+"""Print what a bug report needs.
+
+Versions, devices, extras, and which operator serves where and why.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Evaluate KITTI results against labels: AP of 2D, BEV and 3D boxes and of orientation, on the CPU."""
+"""Evaluate KITTI results against labels, on the CPU.
+
+AP of 2D, BEV and 3D boxes and of orientation.
+"""
 
 from __future__ import annotations
 

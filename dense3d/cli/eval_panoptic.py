@@ -1,4 +1,7 @@
-"""Evaluate panoptic segmentation: PQ, SQ and RQ of all classes, things, stuff and each class."""
+"""Evaluate panoptic segmentation: PQ, SQ and RQ.
+
+Of all classes, things, stuff and each class.
+"""
 
 from __future__ import annotations
 

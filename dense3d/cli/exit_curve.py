@@ -1,4 +1,7 @@
-"""Quality against cost of a model with exits (ECO-M2F): every fixed depth, and a gate for each beta."""
+"""Print quality against cost of a model with exits.
+
+Every fixed depth, and a gate for each beta (ECO-M2F).
+"""
 
 from __future__ import annotations
 

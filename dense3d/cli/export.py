@@ -1,4 +1,7 @@
-"""Write a trained detector as a program for torch.export (OUT.pt2) or ONNX (OUT.onnx)."""
+"""Write a trained detector for torch.export or ONNX.
+
+The suffix of OUT chooses: .pt2 or .onnx.
+"""
 
 from __future__ import annotations
 

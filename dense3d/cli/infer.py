@@ -1,4 +1,7 @@
-"""Run a trained model on images: drawn pictures, results in COCO's format (3D boxes: KITTI's), label maps."""
+"""Run a trained model on images.
+
+Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps.
+"""
 
 from __future__ import annotations
 

@@ -27,11 +27,12 @@ def test_every_module_is_listed():
 
 def test_help_lists_every_command_with_one_line(capsys):
     assert main([]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    printed = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed[4:])) <= 80
+    lines = {line.split()[0]: line for line in printed if line.startswith("  ")}
     for name in COMMANDS:
         summary = importlib.import_module(f"dense3d.cli.{name.replace('-', '_')}").__doc__
-        assert lines[name].split(maxsplit=1)[1] == summary
-        assert "\n" not in summary
+        assert lines[name].split(maxsplit=1)[1] == summary.split("\n")[0]
     assert set(PROOFS) <= set(lines)
 
 
