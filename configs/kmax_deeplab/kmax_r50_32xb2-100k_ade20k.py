@@ -57,10 +57,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=image_size, keep_ratio=True),
     dict(type="LoadPanopticAnnotations", strict=False),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

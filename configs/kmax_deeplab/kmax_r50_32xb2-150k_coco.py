@@ -56,10 +56,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=image_size, keep_ratio=True),
     dict(type="LoadPanopticAnnotations"),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(
     batch_size=2,
