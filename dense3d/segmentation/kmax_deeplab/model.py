@@ -20,9 +20,9 @@ from dense3d.registry import MODELS
 from dense3d.segmentation.kmax_deeplab.criterion import KMaXCriterion
 from dense3d.segmentation.kmax_deeplab.decoder import KMaXDecoder, Prediction
 from dense3d.segmentation.kmax_deeplab.layers import NORM, resize
+from dense3d.segmentation.kmax_deeplab.matching import panoptic_targets
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.kmax_deeplab.semantic_head import CoarseSemanticHead, SemanticHead
-from dense3d.segmentation.kmax_deeplab.targets import panoptic_targets
 from dense3d.segmentation.panoptic_map import PanopticMap
 from dense3d.segmentation.panoptic_model import PanopticModel, PanopticPostProcess
 
@@ -116,6 +116,8 @@ class KMaXDeepLab(PanopticModel):
         ConfigError: the backbone lacks one of the strides, or an argument names nothing that exists.
     """
 
+    criterion_class, post_process_class = KMaXCriterion, KMaXPostProcess
+
     def __init__(
         self,
         backbone: dict,
@@ -134,14 +136,7 @@ class KMaXDeepLab(PanopticModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            backbone,
-            num_classes,
-            thing_classes,
-            KMaXCriterion(num_classes, **(criterion or {})),
-            KMaXPostProcess,
-            test_cfg,
-            data_preprocessor,
-            init_cfg,
+            backbone, num_classes, thing_classes, criterion, test_cfg, data_preprocessor, init_cfg
         )
         channels, strides = self.backbone.out_channels, self.backbone.out_strides
         missing = [s for s in (*SEMANTIC_STRIDES, 16) if s not in strides]

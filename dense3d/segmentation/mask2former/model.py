@@ -95,6 +95,8 @@ class Mask2Former(PanopticModel):
         ConfigError: the backbone does not have the four maps.
     """
 
+    criterion_class, post_process_class = Mask2FormerCriterion, Mask2FormerPostProcess
+
     def __init__(
         self,
         backbone: dict,
@@ -107,14 +109,7 @@ class Mask2Former(PanopticModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            backbone,
-            num_classes,
-            thing_classes,
-            Mask2FormerCriterion(num_classes, **(criterion or {})),
-            Mask2FormerPostProcess,
-            test_cfg,
-            data_preprocessor,
-            init_cfg,
+            backbone, num_classes, thing_classes, criterion, test_cfg, data_preprocessor, init_cfg
         )
         if tuple(self.backbone.out_strides) != STRIDES:
             raise ConfigError(

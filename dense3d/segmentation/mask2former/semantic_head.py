@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from dense3d.errors import DataError
 from dense3d.registry import MODELS
 from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
 from dense3d.segmentation.mask2former.head import Mask2FormerHead
 from dense3d.segmentation.panoptic_map import semantic_scores
+from dense3d.segmentation.targets import check_labels, segments_of_classes
 
 if TYPE_CHECKING:
     from mmseg.structures import SegDataSample
@@ -99,16 +99,9 @@ class Mask2FormerSemanticHead(BaseModule):
 
     def _segments(self, sample: SegDataSample) -> tuple[Tensor, Tensor]:
         """Classes ``(n,)`` of an image and their masks ``(n, H, W)``."""
-        classes = sample.gt_sem_seg.data[0].long()
-        labels = classes.unique()
-        labels = labels[labels != self.ignore_index]
-        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
-        if len(wrong):
-            raise DataError(
-                f"{sample.get('img_path', 'an image')} has pixels of class {int(wrong[0])}, but there are "
-                f"{self.num_classes} classes: correct model.decode_head.num_classes or the data set's labels"
-            )
-        return labels, classes == labels[:, None, None]
+        labels, masks = segments_of_classes(sample.gt_sem_seg.data[0].long(), ignored={self.ignore_index})
+        check_labels(labels, self.num_classes, sample, "model.decode_head.num_classes")
+        return labels, masks
 
 
 def _input_size(meta: dict, masks: Tensor) -> tuple[int, int]:
