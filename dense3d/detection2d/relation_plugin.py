@@ -87,7 +87,7 @@ class RelationPlugin:
         # An initial reference that is a point has no size to measure with: the first boxes stand in.
         source = self._source if self._source.shape[-1] == 4 else target
         self._source = target
-        bias = self.relation(source, target, blocked=kwargs.get(self.mask_argument))
+        bias = self.relation(source, target, attn_mask=kwargs.get(self.mask_argument))
         return args, kwargs | {self.mask_argument: self.attention_mask(bias)}
 
     def attention_mask(self, bias: Tensor) -> Tensor:

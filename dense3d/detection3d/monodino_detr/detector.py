@@ -18,14 +18,22 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from dense3d.detection3d.monodino_detr.criterion import MonoCriterion
-from dense3d.detection3d.monodino_detr.decoder import DepthGuidedDecoder, Scene
-from dense3d.detection3d.monodino_detr.decoding import PixelMap, decode_frame, top_queries
-from dense3d.detection3d.monodino_detr.depth_predictor import DepthPrediction, DepthPredictor
-from dense3d.detection3d.monodino_detr.encoder import VisualEncoder
-from dense3d.detection3d.monodino_detr.fused_depth import Camera
-from dense3d.detection3d.monodino_detr.heads import PredictionHeads, Predictions
-from dense3d.detection3d.monodino_detr.queries import AnchorQueries, PointQueries
-from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.detection3d.monodino_detr.depth import Camera, DepthPrediction, DepthPredictor
+from dense3d.detection3d.monodino_detr.matching import Targets
+from dense3d.detection3d.monodino_detr.prediction import (
+    PixelMap,
+    PredictionHeads,
+    Predictions,
+    decode_frame,
+    top_queries,
+)
+from dense3d.detection3d.monodino_detr.transformer import (
+    AnchorQueries,
+    DepthGuidedDecoder,
+    EncodedScene,
+    PointQueries,
+    VisualEncoder,
+)
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 
@@ -150,7 +158,7 @@ class MonoDETR(BaseModel):
         """Feature pyramid of images ``(B, 3, H, W)``."""
         return Features(self.neck(self.backbone(inputs)))
 
-    def encode(self, inputs: Tensor) -> tuple[Scene, DepthPrediction]:
+    def encode(self, inputs: Tensor) -> tuple[EncodedScene, DepthPrediction]:
         """What the decoder looks at, and the depth map."""
         features = self.extract(inputs)
         if len(features.levels) != self.num_levels:
@@ -160,7 +168,7 @@ class MonoDETR(BaseModel):
             )
         depth = self.depth_predictor(features.levels, features.relative_depth)
         memory, shapes = self.encoder(features.levels)
-        return Scene(memory, shapes, depth.tokens), depth
+        return EncodedScene(memory, shapes, depth.tokens), depth
 
     def predict_layers(
         self, inputs: Tensor, camera: Camera, groups: int = 1
@@ -172,8 +180,8 @@ class MonoDETR(BaseModel):
             camera: of the batch.
             groups: how many groups of queries take part.
         """
-        scene, depth = self.encode(inputs)
-        hidden, boxes, _ = self.decoder(self.queries, groups * self.num_queries, groups, scene)
+        seen, depth = self.encode(inputs)
+        hidden, boxes, _ = self.decoder(self.queries, groups * self.num_queries, groups, seen)
         layers = [head(h, box, depth.expected, camera) for head, h, box in zip(self.heads, hidden, boxes)]
         return layers, depth
 
