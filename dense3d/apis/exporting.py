@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from dense3d.apis.inference import Inferencer
-from dense3d.detection2d.relation_detr.postprocess import top_detections
+from dense3d.apis.building import build_checked, checked_config
+from dense3d.detection2d.relation_detr import top_detections
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write
 from dense3d.optional import require
@@ -104,7 +104,7 @@ def export_detector(
         raise ConfigError(f"{out}: the suffix chooses the format and must be {' or '.join(SUFFIXES)}")
     if out.suffix == ".onnx":
         require_onnx()
-    graph = InferenceGraph(Inferencer(config, checkpoint, device="cpu", options=options).model)
+    graph = InferenceGraph(build_checked(checked_config(config, options), checkpoint))
     program = exported_program(graph, torch.zeros(batch, 3, *size))
     with atomic_write(out) as file:
         if out.suffix == ".onnx":

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from dense3d.apis.inference_3d import needs_calibration
+from dense3d.apis.calibrations import needs_calibration
 from dense3d.apis.setup import prepare_config
 from dense3d.engine import Runner
 from dense3d.errors import ConfigError

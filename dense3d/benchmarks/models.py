@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +15,14 @@ from typing import Any
 from unittest import mock
 
 import torch
-from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from dense3d.apis import build_model
 from dense3d.benchmarks.batches import panoptic_batch, street_batch
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
-from dense3d.engine.channels import fill_channels
 from dense3d.layers import position_relation
-from dense3d.registry import MODELS
 
 BOXES = 10  # in each image
 
@@ -58,14 +55,7 @@ class Contender:
         if cfg.model.backbone.get("pretrained"):
             cfg.model.backbone.pretrained = False
         torch.manual_seed(0)
-        with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            model = MODELS.build(fill_channels(cfg.model))
-        logging.disable(logging.INFO)  # mmengine would log every parameter
-        try:
-            model.init_weights()
-        finally:
-            logging.disable(logging.NOTSET)
-        return model.to(device)
+        return build_model(cfg).to(device)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
         calibration=arguments.calib,
     )
     print(f"{len(report.pictures)} pictures in {arguments.out}/pictures, results in {report.results}")
-    for path in report.unreadable:
-        print(f"left out: {path} is not a readable image", file=sys.stderr)
-    return 1 if report.unreadable else 0
+    for reason in report.left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if report.left_out else 0

@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from dense3d.files import atomic_write
 from dense3d.registry import HOOKS
 
+THRESHOLD = 0.3  # boxes with lower scores are not drawn
+
 
 @HOOKS.register_module()
 class CurveHook(Hook):
@@ -98,10 +100,10 @@ class PictureHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Draw the samples of a batch."""
-        from dense3d.visualization.pictures import Painter
+        from dense3d.results import ModelInfo, Result
 
         model = getattr(runner.model, "module", runner.model)
-        painter = Painter(runner.test_dataloader.dataset.metainfo, model.data_preprocessor)
+        info = ModelInfo(runner.test_dataloader.dataset.metainfo, model.data_preprocessor, THRESHOLD)
         for sample in outputs:
-            path = Path(sample.img_path)
-            painter(path, sample.cpu(), self.folder / f"{path.stem}.jpg")
+            result = Result.of(sample, info)
+            result.save(self.folder / f"{result.path.stem}.jpg")

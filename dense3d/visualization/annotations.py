@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,22 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-Colour = tuple[int, int, int]
-
-
-def distinct_colours(count: int) -> list[Colour]:
-    """RGB colours that differ in hue as much as ``count`` allows, neighbours most of all.
-
-    Example:
-        >>> len(set(distinct_colours(20)))
-        20
-    """
-    golden = 0.618033988749895  # steps of the golden ratio never come close to an earlier hue
-    hues = [(0.02 + golden * i) % 1.0 for i in range(count)]
-    return [
-        tuple(round(255 * v) for v in colorsys.hsv_to_rgb(h, (0.95, 0.65)[i % 2], 1.0))
-        for i, h in enumerate(hues)
-    ]
+from dense3d.visualization.colours import Colour, distinct_colours, draw_tag
+from dense3d.visualization.panoptic import draw_panoptic, panoptic_ground_truth
 
 
 def draw_sample(
@@ -55,8 +40,6 @@ def draw_sample(
     colours = [tuple(map(int, c)) for c in palette] if palette else distinct_colours(count)
     instances = sample.get("gt_instances")
     if "gt_sem_seg" in sample and instances is not None and "masks" in instances:
-        from dense3d.visualization.panoptic import draw_panoptic, panoptic_ground_truth
-
         ids, labels = panoptic_ground_truth(sample)
         return draw_panoptic(picture, _padded(ids, image.shape), labels, classes, colours)
     if "gt_sem_seg" in sample:
@@ -117,30 +100,6 @@ def _mask_arrays(instances: Any, size: tuple[int, int]) -> list[np.ndarray] | No
         masks = masks.to_tensor(torch.uint8, "cpu")
     arrays = masks.cpu().numpy().astype(np.uint8)
     return [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(bool) for mask in arrays]
-
-
-def draw_tag(
-    picture: np.ndarray, text: str, corner: np.ndarray, colour: Colour, centred: bool = False
-) -> None:
-    """The class name on a plate of the class's colour, kept inside the picture.
-
-    Args:
-        picture: ``(H, W, 3)`` RGB, drawn on.
-        text: the name.
-        corner: x, y of the plate's lower left corner in pixels.
-        colour: of the plate.
-        centred: ``corner`` is the plate's middle instead.
-    """
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
-    (width, height), base = cv2.getTextSize(text, font, size, 1)
-    if centred:
-        corner = corner[0] - width / 2 - 2, corner[1] + (height + base) / 2 + 1
-    x = int(np.clip(corner[0], 0, max(0, picture.shape[1] - width - 4)))
-    y = int(np.clip(corner[1], height + base + 2, picture.shape[0]))
-    cv2.rectangle(picture, (x, y - height - base - 2), (x + width + 4, y), colour, -1)
-    bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
-    ink = (0, 0, 0) if bright else (255, 255, 255)
-    cv2.putText(picture, text, (x + 2, y - base), font, size, ink, 1, cv2.LINE_AA)
 
 
 def grid(pictures: Sequence[np.ndarray], columns: int, cell: tuple[int, int] = (560, 420)) -> np.ndarray:

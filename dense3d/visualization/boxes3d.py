@@ -10,8 +10,8 @@ from dense3d.datasets.kitti.objects import KittiObjects
 from dense3d.structures.boxes3d import Boxes3D
 from dense3d.structures.kitti_calibration import KittiCalibration
 from dense3d.structures.projected_boxes import EDGES, NEAR
+from dense3d.visualization.colours import Colour
 
-Colour = tuple[int, int, int]
 LABEL_COLOUR: Colour = (40, 220, 70)
 RESULT_COLOUR: Colour = (255, 70, 50)
 FRONT = {(0, 1), (4, 5), (0, 4), (1, 5)}  # edges of the face that the heading points out of

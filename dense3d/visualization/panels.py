@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from dense3d.visualization.annotations import Colour, distinct_colours
+from dense3d.visualization.colours import Colour, distinct_colours
 
 GAP = 4
 LINE = 18

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from dense3d.datasets.panoptic.id_map import VOID
-from dense3d.visualization.annotations import Colour, distinct_colours, draw_tag
+from dense3d.visualization.colours import Colour, distinct_colours, draw_tag
 from dense3d.visualization.panels import GAP
 
 OPACITY = 0.55

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
-from dense3d.engine.channels import fill_channels
-from dense3d.registry import MODELS
 
 
 @pytest.mark.parametrize("system", ["dino", "detr"])
@@ -19,9 +17,7 @@ def test_images_without_objects_train(repository, system, objects):
 
     cfg = load_config(repository / f"configs/synthetic/{system}_r18_synthetic-coco.py")
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(fill_channels(cfg.model)).train()
-    model.init_weights()  # mmdet leaves its level embedding in uninitialised memory until then
+    model = build_model(cfg)
     samples = []
     for count in objects:
         boxes = torch.tensor([[4.0, 5, 30, 40], [20, 10, 60, 50]])[:count]

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 
-from dense3d.apis import export_detector
+from dense3d.apis import build_model, export_detector
 from dense3d.apis.exporting import InferenceGraph, exported_program, onnx_bytes
 from dense3d.benchmarks.models import detection_batch
 from dense3d.config import load_config
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError, MissingDependencyError
-from dense3d.registry import MODELS
 
 SIZE = (90, 125)  # no multiple of anything that the model divides by
 
@@ -29,8 +26,7 @@ def built(config: Path, **options) -> torch.nn.Module:
     """The small detector, seeded; its box heads move boxes, as those of a trained one do."""
     cfg = load_config(config, {f"model.{key}": value for key, value in options.items()})
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(fill_channels(cfg.model))
+    model = build_model(cfg)
     for parameter in model.decoder.bbox_head.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     return model.eval()

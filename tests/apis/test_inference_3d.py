@@ -9,16 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 
-from dense3d.apis import infer
+import dense3d
+from dense3d.apis import build_model, infer
 from dense3d.apis import test as evaluate
 from dense3d.config import load_config
-from dense3d.datasets.kitti import read_objects
+from dense3d.datasets.kitti import read_calibration, read_objects
 from dense3d.datasets.synthetic import make_dataset
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError, DataError
-from dense3d.registry import MODELS
 from dense3d.visualization.boxes3d import LABEL_COLOUR
 
 CONFIG = """
@@ -54,8 +52,7 @@ def checkpoint(config, folder) -> Path:
     """Random weights, so that predictions differ from query to query, but sizes that a box can have."""
     torch.manual_seed(0)
     cfg = load_config(config)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        model = MODELS.build(fill_channels(cfg.model))
+    model = build_model(cfg)
     torch.nn.init.constant_(model.heads[-1].size.layers[-1].bias, 2.0)
     meta = dict(dataset_meta=dict(classes=("Pedestrian", "Car", "Cyclist")))
     torch.save(dict(meta=meta, state_dict=model.state_dict()), folder / "random.pth")
@@ -109,6 +106,22 @@ def test_calibrations_come_from_where_they_are_said_to_be(config, checkpoint, im
     with pytest.raises(DataError, match=f"{alone.name} has no calibration: .*calib.*--calib"):
         infer(config, checkpoint, [alone], tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_arrays_take_calibrations_as_files_do(config, checkpoint, images, folder):
+    predictor = dense3d.load(config, checkpoint, device="cpu", score_threshold=0.0)
+    calibrations = [read_calibration(folder / f"data/training/calib/{image.stem}.txt") for image in images]
+    expected = predictor(images)
+    arrays = [cv2.imread(str(image))[..., ::-1] for image in images]
+    for one, other in zip(predictor(arrays, calibration=calibrations), expected, strict=True):
+        assert one.to_kitti() == other.to_kitti() != ""
+        assert np.array_equal(one.plot(), other.plot())
+    alone = predictor(arrays[0], calibration=folder / f"data/training/calib/{images[0].stem}.txt")
+    assert alone.boxes3d.tensor.tolist() == expected[0].boxes3d.tensor.tolist()
+    with pytest.raises(DataError, match="image-0 is no file, so that no calibration is found by its name"):
+        predictor(arrays[0])
+    with pytest.raises(DataError, match=f"1 calibrations for {len(images)} images"):
+        predictor(arrays, calibration=calibrations[:1])
 
 
 def test_faulty_calls_are_told(config, checkpoint, images, folder, repository, tmp_path):

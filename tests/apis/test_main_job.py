@@ -11,7 +11,7 @@ import cv2
 import pytest
 import torch
 
-from dense3d.apis import Inferencer, infer
+from dense3d.apis import build_model, infer
 from dense3d.apis import test as evaluate
 from dense3d.datasets.synthetic import make_dataset
 from dense3d.errors import CheckpointError, DataError
@@ -114,7 +114,7 @@ def test_inference_on_folders_and_broken_files(config, checkpoint, tmp_path):
     broken.write_bytes(next(images.iterdir()).read_bytes()[:100])
     report = infer(config, checkpoint, [images, broken], tmp_path / "out", score_threshold=0.0, batch_size=4)
     assert len(report.pictures) == 6
-    assert report.unreadable == [str(broken)]
+    assert list(report.left_out) == [str(broken)]
     assert all(cv2.imread(str(p)) is not None for p in report.pictures)
     entries = json.loads(report.results.read_text())
     assert {e["image_id"] for e in entries} == set(range(1, 7))
@@ -139,11 +139,11 @@ def test_inference_reads_the_layouts_that_evaluation_reads(config, checkpoint, t
     weights = torch.load(checkpoint, weights_only=True)["state_dict"]
     parallel, official = tmp_path / "parallel.pth", tmp_path / "official.pth"
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}}, parallel)
-    loaded = Inferencer(config, parallel).model.state_dict()
+    loaded = build_model(config, parallel).state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
     torch.save({"model": weights}, official)
-    with pytest.raises(CheckpointError, match=r"official\.pth has no 'state_dict'.*convert_checkpoint"):
-        Inferencer(config, official)
+    with pytest.raises(CheckpointError, match=r"official\.pth has no 'state_dict'.*dense3d convert"):
+        build_model(config, official)
 
 
 def test_inputs_that_name_no_image(config, checkpoint, tmp_path):

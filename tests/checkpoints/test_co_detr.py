@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 
+from dense3d.apis import build_model
 from dense3d.checkpoints import convert
 from dense3d.config import load_config
 from dense3d.detection2d.vit_comer_neck import ViTCoMerNeck
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import CheckpointError
-from dense3d.registry import MODELS
 
 # Beginnings of our names and of the official ones (Sense-X/Co-DETR), for parts with equal endings.
 OFFICIAL = {
@@ -62,8 +58,8 @@ def official_name(name: str) -> str:
 @pytest.fixture(scope="module")
 def detector(repository):
     config = load_config(repository / "configs/synthetic/co-dino_r18_synthetic-coco.py").model
-    with DefaultScope.overwrite_default_scope("dense3d"), torch.device("meta"):
-        return MODELS.build(fill_channels(copy.deepcopy(config)))
+    with torch.device("meta"):
+        return build_model(config)
 
 
 @pytest.fixture(scope="module")

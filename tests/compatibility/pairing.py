@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-import logging
 
 import numpy as np
 import torch
-from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
-from dense3d.engine.channels import fill_channels
+from dense3d.apis import build_model
 from dense3d.errors import TrainingError
 from dense3d.registry import MODELS
 from tests.compatibility.batches import detection_batch, segmentation_batch, street_batch
@@ -25,7 +23,7 @@ def obstacle(backbone: dict, head: Head) -> str | None:
 
     Args:
         backbone: config, as :func:`tiny_backbones` gives it.
-        head: an entry of ``HEADS``.
+        head: an entry of ``heads()``.
     """
     strides = _strides(_fitted(backbone, head))
     if head.strides is not None and strides != head.strides:
@@ -44,7 +42,7 @@ def try_pair(backbone: dict, head: Head) -> None:
 
     Args:
         backbone: config, as :func:`tiny_backbones` gives it.
-        head: an entry of ``HEADS`` that no :func:`obstacle` keeps from it.
+        head: an entry of ``heads()`` that no :func:`obstacle` keeps from it.
 
     Raises:
         TrainingError: the loss is not finite, no gradient reaches the backbone, or a prediction is not what
@@ -88,16 +86,7 @@ def _strides(backbone: dict) -> tuple[int, ...]:
 
 
 def _build(backbone: dict, head: Head) -> BaseModel:
-    config = ConfigDict(head.config(copy.deepcopy(backbone), len(_strides(backbone))))
-    with DefaultScope.overwrite_default_scope("dense3d"):
-        model = MODELS.build(fill_channels(config))
-    disabled = logging.root.manager.disable
-    logging.disable(logging.INFO)  # mmengine would report on each parameter
-    try:
-        model.init_weights()
-    finally:
-        logging.disable(disabled)
-    return model
+    return build_model(head.config(backbone, len(_strides(backbone))))
 
 
 def _batch(head: Head) -> dict:

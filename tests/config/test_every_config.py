@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
@@ -74,13 +75,8 @@ def _without_weights(node: object) -> None:
 
 
 def build(model: dict, device: str) -> torch.nn.Module:
-    from mmengine.registry import DefaultScope
-
-    from dense3d.engine.channels import fill_channels
-    from dense3d.registry import MODELS
-
-    with DefaultScope.overwrite_default_scope("dense3d"), torch.device(device):
-        return MODELS.build(fill_channels(model))
+    with torch.device(device):
+        return build_model(model)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -143,7 +139,6 @@ def step(name: str) -> None:
         model.num_queries = min(model.num_queries, 50)
     torch.manual_seed(0)
     network = build(model, "cpu").train()
-    network.init_weights()
     optimizer = optimizer_of(cfg, network)
     batch = batch_of(network, model)
     losses = network.train_step(copy.deepcopy(batch), optimizer)

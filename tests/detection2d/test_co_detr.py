@@ -8,13 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError
-from dense3d.registry import MODELS
 from tests.compatibility.batches import detection_batch
 
 CLASSES = 6
@@ -29,12 +27,8 @@ def config(repository):
 
 def build(config, **changes) -> torch.nn.Module:
     """The detector, seeded, with box heads that are not at zero."""
-    config = copy.deepcopy(config)
-    config.update(changes)
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope("dense3d"):
-        model = MODELS.build(fill_channels(config))
-    model.init_weights()
+    model = build_model(config | changes)
     for parameter in model.bbox_head.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return model

@@ -8,11 +8,10 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
 from dense3d.detection2d.detr import PreNormDecoderLayer, PreNormDETR, PreNormEncoderLayer, QueryCellCost
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError
-from dense3d.registry import MODELS
 
 CHANNELS, HEADS = 32, 4
 
@@ -63,13 +62,11 @@ def _detector(
 ) -> PreNormDETR:
     cfg = load_config(repository / "configs/synthetic/detr_r18_synthetic-coco.py").model
     cfg.query_grid, cfg.num_queries, cfg.positional_encoding.num_feats = query_grid, num_queries, num_feats
-    with DefaultScope.overwrite_default_scope("dense3d"):
-        return MODELS.build(fill_channels(cfg))
+    return build_model(cfg)
 
 
 def test_queries_look_at_their_own_cells_at_first(repository) -> None:
     model = _detector(repository)
-    model.init_weights()
     position = model.position_amplitude * model.positional_encoding(None, input=torch.zeros(1, 1, 8, 10))
     keys = position.flatten(2).permute(2, 0, 1)  # (80, 1, C)
     for layer in model.decoder.layers:

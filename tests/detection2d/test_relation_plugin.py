@@ -6,13 +6,11 @@ import copy
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError
-from dense3d.registry import MODELS
 
 PLAIN = {
     "relation-dino_r50_8xb2-12e_coco": "DINO",
@@ -35,9 +33,7 @@ def small(repository, name: str, plain: bool = False, **settings) -> torch.nn.Mo
         cfg.type = f"mmdet.{PLAIN[name]}"
         del cfg.relation
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope("dense3d"):
-        model = MODELS.build(fill_channels(cfg))
-    model.init_weights()
+    model = build_model(cfg)
     for parameter in model.bbox_head.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return model.eval()

@@ -12,7 +12,7 @@ import pytest
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from dense3d.apis.inference import _inference_pipeline
+from dense3d.apis.pipelines import inference_steps
 from dense3d.apis.testing import augment
 from dense3d.config import load_config
 
@@ -44,9 +44,9 @@ def test_images_are_tested_at_published_sizes(name, repository, tmp_path):
     assert cfg.model.test_cfg.mode == ("whole" if window is None else "slide")
     assert window is None or cfg.model.test_cfg.crop_size == (window, window)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        plain = Compose(_inference_pipeline(cfg))
+        plain = Compose(inference_steps(cfg))
         augment(cfg)
-        augmented = Compose(_inference_pipeline(cfg))
+        augmented = Compose(inference_steps(cfg))
     for height, width in ((300, 421), (421, 300), (90, 400)):
         path = tmp_path / f"{height}.png"
         cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))

@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from dense3d.apis import build_model
 from dense3d.checkpoints import convert
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import DataError
 from dense3d.registry import MODELS
 from tests.compatibility.heads import library_model
@@ -44,9 +44,7 @@ SIZE = (64, 96)
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    built = MODELS.build(ConfigDict(fill_channels(CONFIG)))
-    built.init_weights()
-    return built.eval()
+    return build_model(CONFIG).eval()
 
 
 def label_maps() -> torch.Tensor:
@@ -164,7 +162,10 @@ def test_unlabelled_image_teaches_the_classes_alone(model):
 
 def test_labels_beyond_the_classes_are_refused(model):
     maps = torch.full((1, *SIZE), CLASSES)
-    with pytest.raises(DataError, match=r"image\.jpg has pixels of class 4, but there are 4 classes"):
+    with pytest.raises(
+        DataError,
+        match=r"image\.jpg has a segment of class 4, but there are 4 classes: correct model\.decode_head",
+    ):
         model.loss(torch.randn(1, 3, *SIZE), seg_samples(maps))
 
 

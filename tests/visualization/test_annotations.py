@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from dense3d.visualization.annotations import distinct_colours, draw_sample, grid
+from dense3d.visualization.annotations import draw_sample, grid
+from dense3d.visualization.colours import distinct_colours
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -8,8 +8,8 @@ import torch
 from mmengine.model import ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 
+from dense3d.results import ModelInfo, Result, Semantic
 from dense3d.visualization.panels import draw_segmentation, side_by_side
-from dense3d.visualization.pictures import Painter, write_label_map
 
 CLASSES = ("sky", "sea", "sand")
 PALETTE = [(10, 20, 200), (0, 200, 30), (250, 220, 0)]
@@ -54,10 +54,9 @@ def test_panels_keep_their_pixels():
 
 def test_written_labels_count_as_the_annotations_do(tmp_path):
     sample = BaseDataElement(pred_sem_seg=PixelData(data=torch.tensor([[[0, 1], [2, 2]]])))
-    write_label_map(sample, tmp_path / "ade.png", dict(reduce_zero_label=True))
-    write_label_map(sample, tmp_path / "plain.png", {})
-    assert cv2.imread(str(tmp_path / "ade.png"), cv2.IMREAD_UNCHANGED).tolist() == [[1, 2], [3, 3]]
-    assert cv2.imread(str(tmp_path / "plain.png"), cv2.IMREAD_UNCHANGED).tolist() == [[0, 1], [2, 2]]
+    for meta, written in ((dict(reduce_zero_label=True), [[1, 2], [3, 3]]), ({}, [[0, 1], [2, 2]])):
+        Semantic.read(sample, ModelInfo(meta)).write(tmp_path, "a", 1, "a.jpg")
+        assert cv2.imread(str(tmp_path / "labels/a.png"), cv2.IMREAD_UNCHANGED).tolist() == written
 
 
 def test_a_reconstruction_is_drawn_in_the_colours_of_the_file(tmp_path):
@@ -70,7 +69,8 @@ def test_a_reconstruction_is_drawn_in_the_colours_of_the_file(tmp_path):
     painted[1, :, 16:] = image[0, 0, 0]
     sample = BaseDataElement()
     sample.set_data(dict(image=image, masked=masked, reconstruction=painted))
-    Painter({}, preprocessor)(tmp_path / "red.png", sample, tmp_path / "out.png")
+    info = ModelInfo(preprocessor=preprocessor)
+    Result.of(sample, info, image=np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "out.png")
     row = cv2.imread(str(tmp_path / "out.png"))[160, :, ::-1]
     assert row[[10, 310]].tolist() == [[240, 0, 0], [240, 0, 0]]
     assert row[[334, 634]].tolist() == [[240, 0, 0], [128, 128, 128]]

@@ -31,8 +31,8 @@ from dense3d.registry import TRANSFORMS
 class LoadKittiFrame(BaseTransform):
     """Read the files that the data set names.
 
-    Adds ``img`` (H, W, 3) RGB uint8 and ``ori_shape``; ``right_img`` where ``right_img_path`` is given;
-    ``points`` (N, 4) where ``velodyne_path`` is.
+    Adds ``img`` (H, W, 3) RGB uint8, unless it is there already, and ``ori_shape``; ``right_img`` where
+    ``right_img_path`` is given; ``points`` (N, 4) where ``velodyne_path`` is.
 
     Args:
         with_depth: also make ``depth_map`` (H, W), sparse, in metres, from the points.
@@ -46,7 +46,8 @@ class LoadKittiFrame(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read the files."""
-        results["img"] = _read_image(results["img_path"])
+        if "img" not in results:
+            results["img"] = _read_image(results["img_path"])
         results["ori_shape"] = results["img"].shape[:2]
         if "right_img_path" in results:
             results["right_img"] = _read_image(results["right_img_path"])

@@ -22,8 +22,8 @@ from dense3d.datasets.scan import scan_dataset
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic import evaluate_files
 from dense3d.registry import DATASETS
+from dense3d.results import ModelInfo, Result
 from dense3d.visualization.annotations import draw_sample
-from dense3d.visualization.pictures import Painter
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs/_base_/datasets"
 CATEGORIES = [
@@ -256,12 +256,12 @@ def test_pictures_show_segments_in_their_colours(root: Path) -> None:
     assert (picture[80 - 1, 5:100] == 255).all()  # the border of sky and cup
     target = root / "pictures" / "a.png"
     result = predictions(dataset)[0]
-    Painter(dataset.metainfo)(root / "images" / "a.jpg", result, target)
+    Result.of(result, ModelInfo(dataset.metainfo)).save(target)
     drawn = np.asarray(Image.open(target)).astype(int)
     assert drawn.shape == (480 + 22, 480, 3)  # 20 times as large, below a caption
     assert drawn[-480:][12 * 20, 2 * 20, 0] > drawn[-480:][12 * 20, 2 * 20, 2] + 50  # the cup is red
     result.gt_instances, result.gt_sem_seg = sample.gt_instances, sample.gt_sem_seg
-    Painter(dataset.metainfo)(root / "images" / "a.jpg", result, target)
+    Result.of(result, ModelInfo(dataset.metainfo)).save(target)
     both = np.asarray(Image.open(target)).astype(int)
     assert np.array_equal(both[:, -480:], drawn)
     heap = 12 * 20, 18 * 20  # of forks, green, that the prediction lacks

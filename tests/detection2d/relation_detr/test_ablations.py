@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
-from dense3d.engine.channels import fill_channels
-from dense3d.registry import MODELS
 
 WHOLE = "relation-detr_r50_5xb2-12e_coco"
 CHANGED = {
@@ -42,8 +40,7 @@ def test_ablation_trains_a_step(repository, name, batch):
     if config["hybrid"]:
         config["hybrid"]["num_queries"] = 30
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope("dense3d"):
-        model = MODELS.build(fill_channels(config)).train()
+    model = build_model(config)
     losses = model.loss(*batch())
     sum(losses.values()).backward()
     assert all(loss.isfinite() for loss in losses.values())

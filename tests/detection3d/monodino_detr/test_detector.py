@@ -9,14 +9,13 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement, InstanceData
 from torchvision.ops import box_iou
 
+from dense3d.apis import build_model
 from dense3d.config import load_config
 from dense3d.datasets.kitti.mono_targets import encode_mono_targets
 from dense3d.datasets.kitti.objects import KittiObjects
 from dense3d.datasets.kitti.warp import ImageWarp
 from dense3d.detection3d.monodino_detr.detector import camera_of
-from dense3d.engine.channels import fill_channels
 from dense3d.errors import ConfigError, DataError
-from dense3d.registry import MODELS
 from dense3d.structures import Boxes3D, KittiCalibration
 from dense3d.structures.projected_boxes import project_boxes
 
@@ -72,7 +71,7 @@ def build(kind: str = "MonoDETR", **settings):
             type="DPTHead", in_channels="backbone", hidden_channels=(8, 8, 16, 16), channels=8
         )
     torch.manual_seed(0)
-    return MODELS.build(fill_channels(config | settings)).eval()
+    return build_model(config | settings).eval()
 
 
 def frame(number: int = 2, size: tuple[int, int] = SIZE) -> BaseDataElement:
@@ -269,7 +268,7 @@ def test_configs_build_models_whose_classes_are_those_of_the_data(repository, pa
         repository / "configs" / path, {"model.backbone.pretrained": False} if "dino" not in path else {}
     )
     with torch.device("meta"):
-        model = MODELS.build(fill_channels(cfg.model))
+        model = build_model(cfg)
     classes = tuple(cfg.train_dataloader.dataset.classes)
     assert model.class_names == classes == tuple(cfg.val_dataloader.dataset.classes)
     encoder = next(t for t in cfg.train_dataloader.dataset.pipeline if t["type"] == "EncodeMonoTargets")

@@ -1,0 +1,106 @@
+"""How single images are prepared: a config's test pipeline without annotations, from files or pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+
+from dense3d.apis.inputs import ImageInput
+from dense3d.errors import ConfigError, DataError
+
+
+def inference_steps(cfg: Config) -> list[dict]:
+    """The test pipeline without its annotation loading.
+
+    Raises:
+        ConfigError: the config has none.
+    """
+    for key in ("test_dataloader", "val_dataloader"):
+        if cfg.get(key) is not None:
+            dataset = cfg[key].dataset
+            while "pipeline" not in dataset and "dataset" in dataset:
+                dataset = dataset.dataset
+            scope = dataset.get("_scope_")
+            steps = _without_annotations(dataset.pipeline)
+            for step in steps:
+                if scope and "_scope_" not in step and "." not in step["type"]:
+                    step["_scope_"] = scope
+            return steps
+    raise ConfigError(f"{cfg.filename} has no test_dataloader: its pipeline says how images are prepared")
+
+
+class Preparation:
+    """The steps from one image to what a model takes.
+
+    Args:
+        steps: as :func:`inference_steps` gives them; the first one loads the image.
+        scope: in which names are looked up.
+    """
+
+    def __init__(self, steps: Sequence[dict], scope: str) -> None:
+        with DefaultScope.overwrite_default_scope(scope):
+            self.load, *others = Compose(steps).transforms
+            self.others = Compose(others)
+
+    def __call__(self, image: ImageInput, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the model takes for an image.
+
+        Args:
+            image: file or pixels.
+            fields: what the pipeline starts from beside them.
+
+        Raises:
+            DataError: the image cannot be read.
+        """
+        item = {"img_path": image.name, **fields}
+        if image.path is None:
+            return self.others(self._from_pixels(image, item))
+        return self.others(self._from_file(image, item))
+
+    def _from_file(self, image: ImageInput, item: dict) -> dict:
+        # OpenCV answers some faulty files with None and mmcv's reader, which has the bytes, with any error.
+        unreadable = DataError(f"{image.path} is not a readable image: replace or remove the file")
+        try:
+            if not cv2.haveImageReader(str(image.path)):
+                raise unreadable
+            loaded = self.load(item)
+        except DataError:
+            raise
+        except (OSError, AssertionError, AttributeError, TypeError, ValueError, cv2.error) as error:
+            raise unreadable from error
+        if loaded is None:
+            raise unreadable
+        return loaded
+
+    def _from_pixels(self, image: ImageInput, item: dict) -> dict:
+        """What the loader would have made of a file with these pixels."""
+        pixels = image.pixels()
+        if not isinstance(self.load, LoadImageFromFile):
+            return self.load({**item, "img": pixels})  # our loaders leave an image alone that is there
+        if self.load.color_type == "grayscale":
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        else:
+            pixels = np.ascontiguousarray(pixels[..., ::-1])
+        pixels = pixels.astype(np.float32) if self.load.to_float32 else pixels
+        return {**item, "img": pixels, "img_shape": pixels.shape[:2], "ori_shape": pixels.shape[:2]}
+
+
+def _without_annotations(pipeline: Sequence[dict]) -> list[dict]:
+    """A pipeline less the steps that load annotations, also where it augments."""
+    steps = []
+    for step in pipeline:
+        if "Annotations" in str(step.get("type")):
+            continue
+        step = dict(step)
+        if step["type"].rpartition(".")[2] == "TestTimeAug":
+            branches = [_without_annotations(branch) for branch in step["transforms"]]
+            step["transforms"] = [branch for branch in branches if branch]
+        steps.append(step)
+    return steps

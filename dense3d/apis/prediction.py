@@ -1,0 +1,228 @@
+"""A trained model that takes images of any kind and gives results of any task."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
+
+from dense3d.apis.building import build_checked, checked_config, usable_device
+from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
+from dense3d.apis.inputs import ImageInput, as_inputs, is_single
+from dense3d.apis.pipelines import Preparation, inference_steps
+from dense3d.apis.testing import augment
+from dense3d.engine.bad_batches import naming_samples
+from dense3d.errors import ConfigError, DataError
+from dense3d.results import ModelInfo, Result
+
+
+class Predictor:
+    """A model with its weights, ready to be called; made by :func:`load`.
+
+    Args:
+        config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
+        checkpoint: checkpoint file.
+        device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
+        score_threshold: predictions with a lower score are left out.
+        batch_size: images at a time.
+        tta: augment each image and merge the predictions, see :func:`dense3d.apis.test`.
+        options: settings that override the config's, by dotted key.
+
+    Attributes:
+        model: the network.
+        info: its classes, colours and category ids, from the checkpoint.
+        detects_3d: whether images need calibrations.
+
+    Raises:
+        ConfigError, CheckpointError: one sentence on what is wrong.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | torch.device | None = None,
+        score_threshold: float = 0.3,
+        batch_size: int = 1,
+        tta: bool = False,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        _check_numbers(score_threshold, batch_size)
+        self.cfg = checked_config(config, options)
+        self.detects_3d = needs_calibration(inference_steps(self.cfg))
+        if tta:
+            augment(self.cfg)
+        self.batch_size = batch_size
+        self.model = build_checked(self.cfg, checkpoint, usable_device(device))
+        self.prepare = Preparation(inference_steps(self.cfg), self.cfg.default_scope)
+        meta = dict(self.model.dataset_meta)
+        meta.setdefault("classes", tuple(getattr(self.model, "class_names", ())))
+        self.info = ModelInfo(meta, self.model.data_preprocessor, score_threshold)
+
+    def __repr__(self) -> str:
+        bare = getattr(self.model, "module", self.model)
+        device = next(self.model.parameters()).device
+        return f"<Predictor {type(bare).__name__} of {len(self.info.classes)} classes on {device}>"
+
+    def __call__(
+        self, inputs: Any, calibration: Calibration | Sequence[Calibration] = None, stream: bool = False
+    ) -> Result | list[Result] | Iterator[Result]:
+        """Predict.
+
+        Args:
+            inputs: a path, folder (searched recursively) or glob; an array ``(H, W, 3)`` uint8 in **RGB**, a
+                PIL image, a tensor ``(3, H, W)``, see :func:`dense3d.apis.inputs.as_rgb`; or a list of them.
+            calibration: for detectors of 3D boxes: a :class:`~dense3d.structures.KittiCalibration`, or a file
+                of KITTI's format, for all images; a folder with a file of each image's name; or a list with
+                one of these an image. By default the folder ``calib`` beside that of the image.
+            stream: give the results one by one as they come, so that they need not all fit into memory.
+
+        Returns:
+            One image (a file's path, an array, a PIL image, a tensor) gives one result, everything else a
+            list with a result an image in their order, or an iterator over them with ``stream``.
+
+            Of several images, one that cannot be read or that the model refuses does not stop the rest: its
+            result has an ``error``, and a warning names it. A single one raises.
+
+        Raises:
+            DataError: the inputs name no image; an image lacks a calibration; the one image is no good.
+        """
+        results = self.each(inputs, calibration)
+        if is_single(inputs):
+            (result,) = results
+            if result.error is not None:
+                raise DataError(result.error)
+            return result
+        return _warned(results) if stream else list(_warned(results))
+
+    def each(self, inputs: Any, calibration: Calibration | Sequence[Calibration] = None) -> Iterator[Result]:
+        """Results one by one; those of images without a prediction have an ``error``, and nobody is warned.
+
+        Args:
+            inputs, calibration: as for a call.
+
+        Raises:
+            DataError: the inputs name no image, or an image lacks a calibration.
+        """
+        images = as_inputs(inputs)
+        return self._results(images, self._fields(images, calibration))
+
+    def _fields(self, images: list[ImageInput], given: Any) -> list[dict]:
+        """What the pipeline starts from beside each image; calibrations are read before the first image."""
+        if given is not None and not self.detects_3d:
+            raise no_calibration_wanted(self.cfg)
+        numbers = [{"img_id": number} for number in range(len(images))]
+        if not self.detects_3d:
+            return numbers
+        each = list(given) if isinstance(given, (list, tuple)) else [given] * len(images)
+        if len(each) != len(images):
+            raise DataError(f"there are {len(each)} calibrations for {len(images)} images: give one for each")
+        return [
+            fields
+            | {
+                "frame": image.path.stem if image.path else image.name,
+                "calibration": calibration_for(image.name, image.path, calibration),
+            }
+            for fields, image, calibration in zip(numbers, images, each)
+        ]
+
+    def _results(self, images: list[ImageInput], fields: list[dict]) -> Iterator[Result]:
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            prepared = [self._prepared(*pair) for pair in zip(batch, fields[start : start + self.batch_size])]
+            sound = [item for item in prepared if not isinstance(item, DataError)]
+            samples = (sample for group in self._groups(sound) for sample in self._predicted(group))
+            for image, item in zip(batch, prepared):
+                yield self._result(image, item if isinstance(item, DataError) else next(samples))
+
+    def _prepared(self, image: ImageInput, fields: dict) -> dict | DataError:
+        try:
+            with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+                return self.prepare(image, fields)
+        except DataError as error:
+            return error
+
+    def _groups(self, items: list[dict]) -> list[list[dict]]:
+        """What can be a batch: all; of mmseg's models, which do not pad in tests, those of equal sizes."""
+        preprocessor = type(getattr(self.model, "module", self.model).data_preprocessor)
+        if not any(base.__module__.startswith("mmseg.") for base in preprocessor.__mro__):
+            return [items] if items else []
+        return [list(group) for _, group in groupby(items, key=lambda item: _shapes(item["inputs"]))]
+
+    def _predicted(self, items: list[dict]) -> list[Any]:
+        """Data samples; in place of one that the model refuses, also when it is alone, its DataError."""
+        batch = pseudo_collate(items)
+        try:
+            with (
+                DefaultScope.overwrite_default_scope(self.cfg.default_scope),
+                torch.no_grad(),
+                naming_samples(batch),
+            ):
+                return self.model.test_step(batch)
+        except DataError as error:
+            if len(items) == 1:
+                return [error]
+        return [sample for item in items for sample in self._predicted([item])]
+
+    def _result(self, image: ImageInput, sample: Any) -> Result:
+        if isinstance(sample, DataError):
+            return Result(image.name, path=image.path, error=str(sample))
+        pixels = image.pixels() if image.path is None else None
+        return Result.of(sample, self.info, image.name, image.path, pixels)
+
+
+def load(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    device: str | torch.device | None = None,
+    score_threshold: float = 0.3,
+    batch_size: int = 1,
+    tta: bool = False,
+    options: dict[str, Any] | None = None,
+) -> Predictor:
+    """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
+
+    Args:
+        config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
+        checkpoint: checkpoint file.
+        device, score_threshold, batch_size, tta, options: see :class:`Predictor`.
+
+    Returns:
+        A :class:`Predictor`, whose call gives :class:`dense3d.results.Result`.
+
+    Raises:
+        ConfigError, CheckpointError: one sentence on what is wrong.
+    """
+    return Predictor(config, checkpoint, device, score_threshold, batch_size, tta, options)
+
+
+def _shapes(inputs: Any) -> list[tuple[int, ...]]:
+    """Of an image, or of its augmented views."""
+    return [tuple(view.shape) for view in (inputs if isinstance(inputs, list) else [inputs])]
+
+
+def no_calibration_wanted(cfg: Config) -> ConfigError:
+    """The error of a calibration for a model that takes none."""
+    return ConfigError(f"{cfg.filename} describes no detector of 3D boxes: leave --calib out")
+
+
+def _warned(results: Iterator[Result]) -> Iterator[Result]:
+    for result in results:
+        if result.error is not None:
+            warnings.warn(f"left out: {result.error}", stacklevel=2)
+        yield result
+
+
+def _check_numbers(score_threshold: float, batch_size: int) -> None:
+    if not math.isfinite(score_threshold):
+        raise ConfigError(f"the score threshold {score_threshold} is no number: scores lie in 0 .. 1")
+    if batch_size < 1:
+        raise ConfigError(f"the batch size {batch_size} is no number of images: give 1 or more")

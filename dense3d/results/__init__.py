@@ -1,0 +1,16 @@
+"""Predictions as plain data: one :class:`Result` an image, with a part for each task of the model."""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "instances": ["Instances"],
+        "objects3d": ["Objects3D"],
+        "panoptic": ["Panoptic", "Segment"],
+        "part": ["ModelInfo", "Part"],
+        "reconstruction": ["Reconstruction"],
+        "result": ["Result"],
+        "semantic": ["Semantic"],
+    },
+)
