@@ -15,7 +15,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from dense3d.config import check_config, load_config
+from dense3d.config import check_config, load_config, mark_scopes
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.errors import ConfigError
@@ -51,7 +51,9 @@ def build_model(
         ('DINO', True)
     """
     if isinstance(config, Mapping):
-        return _built(ConfigDict(copy.deepcopy(dict(config))), SCOPE, checkpoint, device)
+        settings = ConfigDict(copy.deepcopy(dict(config)))
+        mark_scopes(settings, SCOPE)
+        return _built(settings, SCOPE, checkpoint, device)
     return build_checked(checked_config(config), checkpoint, device)
 
 

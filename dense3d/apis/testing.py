@@ -100,7 +100,7 @@ def _metric_name(evaluator: dict) -> str:
 
 def augment(cfg: Config) -> None:
     """Wrap model and pipeline of ``cfg`` for test-time augmentation: see :func:`test`."""
-    from dense3d.config.load import mark_scopes
+    from dense3d.config import mark_scopes
 
     if cfg.model.type == "MaskedAutoencoder":
         raise ConfigError(

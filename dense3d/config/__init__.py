@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "check": ["check_config", "find_faults"],
-        "load": ["load_config"],
+        "load": ["load_config", "mark_scopes"],
         "options": ["parse_options", "apply_options"],
         "shipped": ["resolve_config"],
     },

@@ -54,6 +54,13 @@ def test_every_way_to_name_a_config_gives_the_same_model(model, repository):
     assert (cfg.pretty_text if hasattr(cfg, "pretty_text") else str(cfg)) == before
 
 
+def test_names_inside_another_librarys_model_are_its_own():
+    head = dict(type="FCNHead", in_channels="backbone", in_index=0, channels=8, num_convs=1, num_classes=2)
+    backbone = dict(type="dense3d.TimmBackbone", model_name="resnet18", out_strides=(8,))
+    settings = dict(type="mmseg.EncoderDecoder", backbone=backbone, decode_head=head, test_cfg=dict(mode="whole"))
+    assert dense3d.build_model(settings).decode_head.in_channels == 128
+
+
 def test_a_preprocessor_beside_the_model_goes_into_it():
     cfg = load_config(NAME)
     cfg.data_preprocessor = dict(cfg.model.pop("data_preprocessor"), mean=[1.0, 2.0, 3.0], _scope_="mmdet")
