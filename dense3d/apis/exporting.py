@@ -15,7 +15,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from dense3d.apis.building import build_checked, checked_config
-from dense3d.detection2d.relation_detr.postprocess import top_detections
+from dense3d.detection2d.relation_detr import top_detections
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write
 from dense3d.optional import require

@@ -9,10 +9,15 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It has none."""
+    parser.add_argument("--sizes", action="store_true", help="only the size of each installed package")
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if arguments.sizes:
+        from dense3d.apis.installed_sizes import installed_sizes, sizes_table
+
+        print(sizes_table(installed_sizes()))
+        return
     from dense3d.apis.environment import describe_environment
 
     for section in describe_environment():

@@ -145,8 +145,8 @@ class DeformableEncoderLayer(nn.Module):
 
     def forward(
         self,
-        tokens: Tensor,
-        position: Tensor,
+        query: Tensor,
+        query_pos: Tensor,
         reference_points: Tensor,
         spatial_shapes: SpatialShapes,
         padding_mask: Tensor | None = None,
@@ -154,8 +154,8 @@ class DeformableEncoderLayer(nn.Module):
         """Encode.
 
         Args:
-            tokens: ``(B, S, C)``, the levels' cells one after the other.
-            position: ``(B, S, C)``, added to the queries.
+            query: ``(B, S, C)``, the levels' cells one after the other.
+            query_pos: ``(B, S, C)``, added where locations and weights are computed from.
             reference_points: ``(B, S, L, 2)``, each cell's place on every level.
             spatial_shapes: height and width of the L levels.
             padding_mask: boolean ``(B, S)``, True where padded.
@@ -163,8 +163,8 @@ class DeformableEncoderLayer(nn.Module):
         Returns:
             ``(B, S, C)``.
         """
-        value = self.self_attn.project_value(tokens, padding_mask)
-        attended = self.self_attn(tokens + position, reference_points, value, spatial_shapes)
-        tokens = self.norm1(tokens + self.dropout(attended))
-        hidden = self.dropout(F.relu(self.linear1(tokens)))
-        return self.norm2(tokens + self.dropout(self.linear2(hidden)))
+        value = self.self_attn.project_value(query, padding_mask)
+        attended = self.self_attn(query + query_pos, reference_points, value, spatial_shapes)
+        query = self.norm1(query + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(query)))
+        return self.norm2(query + self.dropout(self.linear2(hidden)))

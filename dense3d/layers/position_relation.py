@@ -82,7 +82,7 @@ def relation_bias(
     bias: Tensor,
     temperature: float = 10000.0,
     scale: float = 100.0,
-    blocked: Tensor | None = None,
+    attn_mask: Tensor | None = None,
 ) -> Tensor:
     """Bias of the attention of every source box to every target box, in little memory.
 
@@ -95,17 +95,17 @@ def relation_bias(
         bias: ``(heads,)``.
         temperature: of the sine features.
         scale: of the sine features.
-        blocked: boolean ``(N, M)``, True where a query must not see a key: the bias is -inf there.
+        attn_mask: boolean ``(N, M)``, True where a query must not see a key: the bias is -inf there.
 
     Returns:
-        ``(B, heads, N, M)``, at least 0 where not blocked.
+        ``(B, heads, N, M)``, at least 0 where nothing is masked.
 
     Example:
         >>> boxes = torch.rand(2, 5, 4)
         >>> relation_bias(boxes, boxes, torch.randn(8, 64), torch.zeros(8)).shape
         torch.Size([2, 8, 5, 5])
     """
-    arguments = (source_boxes.detach(), target_boxes.detach(), weight, bias, temperature, scale, blocked)
+    arguments = (source_boxes.detach(), target_boxes.detach(), weight, bias, temperature, scale, attn_mask)
     if torch.is_grad_enabled() and (weight.requires_grad or bias.requires_grad):
         return _RelationBias.apply(*arguments)
     return _forward(*arguments)
@@ -115,8 +115,8 @@ class _RelationBias(torch.autograd.Function):
     """Keeps boxes and result; computes the features a second time for the gradient of the linear map."""
 
     @staticmethod
-    def forward(ctx, source, target, weight, bias, temperature, scale, blocked):
-        result = _forward(source, target, weight, bias, temperature, scale, blocked)
+    def forward(ctx, source, target, weight, bias, temperature, scale, attn_mask):
+        result = _forward(source, target, weight, bias, temperature, scale, attn_mask)
         ctx.save_for_backward(source, target, weight, result)
         ctx.sine = temperature, scale
         return result
@@ -136,7 +136,7 @@ def _forward(
     bias: Tensor,
     temperature: float,
     scale: float,
-    blocked: Tensor | None,
+    attn_mask: Tensor | None,
 ) -> Tensor:
     device = source.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
@@ -152,7 +152,7 @@ def _forward(
             product = position[..., 0] @ sine + position[..., 1] @ cosine  # (B, heads, n * M)
             result[:, :, part] += product.view_as(result[:, :, part])
         result = result.relu_().to(dtype)
-    return result if blocked is None else result.masked_fill_(blocked, -math.inf)
+    return result if attn_mask is None else result.masked_fill_(attn_mask, -math.inf)
 
 
 def _backward(
@@ -164,7 +164,7 @@ def _backward(
     temperature: float,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of weight and bias; where the result is 0 (ReLU) or -inf (blocked), none flows."""
+    """Gradients of weight and bias; where the result is 0 (ReLU) or -inf (masked), none flows."""
     source, target = _precise(source), _precise(target)
     frequencies = sine_frequencies(weight.shape[1] // 4, temperature, scale, _precise(weight))
     sine_rows, cosine_rows = _size_features(source, frequencies)
@@ -269,18 +269,20 @@ class PositionRelation(nn.Module):
         self.pos_proj = nn.Sequential(nn.Conv2d(4 * embed_dims, num_heads, kernel_size=1))
 
     def forward(
-        self, source_boxes: Tensor, target_boxes: Tensor | None = None, blocked: Tensor | None = None
+        self, source_boxes: Tensor, target_boxes: Tensor | None = None, attn_mask: Tensor | None = None
     ) -> Tensor:
         """Bias to add to the scaled logits of the attention; no gradient reaches the boxes.
 
         Args:
             source_boxes: ``(B, N, 4)`` cxcywh in [0, 1], one a query.
             target_boxes: ``(B, M, 4)`` cxcywh in [0, 1], one a key; the source boxes by default.
-            blocked: boolean ``(N, M)``, True where a query must not see a key; the result is -inf there.
+            attn_mask: boolean ``(N, M)``, True where a query must not see a key; the result is -inf there.
 
         Returns:
             ``(B, heads, N, M)``; ``flatten(0, 1)`` is the mask of :class:`torch.nn.MultiheadAttention`.
         """
         target_boxes = source_boxes if target_boxes is None else target_boxes
         weight, bias = self.pos_proj[0].weight.flatten(1), self.pos_proj[0].bias
-        return relation_bias(source_boxes, target_boxes, weight, bias, self.temperature, self.scale, blocked)
+        return relation_bias(
+            source_boxes, target_boxes, weight, bias, self.temperature, self.scale, attn_mask
+        )

@@ -86,21 +86,26 @@ class PanopticModel(BaseModel):
         backbone: config of the image backbone.
         num_classes: K, things and stuff together; labels are 0 ... K - 1.
         thing_classes: labels that are things.
-        criterion: gives the losses.
-        post_process: class of the results.
+        criterion: arguments of ``criterion_class`` beside the number of classes.
         test_cfg: ``panoptic_on``, ``instance_on``, ``semantic_on``, ``max_per_image`` of instances, and the
-            thresholds of ``post_process``.
+            thresholds of ``post_process_class``.
         data_preprocessor: normalises and pads images.
         init_cfg: mmengine initialisation.
+
+    Attributes:
+        criterion_class: what gives the losses.
+        post_process_class: what gives the results.
     """
+
+    criterion_class: Callable[..., Callable[..., dict[str, Tensor]]]
+    post_process_class: Callable[..., PanopticPostProcess]
 
     def __init__(
         self,
         backbone: dict,
         num_classes: int,
         thing_classes: Sequence[int],
-        criterion: Callable[..., dict[str, Tensor]],
-        post_process: Callable[..., PanopticPostProcess],
+        criterion: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -108,10 +113,10 @@ class PanopticModel(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.num_classes, self.thing_classes = num_classes, frozenset(thing_classes)
-        self.criterion = criterion
+        self.criterion = self.criterion_class(num_classes, **(criterion or {}))
         test_cfg = dict(test_cfg or {})
         self.results = {key: test_cfg.pop(key, default) for key, default in RESULTS.items()}
-        self.post_process = post_process(**test_cfg)
+        self.post_process = self.post_process_class(**test_cfg)
 
     def decode(self, features: Sequence[Tensor]) -> Any:
         """Predictions of all layers, from the maps of the backbone."""

@@ -14,6 +14,7 @@ from dense3d.errors import DataError
 
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample
+    from mmengine.structures import BaseDataElement
 
 IGNORED = 255  # label of pixels of no class in a map of classes
 
@@ -36,24 +37,57 @@ def annotated_segments(
     Raises:
         DataError: a label is not among the classes.
     """
-    labels, masks = [], [torch.zeros(0, *(-(-n // stride) for n in padded), dtype=torch.bool)]
+    size = tuple(-(-n // stride) for n in padded)
+    labels, masks = [torch.zeros(0, dtype=torch.long)], [torch.zeros(0, *size, dtype=torch.bool)]
     if "gt_instances" in sample and len(sample.gt_instances):
         instances = _mask_tensor(sample.gt_instances.masks)[:, ::stride, ::stride]
-        masks.append(_padded(instances, masks[0].shape[-2:], False))
-        labels += sample.gt_instances.labels.tolist()
+        masks.append(_padded(instances, size, False))
+        labels.append(sample.gt_instances.labels.cpu())
     if "gt_sem_seg" in sample:
         classes = sample.gt_sem_seg.sem_seg[0].cpu()[::stride, ::stride]
-        present = [c for c in classes.unique().tolist() if c != IGNORED and c not in things]
-        stuff = torch.stack([classes == c for c in present]) if present else masks[0][:0]
-        masks.append(_padded(stuff, masks[0].shape[-2:], False))
-        labels += present
-    wrong = [label for label in labels if not 0 <= label < num_classes]
-    if wrong:
+        present, stuff = segments_of_classes(classes, ignored={IGNORED, *things})
+        masks.append(_padded(stuff, size, False))
+        labels.append(present)
+    found = torch.cat(labels)
+    check_labels(found, num_classes, sample, "model.num_classes")
+    return found, torch.cat(masks)
+
+
+def segments_of_classes(classes: Tensor, ignored: Collection[int]) -> tuple[Tensor, Tensor]:
+    """One segment for each class of a map: labels ``(n,)``, rising, and masks ``(n, h, w)`` bool.
+
+    Args:
+        classes: ``(h, w)``.
+        ignored: classes that are no segment.
+
+    Example:
+        >>> labels, masks = segments_of_classes(torch.tensor([[3, 1, 255]]), ignored={255})
+        >>> labels.tolist(), masks.int().tolist()
+        ([1, 3], [[[0, 1, 0]], [[1, 0, 0]]])
+    """
+    labels = classes.unique().long()
+    labels = labels[~torch.isin(labels, torch.tensor(sorted(ignored), device=labels.device))]
+    return labels, classes == labels[:, None, None]
+
+
+def check_labels(labels: Tensor, num_classes: int, sample: BaseDataElement, key: str) -> None:
+    """Refuse labels that are no class.
+
+    Args:
+        labels: ``(n,)`` of the segments of ``sample``.
+        num_classes: K.
+        sample: named in the message by its ``img_path``.
+        key: of the config, which holds the number of classes.
+
+    Raises:
+        DataError: one is not in 0 ... K - 1.
+    """
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
         raise DataError(
-            f"{sample.get('img_path', 'an image')} has a segment of class {wrong[0]}, but there are "
-            f"{num_classes} classes: correct model.num_classes or the classes of the data set"
+            f"{sample.get('img_path', 'an image')} has a segment of class {int(wrong[0])}, but there are "
+            f"{num_classes} classes: correct {key} or the classes of the data set"
         )
-    return torch.tensor(labels, dtype=torch.long), torch.cat(masks)
 
 
 def segments_of_batch(

@@ -15,11 +15,11 @@ from dense3d.segmentation.kmax_deeplab import (
     KMaXDecoderLayer,
     KMaXDeepLab,
     KMaXPostProcess,
-    Matches,
+    PanopticTargets,
     Prediction,
     ResidualBlock,
     ResizedFuse,
-    Targets,
+    SegmentMatches,
     assign_clusters,
     class_weights,
     inverse_areas,
@@ -251,7 +251,7 @@ class _Losses:
         gradients = torch.autograd.grad(total, list(self.leaves.values()), allow_unused=True)
         return found | {f"grad_{n}": g for n, g in zip(self.leaves, gradients) if g is not None}
 
-    def _matching(self, matches: Matches) -> dict[str, Tensor]:
+    def _matching(self, matches: SegmentMatches) -> dict[str, Tensor]:
         final = self.predictions[-1]
         size = final.masks.shape[-2:]
         classes = torch.full(final.logits.shape[:2], self.config["num_classes"])
@@ -273,10 +273,10 @@ class _Losses:
         return found
 
 
-def _targets(tensors: dict[str, Tensor], num_classes: int) -> Targets:
+def _targets(tensors: dict[str, Tensor], num_classes: int) -> PanopticTargets:
     images = range(sum(re.fullmatch(r"labels_\d+", name) is not None for name in tensors))
     semantic = torch.stack([tensors[f"semantic_{i}"] for i in images])
-    return Targets(
+    return PanopticTargets(
         [tensors[f"labels_{i}"] for i in images],
         [tensors[f"masks_{i}"] for i in images],
         semantic.masked_fill(semantic < 0, num_classes),

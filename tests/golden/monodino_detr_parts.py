@@ -13,13 +13,17 @@ from torch import Tensor
 from dense3d.datasets.kitti.mono_targets import encode_mono_targets, seen_objects
 from dense3d.datasets.kitti.objects import ALPHA, KittiObjects, parse_objects
 from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
-from dense3d.detection3d.monodino_detr.bins import bin_index
-from dense3d.detection3d.monodino_detr.boxes import centred_boxes
-from dense3d.detection3d.monodino_detr.criterion import MonoCriterion
-from dense3d.detection3d.monodino_detr.decoding import PixelMap, TopQueries, decode_frame, top_queries
-from dense3d.detection3d.monodino_detr.depth_map_loss import paint_depth
-from dense3d.detection3d.monodino_detr.heads import Predictions
-from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.detection3d.monodino_detr.criterion import MonoCriterion, paint_depth
+from dense3d.detection3d.monodino_detr.depth import bin_index
+from dense3d.detection3d.monodino_detr.matching import Targets
+from dense3d.detection3d.monodino_detr.prediction import (
+    PixelMap,
+    Predictions,
+    TopQueries,
+    centred_boxes,
+    decode_frame,
+    top_queries,
+)
 from dense3d.layers.assignment import MatchedPairs
 from dense3d.structures.kitti_calibration import KittiCalibration
 from tests.golden.checks import Arrays

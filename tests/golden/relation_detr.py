@@ -14,14 +14,13 @@ from torchvision.ops import box_convert
 from dense3d.backbones import FocalNet
 from dense3d.backbones.focalnet import ARCHITECTURES
 from dense3d.checkpoints import convert
-from dense3d.detection2d.relation_detr import RelationDETR
-from dense3d.detection2d.relation_detr.decoder import RelationDecoder
-from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize
+from dense3d.detection2d.relation_detr import RelationDETR, top_detections
 from dense3d.detection2d.relation_detr.matching import Targets
-from dense3d.detection2d.relation_detr.postprocess import top_detections
+from dense3d.detection2d.relation_detr.transformer import RelationDecoder
 from dense3d.layers.position_relation import PositionRelation
 from tests.golden import UnknownCheckError, swin
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
+from tests.golden.evaluation_resize import evaluation_resize
 from tests.golden.relation_detr_parts import normalise
 from tests.golden.weights import kept_numbers, load_strictly, normalised, tensors_of, waves
 
@@ -283,7 +282,7 @@ class _Checks:
         found = {f"loss.{name}": loss for name, loss in losses.items()} | {"loss_sum": total}
         found |= {"decoder_classes": main[1], "decoder_boxes": main[2]}
         if denoising is not None:
-            found["attn_mask"] = denoising.blocked(main[0].content.shape[1])
+            found["attn_mask"] = denoising.attn_mask(main[0].content.shape[1])
         if hybrid is not None:
             found |= {"hybrid_classes": hybrid[1], "hybrid_boxes": hybrid[2]}
             found["hybrid_reference_points"] = hybrid[0].boxes

@@ -9,13 +9,11 @@ import torch
 from mmengine.model import stack_batch
 from torch import Tensor
 
-from dense3d.detection2d.relation_detr.criterion import SetCriterion
+from dense3d.detection2d.relation_detr import keep_best, top_detections
+from dense3d.detection2d.relation_detr.criterion import SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
-from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize, evaluation_size
-from dense3d.detection2d.relation_detr.losses import TrainingLosses
 from dense3d.detection2d.relation_detr.matching import Targets
-from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
-from dense3d.detection2d.relation_detr.references import box_logits, padding_masks
+from dense3d.detection2d.relation_detr.queries import inverse_sigmoid, padding_masks
 from dense3d.evaluation.macroscopic_correlation import macroscopic_correlation
 from dense3d.layers.assignment import MatchedPairs
 from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
@@ -24,6 +22,7 @@ from dense3d.layers.sine_position import sine_features
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
+from tests.golden.evaluation_resize import evaluation_resize, evaluation_size
 from tests.golden.weights import kept_numbers, load_strictly, strided, tensors_of
 
 UNWEIGHTED = dict(loss_class_weight=1.0, loss_bbox_weight=1.0, loss_giou_weight=1.0)
@@ -171,9 +170,9 @@ def open_denoising(kit) -> Run:
         queries = generator.queries(*noised, counts)
         found = {
             "label_queries": queries.content,
-            "box_queries": box_logits(queries.boxes, eps=0.0),
+            "box_queries": inverse_sigmoid(queries.boxes, eps=0.0),
             "boxes": queries.boxes,
-            "attn_mask": queries.blocked(config["num_queries"]),
+            "attn_mask": queries.attn_mask(config["num_queries"]),
             "groups": torch.tensor(queries.groups),
             "slots": torch.tensor(2 * queries.slots),
         }

@@ -90,7 +90,7 @@ def test_blocked_pairs_are_minus_infinity_and_give_no_gradient():
     relation, boxes = built(), random_boxes(6, 0)
     blocked = torch.zeros(6, 6, dtype=torch.bool)
     blocked[:2, 3:] = True
-    bias = relation(boxes, blocked=blocked)
+    bias = relation(boxes, attn_mask=blocked)
     assert torch.equal(bias.isinf(), blocked.expand_as(bias))
     assert torch.equal(bias[:, :, ~blocked], relation(boxes)[:, :, ~blocked])
     parameters = list(relation.parameters())

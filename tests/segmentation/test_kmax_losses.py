@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from dense3d.errors import DataError
 from dense3d.segmentation.kmax_deeplab import (
     KMaXCriterion,
+    PanopticTargets,
     Prediction,
-    Targets,
     class_loss,
     class_weights,
     discrimination_loss,
@@ -36,7 +36,7 @@ def prediction(batch: int = 2, size: tuple[int, int] = SIZE) -> Prediction:
     )
 
 
-def targets(*counts: int, overlap: bool = False) -> Targets:
+def targets(*counts: int, overlap: bool = False) -> PanopticTargets:
     """Random segments, the last row void; ``overlap`` lets them share pixels."""
     labels, masks, semantic = [], [], []
     for count in counts:
@@ -52,7 +52,7 @@ def targets(*counts: int, overlap: bool = False) -> Targets:
         labels.append(label)
         masks.append(mask)
         semantic.append(classes)
-    return Targets(labels, masks, torch.stack(semantic))
+    return PanopticTargets(labels, masks, torch.stack(semantic))
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_batched_matching_is_that_of_each_image():
         parts = (predicted.logits, predicted.masks, predicted.pixels)
         alone = match(
             Prediction(*(p[i : i + 1] for p in parts)),
-            Targets(wanted.labels[i : i + 1], wanted.masks[i : i + 1], wanted.semantic[i : i + 1]),
+            PanopticTargets(wanted.labels[i : i + 1], wanted.masks[i : i + 1], wanted.semantic[i : i + 1]),
         )
         here = together.image == i
         assert together.query[here].tolist() == alone.query.tolist()
@@ -143,7 +143,9 @@ def test_discrimination_follows_the_dense_formula(overlap):
 
 
 def test_class_loss_of_one_certain_query():
-    wanted = Targets([torch.tensor([1])], [torch.ones(1, 1, 2, dtype=torch.bool)], torch.ones(1, 1, 2).long())
+    wanted = PanopticTargets(
+        [torch.tensor([1])], [torch.ones(1, 1, 2, dtype=torch.bool)], torch.ones(1, 1, 2).long()
+    )
     logits, masks = torch.zeros(1, 2, 3), torch.tensor([[[[50.0, 50.0]], [[-50.0, -50.0]]]])
     matches = match(Prediction(logits, masks, torch.zeros(1, 1, 1, 2)), wanted)
     weights = class_weights(masks.flatten(2), matches)
@@ -164,7 +166,7 @@ def test_unmatched_queries_on_segments_are_not_pushed_to_void():
 
 
 def test_inverse_area():
-    wanted = Targets(
+    wanted = PanopticTargets(
         [torch.tensor([0, 1])],
         [torch.tensor([[[1, 0, 0, 0]], [[0, 1, 1, 0]]]).bool()],
         torch.zeros(1, 1, 4).long(),

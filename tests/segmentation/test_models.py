@@ -151,6 +151,36 @@ def test_kmax_pads_to_its_input_size():
     assert final.masks.shape[-2:] == (17, 25)
 
 
+def test_kmax_pads_before_losses_and_results():
+    """Zeros at the right and at the bottom: what a batch that is padded already gives."""
+    images, samples = torch.randn(2, 3, 40, 97), [sample((40, 97), 1, (2,)), sample((40, 97), 0, (3,))]
+    padded = torch.nn.functional.pad(images, (0, 0, 0, 25))
+    model = build(KMAX, input_size=(65, 97), test_cfg=EVERYTHING | LOW["KMaXDeepLab"]).eval()
+    losses, results = [], []
+    for inputs in (images, padded):
+        torch.manual_seed(2)
+        losses.append(model(inputs, samples, mode="loss"))
+        results.append([s.pred_panoptic_seg.sem_seg.clone() for s in model(inputs, samples, mode="predict")])
+    assert losses[0] == losses[1]
+    for found, wanted in zip(*results):
+        assert found.shape == (1, 40, 97) and torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("config", [KMAX, MASK2FORMER], ids=["kmax", "mask2former"])
+def test_results_at_the_size_of_the_input(config):
+    """Not rescaled, they leave out the padding and nothing else."""
+    model = build(config, test_cfg=LOW[config["type"]]).eval()
+    images, found = torch.randn(1, 3, 64, 96), sample((50, 90), 1, (2,), original=(25, 45))
+    found = model.predict(images, [found], rescale=False)[0]
+    assert found.pred_panoptic_seg.sem_seg.shape == (1, 50, 90)
+
+
+@pytest.mark.parametrize("config", [KMAX, MASK2FORMER], ids=["kmax", "mask2former"])
+def test_unknown_modes_are_refused(config):
+    with pytest.raises(ConfigError, match="mode='train' is none of"):
+        build(config)(torch.zeros(1, 3, 64, 64), mode="train")
+
+
 def test_kmax_gives_all_batch_norms_its_constants():
     model = build(KMAX, backbone=dict(type="TimmBackbone", model_name="resnet18", out_strides=(4, 8, 16, 32)))
     assert {(m.eps, m.momentum) for m in model.modules() if hasattr(m, "running_var")} == {(1e-3, 0.01)}

@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "auxiliary_heads": ["ATSSAuxiliaryHead", "FasterRCNNAuxiliaryHead"],
         "detector": ["CoDINO"],
-        "head": ["CoDINOHead"],
+        "decoder": ["CoDINOHead"],
     },
 )

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
-from dense3d.detection2d.relation_detr.references import box_logits
+from dense3d.detection2d.relation_detr.queries import inverse_sigmoid
 
 
 @dataclass
@@ -24,7 +24,7 @@ class DenoisingQueries:
     groups: int
     slots: int
 
-    def blocked(self, num_queries: int) -> Tensor:
+    def attn_mask(self, num_queries: int) -> Tensor:
         """True where a query must not see another, ``(D + Q, D + Q)``, for Q matching queries after these.
 
         Matching queries see no denoising query, a group sees itself and the matching queries.
@@ -137,7 +137,7 @@ class ContrastiveDenoising(nn.Module):
         # The first term keeps the embedding in the graph where there are no targets.
         empty = content.new_zeros(batch * number, content.shape[1]) + 0 * self.label_encoder.weight.sum()
         content = empty.index_put((place,), content).view(batch, number, content.shape[1])
-        logits = boxes.new_zeros(batch * number, 4).index_put((place,), box_logits(boxes))
+        logits = boxes.new_zeros(batch * number, 4).index_put((place,), inverse_sigmoid(boxes))
         return DenoisingQueries(content, logits.sigmoid().view(batch, number, 4), groups, slots)
 
 

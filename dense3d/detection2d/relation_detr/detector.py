@@ -14,22 +14,21 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
-from torchvision.ops import box_convert
+from torchvision.ops import box_convert, nms
 
-from dense3d.detection2d.relation_detr.criterion import SetCriterion
-from dense3d.detection2d.relation_detr.decoder import RelationDecoder
+from dense3d.detection2d.relation_detr.criterion import Branch, SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
-from dense3d.detection2d.relation_detr.encoder import Encoder
-from dense3d.detection2d.relation_detr.losses import Branch, TrainingLosses
 from dense3d.detection2d.relation_detr.matching import Targets
-from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
-from dense3d.detection2d.relation_detr.references import (
+from dense3d.detection2d.relation_detr.queries import (
+    ProposalSelection,
+    QueryHead,
+    Selection,
     cell_centres,
     padding_masks,
     proposal_boxes,
     valid_ratios,
 )
-from dense3d.detection2d.relation_detr.selection import ProposalSelection, QueryHead, Selection
+from dense3d.detection2d.relation_detr.transformer import Encoder, RelationDecoder
 from dense3d.errors import ConfigError
 from dense3d.layers.deformable_attention import SpatialShapes
 from dense3d.registry import MODELS
@@ -51,7 +50,7 @@ POSITION = dict(
 
 
 @dataclass
-class Scene:
+class EncodedImages:
     """What the encoder knows about a batch of images."""
 
     memory: Tensor  # (B, S, C)
@@ -178,7 +177,7 @@ class RelationDETR(BaseModel):
             )
         return maps
 
-    def encode(self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None) -> Scene:
+    def encode(self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None) -> EncodedImages:
         """Run backbone, neck and encoder; arguments as for :meth:`forward`."""
         maps = self.extract_feat(inputs)
         shapes = [(feature.shape[-2], feature.shape[-1]) for feature in maps]
@@ -202,11 +201,11 @@ class RelationDETR(BaseModel):
             shapes,
             padding_mask,
         )
-        return Scene(memory, shapes, padding_mask, ratios, proposal_boxes(shapes, centres))
+        return EncodedImages(memory, shapes, padding_mask, ratios, proposal_boxes(shapes, centres))
 
-    def select(self, head: QueryHead, scene: Scene) -> Selection:
+    def select(self, head: QueryHead, encoded: EncodedImages) -> Selection:
         """Queries of ``head``."""
-        return self.selection(head, scene.memory, scene.proposals, scene.padding_mask)
+        return self.selection(head, encoded.memory, encoded.proposals, encoded.padding_mask)
 
     def predict_layers(
         self, inputs: Tensor, data_samples: Sequence[DetDataSample] | None = None
@@ -215,11 +214,11 @@ class RelationDETR(BaseModel):
 
         Boxes are cxcywh in [0, 1] of the image's content.
         """
-        scene = self.encode(inputs, data_samples)
-        selection = self.select(self.query_head, scene)
-        values = self.decoder.project_values(scene.memory, scene.padding_mask)
+        encoded = self.encode(inputs, data_samples)
+        selection = self.select(self.query_head, encoded)
+        values = self.decoder.project_values(encoded.memory, encoded.padding_mask)
         return self.decoder(
-            selection.content, selection.boxes.detach(), values, scene.spatial_shapes, scene.valid_ratios
+            selection.content, selection.boxes.detach(), values, encoded.spatial_shapes, encoded.valid_ratios
         )
 
     def predict(
@@ -262,37 +261,67 @@ class RelationDETR(BaseModel):
         """
         labels = [sample.gt_instances.labels for sample in data_samples]
         boxes = [_relative_boxes(sample) for sample in data_samples]
-        scene = self.encode(inputs, data_samples)
-        values = self.decoder.project_values(scene.memory, scene.padding_mask)
-        branches = self.train_branches(scene, values, labels, boxes)
+        encoded = self.encode(inputs, data_samples)
+        values = self.decoder.project_values(encoded.memory, encoded.padding_mask)
+        branches = self.train_branches(encoded, values, labels, boxes)
         return self.losses(*branches, Targets.of(labels, boxes))
 
     def train_branches(
-        self, scene: Scene, values: list[Tensor], labels: list[Tensor], boxes: list[Tensor]
+        self, encoded: EncodedImages, values: list[Tensor], labels: list[Tensor], boxes: list[Tensor]
     ) -> tuple[Branch, DenoisingQueries | None, Branch | None]:
         """Predictions of the main branch, its denoising queries, and the hybrid branch (None without one).
 
         Args:
-            scene: of :meth:`encode`.
+            encoded: of :meth:`encode`.
             values: of the memory for each decoder layer; both branches share them.
             labels: ``(n,)`` of each image.
             boxes: ``(n, 4)`` of each image, cxcywh in [0, 1].
         """
-        where = (values, scene.spatial_shapes, scene.valid_ratios)
-        selection = self.select(self.query_head, scene)
+        where = (values, encoded.spatial_shapes, encoded.valid_ratios)
+        selection = self.select(self.query_head, encoded)
         content, references = selection.content, selection.boxes.detach()
-        denoising, blocked = None, None
+        denoising, attn_mask = None, None
         if self.denoising is not None:
             denoising = self.denoising(labels, boxes)
-            blocked = denoising.blocked(content.shape[1])
+            attn_mask = denoising.attn_mask(content.shape[1])
             content = torch.cat((denoising.content, content), dim=1)
             references = torch.cat((denoising.boxes, references), dim=1)
-        main = self.decoder(content, references, *where, blocked)
+        main = self.decoder(content, references, *where, attn_mask)
         if self.hybrid_head is None:
             return (selection, *main), denoising, None
-        hybrid = self.select(self.hybrid_head, scene)
+        hybrid = self.select(self.hybrid_head, encoded)
         predictions = self.decoder(hybrid.content, hybrid.boxes.detach(), *where, with_relation=False)
         return (selection, *main), denoising, (hybrid, *predictions)
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(
+            type="dense3d.RelationDETR",
+            backbone=backbone,
+            neck=dict(
+                type="mmdet.ChannelMapper",
+                in_channels="backbone",
+                kernel_size=1,
+                out_channels=32,
+                act_cfg=None,
+                norm_cfg=dict(type="GN", num_groups=8),
+                num_outs=maps + 1,
+            ),
+            num_classes=5,
+            num_levels=maps + 1,
+            num_queries=20,
+            embed_dims=32,
+            feedforward_channels=64,
+            encoder_layers=1,
+            decoder_layers=2,
+            hybrid=dict(num_queries=20, assign=2),
+            denoising=dict(num_queries=6),
+            positional_encoding=dict(
+                type="mmdet.SinePositionalEncoding", num_feats=16, normalize=True, offset=-0.5, eps=1e-6
+            ),
+            test_cfg=dict(max_per_img=20),
+        )
 
 
 def _relative_boxes(sample: DetDataSample) -> Tensor:
@@ -300,3 +329,43 @@ def _relative_boxes(sample: DetDataSample) -> Tensor:
     boxes = sample.gt_instances.bboxes
     height, width = sample.img_shape[:2]
     return box_convert(boxes.float(), "xyxy", "cxcywh") / boxes.new_tensor([width, height, width, height])
+
+
+def top_detections(logits: Tensor, boxes: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs of query and class with the highest scores; a query may come with several classes.
+
+    Args:
+        logits: ``(B, Q, classes)``.
+        boxes: ``(B, Q, 4)`` cxcywh in [0, 1].
+        number: pairs of each image, fewer where there are fewer.
+
+    Returns:
+        scores ``(B, K)`` in falling order, labels ``(B, K)`` and xyxy boxes ``(B, K, 4)`` in [0, 1], if the
+        image does not cut them.
+
+    Example:
+        >>> logits, boxes = torch.tensor([[[1.0, -1.0], [0.0, 2.0]]]), torch.rand(1, 2, 4)
+        >>> top_detections(logits, boxes, 2)[1].tolist()
+        [[1, 0]]
+    """
+    num_classes = logits.shape[-1]
+    scores = logits.float().sigmoid().flatten(1)
+    scores, index = scores.topk(min(number, scores.shape[1]), dim=1)
+    query, labels = index // num_classes, index % num_classes
+    selected = boxes.float().gather(1, query[..., None].expand(-1, -1, 4))
+    return scores, labels, box_convert(selected, "cxcywh", "xyxy")
+
+
+def keep_best(scores: Tensor, boxes: Tensor, score_thr: float = 0.0, nms_iou: float | None = None) -> Tensor:
+    """Indices of the detections of one image that stay, the best first.
+
+    Args:
+        scores: ``(K,)``.
+        boxes: ``(K, 4)`` xyxy, absolute.
+        score_thr: least score, exclusive; all stay for 0.
+        nms_iou: suppress a box that overlaps a better one of any class by more than this.
+    """
+    index = (
+        torch.where(scores > score_thr)[0] if score_thr else torch.arange(len(scores), device=scores.device)
+    )
+    return index if nms_iou is None else index[nms(boxes[index], scores[index], nms_iou)]

@@ -5,9 +5,12 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "depth_sources": ["PyramidDepthSource", "RelativeDepthSource"],
+        "criterion": ["DepthMapLoss", "MonoCriterion"],
+        "depth": ["Camera", "DepthPredictor", "PyramidDepthSource", "RelativeDepthSource"],
         "detector": ["MonoDETR", "MonoDINODETR"],
-        "dpt": ["DPTHead"],
-        "fusion": ["HierarchicalFeatureFusion"],
+        "features": ["DPTHead", "HierarchicalFeatureFusion"],
+        "matching": ["ObjectMatcher", "Targets"],
+        "prediction": ["Predictions", "decode_frame", "top_queries"],
+        "transformer": ["DepthGuidedDecoder", "VisualEncoder"],
     },
 )

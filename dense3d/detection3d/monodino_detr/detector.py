@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +19,22 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from dense3d.detection3d.monodino_detr.criterion import MonoCriterion
-from dense3d.detection3d.monodino_detr.decoder import DepthGuidedDecoder, Scene
-from dense3d.detection3d.monodino_detr.decoding import PixelMap, decode_frame, top_queries
-from dense3d.detection3d.monodino_detr.depth_predictor import DepthPrediction, DepthPredictor
-from dense3d.detection3d.monodino_detr.encoder import VisualEncoder
-from dense3d.detection3d.monodino_detr.fused_depth import Camera
-from dense3d.detection3d.monodino_detr.heads import PredictionHeads, Predictions
-from dense3d.detection3d.monodino_detr.queries import AnchorQueries, PointQueries
-from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.detection3d.monodino_detr.depth import Camera, DepthPrediction, DepthPredictor
+from dense3d.detection3d.monodino_detr.matching import Targets
+from dense3d.detection3d.monodino_detr.prediction import (
+    PixelMap,
+    PredictionHeads,
+    Predictions,
+    decode_frame,
+    top_queries,
+)
+from dense3d.detection3d.monodino_detr.transformer import (
+    AnchorQueries,
+    DepthGuidedDecoder,
+    EncodedScene,
+    PointQueries,
+    VisualEncoder,
+)
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 
@@ -71,6 +80,8 @@ class MonoDETR(BaseModel):
         ConfigError: the neck gives another number of maps than ``num_levels``, there are fewer classes than
             names, or the relation does not fit the decoder.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="3d", strides=(4, 8, 16, 32))
 
     def __init__(
         self,
@@ -150,7 +161,7 @@ class MonoDETR(BaseModel):
         """Feature pyramid of images ``(B, 3, H, W)``."""
         return Features(self.neck(self.backbone(inputs)))
 
-    def encode(self, inputs: Tensor) -> tuple[Scene, DepthPrediction]:
+    def encode(self, inputs: Tensor) -> tuple[EncodedScene, DepthPrediction]:
         """What the decoder looks at, and the depth map."""
         features = self.extract(inputs)
         if len(features.levels) != self.num_levels:
@@ -160,7 +171,7 @@ class MonoDETR(BaseModel):
             )
         depth = self.depth_predictor(features.levels, features.relative_depth)
         memory, shapes = self.encoder(features.levels)
-        return Scene(memory, shapes, depth.tokens), depth
+        return EncodedScene(memory, shapes, depth.tokens), depth
 
     def predict_layers(
         self, inputs: Tensor, camera: Camera, groups: int = 1
@@ -172,8 +183,8 @@ class MonoDETR(BaseModel):
             camera: of the batch.
             groups: how many groups of queries take part.
         """
-        scene, depth = self.encode(inputs)
-        hidden, boxes, _ = self.decoder(self.queries, groups * self.num_queries, groups, scene)
+        seen, depth = self.encode(inputs)
+        hidden, boxes, _ = self.decoder(self.queries, groups * self.num_queries, groups, seen)
         layers = [head(h, box, depth.expected, camera) for head, h, box in zip(self.heads, hidden, boxes)]
         return layers, depth
 
@@ -199,6 +210,21 @@ class MonoDETR(BaseModel):
             sample.set_field(objects, "predictions")
         return data_samples
 
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model on one level more than the backbone has maps, for the table of compatibility."""
+        neck = dict(
+            type="mmdet.ChannelMapper",
+            in_channels="backbone",
+            kernel_size=1,
+            out_channels=32,
+            act_cfg=None,
+            norm_cfg=dict(type="GN", num_groups=8),
+            num_outs=maps + 1,
+        )
+        source = dict(type="PyramidDepthSource")
+        return _tiny_model("MonoDETR", backbone, neck, source, num_levels=maps + 1)
+
 
 @MODELS.register_module()
 class MonoDINODETR(MonoDETR):
@@ -211,6 +237,8 @@ class MonoDINODETR(MonoDETR):
             that coordinates differ by the share of the padding, as in the official code.
         **kwargs: of :class:`MonoDETR`.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="3d", maps=4, tokens=True)
 
     def __init__(
         self,
@@ -231,6 +259,28 @@ class MonoDINODETR(MonoDETR):
         squashed = F.interpolate(padded, self.input_size, mode="bilinear", align_corners=False)
         maps = self.backbone(squashed)
         return Features(self.neck(maps), self.depth_head(maps, self.input_size))
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model with anchors and the relation of Relation-DETR, for the table of compatibility."""
+        neck = dict(
+            type="HierarchicalFeatureFusion",
+            in_channels="backbone",
+            hidden_channels=(32, 32),
+            out_channels=32,
+        )
+        depth_head = dict(type="DPTHead", in_channels="backbone", hidden_channels=(8, 8, 16, 16), channels=8)
+        return _tiny_model(
+            "MonoDINODETR",
+            backbone,
+            neck,
+            dict(type="RelativeDepthSource"),
+            num_levels=3,
+            input_size=(112, 112),  # patches have 14 or 16 pixels
+            depth_head=depth_head,
+            anchors=True,
+            relation=dict(type="PositionRelation", embed_dims=16, num_heads=4),
+        )
 
 
 def camera_of(data_samples: Sequence[BaseDataElement], device: torch.device) -> Camera:
@@ -255,3 +305,25 @@ def _pixels(sample: BaseDataElement) -> PixelMap:
     if warp is None:
         return PixelMap.stretched(sample.ori_shape[1::-1])
     return PixelMap.of_warp(warp.matrix, warp.target)
+
+
+def _tiny_model(name: str, backbone: dict, neck: dict, source: dict, **settings) -> dict:
+    return dict(
+        type=f"dense3d.{name}",
+        data_preprocessor=dict(
+            type="ImgDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+        ),
+        backbone=backbone,
+        neck=neck,
+        depth_predictor=dict(source=source, num_heads=4, feedforward_channels=64),
+        class_names=("Pedestrian", "Car", "Cyclist"),
+        num_queries=10,
+        num_groups=2,
+        embed_dims=32,
+        num_heads=4,
+        feedforward_channels=64,
+        encoder_layers=1,
+        decoder_layers=2,
+        test_cfg=dict(max_per_img=10, score_thr=0.0),
+        **settings,
+    )

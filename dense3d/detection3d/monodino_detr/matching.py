@@ -1,13 +1,42 @@
-"""Hungarian matching of queries and objects by class and by what is seen in the image; 3D plays no part."""
+"""Objects of a batch, and their matching with queries by class and by what is seen in the image.
+
+3D plays no part in the matching.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from dense3d.detection3d.monodino_detr.boxes import box_corners
-from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.detection3d.monodino_detr.prediction import box_corners
 from dense3d.layers.assignment import MatchedPairs, assign, focal_cost, iou_and_giou, own_pairs
+
+
+@dataclass
+class Targets:
+    """Objects of all images of a batch, one after the other; T of them.
+
+    The fields mean what they mean in :class:`dense3d.datasets.kitti.mono_targets.MonoTargets`.
+    """
+
+    labels: Tensor  # (T,)
+    boxes: Tensor  # (T, 4) 2D boxes as centre, width, height
+    boxes_3d: Tensor  # (T, 6) projected centre and distances to the 2D box's sides
+    depth: Tensor  # (T,) metres
+    size_3d: Tensor  # (T, 3) height, width, length in metres
+    heading_bin: Tensor  # (T,)
+    heading_residual: Tensor  # (T,) radians
+    counts: list[int]  # objects of each image
+
+    @classmethod
+    def of(cls, instances: Sequence[object]) -> Targets:
+        """From one object an image with these attributes, such as ``data_sample.gt_instances``."""
+        names = [field.name for field in fields(cls) if field.name != "counts"]
+        parts = {name: torch.cat([getattr(image, name) for image in instances]) for name in names}
+        return cls(**parts, counts=[len(image.labels) for image in instances])
 
 
 class ObjectMatcher:

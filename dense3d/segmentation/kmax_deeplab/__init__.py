@@ -30,7 +30,7 @@ __getattr__, __dir__, __all__ = attach(
             "gather_clusters",
         ],
         "layers": ["ConvNorm", "resize", "truncated_normal_"],
-        "matching": ["Matches", "Targets", "match", "similarities"],
+        "matching": ["PanopticTargets", "SegmentMatches", "match", "panoptic_targets", "similarities"],
         "model": ["KMaXDeepLab", "KMaXPostProcess"],
         "pixel_decoder": [
             "REACH",
@@ -42,6 +42,5 @@ __getattr__, __dir__, __all__ = attach(
             "relative_index",
         ],
         "semantic_head": ["ASPP", "CoarseSemanticHead", "PooledBranch", "SemanticHead"],
-        "targets": ["panoptic_targets"],
     },
 )

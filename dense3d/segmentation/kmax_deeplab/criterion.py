@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from dense3d.errors import DataError
 from dense3d.segmentation.kmax_deeplab.decoder import Prediction
 from dense3d.segmentation.kmax_deeplab.layers import resize
-from dense3d.segmentation.kmax_deeplab.matching import EPS, Matches, Targets, match
+from dense3d.segmentation.kmax_deeplab.matching import EPS, PanopticTargets, SegmentMatches, match
 
 WEIGHTS = {"ce": 3.0, "mask": 0.3, "dice": 3.0, "pixel_insdis": 1.0, "aux_semantic": 1.0}
 MATCHED_WEIGHT = 0.75  # of queries with a segment; 0.25 for void ones
@@ -71,13 +71,13 @@ def mean_of_nonzero(loss: Tensor) -> Tensor:
     return (loss.sum(1) / (loss != 0).sum(1).clamp(min=1)).mean()
 
 
-def sum_by_image(values: Tensor, matches: Matches) -> Tensor:
+def sum_by_image(values: Tensor, matches: SegmentMatches) -> Tensor:
     """Sums over the pairs of each image: ``(M, ...)`` to ``(B, ...)``."""
     return values.new_zeros(len(matches.void), *values.shape[1:]).index_add(0, matches.image, values)
 
 
 @torch.no_grad()
-def class_weights(masks: Tensor, matches: Matches, least: float = EPS) -> Tensor:
+def class_weights(masks: Tensor, matches: SegmentMatches, least: float = EPS) -> Tensor:
     """What the class loss of each query is weighted with, ``(B, N)``.
 
     Matched queries have the dice with their segment, others the share of their mask that lies in the void, so
@@ -95,7 +95,7 @@ def class_weights(masks: Tensor, matches: Matches, least: float = EPS) -> Tensor
     return weights.clamp(min=least)
 
 
-def class_loss(logits: Tensor, weights: Tensor, matches: Matches) -> Tensor:
+def class_loss(logits: Tensor, weights: Tensor, matches: SegmentMatches) -> Tensor:
     """Cross-entropy with void as the target of unmatched queries, weighted by the quality of the masks.
 
     Args:
@@ -111,7 +111,7 @@ def class_loss(logits: Tensor, weights: Tensor, matches: Matches) -> Tensor:
     return mean_of_nonzero(loss * balance * weights)
 
 
-def mask_losses(masks: Tensor, matches: Matches, least: float = EPS) -> tuple[Tensor, Tensor]:
+def mask_losses(masks: Tensor, matches: SegmentMatches, least: float = EPS) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the mask's id at each pixel, and dice of the masks weighted by the class.
 
     The softmax over the queries is evaluated for matched queries alone: all other shares are needed only
@@ -133,7 +133,7 @@ def mask_losses(masks: Tensor, matches: Matches, least: float = EPS) -> tuple[Te
     return mask_id, (per_image * MATCHED_WEIGHT / masks.shape[1]).mean()
 
 
-def discrimination_loss(features: Tensor, matches: Matches, pixels: Tensor) -> Tensor:
+def discrimination_loss(features: Tensor, matches: SegmentMatches, pixels: Tensor) -> Tensor:
     """Features of sampled pixels are alike within a segment and differ between segments.
 
     A contrastive loss: for each pixel the cross-entropy between its similarities with all sampled pixels and
@@ -188,7 +188,7 @@ def semantic_loss(logits: Tensor, semantic: Tensor, pixels: Tensor | None, num_c
 
 
 def prediction_losses(
-    prediction: Prediction, weights: Tensor, matches: Matches, pixels: Tensor, least: float = EPS
+    prediction: Prediction, weights: Tensor, matches: SegmentMatches, pixels: Tensor, least: float = EPS
 ) -> dict[str, Tensor]:
     """The four terms of one prediction: ``ce``, ``mask``, ``dice``, ``pixel_insdis``."""
     mask_id, dice = mask_losses(prediction.masks.flatten(2), matches, least)
@@ -240,7 +240,7 @@ class KMaXCriterion:
         self.sample = sample
 
     def __call__(
-        self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: Targets
+        self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: PanopticTargets
     ) -> dict[str, Tensor]:
         """Weighted losses, ``loss_<term>`` of the final prediction and ``loss_<term>_<i>`` of earlier ones.
 
@@ -253,36 +253,33 @@ class KMaXCriterion:
         return {f"loss_{name}": loss * self.weights[_kind(name)] for name, loss in terms.items()}
 
     def terms(
-        self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: Targets
+        self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: PanopticTargets
     ) -> dict[str, Tensor]:
         """Unweighted terms, in single precision; arguments as for calling."""
         with torch.autocast(predictions[-1].masks.device.type, enabled=False):
-            return self._terms(predictions, semantic, targets)
+            *earlier, final = (_resized(p, predictions[-1].masks.shape[-2:]) for p in predictions)
+            matches, weights = self._match(final, targets)
+            terms = self._of(final, matches, weights)
+            if semantic is not None:
+                terms["aux_semantic"] = self._semantic(semantic.float(), matches, targets.semantic)
+            for i, prediction in enumerate(earlier):
+                if not self.share_final_matching:
+                    matches, weights = self._match(prediction, targets)
+                terms |= {
+                    f"{name}_{i}": loss for name, loss in self._of(prediction, matches, weights).items()
+                }
+            return terms
 
-    def _terms(
-        self, predictions: Sequence[Prediction], semantic: Tensor | None, targets: Targets
-    ) -> dict[str, Tensor]:
-        *earlier, final = (_resized(p, predictions[-1].masks.shape[-2:]) for p in predictions)
-        matches, weights = self._match(final, targets)
-        terms = self._of(final, matches, weights)
-        if semantic is not None:
-            terms["aux_semantic"] = self._semantic(semantic.float(), matches, targets.semantic)
-        for i, prediction in enumerate(earlier):
-            if not self.share_final_matching:
-                matches, weights = self._match(prediction, targets)
-            terms |= {f"{name}_{i}": loss for name, loss in self._of(prediction, matches, weights).items()}
-        return terms
-
-    def _match(self, prediction: Prediction, targets: Targets) -> tuple[Matches, Tensor]:
+    def _match(self, prediction: Prediction, targets: PanopticTargets) -> tuple[SegmentMatches, Tensor]:
         matches = match(prediction, targets)
         return matches, class_weights(prediction.masks.flatten(2), matches, self.least_weight)
 
-    def _of(self, prediction: Prediction, matches: Matches, weights: Tensor) -> dict[str, Tensor]:
+    def _of(self, prediction: Prediction, matches: SegmentMatches, weights: Tensor) -> dict[str, Tensor]:
         logits = pixel_logits(inverse_areas(matches), matches.void, self.discrimination_temperature)
         pixels = self.sample(logits, self.discrimination_pixels)
         return prediction_losses(prediction, weights, matches, pixels, self.least_weight)
 
-    def _semantic(self, logits: Tensor, matches: Matches, semantic: Tensor) -> Tensor:
+    def _semantic(self, logits: Tensor, matches: SegmentMatches, semantic: Tensor) -> Tensor:
         size = semantic.shape[-2:]
         maps = (semantic, matches.void.unflatten(1, size), inverse_areas(matches).unflatten(1, size))
         semantic, void, inverse = (subsample(m, logits.shape[-2:]).flatten(1) for m in maps)
@@ -293,7 +290,7 @@ class KMaXCriterion:
         return semantic_loss(logits.flatten(2), semantic, pixels, self.num_classes)
 
 
-def inverse_areas(matches: Matches) -> Tensor:
+def inverse_areas(matches: SegmentMatches) -> Tensor:
     """Pixels of the image over those of each pixel's segment, ``(B, P)``; in the void as if it had one."""
     area = matches.masks.sum(1, keepdim=True)  # (M, 1)
     own = torch.zeros_like(matches.void, dtype=area.dtype)

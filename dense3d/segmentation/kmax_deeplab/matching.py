@@ -1,4 +1,4 @@
-"""Which query stands for which segment, by the product that panoptic quality is made of.
+"""Annotated segments of kMaX-DeepLab, and which query stands for which, by what panoptic quality is made of.
 
 The similarity of a query and a segment is the dice of their masks times the probability of the segment's
 class; MaX-DeepLab (Wang et al., CVPR 2021, section 3.3) and k-means Mask Transformer use it.
@@ -6,7 +6,9 @@ class; MaX-DeepLab (Wang et al., CVPR 2021, section 3.3) and k-means Mask Transf
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +16,17 @@ from torch import Tensor
 
 from dense3d.layers.assignment import assign
 from dense3d.segmentation.kmax_deeplab.decoder import Prediction
+from dense3d.segmentation.targets import annotated_segments
+
+if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
 
 EPS = 1e-5
+STRIDE = 4  # of the final masks
 
 
 @dataclass
-class Targets:
+class PanopticTargets:
     """Annotated segments of a batch, at the size of the final masks.
 
     Attributes:
@@ -33,8 +40,40 @@ class Targets:
     semantic: Tensor
 
 
+def panoptic_targets(
+    data_samples: Sequence[DetDataSample],
+    num_classes: int,
+    things: Collection[int],
+    padded: tuple[int, int],
+    device: torch.device,
+) -> PanopticTargets:
+    """Segments at every fourth pixel; those without such a pixel are left out.
+
+    Args:
+        data_samples: annotated, see :func:`annotated_segments`.
+        num_classes: K, without void.
+        things: classes that are things.
+        padded: size of the network's input.
+        device: where the targets go.
+
+    Raises:
+        DataError: a label is not among the classes.
+    """
+    labels, masks, semantic = [], [], []
+    for sample in data_samples:
+        label, mask = annotated_segments(sample, num_classes, things, padded, STRIDE)
+        seen = mask.flatten(1).any(1)
+        labels.append(label[seen].to(device))
+        masks.append(mask[seen].to(device))
+        classes = torch.full(mask.shape[-2:], num_classes)
+        for c, m in zip(label.tolist(), mask):
+            classes[m] = c
+        semantic.append(classes)
+    return PanopticTargets(labels, masks, torch.stack(semantic).to(device))
+
+
 @dataclass
-class Matches:
+class SegmentMatches:
     """Matched pairs of all images, M of them, and what pixels they cover.
 
     Attributes:
@@ -83,7 +122,7 @@ def similarities(logits: Tensor, masks: Tensor, labels: Tensor, segments: Tensor
 
 
 @torch.no_grad()
-def match(prediction: Prediction, targets: Targets) -> Matches:
+def match(prediction: Prediction, targets: PanopticTargets) -> SegmentMatches:
     """Assign segments to queries so that the summed similarity is largest.
 
     With more segments than queries those that fit least stay unmatched, and their pixels are void.
@@ -101,7 +140,7 @@ def match(prediction: Prediction, targets: Targets) -> Matches:
     covered = [segments[i][target] for i, (_, target) in enumerate(chosen)]  # (m, P) each
     overlap = torch.stack([c.sum(0) for c in covered])  # (B, P)
     shares = torch.cat([c / o.clamp(min=1) for c, o in zip(covered, overlap)])
-    return Matches(
+    return SegmentMatches(
         image=image,
         query=torch.cat([query for query, _ in chosen]),
         target=torch.cat([target for _, target in chosen]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,9 @@ from dense3d.registry import MODELS
 from dense3d.segmentation.kmax_deeplab.criterion import KMaXCriterion
 from dense3d.segmentation.kmax_deeplab.decoder import KMaXDecoder, Prediction
 from dense3d.segmentation.kmax_deeplab.layers import NORM, resize
+from dense3d.segmentation.kmax_deeplab.matching import panoptic_targets
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.kmax_deeplab.semantic_head import CoarseSemanticHead, SemanticHead
-from dense3d.segmentation.kmax_deeplab.targets import panoptic_targets
 from dense3d.segmentation.panoptic_map import PanopticMap
 from dense3d.segmentation.panoptic_model import PanopticModel, PanopticPostProcess
 
@@ -116,6 +116,9 @@ class KMaXDeepLab(PanopticModel):
         ConfigError: the backbone lacks one of the strides, or an argument names nothing that exists.
     """
 
+    criterion_class, post_process_class = KMaXCriterion, KMaXPostProcess
+    tiny_needs: ClassVar[dict] = dict(task="panoptic", strides=(4, 8, 16, 32))
+
     def __init__(
         self,
         backbone: dict,
@@ -134,14 +137,7 @@ class KMaXDeepLab(PanopticModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            backbone,
-            num_classes,
-            thing_classes,
-            KMaXCriterion(num_classes, **(criterion or {})),
-            KMaXPostProcess,
-            test_cfg,
-            data_preprocessor,
-            init_cfg,
+            backbone, num_classes, thing_classes, criterion, test_cfg, data_preprocessor, init_cfg
         )
         channels, strides = self.backbone.out_channels, self.backbone.out_strides
         missing = [s for s in (*SEMANTIC_STRIDES, 16) if s not in strides]
@@ -208,3 +204,15 @@ class KMaXDeepLab(PanopticModel):
             data_samples, self.num_classes, self.thing_classes, tuple(inputs.shape[-2:]), inputs.device
         )
         return self.criterion(predictions, logits, targets)
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(
+            type="dense3d.KMaXDeepLab",
+            backbone=backbone,
+            num_classes=5,
+            thing_classes=(0, 1, 2),
+            num_queries=20,
+            layers_per_map=(1, 1, 1),
+        )

@@ -5,11 +5,18 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "criterion": ["WEIGHTS", "Mask2FormerCriterion"],
+        "criterion": [
+            "WEIGHTS",
+            "Draw",
+            "Mask2FormerCriterion",
+            "MaskMatcher",
+            "at_points",
+            "pair_costs",
+            "uncertain_points",
+            "uniform",
+        ],
         "head": ["FINEST_STRIDE", "Mask2FormerHead", "Mask2FormerPixelDecoder"],
-        "matching": ["MaskMatcher", "pair_costs"],
         "model": ["Mask2Former", "Mask2FormerPostProcess"],
-        "points": ["Draw", "at_points", "uncertain_points", "uniform"],
         "semantic_head": ["Mask2FormerSemanticHead"],
     },
 )

@@ -7,18 +7,18 @@ this one is the network and the criterion of :class:`~dense3d.segmentation.mask2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from dense3d.errors import DataError
 from dense3d.registry import MODELS
 from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
-from dense3d.segmentation.mask2former.head import Mask2FormerHead
+from dense3d.segmentation.mask2former.head import TINY_HEAD, Mask2FormerHead
 from dense3d.segmentation.panoptic_map import semantic_scores
+from dense3d.segmentation.targets import check_labels, segments_of_classes
 
 if TYPE_CHECKING:
     from mmseg.structures import SegDataSample
@@ -38,6 +38,8 @@ class Mask2FormerSemanticHead(BaseModule):
         ignore_index: label of pixels that belong to no class.
         init_cfg: mmengine initialisation.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="semantic", strides=(4, 8, 16, 32))
 
     align_corners = False  # of the resizing that mmseg does with the scores
 
@@ -99,16 +101,23 @@ class Mask2FormerSemanticHead(BaseModule):
 
     def _segments(self, sample: SegDataSample) -> tuple[Tensor, Tensor]:
         """Classes ``(n,)`` of an image and their masks ``(n, H, W)``."""
-        classes = sample.gt_sem_seg.data[0].long()
-        labels = classes.unique()
-        labels = labels[labels != self.ignore_index]
-        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
-        if len(wrong):
-            raise DataError(
-                f"{sample.get('img_path', 'an image')} has pixels of class {int(wrong[0])}, but there are "
-                f"{self.num_classes} classes: correct model.decode_head.num_classes or the data set's labels"
-            )
-        return labels, classes == labels[:, None, None]
+        labels, masks = segments_of_classes(sample.gt_sem_seg.data[0].long(), ignored={self.ignore_index})
+        check_labels(labels, self.num_classes, sample, "model.decode_head.num_classes")
+        return labels, masks
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model of mmseg's with this head, for the table of compatibility."""
+        return dict(
+            _base_="mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py",
+            decode_head=dict(
+                type="dense3d.Mask2FormerSemanticHead",
+                in_channels="backbone",
+                num_classes=5,
+                head=dict(TINY_HEAD),
+                criterion=dict(num_points=64),
+            ),
+        )
 
 
 def _input_size(meta: dict, masks: Tensor) -> tuple[int, int]:

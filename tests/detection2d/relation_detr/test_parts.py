@@ -11,22 +11,22 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torchvision.ops import box_convert, generalized_box_iou
 
-from dense3d.detection2d.relation_detr.criterion import SetCriterion
+from dense3d.detection2d.relation_detr import keep_best, top_detections
+from dense3d.detection2d.relation_detr.criterion import SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising
-from dense3d.detection2d.relation_detr.evaluation_resize import evaluation_resize, evaluation_size
-from dense3d.detection2d.relation_detr.losses import TrainingLosses
 from dense3d.detection2d.relation_detr.matching import BoxMatcher, Targets
-from dense3d.detection2d.relation_detr.postprocess import keep_best, top_detections
-from dense3d.detection2d.relation_detr.references import (
-    box_logits,
+from dense3d.detection2d.relation_detr.queries import (
+    ProposalSelection,
+    QueryHead,
     cell_centres,
+    inverse_sigmoid,
     padding_masks,
     proposal_boxes,
     valid_ratios,
 )
-from dense3d.detection2d.relation_detr.selection import ProposalSelection, QueryHead
 from dense3d.errors import ConfigError
 from dense3d.layers.assignment import MatchedPairs
+from tests.golden.evaluation_resize import evaluation_resize, evaluation_size
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +74,11 @@ def test_centres_fill_the_content_whatever_the_padding():
     assert centres[3, 5].tolist() == pytest.approx([5.5 / 6, 3.5 / 4])
 
 
-def test_box_logits_invert_the_sigmoid():
+def test_inverse_sigmoid_undoes_the_sigmoid():
     boxes = torch.rand(100, 4) * 0.99 + 0.005
-    assert torch.allclose(box_logits(boxes).sigmoid(), boxes, atol=1e-6)
+    assert torch.allclose(inverse_sigmoid(boxes).sigmoid(), boxes, atol=1e-6)
     assert torch.allclose(
-        box_logits(torch.tensor([-1.0, 2.0])).sigmoid(), torch.tensor([0.001, 0.999]), atol=1e-5
+        inverse_sigmoid(torch.tensor([-1.0, 2.0])).sigmoid(), torch.tensor([0.001, 0.999]), atol=1e-5
     )
 
 
@@ -138,7 +138,7 @@ def batch_of_targets(*counts: int):
 
 def test_groups_see_neither_each_other_nor_matching_queries_see_them():
     queries = generator()(*batch_of_targets(2, 3))
-    blocked = queries.blocked(5)
+    blocked = queries.attn_mask(5)
     assert (queries.groups, queries.slots) == (4, 3)
     size = 2 * 3
     for i in range(4 * size + 5):
@@ -235,7 +235,7 @@ def test_without_targets_there_is_one_group_of_no_queries():
     queries = generator()(*batch_of_targets(0, 0))
     assert (queries.groups, queries.slots) == (1, 0)
     assert queries.content.shape == (2, 0, 8)
-    assert not queries.blocked(5).any()
+    assert not queries.attn_mask(5).any()
 
 
 def test_matching_survives_numbers_that_are_none():

@@ -10,14 +10,14 @@ from dense3d.datasets.kitti import read_calibration
 from dense3d.datasets.kitti.mono_targets import encode_mono_targets
 from dense3d.datasets.kitti.objects import KittiObjects, format_objects, parse_objects, read_objects
 from dense3d.datasets.kitti.warp import ImageWarp
-from dense3d.detection3d.monodino_detr.decoding import (
+from dense3d.detection3d.monodino_detr.prediction import (
     PixelMap,
+    Predictions,
     TopQueries,
     decode_frame,
     top_queries,
     unproject,
 )
-from dense3d.detection3d.monodino_detr.heads import Predictions
 from dense3d.structures import KittiCalibration
 
 NAMES = ("Pedestrian", "Car", "Cyclist")

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from dense3d.detection3d.monodino_detr.bins import bin_index, bin_values
-from dense3d.detection3d.monodino_detr.depth_predictor import DepthPredictor
-from dense3d.detection3d.monodino_detr.encoder import cell_centres
-from dense3d.detection3d.monodino_detr.fused_depth import (
+from dense3d.detection3d.monodino_detr.depth import (
     Camera,
+    DepthPredictor,
+    bin_index,
+    bin_values,
     fused_depth,
     geometric_depth,
     map_depth,
     regressed_depth,
 )
+from dense3d.detection3d.monodino_detr.transformer import cell_centres
 from dense3d.layers.sine_position import box_position, map_position
 from dense3d.registry import MODELS
 

@@ -11,16 +11,17 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.detection3d.monodino_detr.criterion import (
+    DepthMapLoss,
     MonoCriterion,
     depth_loss,
     giou_loss,
     heading_loss,
+    paint_depth,
     size_loss,
+    softmax_focal_loss,
 )
-from dense3d.detection3d.monodino_detr.depth_map_loss import DepthMapLoss, paint_depth, softmax_focal_loss
-from dense3d.detection3d.monodino_detr.heads import Predictions
-from dense3d.detection3d.monodino_detr.matching import ObjectMatcher
-from dense3d.detection3d.monodino_detr.targets import Targets
+from dense3d.detection3d.monodino_detr.matching import ObjectMatcher, Targets
+from dense3d.detection3d.monodino_detr.prediction import Predictions
 
 MATCHED = ("bbox", "giou", "center", "dim", "angle", "depth")
 

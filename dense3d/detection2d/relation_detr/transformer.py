@@ -1,4 +1,4 @@
-"""Decoder that refines boxes layer by layer, with the relation between boxes in its self-attention.
+"""Encoder with a memory of all its layers, and the decoder with the relation between boxes in its attention.
 
 Hou et al., "Relation DETR", ECCV 2024 (arXiv 2407.11699), on top of DINO's decoder (arXiv 2203.03605).
 """
@@ -10,11 +10,72 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dense3d.detection2d.relation_detr.references import box_head, box_logits, class_head
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention, SpatialShapes
+from dense3d.detection2d.relation_detr.queries import box_head, class_head, inverse_sigmoid
+from dense3d.layers.deformable_attention import (
+    DeformableEncoderLayer,
+    MultiScaleDeformableAttention,
+    SpatialShapes,
+)
 from dense3d.layers.mlp import MLP
 from dense3d.layers.sine_position import box_position
 from dense3d.registry import MODELS
+
+
+class Encoder(nn.Module):
+    """Stack of :class:`~dense3d.layers.deformable_attention.DeformableEncoderLayer`.
+
+    Args:
+        num_layers: layers.
+        memory_fusion: mix the input and the outputs of all layers into the memory, instead of taking the
+            last output.
+        with_cp: recompute each layer in the backward pass instead of keeping its activations.
+        **layer: arguments of :class:`~dense3d.layers.deformable_attention.DeformableEncoderLayer`.
+    """
+
+    def __init__(self, num_layers: int, memory_fusion: bool = True, with_cp: bool = False, **layer: int):
+        super().__init__()
+        self.with_cp = with_cp
+        self.layers = nn.ModuleList(DeformableEncoderLayer(**layer) for _ in range(num_layers))
+        self.memory_fusion = None
+        if memory_fusion:
+            embed_dims = layer["embed_dims"]
+            self.memory_fusion = nn.Sequential(
+                nn.Linear(embed_dims * (num_layers + 1), embed_dims),
+                nn.ReLU(),
+                nn.Linear(embed_dims, embed_dims),
+                nn.LayerNorm(embed_dims),
+            )
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: SpatialShapes,
+        padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Encode.
+
+        Args:
+            query: ``(B, S, C)``, the levels' cells one after the other.
+            query_pos: ``(B, S, C)``, added to the queries of every layer.
+            reference_points: ``(B, S, L, 2)``, each cell's place on every level.
+            spatial_shapes: height and width of the L levels.
+            padding_mask: boolean ``(B, S)``, True where padded.
+
+        Returns:
+            memory ``(B, S, C)``.
+        """
+        states = [query]
+        for layer in self.layers:
+            arguments = (states[-1], query_pos, reference_points, spatial_shapes, padding_mask)
+            if self.with_cp and self.training:
+                states.append(checkpoint(layer, *arguments, use_reentrant=False))
+            else:
+                states.append(layer(*arguments))
+        if self.memory_fusion is None:
+            return states[-1]
+        return self.memory_fusion(torch.cat(states, dim=-1))
 
 
 class SelfAttention(nn.Module):
@@ -35,22 +96,22 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, content: Tensor, position: Tensor, bias: Tensor | None) -> Tensor:
-        """Queries and keys are content and position, values the content.
+    def forward(self, query: Tensor, query_pos: Tensor, attn_mask: Tensor | None) -> Tensor:
+        """Queries and keys have their position added, values have not.
 
         Args:
-            content: ``(B, Q, C)``.
-            position: ``(B, Q, C)``.
-            bias: ``(B, heads, Q, Q)`` or ``(Q, Q)``, added to the scaled logits; -inf blocks.
+            query: ``(B, Q, C)``.
+            query_pos: ``(B, Q, C)``.
+            attn_mask: ``(B, heads, Q, Q)`` or ``(Q, Q)``, added to the scaled logits; -inf blocks.
         """
-        channels = content.shape[-1]
+        channels = query.shape[-1]
         weights = self.in_proj_weight.split((2 * channels, channels))
         biases = self.in_proj_bias.split((2 * channels, channels))
-        query, key = F.linear(content + position, weights[0], biases[0]).chunk(2, dim=-1)
-        value = F.linear(content, weights[1], biases[1])
-        heads = [t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (query, key, value)]
-        bias = None if bias is None else bias.to(query.dtype)
-        attended = F.scaled_dot_product_attention(*heads, attn_mask=bias)  # (B, heads, Q, C / heads)
+        asking, key = F.linear(query + query_pos, weights[0], biases[0]).chunk(2, dim=-1)
+        value = F.linear(query, weights[1], biases[1])
+        heads = [t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (asking, key, value)]
+        attn_mask = None if attn_mask is None else attn_mask.to(asking.dtype)
+        attended = F.scaled_dot_product_attention(*heads, attn_mask=attn_mask)  # (B, heads, Q, C / heads)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -81,18 +142,18 @@ class DecoderLayer(nn.Module):
 
     def forward(
         self,
-        content: Tensor,
-        position: Tensor,
-        bias: Tensor | None,
+        query: Tensor,
+        query_pos: Tensor,
+        attn_mask: Tensor | None,
         reference_boxes: Tensor,
         value: Tensor,
         spatial_shapes: SpatialShapes,
     ) -> Tensor:
         """``(B, Q, C)`` to ``(B, Q, C)``; ``reference_boxes`` are ``(B, Q, L, 4)`` in the padded batch."""
-        content = self.norm2(content + self.self_attn(content, position, bias))
-        attended = self.cross_attn(content + position, reference_boxes, value, spatial_shapes)
-        content = self.norm1(content + attended)
-        return self.norm3(content + self.linear2(F.relu(self.linear1(content))))
+        query = self.norm2(query + self.self_attn(query, query_pos, attn_mask))
+        attended = self.cross_attn(query + query_pos, reference_boxes, value, spatial_shapes)
+        query = self.norm1(query + attended)
+        return self.norm3(query + self.linear2(F.relu(self.linear1(query))))
 
 
 class RelationDecoder(nn.Module):
@@ -133,23 +194,23 @@ class RelationDecoder(nn.Module):
 
     def forward(
         self,
-        content: Tensor,
+        query: Tensor,
         boxes: Tensor,
         values: list[Tensor],
         spatial_shapes: SpatialShapes,
         ratios: Tensor,
-        blocked: Tensor | None = None,
+        attn_mask: Tensor | None = None,
         with_relation: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Decode.
 
         Args:
-            content: ``(B, Q, C)``.
+            query: ``(B, Q, C)``.
             boxes: initial references ``(B, Q, 4)`` cxcywh in [0, 1] of the image's content.
             values: of :meth:`project_values`.
             spatial_shapes: height and width of the L levels.
             ratios: valid ratios ``(B, L, 2)``.
-            blocked: boolean ``(Q, Q)``, True where a query must not see another.
+            attn_mask: boolean ``(Q, Q)``, True where a query must not see another.
             with_relation: use the relation encoder where there is one.
 
         Returns:
@@ -165,54 +226,55 @@ class RelationDecoder(nn.Module):
             arguments = (
                 layer,
                 index,
-                content,
+                query,
                 boxes.detach(),
                 pair,
                 values[index],
                 spatial_shapes,
                 ratios,
-                blocked,
+                attn_mask,
             )
             if self.with_cp and self.training:
-                content = checkpoint(self._step, *arguments, use_reentrant=False)
+                query = checkpoint(self._step, *arguments, use_reentrant=False)
             else:
-                content = self._step(*arguments)
-            normed = self.norm(content)
+                query = self._step(*arguments)
+            normed = self.norm(query)
             logits.append(self.class_head[index](normed))
-            predictions.append((self.bbox_head[index](normed) + box_logits(boxes)).sigmoid())
+            predictions.append((self.bbox_head[index](normed) + inverse_sigmoid(boxes)).sigmoid())
             source, target = target, predictions[-1]
             if index + 1 < len(self.layers):
-                # The next reference comes from the un-normalised content. Gradients reach it through the
+                # The next reference comes from the un-normalised state. Gradients reach it through the
                 # next prediction only ("look forward twice").
-                boxes = (self.bbox_head[index](content) + box_logits(boxes.detach())).sigmoid()
+                boxes = (self.bbox_head[index](query) + inverse_sigmoid(boxes.detach())).sigmoid()
         return torch.stack(logits), torch.stack(predictions)
 
     def _step(
         self,
         layer: DecoderLayer,
         index: int,
-        content: Tensor,
+        query: Tensor,
         boxes: Tensor,
         pair: tuple[Tensor, Tensor] | None,
         value: Tensor,
         spatial_shapes: SpatialShapes,
         ratios: Tensor,
-        blocked: Tensor | None,
+        attn_mask: Tensor | None,
     ) -> Tensor:
         reference_boxes = boxes[:, :, None] * ratios  # (B, Q, L, 4)
-        position = self.query_position(reference_boxes[:, :, 0])
+        query_pos = self.query_position(reference_boxes[:, :, 0])
         if index and self.query_scale is not None:
-            position = position * self.query_scale(content)
+            query_pos = query_pos * self.query_scale(query)
         if pair is not None:
-            bias = self.relation(*pair, blocked=blocked)
-        else:
-            bias = None if blocked is None else _blocking_bias(blocked, content)
-        return layer(content, position, bias, reference_boxes, value, spatial_shapes)
+            attn_mask = self.relation(*pair, attn_mask=attn_mask)
+        elif attn_mask is not None:
+            attn_mask = _additive(attn_mask, query)
+        return layer(query, query_pos, attn_mask, reference_boxes, value, spatial_shapes)
 
     def query_position(self, boxes: Tensor) -> Tensor:
         """Position of queries ``(B, Q, C)`` from their boxes ``(B, Q, 4)`` in the padded batch."""
         return self.ref_point_head(box_position(boxes, self.embed_dims // 2))
 
 
-def _blocking_bias(blocked: Tensor, like: Tensor) -> Tensor:
-    return torch.zeros(blocked.shape, dtype=like.dtype, device=like.device).masked_fill(blocked, -torch.inf)
+def _additive(attn_mask: Tensor, like: Tensor) -> Tensor:
+    zeros = torch.zeros(attn_mask.shape, dtype=like.dtype, device=like.device)
+    return zeros.masked_fill(attn_mask, -torch.inf)

@@ -1,22 +1,133 @@
-"""From predictions to KITTI's objects: the best queries, their 2D boxes, and their 3D boxes by the camera.
+"""What is predicted of a query: its box in six numbers, the heads for the rest, KITTI's objects from them.
 
-Boxes lie in the rectified reference camera's frame: x right, y down, z forward, metres; the location is the
-centre of the bottom face.
+The six numbers of a box are (cx, cy, l, r, t, b): ``cx, cy`` is the projection of the 3D box's centre,
+``l, r, t, b`` are its distances to the left, right, top and bottom side of the 2D box; all over the image's
+width or height. KITTI's boxes lie in the rectified reference camera's frame: x right, y down, z forward,
+metres; the location is the centre of the bottom face.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from dense3d.datasets.kitti.mono_targets import decode_heading
 from dense3d.datasets.kitti.objects import KittiObjects
-from dense3d.detection3d.monodino_detr.boxes import box_corners
-from dense3d.detection3d.monodino_detr.heads import HEADING_BINS, Predictions
+from dense3d.detection3d.monodino_detr.depth import Camera, fused_depth
+from dense3d.layers.mlp import MLP
+
+HEADING_BINS = 12
+
+
+def box_corners(boxes: Tensor) -> Tensor:
+    """Left, top, right, bottom ``(..., 4)`` of the 2D boxes of ``(..., 6)``.
+
+    Example:
+        >>> box_corners(torch.tensor([0.5, 0.5, 0.25, 0.125, 0.5, 0.25])).tolist()
+        [0.25, 0.0, 0.625, 0.75]
+    """
+    cx, cy, left, right, top, bottom = boxes.unbind(-1)
+    return torch.stack((cx - left, cy - top, cx + right, cy + bottom), dim=-1)
+
+
+def centred_boxes(boxes: Tensor) -> Tensor:
+    """The 2D boxes of ``(..., 6)`` as ``(..., 4)``: their own centre, width and height.
+
+    Example:
+        >>> centred_boxes(torch.tensor([0.5, 0.5, 0.25, 0.125, 0.5, 0.25])).tolist()
+        [0.4375, 0.375, 0.375, 0.75]
+    """
+    cx, cy, left, right, top, bottom = boxes.unbind(-1)
+    return torch.stack((cx + (right - left) / 2, cy + (bottom - top) / 2, left + right, top + bottom), dim=-1)
+
+
+def sampling_references(references: Tensor) -> Tensor:
+    """Where deformable attention looks: points ``(..., 2)`` as they are, boxes ``(..., 6)`` as ``(..., 4)``.
+
+    The latter are the projected centre with the width and height of the 2D box, which is not centred on it.
+    """
+    if references.shape[-1] == 2:
+        return references
+    cx, cy, left, right, top, bottom = references.unbind(-1)
+    return torch.stack((cx, cy, left + right, top + bottom), dim=-1)
+
+
+def refined(offsets: Tensor, references: Tensor) -> Tensor:
+    """Boxes ``(..., 6)`` in (0, 1): references moved by ``offsets`` in logit space.
+
+    Args:
+        offsets: ``(..., 6)``, output of a box head.
+        references: ``(..., 6)``, or ``(..., 2)``, which move the centre alone.
+
+    Example:
+        >>> refined(torch.zeros(6), torch.tensor([0.25, 0.75])).round(decimals=4).tolist()
+        [0.25, 0.75, 0.5, 0.5, 0.5, 0.5]
+    """
+    logits = torch.logit(references.float(), eps=1e-5)
+    missing = offsets.shape[-1] - references.shape[-1]
+    return (offsets + F.pad(logits, (0, missing))).sigmoid()
+
+
+@dataclass
+class Predictions:
+    """What one decoder layer predicts of a batch's queries."""
+
+    logits: Tensor  # (B, Q, classes)
+    boxes: Tensor  # (B, Q, 6) projected centre and distances to the 2D box's sides, over the image's size
+    sizes: Tensor  # (B, Q, 3) height, width, length in metres
+    headings: Tensor  # (B, Q, 24) logits of 12 bins of the observation angle, then each bin's residual
+    depths: Tensor  # (B, Q, 2) z of the centre in metres, logarithm of its uncertainty
+
+
+class PredictionHeads(nn.Module):
+    """Heads of one decoder layer.
+
+    Args:
+        embed_dims: channels.
+        num_classes: classes; every class has the probability 0.01 at first.
+    """
+
+    def __init__(self, embed_dims: int, num_classes: int):
+        super().__init__()
+        self.classes = nn.Linear(embed_dims, num_classes)
+        nn.init.constant_(self.classes.bias, -math.log(99))
+        self.size = torch_mlp(embed_dims, 3, 2)
+        self.heading = torch_mlp(embed_dims, 2 * HEADING_BINS, 2)
+        self.depth = torch_mlp(embed_dims, 2, 2)
+
+    def forward(self, hidden: Tensor, boxes: Tensor, expected_depth: Tensor, camera: Camera) -> Predictions:
+        """Predict.
+
+        Args:
+            hidden: ``(B, Q, C)``.
+            boxes: ``(B, Q, 6)`` of the same layer.
+            expected_depth: ``(B, h, w)`` metres.
+            camera: of the batch.
+        """
+        sizes = self.size(hidden)
+        regressed, log_variance = self.depth(hidden).unbind(-1)
+        depth = fused_depth(regressed, sizes[..., 0], boxes, expected_depth, camera)
+        return Predictions(
+            self.classes(hidden),
+            boxes,
+            sizes,
+            self.heading(hidden),
+            torch.stack((depth, log_variance), dim=-1),
+        )
+
+
+def torch_mlp(embed_dims: int, out_channels: int, num_layers: int) -> MLP:
+    """MLP with the initial values that torch gives linear layers, as the official heads have them."""
+    head = MLP(embed_dims, embed_dims, out_channels, num_layers)
+    for layer in head.layers:
+        layer.reset_parameters()
+    return head
 
 
 @dataclass
