@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.models import swin_transformer as tv
 
 from dense3d.backbones.staged import StagedBackbone
-from dense3d.backbones.window_attention import WindowAttention, WindowAttentionV2
+from dense3d.backbones.window_attention import SwinAttention, SwinAttentionV2
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.registry import MODELS
 
@@ -145,11 +145,11 @@ class Swin(StagedBackbone):
         for index, (dim, depth, heads) in enumerate(zip(channels, self.depths, num_heads)):
             if version == 1:
                 block, merging = tv.SwinTransformerBlock, tv.PatchMerging
-                attention = partial(WindowAttention, qkv_bias=qkv_bias, shift_small_maps=small)
+                attention = partial(SwinAttention, qkv_bias=qkv_bias, shift_small_maps=small)
             else:
                 block, merging = tv.SwinTransformerBlockV2, tv.PatchMergingV2
                 attention = partial(
-                    WindowAttentionV2,
+                    SwinAttentionV2,
                     qkv_bias=qkv_bias,
                     shift_small_maps=small,
                     pretrained_window=windows[index],

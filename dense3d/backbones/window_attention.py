@@ -17,7 +17,7 @@ from dense3d.layers.attention import biased_attention
 MASKED = -100.0  # the official code's value: finite, hence safe in half precision
 
 
-class WindowAttention(ShiftedWindowAttention):
+class SwinAttention(ShiftedWindowAttention):
     """Multi-head attention within windows of a map, which odd blocks shift by half a window.
 
     The map is padded to whole windows and only then shifted; padded tokens are zeros that take part in the
@@ -93,7 +93,7 @@ class WindowAttention(ShiftedWindowAttention):
         return query, key
 
 
-class WindowAttentionV2(WindowAttention, ShiftedWindowAttentionV2):
+class SwinAttentionV2(SwinAttention, ShiftedWindowAttentionV2):
     """Cosine attention within windows, with the continuous position bias of Swin V2.
 
     Args:

@@ -10,7 +10,7 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer,
 
 from dense3d.backbones import Swin
 from dense3d.backbones.swin import resize_bias_table
-from dense3d.backbones.window_attention import WindowAttention, WindowAttentionV2, shifted_window_mask
+from dense3d.backbones.window_attention import SwinAttention, SwinAttentionV2, shifted_window_mask
 from dense3d.checkpoints import convert
 from dense3d.errors import ConfigError
 
@@ -70,7 +70,7 @@ def test_gradients_equal_torchvision(version):
         )
 
 
-def plain_window_attention(module: WindowAttention, x: torch.Tensor) -> torch.Tensor:
+def plain_window_attention(module: SwinAttention, x: torch.Tensor) -> torch.Tensor:
     """One pair of tokens at a time: shift, window and region of each by arithmetic on its position."""
     side, shift, heads = module.window_size[0], module.shift_size[0], module.num_heads
     height, width, channels = x.shape
@@ -106,7 +106,7 @@ def plain_window_attention(module: WindowAttention, x: torch.Tensor) -> torch.Te
 @pytest.mark.parametrize("size", [(3, 2), (5, 4), (6, 3)])
 @pytest.mark.parametrize("shift", [0, 1])
 def test_window_attention_pair_by_pair(size, shift):
-    module = WindowAttention(8, [3, 3], [shift, shift], 2).eval()
+    module = SwinAttention(8, [3, 3], [shift, shift], 2).eval()
     module.relative_position_bias_table.data.normal_()
     x = torch.randn(*size, 8)
     with torch.no_grad():
@@ -128,8 +128,8 @@ def test_mask_of_no_shift_is_zero_and_keeps_its_count_of_regions():
 
 
 def test_pretrained_window_scales_the_coordinates_of_version_2():
-    enlarged = WindowAttentionV2(8, [16, 16], [0, 0], 2, pretrained_window=8).relative_coords_table
-    own = WindowAttentionV2(8, [8, 8], [0, 0], 2).relative_coords_table
+    enlarged = SwinAttentionV2(8, [16, 16], [0, 0], 2, pretrained_window=8).relative_coords_table
+    own = SwinAttentionV2(8, [8, 8], [0, 0], 2).relative_coords_table
     torch.testing.assert_close(enlarged[:, 8:23, 8:23], own)
     torch.testing.assert_close(own[0, -1, -1], torch.full((2,), 3.1699250 / 3))  # log2(1 + 8) / 3
 

@@ -6,6 +6,6 @@ Backbones and adapters declare small variants of themselves in ``tiny_variants``
 
 from tests.compatibility.backbones import tiny_backbones
 from tests.compatibility.heads import HEADS, unlisted_heads
-from tests.compatibility.pairing import obstacle, try_pair
+from tests.compatibility.pairing import loss_of_nan, obstacle, try_pair
 
-__all__ = ["HEADS", "obstacle", "tiny_backbones", "try_pair", "unlisted_heads"]
+__all__ = ["HEADS", "loss_of_nan", "obstacle", "tiny_backbones", "try_pair", "unlisted_heads"]
