@@ -13,8 +13,4 @@ _base_ = [
 ]
 
 model = dict(backbone=dict(_delete_=True, **_base_._swin_s, drop_path_rate=0.2))
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}
-    )
-)
+optim_wrapper = dict(paramwise_cfg=_base_._swin_undecayed)

@@ -9,23 +9,18 @@ into the order of this repository, things first.
 _base_ = [
     "../_base_/datasets/cityscapes_panoptic.py",
     "../_base_/schedules/kmax_150k.py",
+    "../_base_/models/kmax.py",
 ]
 
 image_size = (1025, 2049)  # height, width
 model = dict(
-    type="dense3d.KMaXDeepLab",
     num_classes=19,
     thing_classes=list(range(8)),
     num_queries=256,
     input_size=image_size,
-    data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-        bgr_to_rgb=True,
-        pad_size_divisor=1,
+    backbone=dict(
+        _delete_=True, type="dense3d.ResNetWithStem", model_name="resnet50.tv_in1k", pretrained=True
     ),
-    backbone=dict(type="dense3d.ResNetWithStem", model_name="resnet50.tv_in1k", pretrained=True),
     pixel_decoder=dict(
         base_channels=(512, 256, 128, 64, 32),
         num_blocks=(1, 5, 1, 1, 1),
@@ -37,49 +32,34 @@ model = dict(
     test_cfg=dict(thing_threshold=0.5, stuff_threshold=0.3, overlap_threshold=0.9, mask_power=0.0),
 )
 
+
 # Resize by a random factor of the input size, SSD's colours, crop, flip; the model pads with the mean colour.
-image_steps = [
-    dict(type="LoadImageFromFile", to_float32=True),
-    dict(type="LoadPanopticAnnotations"),
-    dict(
-        type="RandomResize",
-        resize_type="mmdet.Resize",
-        scale=(2049, 1025),
-        ratio_range=(0.5, 2.0),
-        keep_ratio=True,
-    ),
-    dict(type="mmdet.PhotoMetricDistortion"),
-    dict(
-        type="mmdet.RandomCrop",
-        crop_size=image_size[::-1],  # width, height
-        crop_type="absolute",
-        recompute_bbox=True,
-        allow_negative_crop=True,
-    ),
-    dict(type="mmdet.RandomFlip", prob=0.5),
-]
+def steps(ratio_range):
+    return [
+        dict(type="LoadImageFromFile", to_float32=True),
+        dict(type="LoadPanopticAnnotations"),
+        dict(
+            type="RandomResize",
+            resize_type="mmdet.Resize",
+            scale=(2049, 1025),
+            ratio_range=ratio_range,
+            keep_ratio=True,
+        ),
+        dict(type="mmdet.PhotoMetricDistortion"),
+        dict(
+            type="mmdet.RandomCrop",
+            crop_size=image_size[::-1],  # width, height
+            crop_type="absolute",
+            recompute_bbox=True,
+            allow_negative_crop=True,
+        ),
+        dict(type="mmdet.RandomFlip", prob=0.5),
+    ]
+
+
 # Segments of a second image, half as large, are pasted; images with hardly a label are drawn anew.
-pasted_steps = [
-    dict(type="LoadImageFromFile", to_float32=True),
-    dict(type="LoadPanopticAnnotations"),
-    dict(
-        type="RandomResize",
-        resize_type="mmdet.Resize",
-        scale=(2049, 1025),
-        ratio_range=(0.25, 1.0),
-        keep_ratio=True,
-    ),
-    dict(type="mmdet.PhotoMetricDistortion"),
-    dict(
-        type="mmdet.RandomCrop",
-        crop_size=image_size[::-1],  # width, height
-        crop_type="absolute",
-        recompute_bbox=True,
-        allow_negative_crop=True,
-    ),
-    dict(type="mmdet.RandomFlip", prob=0.5),
-]
-image_steps = [*image_steps, dict(type="PanopticCopyPaste", transforms=pasted_steps)]
+pasted_steps = steps((0.25, 1.0))
+image_steps = [*steps((0.5, 2.0)), dict(type="PanopticCopyPaste", transforms=pasted_steps)]
 train_pipeline = [
     *image_steps,
     dict(type="RedrawUnlabelled", transforms=image_steps),
@@ -89,10 +69,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=(2049, 1025), keep_ratio=True),
     dict(type="LoadPanopticAnnotations"),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -8,71 +8,46 @@ things first.
 _base_ = [
     "../_base_/datasets/ade20k_panoptic.py",
     "../_base_/schedules/kmax_150k.py",
-    "../_base_/backbones/resnet.py",
+    "../_base_/models/kmax.py",
 ]
 
 image_size = (1281, 1281)
 model = dict(
-    type="dense3d.KMaXDeepLab",
     num_classes=150,
     thing_classes=list(range(100)),
-    num_queries=128,
     input_size=image_size,
-    data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-        bgr_to_rgb=True,
-        pad_size_divisor=1,
-    ),
-    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32)),
     drop_path=0.0,
     test_cfg=dict(thing_threshold=0.4, stuff_threshold=0.4, overlap_threshold=0.8),
 )
 
+
 # Resize by a random factor of the input size, SSD's colours, crop, flip; the model pads with the mean colour.
-image_steps = [
-    dict(type="LoadImageFromFile", to_float32=True),
-    dict(type="LoadPanopticAnnotations", strict=False),
-    dict(
-        type="RandomResize",
-        resize_type="mmdet.Resize",
-        scale=image_size,
-        ratio_range=(0.5, 2.0),
-        keep_ratio=True,
-    ),
-    dict(type="mmdet.PhotoMetricDistortion"),
-    dict(
-        type="mmdet.RandomCrop",
-        crop_size=image_size,
-        crop_type="absolute",
-        recompute_bbox=True,
-        allow_negative_crop=True,
-    ),
-    dict(type="mmdet.RandomFlip", prob=0.5),
-]
+def steps(ratio_range):
+    return [
+        dict(type="LoadImageFromFile", to_float32=True),
+        dict(type="LoadPanopticAnnotations", strict=False),
+        dict(
+            type="RandomResize",
+            resize_type="mmdet.Resize",
+            scale=image_size,
+            ratio_range=ratio_range,
+            keep_ratio=True,
+        ),
+        dict(type="mmdet.PhotoMetricDistortion"),
+        dict(
+            type="mmdet.RandomCrop",
+            crop_size=image_size,
+            crop_type="absolute",
+            recompute_bbox=True,
+            allow_negative_crop=True,
+        ),
+        dict(type="mmdet.RandomFlip", prob=0.5),
+    ]
+
+
 # Segments of a second image, half as large, are pasted; images with hardly a label are drawn anew.
-pasted_steps = [
-    dict(type="LoadImageFromFile", to_float32=True),
-    dict(type="LoadPanopticAnnotations", strict=False),
-    dict(
-        type="RandomResize",
-        resize_type="mmdet.Resize",
-        scale=image_size,
-        ratio_range=(0.25, 1.0),
-        keep_ratio=True,
-    ),
-    dict(type="mmdet.PhotoMetricDistortion"),
-    dict(
-        type="mmdet.RandomCrop",
-        crop_size=image_size,
-        crop_type="absolute",
-        recompute_bbox=True,
-        allow_negative_crop=True,
-    ),
-    dict(type="mmdet.RandomFlip", prob=0.5),
-]
-image_steps = [*image_steps, dict(type="PanopticCopyPaste", transforms=pasted_steps)]
+pasted_steps = steps((0.25, 1.0))
+image_steps = [*steps((0.5, 2.0)), dict(type="PanopticCopyPaste", transforms=pasted_steps)]
 train_pipeline = [
     *image_steps,
     dict(type="RedrawUnlabelled", transforms=image_steps),
@@ -82,10 +57,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=image_size, keep_ratio=True),
     dict(type="LoadPanopticAnnotations", strict=False),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -7,22 +7,16 @@ Cheng et al., CVPR 2022 (arXiv 2112.01527). Official weights:
 _base_ = [
     "../_base_/datasets/coco_instance_lsj-1024.py",
     "../_base_/schedules/mask2former_50e.py",
-    "../_base_/backbones/resnet.py",
+    "../_base_/models/mask2former.py",
 ]
 
 model = dict(
-    type="dense3d.Mask2Former",
     num_classes=80,
     thing_classes=list(range(80)),
     data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32,
         batch_augments=[dict(type="mmdet.BatchFixedSizePad", size=(1024, 1024), pad_mask=True)],
     ),
-    backbone=dict(**_base_._r50, out_strides=(4, 8, 16, 32), freeze_norm=True),
+    backbone=dict(freeze_norm=True),
     test_cfg=dict(panoptic_on=False, instance_on=True, max_per_image=100),
 )
 

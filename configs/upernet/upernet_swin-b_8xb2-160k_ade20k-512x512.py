@@ -16,8 +16,4 @@ model = dict(
     backbone=dict(**_base_._swin_b, drop_path_rate=0.3),
     test_cfg=dict(_delete_=True, mode="whole"),  # as published: no windows
 )
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}
-    )
-)
+optim_wrapper = dict(paramwise_cfg=_base_._swin_undecayed)

@@ -4,7 +4,11 @@ Settings of ViT-Adapter's repository, on whose code ViT-CoMer's stands; it publi
 Weights: ``dense3d convert deit``.
 """
 
-_base_ = ["mmdet::atss/atss_r50_fpn_1x_coco.py", "../_base_/backbones/vit.py"]
+_base_ = [
+    "mmdet::atss/atss_r50_fpn_1x_coco.py",
+    "../_base_/backbones/vit.py",
+    "../_base_/datasets/detr_augmentation.py",
+]
 
 model = dict(
     backbone=dict(
@@ -14,29 +18,11 @@ model = dict(
     ),
     neck=dict(in_channels="backbone"),
 )
-short_sides = [(side, 1333) for side in range(480, 801, 32)]
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
     dict(type="RandomFlip", prob=0.5),
-    dict(
-        type="RandomChoice",
-        transforms=[
-            [dict(type="RandomChoiceResize", scales=short_sides, keep_ratio=True)],
-            [
-                dict(
-                    type="RandomChoiceResize", scales=[(400, 1333), (500, 1333), (600, 1333)], keep_ratio=True
-                ),
-                dict(
-                    type="RandomCrop",
-                    crop_type="absolute_range",
-                    crop_size=(384, 600),
-                    allow_negative_crop=True,
-                ),
-                dict(type="RandomChoiceResize", scales=short_sides, keep_ratio=True),
-            ],
-        ],
-    ),
+    _base_._resize_or_crop,
     dict(type="RandomCrop", crop_type="absolute_range", crop_size=(1024, 1024), allow_negative_crop=True),
     dict(type="PackDetInputs"),
 ]
@@ -48,11 +34,7 @@ optim_wrapper = dict(
     type="AmpOptimWrapper",
     loss_scale=dict(init_scale=512),
     optimizer=dict(_delete_=True, type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
-    ),
+    paramwise_cfg=_base_._undecayed,
 )
 max_epochs = 36
 train_cfg = dict(max_epochs=max_epochs)

@@ -22,10 +22,4 @@ model = dict(
         token_norm=True,
     ),
 )
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
-    )
-)
+optim_wrapper = dict(paramwise_cfg=_base_._undecayed)

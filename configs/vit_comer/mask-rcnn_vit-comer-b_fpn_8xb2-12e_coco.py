@@ -20,10 +20,4 @@ model = dict(
         vit=dict(**_base_._deit_b, **_base_._windows, drop_path_rate=0.3),
     ),
 )
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
-    )
-)
+optim_wrapper = dict(paramwise_cfg=_base_._undecayed)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # system -> "module:converter"
 CONVERTERS: dict[str, str] = {
-    "beit": "dense3d.checkpoints.beit:convert",
-    "beit-seg": "dense3d.checkpoints.beit:convert_pyramid",
+    "beit": "dense3d.checkpoints.vit:convert_beit",
+    "beit-seg": "dense3d.checkpoints.vit:convert_beit_pyramid",
     "co-detr": "dense3d.checkpoints.co_detr:convert",
     "deit": "dense3d.checkpoints.vit:convert_deit",
     "augreg": "dense3d.checkpoints.vit:convert_augreg",

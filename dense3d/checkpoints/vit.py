@@ -1,4 +1,4 @@
-"""DeiT, AugReg and MAE -> ``VisionTransformer`` (``mae-pretrain``: the model for pre-training).
+"""DeiT, AugReg, MAE and BEiT -> ``VisionTransformer`` (``mae-pretrain``: the model for pre-training).
 
 * DeiT as released and as timm names it: Touvron et al., "Training data-efficient image transformers", ICML
   2021 (facebookresearch/deit). The position of the class token is added to the token; a distillation token
@@ -7,6 +7,8 @@
   vision_transformer). Names have slashes, projections a head axis, kernels the input first.
 * MAE: He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022 (facebookresearch/mae). Files
   that were fine-tuned with mean pooling have ``fc_norm`` instead of ``norm``: use ``final_norm=False``.
+* BEiT and BEiT v2, pre-trained and fine-tuned: Bao et al., ICLR 2022; Peng et al., 2022 (microsoft/unilm). A
+  table that all blocks share is copied to each; the loader resizes tables to another window.
 """
 
 from __future__ import annotations
@@ -47,6 +49,22 @@ _DECODER_RULES = (
     (r"decoder_(embed|norm|pred)\.(weight|bias)", r"decoder.\1.\2"),
     (r"decoder_blocks\.(\d+\..+)", r"decoder.blocks.\1"),
     (r"decoder_pos_embed", "decoder.pos_embed"),
+)
+_SHARED = "rel_pos_bias.relative_position_bias_table"
+_BEIT_RULES = (
+    EMBEDDING_RULES[0],
+    NORM_RULE,
+    (r"(blocks\.\d+)\.gamma_([12])", r"\1.ls\2.gamma"),
+    (r"(blocks\.\d+\.attn\.[qv]_bias)", r"\1"),
+    (r"(blocks\.\d+\.attn)\.relative_position_bias_table", r"\1.relative_bias.table"),
+)
+_BEIT_DROPPED = (
+    *HEADS,
+    r"(.*\.)?relative_position_index",
+    r"mask_token",
+    r"fpn[1234](\..+)?",
+    r"blocks\.\d+\.attn\.k_bias",
+    r"cls_pt_layers\..*",
 )
 
 
@@ -133,3 +151,36 @@ def convert_mae_pretrain(official: Mapping[str, Tensor]) -> StateDict:
     # the class row of the table is zero, and the class token is prepended without a position
     decoder["decoder.pos_embed"] = decoder["decoder.pos_embed"][:, 1:]
     return {f"encoder.{name}": value for name, value in convert_mae(official).items()} | decoder
+
+
+def convert_beit(official: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict.
+
+    Raises:
+        CheckpointError: names are missing or unexpected.
+    """
+    official = _share(unwrapped(from_transformers(official)))
+    state = rename("beit", official, _BEIT_RULES, _BEIT_DROPPED, required=(EMBEDDING_RULES[1], *BLOCK_RULES))
+    return fold_prefix_positions(state, "beit")
+
+
+def convert_beit_pyramid(official: Mapping[str, Tensor]) -> StateDict:
+    """Convert the backbone of BEiT's segmentation models for ``RescaledPyramid(norm="batch")``.
+
+    Raises:
+        CheckpointError: names are missing or unexpected.
+    """
+    official = unwrapped(official)
+    upsampling = ((r"fpn1\.(.+)", r"up4.\1"), (r"fpn2\.0\.(.+)", r"up2.\1"))
+    pyramid = rename("beit-seg", official, dropped=(r"(?!fpn).*",), required=upsampling)
+    return {f"vit.{name}": value for name, value in convert_beit(official).items()} | pyramid
+
+
+def _share(official: StateDict) -> StateDict:
+    if _SHARED not in official:
+        return official
+    blocks = {m.group(1) for m in (re.match(r"blocks\.(\d+)\.", name) for name in official) if m}
+    own = {name: value for name, value in official.items() if name != _SHARED}
+    for name in (f"blocks.{i}.attn.relative_position_bias_table" for i in blocks):
+        own[name] = official[_SHARED] + own.get(name, 0)  # of both, official code adds the two
+    return own

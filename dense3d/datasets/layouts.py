@@ -17,7 +17,7 @@ from dense3d.errors import DataError
 
 
 @dataclass(frozen=True)
-class Part:
+class LayoutPart:
     """Files of one kind in a data set.
 
     Attributes:
@@ -68,32 +68,34 @@ def _suffix(new: str, old: str | None = None) -> Callable[[str], str]:
     return lambda name: name.removesuffix(old or Path(name).suffix) + new
 
 
-def _kitti(split: str, count: int) -> list[Part]:
+def _kitti(split: str, count: int) -> list[LayoutPart]:
     images = (f"{split}/image_2", "*.png")
     parts = [
-        Part(f"{split}/image_2", "*.png", count),
-        Part(f"{split}/calib", "*.txt", count, partner_of=images, partner=_suffix(".txt")),
-        Part(f"{split}/image_3", "*.png", count, needed_for="stereo"),
-        Part(f"{split}/velodyne", "*.bin", count, needed_for="depth from lidar"),
+        LayoutPart(f"{split}/image_2", "*.png", count),
+        LayoutPart(f"{split}/calib", "*.txt", count, partner_of=images, partner=_suffix(".txt")),
+        LayoutPart(f"{split}/image_3", "*.png", count, needed_for="stereo"),
+        LayoutPart(f"{split}/velodyne", "*.bin", count, needed_for="depth from lidar"),
     ]
     if split == "training":
-        parts.insert(1, Part("training/label_2", "*.txt", count, partner_of=images, partner=_suffix(".txt")))
+        parts.insert(
+            1, LayoutPart("training/label_2", "*.txt", count, partner_of=images, partner=_suffix(".txt"))
+        )
     return parts
 
 
-def _ade20k(split: str, count: int) -> list[Part]:
+def _ade20k(split: str, count: int) -> list[LayoutPart]:
     images = (f"images/{split}", "*.jpg")
     return [
-        Part(*images, count),
-        Part(f"annotations/{split}", "*.png", count, partner_of=images, partner=_suffix(".png")),
+        LayoutPart(*images, count),
+        LayoutPart(f"annotations/{split}", "*.png", count, partner_of=images, partner=_suffix(".png")),
     ]
 
 
-def _cityscapes(split: str, count: int) -> list[Part]:
+def _cityscapes(split: str, count: int) -> list[LayoutPart]:
     images = (f"leftImg8bit/{split}", "*/*_leftImg8bit.png")
     if split == "test":
-        return [Part(*images, count, needed_for="submission")]
-    labels = Part(
+        return [LayoutPart(*images, count, needed_for="submission")]
+    labels = LayoutPart(
         f"gtFine/{split}",
         "*/*_gtFine_labelTrainIds.png",
         count,
@@ -101,30 +103,30 @@ def _cityscapes(split: str, count: int) -> list[Part]:
         partner=_suffix("_gtFine_labelTrainIds.png", "_leftImg8bit.png"),
         remedy="made from the labelIds files by csCreateTrainIdLabelImgs of cityscapesscripts",
     )
-    return [Part(*images, count), labels]
+    return [LayoutPart(*images, count), labels]
 
 
-LAYOUTS: dict[str, list[Part]] = {
+LAYOUTS: dict[str, list[LayoutPart]] = {
     "coco": [
-        Part("annotations", "instances_train2017.json", 1),
-        Part("annotations", "instances_val2017.json", 1),
-        Part("train2017", "*.jpg", 118287),
-        Part("val2017", "*.jpg", 5000),
+        LayoutPart("annotations", "instances_train2017.json", 1),
+        LayoutPart("annotations", "instances_val2017.json", 1),
+        LayoutPart("train2017", "*.jpg", 118287),
+        LayoutPart("val2017", "*.jpg", 5000),
     ],
     "coco_panoptic": [
-        Part("annotations", "panoptic_train2017.json", 1),
-        Part("annotations", "panoptic_val2017.json", 1),
-        Part("annotations/panoptic_train2017", "*.png", 118287),
-        Part("annotations/panoptic_val2017", "*.png", 5000),
-        Part("train2017", "*.jpg", 118287),
-        Part("val2017", "*.jpg", 5000),
+        LayoutPart("annotations", "panoptic_train2017.json", 1),
+        LayoutPart("annotations", "panoptic_val2017.json", 1),
+        LayoutPart("annotations/panoptic_train2017", "*.png", 118287),
+        LayoutPart("annotations/panoptic_val2017", "*.png", 5000),
+        LayoutPart("train2017", "*.jpg", 118287),
+        LayoutPart("val2017", "*.jpg", 5000),
     ],
     "ade20k": [*_ade20k("training", 20210), *_ade20k("validation", 2000)],
     "kitti": [
         *_kitti("training", 7481),
         *_kitti("testing", 7518),
-        Part("ImageSets", "train.txt", 1, needed_for="the usual split into training and validation"),
-        Part("ImageSets", "val.txt", 1, needed_for="the usual split into training and validation"),
+        LayoutPart("ImageSets", "train.txt", 1, needed_for="the usual split into training and validation"),
+        LayoutPart("ImageSets", "val.txt", 1, needed_for="the usual split into training and validation"),
     ],
     "cityscapes": [*_cityscapes("train", 2975), *_cityscapes("val", 500), *_cityscapes("test", 1525)],
 }
@@ -159,7 +161,7 @@ def check_layout(name: str, root: str | Path) -> LayoutReport:
     return report
 
 
-def _check_part(part: Part, root: Path, report: LayoutReport) -> None:
+def _check_part(part: LayoutPart, root: Path, report: LayoutReport) -> None:
     folder = root / part.folder
     path = f"{part.folder}/{part.pattern}"
     found = (

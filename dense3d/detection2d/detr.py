@@ -8,6 +8,8 @@ but attention says where a query looks, and untrained features give it no reason
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from mmdet.models.detectors import DETR
 from mmdet.models.layers import DetrTransformerDecoder, DetrTransformerEncoder, SinePositionalEncoding
@@ -42,6 +44,8 @@ class PreNormDETR(DETR):
         ConfigError: the grid has another number of cells than there are queries, or the heads do not divide
             the frequencies of the position encoding.
     """
+
+    tiny_needs: ClassVar[dict] = dict(maps=1)
 
     def __init__(
         self, *args, query_grid: tuple[int, int], position_amplitude: float = 2.0, num_queries: int, **kwargs
@@ -94,6 +98,12 @@ class PreNormDETR(DETR):
         decoder_inputs, head_inputs = super().pre_decoder(memory)
         decoder_inputs["query"] = self.query_content.weight.expand(memory.size(0), -1, -1)  # (B, Q, C)
         return decoder_inputs, head_inputs
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        base = "mmdet::detr/detr_r50_8xb2-150e_coco.py"
+        return dict(_base_=base, type="dense3d.PreNormDETR", query_grid=(5, 4))
 
 
 @TASK_UTILS.register_module()

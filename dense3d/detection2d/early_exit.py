@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class EarlyExitDetector(EarlyExit):
     """What both detectors say to the recipe."""
 
+    tiny_base: str  # config of mmdet's detector, for the table of compatibility
+
     def install_exits(self) -> None:
         """The encoder is the detector's own."""
         self.encoder = EarlyExitEncoder(self.encoder)
@@ -59,12 +61,21 @@ class EarlyExitDetector(EarlyExit):
         samples = [DetDataSample(metainfo=dict(img_shape=size, batch_input_shape=size)) for _ in inputs]
         return self.bbox_head(**self.forward_transformer(features, samples))
 
+    @classmethod
+    def tiny(cls, backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(_base_=cls.tiny_base, type=f"dense3d.{cls.__name__}", min_depth=1)
+
 
 @MODELS.register_module()
 class EarlyExitDeformableDETR(EarlyExitDetector, DeformableDETR):
     """mmdet's ``DeformableDETR``, :class:`EarlyExit`: their arguments."""
 
+    tiny_base = "mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py"
+
 
 @MODELS.register_module()
 class EarlyExitDINO(EarlyExitDetector, DINO):
     """mmdet's ``DINO``, :class:`EarlyExit`: their arguments."""
+
+    tiny_base = "mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py"

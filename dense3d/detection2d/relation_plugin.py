@@ -10,7 +10,7 @@ first predictions, layer i that of the predictions of layer i - 2 to those of la
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ class RelationPlugin:
     """
 
     mask_argument = "self_attn_mask"  # of the decoder's layers
+    tiny_base: str  # config of mmdet's detector, for the table of compatibility
 
     def __init__(self, *args, relation: dict | None = None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -94,6 +95,12 @@ class RelationPlugin:
         """The bias ``(B, heads, Q, Q)`` as the self-attention takes it: ``(B * heads, Q, Q)``."""
         return bias.flatten(0, 1)
 
+    @classmethod
+    def tiny(cls, backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        relation = dict(type="dense3d.PositionRelation", embed_dims=16, num_heads=8)
+        return dict(_base_=cls.tiny_base, type=f"dense3d.{cls.__name__}", relation=relation)
+
 
 class RelationInConditionalAttention(RelationPlugin):
     """The plug-in for decoders with mmdet's ConditionalAttention, which refuses bfloat16 masks."""
@@ -115,6 +122,8 @@ def moved(offsets: Tensor, references: Tensor, eps: float = 1e-5) -> Tensor:
 class RelationDINO(RelationPlugin, DINO):
     """DINO (arXiv 2203.03605) with the relation; denoising queries take part behind their mask."""
 
+    tiny_base = "mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py"
+
     def refine(self, index: int, hidden: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         head = self.bbox_head.reg_branches[index]
         prediction = moved(head(self.decoder.norm(hidden)), reference)
@@ -125,6 +134,8 @@ class RelationDINO(RelationPlugin, DINO):
 class RelationDeformableDETR(RelationPlugin, DeformableDETR):
     """Deformable DETR (arXiv 2010.04159) with the relation, in one or two stages, refined or not."""
 
+    tiny_base = "mmdet::deformable_detr/deformable-detr-refine_r50_16xb2-50e_coco.py"
+
     def refine(self, index: int, hidden: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         prediction = moved(self.bbox_head.reg_branches[index](hidden), reference)
         return prediction, prediction if self.with_box_refine else reference
@@ -133,6 +144,9 @@ class RelationDeformableDETR(RelationPlugin, DeformableDETR):
 @MODELS.register_module()
 class RelationDABDETR(RelationInConditionalAttention, DABDETR):
     """DAB-DETR (arXiv 2201.12329) with the relation."""
+
+    tiny_base = "mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py"
+    tiny_needs: ClassVar[dict] = dict(maps=1)
 
     def initial_references(self, inputs: dict[str, Any]) -> Tensor:
         return inputs["query_pos"].sigmoid()
@@ -146,6 +160,9 @@ class RelationDABDETR(RelationInConditionalAttention, DABDETR):
 @MODELS.register_module()
 class RelationConditionalDETR(RelationInConditionalAttention, ConditionalDETR):
     """Conditional DETR (arXiv 2108.06152) with the relation; its reference points never move."""
+
+    tiny_base = "mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py"
+    tiny_needs: ClassVar[dict] = dict(maps=1)
 
     def initial_references(self, inputs: dict[str, Any]) -> Tensor:
         return self.decoder.ref_point_head(inputs["query_pos"]).sigmoid()

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import OperatorUnavailableError
-from dense3d.ops.reused_memory import ReusedMemory
-from dense3d.ops.threads import parallel_for
+from dense3d.ops.cpu_execution import ReusedMemory, parallel_for
 
 _MEMORY = ReusedMemory()
 _ARGUMENTS = "Tensor value, Tensor spatial_shapes, Tensor locations, Tensor weights"

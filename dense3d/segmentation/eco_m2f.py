@@ -47,3 +47,9 @@ class ECOM2F(EarlyExit, Mask2Former):
     def run_network(self, features: Sequence[Tensor], inputs: Tensor) -> object:
         """All predictions."""
         return self.decode(features)
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        model = Mask2Former.tiny(backbone, maps)
+        return model | dict(type="dense3d.ECOM2F", head=model["head"] | dict(encoder_layers=2), min_depth=1)

@@ -1,11 +1,12 @@
 """Which backbone goes under which head: every pair of small variants takes a training step and predicts.
 
-Backbones and adapters declare small variants of themselves in ``tiny_variants``; heads are listed in
-:mod:`tests.compatibility.heads`. ``tools/compatibility.py`` writes the table.
+Backbones and adapters declare small variants of themselves in ``tiny_variants``, dense3d's models one in
+``tiny``; mmdet's and mmseg's heads are listed in :mod:`tests.compatibility.heads`. ``tools/compatibility.py``
+writes the table.
 """
 
 from tests.compatibility.backbones import tiny_backbones
-from tests.compatibility.heads import HEADS, unlisted_heads
+from tests.compatibility.heads import heads
 from tests.compatibility.pairing import loss_of_nan, obstacle, try_pair
 
-__all__ = ["HEADS", "loss_of_nan", "obstacle", "tiny_backbones", "try_pair", "unlisted_heads"]
+__all__ = ["heads", "loss_of_nan", "obstacle", "tiny_backbones", "try_pair"]

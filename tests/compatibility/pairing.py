@@ -23,7 +23,7 @@ def obstacle(backbone: dict, head: Head) -> str | None:
 
     Args:
         backbone: config, as :func:`tiny_backbones` gives it.
-        head: an entry of ``HEADS``.
+        head: an entry of ``heads()``.
     """
     strides = _strides(_fitted(backbone, head))
     if head.strides is not None and strides != head.strides:
@@ -42,7 +42,7 @@ def try_pair(backbone: dict, head: Head) -> None:
 
     Args:
         backbone: config, as :func:`tiny_backbones` gives it.
-        head: an entry of ``HEADS`` that no :func:`obstacle` keeps from it.
+        head: an entry of ``heads()`` that no :func:`obstacle` keeps from it.
 
     Raises:
         TrainingError: the loss is not finite, no gradient reaches the backbone, or a prediction is not what
@@ -69,7 +69,7 @@ def loss_of_nan(backbone: dict, head: Head) -> torch.Tensor:
 
     Args:
         backbone: config, as :func:`tiny_backbones` gives it.
-        head: an entry of ``HEADS`` that no :func:`obstacle` keeps from it.
+        head: an entry of ``heads()`` that no :func:`obstacle` keeps from it.
     """
     torch.manual_seed(0)
     model = _build(_fitted(backbone, head), head).train()

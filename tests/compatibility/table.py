@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dense3d.files import atomic_write
 from tests.compatibility.backbones import tiny_backbones
-from tests.compatibility.heads import HEADS
+from tests.compatibility.heads import heads
 from tests.compatibility.pairing import obstacle, try_pair
 
 WORKS, FAILS = "yes", "**no**"
@@ -18,8 +18,9 @@ adapter stands under a small variant of every head, takes one training step and 
 finite loss whose gradient changes the backbone, and predictions of the right kind and size. Other words say
 what keeps two apart; none is a failure.
 
-A backbone or adapter joins when it is registered with an attribute `tiny_variants`, a head when it has an
-entry in `tests/compatibility/heads.py`; tests name what is missing.
+A backbone or adapter joins when it is registered with an attribute `tiny_variants`, a model of dense3d when
+it is registered with a method `tiny`; mmdet's and mmseg's are listed in `tests/compatibility/heads.py`. Tests
+name what is missing.
 """
 
 
@@ -30,8 +31,9 @@ def fill_table(report: Callable[[str, str, str], None] | None = None) -> dict[st
         report: told backbone, head and cell as they come.
     """
     cells: dict[str, dict[str, str]] = {}
+    columns = heads()
     for backbone, config in tiny_backbones().items():
-        for name, head in HEADS.items():
+        for name, head in columns.items():
             cell = obstacle(config, head)
             if cell is None:
                 try:

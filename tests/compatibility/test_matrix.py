@@ -6,12 +6,14 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 
 from dense3d.errors import ConfigError, TrainingError
 from dense3d.registry import MODELS
-from tests.compatibility import HEADS, obstacle, tiny_backbones, try_pair, unlisted_heads
+from tests.compatibility import heads, obstacle, tiny_backbones, try_pair
 from tests.compatibility.table import FAILS, WORKS, read_table
 
+HEADS = heads()
 ALL_VARIANTS = ("DINO", "UPerNet")  # heads that the default run puts on every variant
 
 
@@ -49,8 +51,22 @@ def test_other_variants_train_and_predict(backbones, head):
     check(backbones, set(backbones) - first_variants(backbones), head)
 
 
-def test_every_registered_head_is_listed():
-    assert unlisted_heads() == [], "add an entry with registered=(name,) to tests/compatibility/heads.py"
+def test_a_model_without_a_small_variant_is_named():
+    class Newcomer(BaseModel):
+        pass
+
+    Newcomer.__module__ = "dense3d.segmentation.newcomer"
+    MODELS.register_module(module=Newcomer)
+    try:
+        with pytest.raises(ConfigError, match=r"Newcomer in dense3d.segmentation.newcomer .* tiny"):
+            heads()
+        Newcomer.tiny = staticmethod(lambda backbone, maps: dict(type="dense3d.Newcomer", backbone=backbone))
+        Newcomer.tiny_needs = dict(task="panoptic", maps=4)
+        head = heads()["Newcomer"]
+        assert (head.task, head.maps, head.strides) == ("panoptic", 4, None)
+        assert head.config("b", 4)["backbone"] == "b"
+    finally:
+        del MODELS.module_dict["Newcomer"]
 
 
 def test_a_backbone_without_variants_is_named():

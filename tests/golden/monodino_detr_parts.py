@@ -10,22 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense3d.datasets.kitti import KittiObjects, parse_objects
 from dense3d.datasets.kitti.mono_targets import encode_mono_targets, seen_objects
-from dense3d.datasets.kitti.objects import ALPHA, KittiObjects, parse_objects
+from dense3d.datasets.kitti.objects import ALPHA
 from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
-from dense3d.detection3d.monodino_detr.criterion import MonoCriterion, paint_depth
-from dense3d.detection3d.monodino_detr.depth import bin_index
-from dense3d.detection3d.monodino_detr.matching import ObjectTargets
-from dense3d.detection3d.monodino_detr.prediction import (
-    PixelMap,
+from dense3d.detection3d.monodino_detr import (
+    MonoCriterion,
+    ObjectTargets,
     Predictions,
-    TopQueries,
-    centred_boxes,
     decode_frame,
     top_queries,
 )
-from dense3d.layers.assignment import MatchedPairs
-from dense3d.structures.kitti_calibration import KittiCalibration
+from dense3d.detection3d.monodino_detr.criterion import paint_depth
+from dense3d.detection3d.monodino_detr.depth import bin_index
+from dense3d.detection3d.monodino_detr.prediction import PixelMap, TopQueries, centred_boxes
+from dense3d.layers import MatchedPairs
+from dense3d.structures import KittiCalibration
 from tests.golden.checks import Arrays
 
 GROUPS = 11  # of the official code

@@ -14,10 +14,8 @@ from torchvision.ops import box_convert
 from dense3d.backbones import FocalNet
 from dense3d.backbones.focalnet import ARCHITECTURES
 from dense3d.checkpoints import convert
-from dense3d.detection2d.relation_detr import RelationDETR, top_detections
-from dense3d.detection2d.relation_detr.matching import BoxTargets
-from dense3d.detection2d.relation_detr.transformer import RelationDecoder
-from dense3d.layers.position_relation import PositionRelation
+from dense3d.detection2d.relation_detr import BoxTargets, RelationDecoder, RelationDETR, top_detections
+from dense3d.layers import PositionRelation
 from tests.golden import UnknownCheckError, swin
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 from tests.golden.evaluation_resize import evaluation_resize

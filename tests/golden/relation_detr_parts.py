@@ -9,16 +9,19 @@ import torch
 from mmengine.model import stack_batch
 from torch import Tensor
 
-from dense3d.detection2d.relation_detr import keep_best, top_detections
-from dense3d.detection2d.relation_detr.criterion import SetCriterion, TrainingLosses
-from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
-from dense3d.detection2d.relation_detr.matching import BoxTargets
+from dense3d.detection2d.relation_detr import (
+    BoxTargets,
+    ContrastiveDenoising,
+    DenoisingQueries,
+    SetCriterion,
+    TrainingLosses,
+    keep_best,
+    top_detections,
+)
 from dense3d.detection2d.relation_detr.queries import inverse_sigmoid, padding_masks
 from dense3d.evaluation.macroscopic_correlation import macroscopic_correlation
-from dense3d.layers.assignment import MatchedPairs
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
-from dense3d.layers.position_relation import PositionRelation, log_box_encoding, relation_logits
-from dense3d.layers.sine_position import sine_features
+from dense3d.layers import MatchedPairs, MultiScaleDeformableAttention, PositionRelation, sine_features
+from dense3d.layers.position_relation import log_box_encoding, relation_logits
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dense3d.ops.reused_memory import SMALL, ReusedMemory
+from dense3d.ops.cpu_execution import SMALL, ReusedMemory
 
 LARGE = torch.empty(SMALL // 2)  # twice that many bytes
 

@@ -37,3 +37,7 @@ _swin_l_22k_384 = dict(
     window_size=12,
     init_cfg=dict(type="Pretrained", checkpoint="checkpoints/swin_large_patch4_window12_384_22k.pth"),
 )
+# No weight decay for norms and position tables.
+_swin_undecayed = dict(
+    norm_decay_mult=0.0, custom_keys={"relative_position_bias_table": dict(decay_mult=0.0)}
+)

@@ -43,3 +43,10 @@ _dinov3_b = dict(
 )
 _windows = dict(window_size=[14, 14, None] * 4, window_padding="zero")
 _windows_l = dict(window_size=[14, 14, 14, 14, 14, None] * 4, window_padding="zero")
+
+# The recipes without layer-wise decay of the learning rate: no weight decay for vectors and tables.
+_undecayed = dict(
+    norm_decay_mult=0.0,
+    bias_decay_mult=0.0,
+    custom_keys={"pos_embed": dict(decay_mult=0.0), "level_embed": dict(decay_mult=0.0)},
+)

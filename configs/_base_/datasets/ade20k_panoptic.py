@@ -4,6 +4,8 @@
 things hide, hence ``strict=False``.
 """
 
+_base_ = "./loaders.py"
+
 data_root = "data/ade/ADEChallengeData2016/"
 crop_size = (640, 640)
 
@@ -31,16 +33,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=(2560, 640), keep_ratio=True),
     dict(type="LoadPanopticAnnotations", strict=False),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    **_base_._training,
     dataset=dict(
         type="ADE20KPanopticDataset",
         data_root=data_root,
@@ -50,11 +46,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    **_base_._validation,
     dataset=dict(
         type="ADE20KPanopticDataset",
         data_root=data_root,

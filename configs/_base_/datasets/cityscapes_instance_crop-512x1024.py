@@ -4,6 +4,8 @@
 official evaluation of Cityscapes differs in how it averages.
 """
 
+_base_ = "./loaders.py"
+
 data_root = "data/cityscapes/"
 
 train_pipeline = [
@@ -31,16 +33,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=(2048, 1024), keep_ratio=True),
     dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    **_base_._training,
     dataset=dict(
         type="mmdet.CityscapesDataset",
         data_root=data_root,
@@ -51,11 +47,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    **_base_._validation,
     dataset=dict(
         type="mmdet.CityscapesDataset",
         data_root=data_root,

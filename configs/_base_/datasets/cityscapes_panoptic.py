@@ -3,6 +3,8 @@
 ``CITYSCAPES_DATASET=data/cityscapes csCreatePanopticImgs`` of cityscapesscripts makes the annotations.
 """
 
+_base_ = "./loaders.py"
+
 data_root = "data/cityscapes/"
 crop_size = (1024, 512)  # width, height
 
@@ -31,16 +33,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=(2048, 1024), keep_ratio=True),
     dict(type="LoadPanopticAnnotations"),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    **_base_._training,
     dataset=dict(
         type="CityscapesPanopticDataset",
         data_root=data_root,
@@ -50,11 +46,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    **_base_._validation,
     dataset=dict(
         type="CityscapesPanopticDataset",
         data_root=data_root,

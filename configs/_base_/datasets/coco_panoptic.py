@@ -1,5 +1,7 @@
 """COCO panoptic, 80 things and 53 stuff classes, with large-scale jitter at 1024 x 1024."""
 
+_base_ = "./loaders.py"
+
 data_root = "data/coco/"
 image_size = (1024, 1024)
 
@@ -21,10 +23,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmdet.Resize", scale=(1333, 800), keep_ratio=True),
     dict(type="LoadPanopticAnnotations"),
-    dict(
-        type="mmdet.PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    _base_._pack_result,
 ]
 train_dataloader = dict(
     batch_size=2,
@@ -41,11 +40,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    **_base_._validation,
     dataset=dict(
         type="CocoPanopticDataset",
         data_root=data_root,

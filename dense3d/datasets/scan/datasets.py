@@ -13,9 +13,8 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from dense3d.datasets.scan.coco import scan_coco
 from dense3d.datasets.scan.coco_file import describe_absent
-from dense3d.datasets.scan.panoptic import scan_panoptic
 from dense3d.datasets.scan.report import Fault, ScanReport
-from dense3d.datasets.scan.segmentation import scan_segmentation
+from dense3d.datasets.scan.segmentation import scan_panoptic, scan_segmentation
 from dense3d.errors import Dense3dError
 
 Scanner = Callable[[dict, type, bool, int], ScanReport]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from mmdet.models.detectors import DINO
@@ -40,6 +40,8 @@ class CoDINO(DINO):
     Raises:
         ConfigError: a head's anchors are for another number of maps, or ``num_cp`` exceeds the layers.
     """
+
+    tiny_needs: ClassVar[dict] = dict(strides=(4, 8, 16, 32))
 
     def __init__(
         self, *args, auxiliary_heads: Sequence[dict], max_positive_queries: int = 300, **kwargs
@@ -151,6 +153,11 @@ class CoDINO(DINO):
         hidden = decoded["hidden_states"].split(lengths, dim=2)
         references = zip(*(reference.split(lengths, dim=1) for reference in decoded["references"]))
         return [(states, list(refined)) for states, refined in zip(hidden, references)]
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(_base_="dense3d::co_detr/co-dino_r50_5scale_8xb2-12e_coco.py", backbone=backbone)
 
 
 class RecomputedEncoderLayer(DeformableDetrTransformerEncoderLayer):

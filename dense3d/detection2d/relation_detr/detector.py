@@ -293,6 +293,36 @@ class RelationDETR(BaseModel):
         predictions = self.decoder(hybrid.content, hybrid.boxes.detach(), *where, with_relation=False)
         return (selection, *main), denoising, (hybrid, *predictions)
 
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(
+            type="dense3d.RelationDETR",
+            backbone=backbone,
+            neck=dict(
+                type="mmdet.ChannelMapper",
+                in_channels="backbone",
+                kernel_size=1,
+                out_channels=32,
+                act_cfg=None,
+                norm_cfg=dict(type="GN", num_groups=8),
+                num_outs=maps + 1,
+            ),
+            num_classes=5,
+            num_levels=maps + 1,
+            num_queries=20,
+            embed_dims=32,
+            feedforward_channels=64,
+            encoder_layers=1,
+            decoder_layers=2,
+            hybrid=dict(num_queries=20, assign=2),
+            denoising=dict(num_queries=6),
+            positional_encoding=dict(
+                type="mmdet.SinePositionalEncoding", num_feats=16, normalize=True, offset=-0.5, eps=1e-6
+            ),
+            test_cfg=dict(max_per_img=20),
+        )
+
 
 def _relative_boxes(sample: DetDataSample) -> Tensor:
     """Annotated boxes ``(n, 4)`` as cxcywh in [0, 1] of the image's content."""

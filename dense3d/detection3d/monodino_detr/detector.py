@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -79,6 +80,8 @@ class MonoDETR(BaseModel):
         ConfigError: the neck gives another number of maps than ``num_levels``, there are fewer classes than
             names, or the relation does not fit the decoder.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="3d", strides=(4, 8, 16, 32))
 
     def __init__(
         self,
@@ -207,6 +210,21 @@ class MonoDETR(BaseModel):
             sample.set_field(objects, "predictions")
         return data_samples
 
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model on one level more than the backbone has maps, for the table of compatibility."""
+        neck = dict(
+            type="mmdet.ChannelMapper",
+            in_channels="backbone",
+            kernel_size=1,
+            out_channels=32,
+            act_cfg=None,
+            norm_cfg=dict(type="GN", num_groups=8),
+            num_outs=maps + 1,
+        )
+        source = dict(type="PyramidDepthSource")
+        return _tiny_model("MonoDETR", backbone, neck, source, num_levels=maps + 1)
+
 
 @MODELS.register_module()
 class MonoDINODETR(MonoDETR):
@@ -219,6 +237,8 @@ class MonoDINODETR(MonoDETR):
             that coordinates differ by the share of the padding, as in the official code.
         **kwargs: of :class:`MonoDETR`.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="3d", maps=4, tokens=True)
 
     def __init__(
         self,
@@ -239,6 +259,28 @@ class MonoDINODETR(MonoDETR):
         squashed = F.interpolate(padded, self.input_size, mode="bilinear", align_corners=False)
         maps = self.backbone(squashed)
         return Features(self.neck(maps), self.depth_head(maps, self.input_size))
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model with anchors and the relation of Relation-DETR, for the table of compatibility."""
+        neck = dict(
+            type="HierarchicalFeatureFusion",
+            in_channels="backbone",
+            hidden_channels=(32, 32),
+            out_channels=32,
+        )
+        depth_head = dict(type="DPTHead", in_channels="backbone", hidden_channels=(8, 8, 16, 16), channels=8)
+        return _tiny_model(
+            "MonoDINODETR",
+            backbone,
+            neck,
+            dict(type="RelativeDepthSource"),
+            num_levels=3,
+            input_size=(112, 112),  # patches have 14 or 16 pixels
+            depth_head=depth_head,
+            anchors=True,
+            relation=dict(type="PositionRelation", embed_dims=16, num_heads=4),
+        )
 
 
 def camera_of(data_samples: Sequence[BaseDataElement], device: torch.device) -> Camera:
@@ -263,3 +305,25 @@ def _pixels(sample: BaseDataElement) -> PixelMap:
     if warp is None:
         return PixelMap.stretched(sample.ori_shape[1::-1])
     return PixelMap.of_warp(warp.matrix, warp.target)
+
+
+def _tiny_model(name: str, backbone: dict, neck: dict, source: dict, **settings) -> dict:
+    return dict(
+        type=f"dense3d.{name}",
+        data_preprocessor=dict(
+            type="ImgDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+        ),
+        backbone=backbone,
+        neck=neck,
+        depth_predictor=dict(source=source, num_heads=4, feedforward_channels=64),
+        class_names=("Pedestrian", "Car", "Cyclist"),
+        num_queries=10,
+        num_groups=2,
+        embed_dims=32,
+        num_heads=4,
+        feedforward_channels=64,
+        encoder_layers=1,
+        decoder_layers=2,
+        test_cfg=dict(max_per_img=10, score_thr=0.0),
+        **settings,
+    )

@@ -38,7 +38,7 @@ NEIGHBOUR_CLASSES = {"car": "van", "pedestrian": "person_sitting", "cyclist": No
 
 
 @dataclass
-class Frame:
+class ComparedFrame:
     """One frame: objects as lists of rows, and overlaps of every pair."""
 
     label_names: list[str]
@@ -75,7 +75,7 @@ def evaluate_reference(
     return curves
 
 
-def _frame(label: KittiObjects, result: KittiObjects) -> Frame:
+def _frame(label: KittiObjects, result: KittiObjects) -> ComparedFrame:
     gt, dt = label.values.tolist(), result.values.tolist()
     footprints = {"gt": [_footprint(row) for row in gt], "dt": [_footprint(row) for row in dt]}
     common = [[_common(a, b) for b in footprints["dt"]] for a in footprints["gt"]]
@@ -87,7 +87,7 @@ def _frame(label: KittiObjects, result: KittiObjects) -> Frame:
     regions = [row for name, row in zip(label.names, gt) if name.lower() == "dontcare"]
     covered = [max((_common_2d(row, region) / _area(row) for region in regions), default=0.0) for row in dt]
     names = ([name.lower() for name in objects.names] for objects in (label, result))
-    return Frame(next(names), gt, next(names), dt, overlaps, covered)
+    return ComparedFrame(next(names), gt, next(names), dt, overlaps, covered)
 
 
 def _area(row: list[float]) -> float:
@@ -133,7 +133,7 @@ def _iou_3d(a: list[float], b: list[float], common: float) -> float:
 
 
 def _curves(
-    frames: list[Frame], name: str, protocol: Protocol, difficulty: int, overlap: str, limit: float
+    frames: list[ComparedFrame], name: str, protocol: Protocol, difficulty: int, overlap: str, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
     flags = [_flags(frame, name, protocol, difficulty) for frame in frames]
     scores: list[float] = []
@@ -151,7 +151,7 @@ def _curves(
     return precision, similarity
 
 
-def _flags(frame: Frame, name: str, protocol: Protocol, d: int) -> tuple[list[int], list[int]]:
+def _flags(frame: ComparedFrame, name: str, protocol: Protocol, d: int) -> tuple[list[int], list[int]]:
     gt_flags, dt_flags = [], []
     for other, row in zip(frame.label_names, frame.labels):
         if other == name:
@@ -166,7 +166,7 @@ def _flags(frame: Frame, name: str, protocol: Protocol, d: int) -> tuple[list[in
 
 
 def _true_positives(
-    frame: Frame, gt_flags: list[int], dt_flags: list[int], overlap: str, limit: float
+    frame: ComparedFrame, gt_flags: list[int], dt_flags: list[int], overlap: str, limit: float
 ) -> list[float]:
     assigned, scores = [False] * len(dt_flags), []
     for i, gt_flag in enumerate(gt_flags):
@@ -198,7 +198,12 @@ def _thresholds(scores: list[float], ground_truths: int) -> list[float]:
 
 
 def _counts(
-    frame: Frame, gt_flags: list[int], dt_flags: list[int], overlap: str, limit: float, threshold: float
+    frame: ComparedFrame,
+    gt_flags: list[int],
+    dt_flags: list[int],
+    overlap: str,
+    limit: float,
+    threshold: float,
 ) -> tuple[int, int, float]:
     """True positives, false positives and summed orientation similarity of one frame."""
     usable = [flag != -1 and row[SCORE] >= threshold for flag, row in zip(dt_flags, frame.results)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +117,7 @@ class KMaXDeepLab(PanopticModel):
     """
 
     criterion_class, post_process_class = KMaXCriterion, KMaXPostProcess
+    tiny_needs: ClassVar[dict] = dict(task="panoptic", strides=(4, 8, 16, 32))
 
     def __init__(
         self,
@@ -203,3 +204,15 @@ class KMaXDeepLab(PanopticModel):
             data_samples, self.num_classes, self.thing_classes, tuple(inputs.shape[-2:]), inputs.device
         )
         return self.criterion(predictions, logits, targets)
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(
+            type="dense3d.KMaXDeepLab",
+            backbone=backbone,
+            num_classes=5,
+            thing_classes=(0, 1, 2),
+            num_queries=20,
+            layers_per_map=(1, 1, 1),
+        )

@@ -14,6 +14,15 @@ from torch import Tensor, nn
 from dense3d.registry import MODELS
 
 FINEST_STRIDE = 4
+# Arguments of the head in small models, for the table of compatibility.
+TINY_HEAD = dict(
+    num_queries=20,
+    embed_dims=32,
+    encoder_layers=1,
+    encoder_channels=64,
+    decoder_layers=2,
+    decoder_channels=64,
+)
 
 
 @MODELS.register_module()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS
 from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
-from dense3d.segmentation.mask2former.head import Mask2FormerHead
+from dense3d.segmentation.mask2former.head import TINY_HEAD, Mask2FormerHead
 from dense3d.segmentation.panoptic_map import PanopticMap
 from dense3d.segmentation.panoptic_model import PanopticModel, PanopticPostProcess
 from dense3d.segmentation.targets import segments_of_batch
@@ -96,6 +96,7 @@ class Mask2Former(PanopticModel):
     """
 
     criterion_class, post_process_class = Mask2FormerCriterion, Mask2FormerPostProcess
+    tiny_needs: ClassVar[dict] = dict(task="panoptic", strides=(4, 8, 16, 32))
 
     def __init__(
         self,
@@ -140,3 +141,14 @@ class Mask2Former(PanopticModel):
             data_samples, self.num_classes, self.thing_classes, tuple(inputs.shape[-2:]), inputs.device
         )
         return self.criterion(logits, masks, labels, segments)
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(
+            type="dense3d.Mask2Former",
+            backbone=backbone,
+            num_classes=5,
+            thing_classes=(0, 1, 2),
+            head=dict(TINY_HEAD),
+        )

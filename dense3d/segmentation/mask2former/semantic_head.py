@@ -7,7 +7,7 @@ this one is the network and the criterion of :class:`~dense3d.segmentation.mask2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dense3d.registry import MODELS
 from dense3d.segmentation.mask2former.criterion import Mask2FormerCriterion
-from dense3d.segmentation.mask2former.head import Mask2FormerHead
+from dense3d.segmentation.mask2former.head import TINY_HEAD, Mask2FormerHead
 from dense3d.segmentation.panoptic_map import semantic_scores
 from dense3d.segmentation.targets import check_labels, segments_of_classes
 
@@ -38,6 +38,8 @@ class Mask2FormerSemanticHead(BaseModule):
         ignore_index: label of pixels that belong to no class.
         init_cfg: mmengine initialisation.
     """
+
+    tiny_needs: ClassVar[dict] = dict(task="semantic", strides=(4, 8, 16, 32))
 
     align_corners = False  # of the resizing that mmseg does with the scores
 
@@ -102,6 +104,20 @@ class Mask2FormerSemanticHead(BaseModule):
         labels, masks = segments_of_classes(sample.gt_sem_seg.data[0].long(), ignored={self.ignore_index})
         check_labels(labels, self.num_classes, sample, "model.decode_head.num_classes")
         return labels, masks
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model of mmseg's with this head, for the table of compatibility."""
+        return dict(
+            _base_="mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512.py",
+            decode_head=dict(
+                type="dense3d.Mask2FormerSemanticHead",
+                in_channels="backbone",
+                num_classes=5,
+                head=dict(TINY_HEAD),
+                criterion=dict(num_points=64),
+            ),
+        )
 
 
 def _input_size(meta: dict, masks: Tensor) -> tuple[int, int]:

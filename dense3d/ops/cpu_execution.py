@@ -1,21 +1,30 @@
-"""Run a compiled kernel on several CPU threads without numba's threading layers.
+"""How compiled kernels run on a CPU: threads without numba's layers, and memory that is used again.
 
 numba's ``parallel=True`` starts a pool of its own whose layers are unsafe where torch needs them: the
 workqueue layer aborts when two Python threads enter it at once, and the GNU OpenMP layer aborts in a process
 forked after its first use (a DataLoader worker). A kernel compiled with ``nogil=True`` and called on parts of
 its work from ordinary threads has neither problem and compiles several times faster.
+
+Large results lie in memory that is used again once nobody holds them: the system hands out large memory page
+by page at the first touch and clears each page, which for a gradient of some ten megabytes can take longer
+than to compute it. A buffer that outlives its tensor costs that once.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
+from torch import Tensor
 
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+SMALL = 4 << 20  # bytes; the C library keeps smaller blocks itself
 
 
 def _forget_pool() -> None:
@@ -80,3 +89,48 @@ def parallel_for(kernel: Callable[..., None], num_tasks: int, *args) -> None:
     for error in errors:
         if error is not None:
             raise error
+
+
+class ReusedMemory:
+    """At most ``keep`` buffers, each lent to one tensor at a time.
+
+    A buffer is free when the storage of its tensor is gone, so a tensor, a view or a detached copy of it that
+    somebody keeps is never written over.
+    """
+
+    def __init__(self, keep: int = 2):
+        self.keep = keep
+        self._buffers: list[tuple[np.ndarray, weakref.ref]] = []  # memory, and the lease inside of the tensor
+        self._lock = threading.Lock()
+
+    def empty_like(self, tensor: Tensor) -> Tensor:
+        """Contiguous CPU tensor of the shape and dtype of ``tensor`` with arbitrary contents.
+
+        Example:
+            >>> memory = ReusedMemory()
+            >>> first = memory.empty_like(torch.empty(2, 1 << 20))
+            >>> address = first.data_ptr()
+            >>> del first
+            >>> memory.empty_like(torch.empty(2, 1 << 20)).data_ptr() == address
+            True
+        """
+        size = tensor.numel() * tensor.element_size()
+        if size < SMALL:
+            return tensor.new_empty(tensor.shape)
+        with self._lock:
+            lease = self._lease(size)
+        return torch.from_numpy(lease).view(tensor.dtype).view(tensor.shape)
+
+    def _lease(self, size: int) -> np.ndarray:
+        free = [i for i, (_, lease) in enumerate(self._buffers) if lease() is None]
+        fitting = [i for i in free if size <= self._buffers[i][0].nbytes <= 2 * size]
+        if fitting:
+            memory, _ = self._buffers.pop(fitting[0])
+        else:
+            memory = np.empty(size, np.uint8)
+            if free:
+                self._buffers.pop(free[0])
+        lease = memory[:size]
+        if len(self._buffers) < self.keep:
+            self._buffers.append((memory, weakref.ref(lease)))
+        return lease

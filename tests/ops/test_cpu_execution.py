@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dense3d.ops.threads import parallel_for
+from dense3d.ops.cpu_execution import parallel_for
 
 
 @pytest.fixture(params=[1, 2, 5])
