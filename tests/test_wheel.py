@@ -37,7 +37,7 @@ def python(installed: Path, folder: Path, *words: str) -> str:
     """Output of Python in ``folder``, with the unpacked wheel before everything else."""
     environment = os.environ | {"PYTHONPATH": str(installed)}
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=120, cwd=folder, env=environment
+        [sys.executable, *words], capture_output=True, text=True, timeout=600, cwd=folder, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -14,7 +14,7 @@ INSTANCE_OFFSET = 1000
 
 
 @dataclass(frozen=True)
-class Segment:
+class PanopticSegment:
     """One segment of a panoptic result; ids start at 1, 0 is void."""
 
     id: int
@@ -46,7 +46,7 @@ class PanopticMap:
         self, shape: tuple[int, int], thing_classes: Collection[int], device: torch.device | None = None
     ) -> None:
         self.ids = torch.zeros(shape, dtype=torch.int32, device=device)
-        self.segments: list[Segment] = []
+        self.segments: list[PanopticSegment] = []
         self._things = frozenset(thing_classes)
         self._stuff_ids: dict[int, int] = {}
 
@@ -56,7 +56,7 @@ class PanopticMap:
         number = self._stuff_ids.get(category)
         if isthing or number is None:
             number = len(self.segments) + 1
-            self.segments.append(Segment(number, category, isthing))
+            self.segments.append(PanopticSegment(number, category, isthing))
             if not isthing:
                 self._stuff_ids[category] = number
         self.ids[mask] = number

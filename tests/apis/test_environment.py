@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -76,3 +78,18 @@ def test_commit_of_a_checkout(tmp_path):
     assert environment._commit(tmp_path) == f", commit {head}"
     (tmp_path / "a").write_text("2")
     assert environment._commit(tmp_path) == f", commit {head} and changes"
+
+
+def test_without_a_working_torch_the_rest_is_told(tmp_path, repository):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise ImportError('libcudart.so.12: cannot open')\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{repository}"}
+    command = [sys.executable, "-m", "dense3d", "env"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "does not import from torch" in done.stdout
+    assert "libcudart.so.12: cannot open" in done.stdout
+    assert "\n  numpy " in done.stdout
+    assert "devices:\n  unknown: " in done.stdout
+    assert "operators:\n  unknown: " in done.stdout
+    assert "Traceback" not in done.stderr

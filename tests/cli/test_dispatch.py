@@ -18,7 +18,7 @@ MODULES = {path.stem for path in Path(dispatch.__file__).parent.glob("[a-z]*.py"
 
 
 def python(*words: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=600, **options)
 
 
 def test_every_module_is_listed():

@@ -11,7 +11,7 @@ from mmdet.evaluation import CocoMetric
 from pycocotools import mask as rle
 
 from dense3d.datasets.panoptic.dataset import CocoPanopticDataset
-from dense3d.segmentation.panoptic_map import top_instances
+from dense3d.segmentation import top_instances
 
 SIZE = (32, 48)
 

@@ -17,8 +17,8 @@ from dense3d.segmentation.kmax_deeplab import (
     KMaXDecoder,
     KMaXDecoderLayer,
     KMaXPixelDecoder,
+    KMaXPredictor,
     PooledBranch,
-    Predictor,
     QueryAttention,
     assign_clusters,
     gather_clusters,
@@ -205,7 +205,7 @@ def test_query_attention_in_evaluation_is_that_of_training():
 
 
 def test_predictor_starts_with_void():
-    predictor = Predictor(num_classes=5).eval()
+    predictor = KMaXPredictor(num_classes=5).eval()
     prediction = predictor(torch.zeros(1, 256, 3), torch.zeros(1, 256, 3), torch.randn(1, 256, 4, 4))
     torch.testing.assert_close(prediction.logits.softmax(-1)[..., -1], torch.full((1, 3), 0.9))
     torch.testing.assert_close(prediction.pixels.norm(dim=1), torch.ones(1, 4, 4))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dense3d.segmentation import PanopticMap, mask_boxes, top_instances
 from dense3d.segmentation.kmax_deeplab import KMaXPostProcess
 from dense3d.segmentation.mask2former import Mask2FormerPostProcess
-from dense3d.segmentation.panoptic_map import PanopticMap, mask_boxes, top_instances
 
 THINGS = {0, 1}
 SYSTEMS = (KMaXPostProcess, Mask2FormerPostProcess)

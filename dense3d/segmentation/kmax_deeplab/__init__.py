@@ -23,8 +23,8 @@ __getattr__, __dir__, __all__ = attach(
         "decoder": [
             "KMaXDecoder",
             "KMaXDecoderLayer",
+            "KMaXPredictor",
             "Prediction",
-            "Predictor",
             "QueryAttention",
             "assign_clusters",
             "gather_clusters",

@@ -30,7 +30,7 @@ class Prediction:
     pixels: Tensor  # (B, 128, h, w), of unit length as predicted
 
 
-class Predictor(nn.Module):
+class KMaXPredictor(nn.Module):
     """Masks as inner products of pixel features with a kernel of each query.
 
     Args:
@@ -40,7 +40,7 @@ class Predictor(nn.Module):
         kernel_channels: channels of pixel features and kernels.
 
     Example:
-        >>> predictor = Predictor(num_classes=3)
+        >>> predictor = KMaXPredictor(num_classes=3)
         >>> queries, pixels = torch.zeros(1, 256, 5), torch.zeros(1, 256, 4, 6)
         >>> predictor(queries, queries, pixels).masks.shape
         torch.Size([1, 5, 4, 6])
@@ -198,7 +198,7 @@ class KMaXDecoderLayer(nn.Module):
         super().__init__()
         self.pixel_proj = ConvNorm(pixel_channels, channels)
         self.query_proj = ConvNorm(channels, channels, dims=1)
-        self.predictor = Predictor(num_classes, channels, channels)
+        self.predictor = KMaXPredictor(num_classes, channels, channels)
         self.value_proj = ConvNorm(channels, channels, act=False, std=channels**-0.5)
         self.cluster_norm = batch_norm(channels, dims=1)
         self.cluster_proj = ConvNorm(channels, channels, dims=1, act=False, gamma=0.0)
@@ -265,7 +265,7 @@ class KMaXDecoder(nn.Module):
         )
         self.class_proj = ConvNorm(channels, channels, dims=1)
         self.mask_proj = ConvNorm(channels, channels, dims=1)
-        self.predictor = Predictor(num_classes, channels, pixel_channels[-1])
+        self.predictor = KMaXPredictor(num_classes, channels, pixel_channels[-1])
 
     def forward(self, features: Sequence[Tensor]) -> list[Prediction]:
         """One prediction a layer, and the final one on the last map.
