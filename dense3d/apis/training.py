@@ -11,6 +11,7 @@ from mmengine.config import Config
 from dense3d.apis.setup import prepare_config, use_amp
 from dense3d.datasets.scan import scan_before_training
 from dense3d.engine import Runner
+from dense3d.garbage import paused_collection
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,22 @@ def train(
     Raises:
         ConfigError, DataError, CheckpointError, TrainingError: one sentence on what is wrong.
     """
-    cfg = prepare_config(config, options, work_dir, launcher)
-    if amp:
-        use_amp(cfg)
-    randomness = cfg.setdefault("randomness", {})
-    randomness["seed"] = seed if seed is not None else randomness.get("seed") or 0
-    if deterministic:
-        randomness["deterministic"] = True
-    if resume in (True, "auto"):
-        cfg.resume = True
-        cfg.load_from = None
-    elif resume:
-        cfg.resume = True
-        cfg.load_from = str(resume)
-    scan_before_training(cfg)
-    runner = Runner.from_cfg(cfg)
+    with paused_collection():
+        cfg = prepare_config(config, options, work_dir, launcher)
+        if amp:
+            use_amp(cfg)
+        randomness = cfg.setdefault("randomness", {})
+        randomness["seed"] = seed if seed is not None else randomness.get("seed") or 0
+        if deterministic:
+            randomness["deterministic"] = True
+        if resume in (True, "auto"):
+            cfg.resume = True
+            cfg.load_from = None
+        elif resume:
+            cfg.resume = True
+            cfg.load_from = str(resume)
+        scan_before_training(cfg)
+        runner = Runner.from_cfg(cfg)
     runner.train()
     pointer = Path(cfg.work_dir) / "last_checkpoint"
     return TrainedRun(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dense3d.cli.common import add_config, add_config_options, add_launcher, set_local_rank
+from dense3d.garbage import paused_collection
 
 EPILOG = "example: dense3d train dino_r18_synthetic-coco --amp"
 
@@ -29,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     set_local_rank(arguments)
-    from dense3d.apis import train
-    from dense3d.config import parse_options
+    with paused_collection():
+        from dense3d.apis import train
+        from dense3d.config import parse_options
 
     train(
         arguments.config,

@@ -53,6 +53,9 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         raise _explained(error, sources) from error
     finally:
         logging.disable(disabled)
+    # Its text is valid Python without yapf too, which takes seconds for the five times that a run asks for
+    # it. fromfile has an argument for that and ignores it.
+    object.__setattr__(cfg, "_format_python_code", False)
     for name in [name for name in cfg if name.startswith("_")]:
         cfg._cfg_dict.pop(name)
     if options:

@@ -7,6 +7,7 @@ One finder on ``sys.meta_path`` looks at a handful of module names and at nothin
 * modules of ``mmcv.ops`` with autograd functions: :mod:`dense3d.ops.mmcv_wrappers` exchanges those.
 * ``mmdet.datasets`` and ``mmseg.datasets``: their "Could not import OneDL" lines are not printed.
 * ``mmdet.models``: an ``mmpretrain`` that cannot be imported is named once, and mmdet goes on without it.
+* modules that import a heavy package and seldom use it: :mod:`dense3d.deferred_imports` puts that off.
 * their Hungarian assigners: a cost that is NaN goes on to the loss instead of ending in scipy's ValueError.
 
 Nothing of torch or mmcv is imported before one of these modules is really asked for.
@@ -25,6 +26,7 @@ from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from dense3d.deferred_imports import SELDOM_USED, deferring
 from dense3d.ops import mmcv_wrappers
 
 EXTENSION = "mmcv._ext"
@@ -213,4 +215,5 @@ IMPORT_HOOKS: dict[str, Callable[[str], AbstractContextManager]] = {
     "mmdet.models.task_modules.assigners.topk_hungarian_assigner": _with_guarded_assignment,
     "mmseg.models.assigners.hungarian_assigner": _with_guarded_assignment,
     **dict.fromkeys(mmcv_wrappers.CORRECTIONS, _corrected_wrapper),
+    **dict.fromkeys(SELDOM_USED, deferring),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dense3d.adapters import RescaledPyramid
-from dense3d.layers.relative_position import resize_relative_table
+from dense3d.layers import resize_relative_table
 from tests.golden.checks import Run, by_name, config_of, wanted_indices
 from tests.golden.kit import GoldenKit
 from tests.golden.weights import load_kit

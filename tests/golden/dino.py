@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dense3d.backbones import ConvNeXt, VisionTransformer
 from dense3d.errors import DataError
-from dense3d.layers.patch_embed import tokens_to_map
+from dense3d.layers import tokens_to_map
 from dense3d.layers.rotary import Rotation
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, by_name, config_of, tensors_of_inputs, wanted, wanted_indices

@@ -10,11 +10,11 @@ import re
 
 import numpy as np
 
-from dense3d.datasets.kitti.objects import KittiObjects, parse_objects
-from dense3d.evaluation.kitti import Protocol, evaluate
+from dense3d.datasets.kitti import KittiObjects, parse_objects
+from dense3d.evaluation.kitti import DIFFICULTIES, Protocol, evaluate
 from dense3d.evaluation.kitti.average_precision import class_flags, match
 from dense3d.evaluation.kitti.frames import Comparison
-from dense3d.evaluation.kitti.protocol import DIFFICULTIES, OVERLAPS
+from dense3d.evaluation.kitti.protocol import OVERLAPS
 from tests.golden.checks import Arrays, Run, wanted
 from tests.golden.kit import GoldenKit
 

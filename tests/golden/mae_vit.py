@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dense3d.pretraining.image_mae import MaskedAutoencoder
+from dense3d.pretraining import MaskedAutoencoder
 from dense3d.pretraining.image_mae.masking import patchify, unpatchify
 from tests.golden.checks import Run, by_name, config_of
 from tests.golden.kit import GoldenKit

@@ -13,12 +13,9 @@ from timm.layers import freeze_batch_norm_2d
 from torch import Tensor, nn
 
 from dense3d.checkpoints import convert
-from dense3d.detection3d.monodino_detr import MonoDETR, MonoDINODETR
-from dense3d.detection3d.monodino_detr.depth import Camera
+from dense3d.detection3d.monodino_detr import Camera, MonoDETR, MonoDINODETR, Predictions
 from dense3d.detection3d.monodino_detr.detector import Features
-from dense3d.detection3d.monodino_detr.prediction import Predictions
-from dense3d.layers import deformable_attention
-from dense3d.layers.sine_position import map_position
+from dense3d.layers import deformable_attention, map_position
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted

@@ -10,22 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense3d.datasets.kitti import KittiObjects, parse_objects
 from dense3d.datasets.kitti.mono_targets import encode_mono_targets, seen_objects
-from dense3d.datasets.kitti.objects import ALPHA, KittiObjects, parse_objects
+from dense3d.datasets.kitti.objects import ALPHA
 from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
-from dense3d.detection3d.monodino_detr.criterion import MonoCriterion, paint_depth
-from dense3d.detection3d.monodino_detr.depth import bin_index
-from dense3d.detection3d.monodino_detr.matching import Targets
-from dense3d.detection3d.monodino_detr.prediction import (
-    PixelMap,
+from dense3d.detection3d.monodino_detr import (
+    MonoCriterion,
+    ObjectTargets,
     Predictions,
-    TopQueries,
-    centred_boxes,
     decode_frame,
     top_queries,
 )
-from dense3d.layers.assignment import MatchedPairs
-from dense3d.structures.kitti_calibration import KittiCalibration
+from dense3d.detection3d.monodino_detr.criterion import paint_depth
+from dense3d.detection3d.monodino_detr.depth import bin_index
+from dense3d.detection3d.monodino_detr.prediction import PixelMap, TopQueries, centred_boxes
+from dense3d.layers import MatchedPairs
+from dense3d.structures import KittiCalibration
 from tests.golden.checks import Arrays
 
 GROUPS = 11  # of the official code
@@ -46,7 +46,7 @@ def run_losses(config: dict, tensors: dict[str, Tensor], check: dict) -> dict[st
     """Unweighted losses, their weighted sum, matches of the last layer and targets of the depth map."""
     criterion, official = build_criterion(config)
     groups = GROUPS if "groups" in check["name"] else 1
-    targets = Targets.of([_instances(tensors, image) for image in range(_number(tensors))])
+    targets = ObjectTargets.of([_instances(tensors, image) for image in range(_number(tensors))])
     layers = [*_layers(tensors, groups)]
     logits = tensors["pred_depth_map_logits"]
     losses = criterion(layers, logits, targets, groups)
@@ -103,7 +103,7 @@ def _layers(tensors: dict[str, Tensor], groups: int):
         yield Predictions(*(tensors[f"{prefix}{name}"] for name in names))
 
 
-def _matches(matches: MatchedPairs, targets: Targets) -> dict[str, Tensor]:
+def _matches(matches: MatchedPairs, targets: ObjectTargets) -> dict[str, Tensor]:
     found = {}
     for image in range(len(targets.counts)):
         here = matches.image == image
@@ -112,7 +112,7 @@ def _matches(matches: MatchedPairs, targets: Targets) -> dict[str, Tensor]:
     return found
 
 
-def _cardinality_error(logits: Tensor, targets: Targets) -> Tensor:
+def _cardinality_error(logits: Tensor, targets: ObjectTargets) -> Tensor:
     """DETR's figure: by how much the number of queries whose last class is not the strongest is off."""
     counted = (logits.argmax(-1) != logits.shape[-1] - 1).sum(1).float()
     return F.l1_loss(counted, torch.tensor(targets.counts, dtype=torch.float32))

@@ -9,16 +9,19 @@ import torch
 from mmengine.model import stack_batch
 from torch import Tensor
 
-from dense3d.detection2d.relation_detr import keep_best, top_detections
-from dense3d.detection2d.relation_detr.criterion import SetCriterion, TrainingLosses
-from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
-from dense3d.detection2d.relation_detr.matching import Targets
+from dense3d.detection2d.relation_detr import (
+    BoxTargets,
+    ContrastiveDenoising,
+    DenoisingQueries,
+    SetCriterion,
+    TrainingLosses,
+    keep_best,
+    top_detections,
+)
 from dense3d.detection2d.relation_detr.queries import inverse_sigmoid, padding_masks
 from dense3d.evaluation.macroscopic_correlation import macroscopic_correlation
-from dense3d.layers.assignment import MatchedPairs
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
-from dense3d.layers.position_relation import PositionRelation, log_box_encoding, relation_logits
-from dense3d.layers.sine_position import sine_features
+from dense3d.layers import MatchedPairs, MultiScaleDeformableAttention, PositionRelation, sine_features
+from dense3d.layers.position_relation import log_box_encoding, relation_logits
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
@@ -60,7 +63,7 @@ def _matcher(
     criterion: SetCriterion, pred_boxes: Tensor, pred_logits: Tensor, gt_boxes: Tensor, gt_labels: Tensor
 ) -> dict[str, Tensor]:
     logits, boxes = pred_logits[None, None], pred_boxes[None, None]
-    targets = Targets.of([gt_labels], [gt_boxes])
+    targets = BoxTargets.of([gt_labels], [gt_boxes])
     matcher = criterion.matcher
     costs = [cost[0, 0] for cost in matcher.costs(logits, boxes, targets)]
     weights = (matcher.cost_class, matcher.cost_bbox, matcher.cost_giou)
@@ -94,7 +97,7 @@ class Predictions:
         self.tensors = tensors
         images = sum(re.fullmatch(r"labels\d+", name) is not None for name in tensors)
         labels, boxes = ([tensors[f"{kind}{i}"] for i in range(images)] for kind in ("labels", "boxes"))
-        self.targets = Targets.of(labels, boxes)
+        self.targets = BoxTargets.of(labels, boxes)
         layers = sum(re.fullmatch(r"aux\d+\.logits", name) is not None for name in tensors)
         self.layers = [f"aux{i}" for i in range(layers)] + ["last"]
 

@@ -11,7 +11,7 @@ from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.adapters.interaction import CtiStage
 from dense3d.checkpoints import convert
 from dense3d.errors import DataError
-from dense3d.layers.patch_embed import map_to_tokens, tokens_to_map
+from dense3d.layers import map_to_tokens, tokens_to_map
 from tests.golden.beit import beit_architecture
 from tests.golden.checks import Run, by_name, config_of, wanted_indices
 from tests.golden.kit import GoldenKit

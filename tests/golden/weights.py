@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.checkpoints import convert
-from dense3d.engine.checkpoint import load_into
+from dense3d.engine import load_into
 
 
 def tensors_of(kit) -> dict[str, Tensor]:
