@@ -57,7 +57,7 @@ def test_every_way_to_name_a_config_gives_the_same_model(model, repository):
 def test_names_inside_another_librarys_model_are_its_own():
     head = dict(type="FCNHead", in_channels="backbone", in_index=0, channels=8, num_convs=1, num_classes=2)
     backbone = dict(type="dense3d.TimmBackbone", model_name="resnet18", out_strides=(8,))
-    settings = dict(type="mmseg.EncoderDecoder", backbone=backbone, decode_head=head, test_cfg=dict(mode="whole"))
+    settings = dict(type="mmseg.EncoderDecoder", backbone=backbone, decode_head=head)
     assert dense3d.build_model(settings).decode_head.in_channels == 128
 
 
