@@ -50,16 +50,24 @@ def require(name: str, purpose: str = "") -> ModuleType:
         raise MissingDependencyError(
             f"the package {package!r} is not installed{reason}: pip install {target}"
         ) from error
-    except OSError as error:
-        raise _missing_library(package, error) from error
-    except ImportError as error:
-        if ".so" not in str(error):
+    except (OSError, ImportError) as error:
+        missing = missing_library(error, package)
+        if missing is None:
             raise
-        raise _missing_library(package, error) from error
+        raise missing from error
 
 
-def _missing_library(package: str, error: Exception) -> MissingDependencyError:
+def missing_library(error: Exception, package: str | None = None) -> MissingDependencyError | None:
+    """The sentence about a shared library that an import did not find; None for any other failure.
+
+    Args:
+        error: what the import raised.
+        package: what was imported; the error's own name unless given.
+    """
+    if ".so" not in str(error) or not isinstance(error, (OSError, ImportError)):
+        return None
     library = str(error).split(":")[0]
+    package = package or getattr(error, "name", None) or "an imported package"
     known = {
         "libusb-1.0.so.0": "pip install libusb-package",
         "libGL.so.1": "on Debian or Ubuntu: apt-get install libgl1",
@@ -68,6 +76,8 @@ def _missing_library(package: str, error: Exception) -> MissingDependencyError:
         "libEGL.so.1": "on Debian or Ubuntu: apt-get install libegl1",
     }
     remedy = known.get(library, f"install the system package that provides {library}")
+    if package == "cv2":
+        remedy = "pip install --force-reinstall --no-deps opencv-python-headless, which needs none"
     return MissingDependencyError(f"{package} needs the system library {library}, which is missing; {remedy}")
 
 

@@ -5,9 +5,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from dense3d.cli.common import command
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # tests/compatibility is beside the library
+
+from dense3d.cli.common import command
 
 
 def parse() -> argparse.Namespace:

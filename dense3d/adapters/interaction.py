@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dense3d.errors import ConfigError
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
+from dense3d.layers.deformable_attention import MultiScaleDeformableAttention, cell_centres
 from dense3d.layers.patch_embed import Grid, map_to_tokens, tokens_to_map
 from dense3d.layers.transformer_block import DropPath
 
@@ -137,15 +137,8 @@ class PyramidAttention(MultiScaleDeformableAttention):
     def forward(self, query: Tensor, feature: Tensor, grid: Grid) -> Tensor:
         """``(B, N, D)`` from queries and features of the same shape."""
         shapes = pyramid_shapes(grid)
-        centres = torch.cat([_cell_centres(shape, query) for shape in shapes])  # (N, 2)
-        references = centres[None, :, None].expand(len(query), -1, LEVELS, -1)
+        references = cell_centres(shapes, query.device)[None, :, None].expand(len(query), -1, LEVELS, -1)
         return super().forward(query, references, self.project_value(feature), shapes)
-
-
-def _cell_centres(shape: Grid, like: Tensor) -> Tensor:
-    """``(h * w, 2)`` as (x, y) from 0 to 1, row-major."""
-    y, x = ((torch.arange(n, device=like.device, dtype=torch.float32) + 0.5) / n for n in shape)
-    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).flatten(0, 1)
 
 
 class CnnToVit(nn.Module):

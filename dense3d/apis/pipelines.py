@@ -57,12 +57,18 @@ class Preparation:
             fields: what the pipeline starts from beside them.
 
         Raises:
-            DataError: the image cannot be read.
+            DataError: the image cannot be read, or is too thin to be resized.
         """
         item = {"img_path": image.name, **fields}
-        if image.path is None:
-            return self.others(self._from_pixels(image, item))
-        return self.others(self._from_file(image, item))
+        loaded = self._from_pixels(image, item) if image.path is None else self._from_file(image, item)
+        height, width = loaded["ori_shape"]
+        try:
+            return self.others(loaded)
+        except (cv2.error, ZeroDivisionError) as error:  # one side is so short that nothing is left of it
+            raise DataError(
+                f"{image.name}, {width} x {height} pixels, cannot be brought to the size that the model "
+                f"takes: cut it, or leave it out ({str(error).strip()})"
+            ) from error
 
     def _from_file(self, image: ImageInput, item: dict) -> dict:
         # OpenCV answers some faulty files with None and mmcv's reader, which has the bytes, with any error.

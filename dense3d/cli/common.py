@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from dense3d.errors import Dense3dError
 from dense3d.files import is_disk_full
+from dense3d.optional import missing_library
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], int]:
@@ -39,6 +40,12 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
                 raise
             place = f" for {error.filename}" if error.filename else ""
             print(f"error: no space is left on the disk{place}: free some and start again", file=sys.stderr)
+            return 2
+        except ImportError as error:
+            sentence = missing_library(error)
+            if sentence is None or os.environ.get("DENSE3D_TRACEBACK"):
+                raise
+            print(f"error: {sentence}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

@@ -8,13 +8,17 @@ install_mmcv_extension()  # before a module here imports mmdet.models
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    submodules=[
-        "batched_targets",
-        "co_detr",
-        "detr",
-        "early_exit",
-        "relation_detr",
-        "relation_plugin",
-        "vit_comer_neck",
-    ],
+    submodules=["co_detr", "relation_detr"],
+    submod_attrs={
+        "batched_targets": ["BatchedDETRHead"],
+        "detr": ["PreNormDETR", "QueryCellCost"],
+        "early_exit": ["EarlyExitDINO", "EarlyExitDeformableDETR"],
+        "relation_plugin": [
+            "RelationConditionalDETR",
+            "RelationDABDETR",
+            "RelationDINO",
+            "RelationDeformableDETR",
+        ],
+        "vit_comer_neck": ["ViTCoMerNeck"],
+    },
 )

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
         "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
-        "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention"],
+        "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention", "cell_centres"],
         "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
         "patch_embed": [

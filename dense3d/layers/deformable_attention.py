@@ -104,6 +104,24 @@ class MultiScaleDeformableAttention(nn.Module):
         return self.output_proj(multi_scale_deformable_attention(value, spatial_shapes, locations, weights))
 
 
+def cell_centres(spatial_shapes: SpatialShapes, device: torch.device | None = None) -> Tensor:
+    """Centres of the cells of all levels, ``(S, 2)`` as (x, y) in [0, 1], level by level and row by row.
+
+    Args:
+        spatial_shapes: height and width of each level.
+        device: of the result.
+
+    Example:
+        >>> cell_centres([(1, 2), (1, 1)]).tolist()
+        [[0.25, 0.5], [0.75, 0.5], [0.5, 0.5]]
+    """
+    centres = []
+    for shape in spatial_shapes:
+        y, x = ((torch.arange(size, device=device) + 0.5) / size for size in shape)
+        centres.append(torch.cartesian_prod(y, x)[:, [1, 0]])
+    return torch.cat(centres)
+
+
 class DeformableEncoderLayer(nn.Module):
     """Deformable self-attention and feed-forward network, each added and then normalised.
 

@@ -39,7 +39,7 @@ def draw_instances(
     if masks is not None:
         instances.masks = masks
     visualizer = _visualizer()
-    visualizer.dataset_meta = dict(meta or {})
+    visualizer.dataset_meta = {name: value for name, value in (meta or {}).items() if value}
     sample = DetDataSample(pred_instances=instances)
     visualizer.add_datasample("image", image, sample, draw_gt=False, pred_score_thr=float("-inf"))
     return visualizer.picture

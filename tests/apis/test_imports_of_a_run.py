@@ -28,7 +28,7 @@ print("MODULES", *sys.modules)
 OTHERS = (
     "dense3d.adapters",
     "dense3d.checkpoints",
-    "dense3d.datasets.images",
+    "dense3d.datasets.image_folder",
     "dense3d.datasets.kitti",
     "dense3d.detection2d",
     "dense3d.detection3d",

@@ -134,6 +134,13 @@ def test_an_unreadable_image_does_not_take_the_others_with_it(
         _ = results[1].boxes
 
 
+def test_an_image_as_thin_as_a_thread_is_named(predictor, folder):
+    thread = np.zeros((1, 3000, 3), np.uint8)
+    with pytest.warns(UserWarning, match="left out: image-1, 3000 x 1 pixels, cannot be brought to"):
+        results = predictor([folder / "a.png", thread])
+    assert [result.error is None for result in results] == [True, False]
+
+
 def test_the_one_that_the_model_refuses_is_found_in_its_batch(predictor, folder, monkeypatch):
     step = predictor.model.test_step
 

@@ -29,6 +29,12 @@ def raising(error: BaseException):
         (DataError("a.json: is empty"), 2, "error: a.json: is empty\n"),
         (OSError(errno.ENOSPC, "full", "run.log"), 2, "error: no space is left on the disk for run.log: "),
         (OSError(errno.EDQUOT, "quota"), 2, "error: no space is left on the disk: free some"),
+        (
+            ImportError("libxcb.so.1: cannot open shared object file", name="cv2"),
+            2,
+            "error: cv2 needs the system library libxcb.so.1, which is missing; "
+            "pip install --force-reinstall --no-deps opencv-python-headless",
+        ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -40,7 +46,10 @@ def test_one_sentence_and_a_status(capsys, error, status, sentence):
     assert not printed.out
 
 
-@pytest.mark.parametrize("error", [TypeError("a bug"), PermissionError(errno.EACCES, "denied")])
+@pytest.mark.parametrize(
+    "error",
+    [TypeError("a bug"), PermissionError(errno.EACCES, "denied"), ImportError("cannot import name 'x'")],
+)
 def test_other_errors_are_not_hidden(error):
     with pytest.raises(type(error)):
         raising(error)()

@@ -7,6 +7,6 @@ writes the table.
 
 from tests.compatibility.backbones import tiny_backbones
 from tests.compatibility.heads import heads
-from tests.compatibility.pairing import obstacle, try_pair
+from tests.compatibility.pairing import loss_of_nan, obstacle, try_pair
 
-__all__ = ["heads", "obstacle", "tiny_backbones", "try_pair"]
+__all__ = ["heads", "loss_of_nan", "obstacle", "tiny_backbones", "try_pair"]

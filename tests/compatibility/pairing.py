@@ -64,6 +64,21 @@ def try_pair(backbone: dict, head: Head) -> None:
         _check(result, head.task, tuple(image.shape[-2:]))
 
 
+def loss_of_nan(backbone: dict, head: Head) -> torch.Tensor:
+    """Training loss of a model whose backbone gives nothing but NaN; what the model raises comes through.
+
+    Args:
+        backbone: config, as :func:`tiny_backbones` gives it.
+        head: an entry of ``heads()`` that no :func:`obstacle` keeps from it.
+    """
+    torch.manual_seed(0)
+    model = _build(_fitted(backbone, head), head).train()
+    for parameter in model.backbone.parameters():
+        torch.nn.init.constant_(parameter, torch.nan)
+    losses = model(**model.data_preprocessor(_batch(head), True), mode="loss")
+    return model.parse_losses(losses)[0]
+
+
 def _fitted(backbone: dict, head: Head) -> dict:
     """The backbone with its last map alone where the head takes one and the backbone can be asked for it."""
     if head.maps != 1:

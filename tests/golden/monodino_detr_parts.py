@@ -14,7 +14,13 @@ from dense3d.datasets.kitti import KittiObjects, parse_objects
 from dense3d.datasets.kitti.mono_targets import encode_mono_targets, seen_objects
 from dense3d.datasets.kitti.objects import ALPHA
 from dense3d.datasets.kitti.warp import ImageWarp, draw_warp
-from dense3d.detection3d.monodino_detr import MonoCriterion, Predictions, Targets, decode_frame, top_queries
+from dense3d.detection3d.monodino_detr import (
+    MonoCriterion,
+    ObjectTargets,
+    Predictions,
+    decode_frame,
+    top_queries,
+)
 from dense3d.detection3d.monodino_detr.criterion import paint_depth
 from dense3d.detection3d.monodino_detr.depth import bin_index
 from dense3d.detection3d.monodino_detr.prediction import PixelMap, TopQueries, centred_boxes
@@ -40,7 +46,7 @@ def run_losses(config: dict, tensors: dict[str, Tensor], check: dict) -> dict[st
     """Unweighted losses, their weighted sum, matches of the last layer and targets of the depth map."""
     criterion, official = build_criterion(config)
     groups = GROUPS if "groups" in check["name"] else 1
-    targets = Targets.of([_instances(tensors, image) for image in range(_number(tensors))])
+    targets = ObjectTargets.of([_instances(tensors, image) for image in range(_number(tensors))])
     layers = [*_layers(tensors, groups)]
     logits = tensors["pred_depth_map_logits"]
     losses = criterion(layers, logits, targets, groups)
@@ -97,7 +103,7 @@ def _layers(tensors: dict[str, Tensor], groups: int):
         yield Predictions(*(tensors[f"{prefix}{name}"] for name in names))
 
 
-def _matches(matches: MatchedPairs, targets: Targets) -> dict[str, Tensor]:
+def _matches(matches: MatchedPairs, targets: ObjectTargets) -> dict[str, Tensor]:
     found = {}
     for image in range(len(targets.counts)):
         here = matches.image == image
@@ -106,7 +112,7 @@ def _matches(matches: MatchedPairs, targets: Targets) -> dict[str, Tensor]:
     return found
 
 
-def _cardinality_error(logits: Tensor, targets: Targets) -> Tensor:
+def _cardinality_error(logits: Tensor, targets: ObjectTargets) -> Tensor:
     """DETR's figure: by how much the number of queries whose last class is not the strongest is off."""
     counted = (logits.argmax(-1) != logits.shape[-1] - 1).sum(1).float()
     return F.l1_loss(counted, torch.tensor(targets.counts, dtype=torch.float32))

@@ -14,7 +14,7 @@ from torchvision.ops import box_convert
 from dense3d.backbones import FocalNet
 from dense3d.backbones.focalnet import ARCHITECTURES
 from dense3d.checkpoints import convert
-from dense3d.detection2d.relation_detr import RelationDecoder, RelationDETR, Targets, top_detections
+from dense3d.detection2d.relation_detr import BoxTargets, RelationDecoder, RelationDETR, top_detections
 from dense3d.layers import PositionRelation
 from tests.golden import UnknownCheckError, swin
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
@@ -275,7 +275,7 @@ class _Checks:
         scene = model.encode(pixels, samples)
         values = model.decoder.project_values(scene.memory, scene.padding_mask)
         main, denoising, hybrid = model.train_branches(scene, values, labels, boxes)
-        losses = model.losses(main, denoising, hybrid, Targets.of(labels, boxes))
+        losses = model.losses(main, denoising, hybrid, BoxTargets.of(labels, boxes))
         total = sum(losses.values())
         found = {f"loss.{name}": loss for name, loss in losses.items()} | {"loss_sum": total}
         found |= {"decoder_classes": main[1], "decoder_boxes": main[2]}

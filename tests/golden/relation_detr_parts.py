@@ -10,10 +10,10 @@ from mmengine.model import stack_batch
 from torch import Tensor
 
 from dense3d.detection2d.relation_detr import (
+    BoxTargets,
     ContrastiveDenoising,
     DenoisingQueries,
     SetCriterion,
-    Targets,
     TrainingLosses,
     keep_best,
     top_detections,
@@ -63,7 +63,7 @@ def _matcher(
     criterion: SetCriterion, pred_boxes: Tensor, pred_logits: Tensor, gt_boxes: Tensor, gt_labels: Tensor
 ) -> dict[str, Tensor]:
     logits, boxes = pred_logits[None, None], pred_boxes[None, None]
-    targets = Targets.of([gt_labels], [gt_boxes])
+    targets = BoxTargets.of([gt_labels], [gt_boxes])
     matcher = criterion.matcher
     costs = [cost[0, 0] for cost in matcher.costs(logits, boxes, targets)]
     weights = (matcher.cost_class, matcher.cost_bbox, matcher.cost_giou)
@@ -97,7 +97,7 @@ class Predictions:
         self.tensors = tensors
         images = sum(re.fullmatch(r"labels\d+", name) is not None for name in tensors)
         labels, boxes = ([tensors[f"{kind}{i}"] for i in range(images)] for kind in ("labels", "boxes"))
-        self.targets = Targets.of(labels, boxes)
+        self.targets = BoxTargets.of(labels, boxes)
         layers = sum(re.fullmatch(r"aux\d+\.logits", name) is not None for name in tensors)
         self.layers = [f"aux{i}" for i in range(layers)] + ["last"]
 

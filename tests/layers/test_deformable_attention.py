@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dense3d.layers.deformable_attention import MultiScaleDeformableAttention
+from dense3d.layers.deformable_attention import MultiScaleDeformableAttention, cell_centres
 
 SHAPES = [(5, 7), (3, 4)]
 CELLS = 47
@@ -56,3 +56,8 @@ def test_heads_look_in_their_directions_at_first():
             expected = [(point + 1) * x / longest, (point + 1) * y / longest]
             assert offsets[head, 1, point].tolist() == pytest.approx(expected, abs=1e-5)
     assert not attention.attention_weights.weight.any()
+
+
+def test_cell_centres_go_level_by_level_and_row_by_row():
+    centres = cell_centres([(2, 3), (1, 1)])
+    torch.testing.assert_close(centres[[4, 6]], torch.tensor([[0.5, 0.75], [0.5, 0.5]]))

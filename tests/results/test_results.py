@@ -96,10 +96,11 @@ def test_coco_reads_what_detections_export(tmp_path):
 
 
 def test_classes_without_names_and_ids_are_numbers():
-    result = result_of(meta={}, pred_instances=detections())
-    assert result.names == ("0", "1")
-    assert [entry["category_id"] for entry in result.to_coco()] == [1, 2]
-    assert result.plot().shape == (40, 60, 3)
+    for meta in ({}, {"classes": ()}):
+        result = result_of(meta=meta, pred_instances=detections())
+        assert result.names == ("0", "1")
+        assert [entry["category_id"] for entry in result.to_coco()] == [1, 2]
+        assert result.plot().shape == (40, 60, 3)
 
 
 def test_kitti_reads_what_detections_export(tmp_path):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.ops import box_convert, sigmoid_focal_loss
 
 from dense3d.detection2d.relation_detr.denoising import DenoisingQueries, target_numbers
-from dense3d.detection2d.relation_detr.matching import BoxMatcher, Targets
+from dense3d.detection2d.relation_detr.matching import BoxMatcher, BoxTargets
 from dense3d.detection2d.relation_detr.queries import Selection
 from dense3d.errors import ConfigError
 from dense3d.layers.assignment import MatchedPairs, iou_and_giou, mean_number
@@ -54,7 +54,12 @@ class SetCriterion:
         self.matcher = BoxMatcher(**(matcher or {}))
 
     def __call__(
-        self, logits: Tensor, boxes: Tensor, targets: Targets, matches: MatchedPairs, divisor: Tensor | float
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: BoxTargets,
+        matches: MatchedPairs,
+        divisor: Tensor | float,
     ) -> Losses:
         """Weighted losses ``class``, ``bbox`` and ``giou``, each ``(L,)``.
 
@@ -110,7 +115,7 @@ class TrainingLosses:
 
     @torch.compiler.disable  # the matching is scipy's, and numbers of targets change with every batch
     def __call__(
-        self, main: Branch, denoising: DenoisingQueries | None, hybrid: Branch | None, targets: Targets
+        self, main: Branch, denoising: DenoisingQueries | None, hybrid: Branch | None, targets: BoxTargets
     ) -> dict[str, Tensor]:
         """All weighted losses of the branches against ``targets``.
 
@@ -137,7 +142,7 @@ class TrainingLosses:
         selection: Selection,
         logits: Tensor,
         boxes: Tensor,
-        targets: Targets,
+        targets: BoxTargets,
         divisor: Tensor | float,
         copies: int = 1,
     ) -> dict[str, Tensor]:
@@ -153,7 +158,7 @@ class TrainingLosses:
         logits: Tensor,
         boxes: Tensor,
         queries: DenoisingQueries,
-        targets: Targets,
+        targets: BoxTargets,
         divisor: Tensor | float,
     ) -> dict[str, Tensor]:
         """Losses of the denoising queries, which know their targets."""

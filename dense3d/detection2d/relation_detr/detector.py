@@ -18,12 +18,12 @@ from torchvision.ops import box_convert, nms
 
 from dense3d.detection2d.relation_detr.criterion import Branch, SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
-from dense3d.detection2d.relation_detr.matching import Targets
+from dense3d.detection2d.relation_detr.matching import BoxTargets
 from dense3d.detection2d.relation_detr.queries import (
     ProposalSelection,
     QueryHead,
     Selection,
-    cell_centres,
+    content_centres,
     padding_masks,
     proposal_boxes,
     valid_ratios,
@@ -193,7 +193,7 @@ class RelationDETR(BaseModel):
         ]
         padded = any(tuple(size) != batch_shape for size in sizes)
         padding_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1) if padded else None
-        centres = cell_centres(shapes, ratios)
+        centres = content_centres(shapes, ratios)
         memory = self.encoder(
             torch.cat([feature.flatten(2).transpose(1, 2) for feature in maps], dim=1),  # (B, S, C)
             torch.cat(position, dim=1),
@@ -264,7 +264,7 @@ class RelationDETR(BaseModel):
         encoded = self.encode(inputs, data_samples)
         values = self.decoder.project_values(encoded.memory, encoded.padding_mask)
         branches = self.train_branches(encoded, values, labels, boxes)
-        return self.losses(*branches, Targets.of(labels, boxes))
+        return self.losses(*branches, BoxTargets.of(labels, boxes))
 
     def train_branches(
         self, encoded: EncodedImages, values: list[Tensor], labels: list[Tensor], boxes: list[Tensor]

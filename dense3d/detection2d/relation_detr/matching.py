@@ -17,7 +17,7 @@ EPS = 1e-6  # of the class cost
 
 
 @dataclass
-class Targets:
+class BoxTargets:
     """Targets of a batch, padded to the largest number in an image."""
 
     labels: Tensor  # (B, m)
@@ -26,7 +26,7 @@ class Targets:
 
     @classmethod
     @torch.compiler.disable  # numbers of targets change with every batch
-    def of(cls, labels: list[Tensor], boxes: list[Tensor]) -> Targets:
+    def of(cls, labels: list[Tensor], boxes: list[Tensor]) -> BoxTargets:
         """From the labels ``(n,)`` and cxcywh boxes ``(n, 4)`` of each image."""
         pad = torch.nn.utils.rnn.pad_sequence
         counts = [len(label) for label in labels]
@@ -56,7 +56,7 @@ class BoxMatcher:
         self.alpha, self.gamma = alpha, gamma
 
     @torch.no_grad()
-    def costs(self, logits: Tensor, boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
+    def costs(self, logits: Tensor, boxes: Tensor, targets: BoxTargets) -> tuple[Tensor, Tensor, Tensor]:
         """Unweighted class, L1 and GIoU costs, ``(L, B, Q, m)`` each.
 
         Args:
@@ -73,7 +73,7 @@ class BoxMatcher:
         return focal_cost(score, self.alpha, self.gamma, EPS), distance, -giou
 
     @torch.no_grad()
-    def __call__(self, logits: Tensor, boxes: Tensor, targets: Targets, copies: int = 1) -> MatchedPairs:
+    def __call__(self, logits: Tensor, boxes: Tensor, targets: BoxTargets, copies: int = 1) -> MatchedPairs:
         """Match every layer and image; with more targets than queries some targets stay unmatched.
 
         Args:

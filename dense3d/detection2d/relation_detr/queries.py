@@ -61,7 +61,7 @@ def valid_ratios(masks: list[Tensor]) -> Tensor:
     return torch.stack(ratios, dim=1)
 
 
-def cell_centres(spatial_shapes: SpatialShapes, ratios: Tensor) -> Tensor:
+def content_centres(spatial_shapes: SpatialShapes, ratios: Tensor) -> Tensor:
     """Centres of all cells, ``(B, S, 2)`` as (x, y) in the image's own content.
 
     Args:
@@ -69,7 +69,7 @@ def cell_centres(spatial_shapes: SpatialShapes, ratios: Tensor) -> Tensor:
         ratios: ``(B, L, 2)`` of :func:`valid_ratios`.
 
     Example:
-        >>> cell_centres([(1, 2)], torch.ones(1, 1, 2)).tolist()
+        >>> content_centres([(1, 2)], torch.ones(1, 1, 2)).tolist()
         [[[0.25, 0.5], [0.75, 0.5]]]
     """
     centres = []
@@ -86,7 +86,7 @@ def proposal_boxes(spatial_shapes: SpatialShapes, centres: Tensor) -> Tensor:
 
     Args:
         spatial_shapes: height and width of each level.
-        centres: ``(B, S, 2)`` of :func:`cell_centres`.
+        centres: ``(B, S, 2)`` of :func:`content_centres`.
     """
     sides = [
         centres.new_full((height * width,), 0.05 * 2**level)

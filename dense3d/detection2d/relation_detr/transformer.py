@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         return self.memory_fusion(torch.cat(states, dim=-1))
 
 
-class SelfAttention(nn.Module):
+class RelationAttention(nn.Module):
     """Attention among queries with a bias for each pair; parameters of :class:`torch.nn.MultiheadAttention`.
 
     Args:
@@ -115,7 +115,7 @@ class SelfAttention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
-class DecoderLayer(nn.Module):
+class RelationDecoderLayer(nn.Module):
     """Self-attention, deformable cross-attention and feed-forward network, each added and then normalised.
 
     Args:
@@ -132,7 +132,7 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.cross_attn = MultiScaleDeformableAttention(embed_dims, num_heads, num_levels, num_points)
         self.norm1 = nn.LayerNorm(embed_dims)  # after the cross-attention, as the official names have it
-        self.self_attn = SelfAttention(embed_dims, num_heads)
+        self.self_attn = RelationAttention(embed_dims, num_heads)
         self.norm2 = nn.LayerNorm(embed_dims)
         self.linear1 = nn.Linear(embed_dims, feedforward_channels)
         self.linear2 = nn.Linear(feedforward_channels, embed_dims)
@@ -157,7 +157,7 @@ class DecoderLayer(nn.Module):
 
 
 class RelationDecoder(nn.Module):
-    """Stack of :class:`DecoderLayer` with class and box heads of its own for each layer.
+    """Stack of :class:`RelationDecoderLayer` with class and box heads of its own for each layer.
 
     Args:
         num_layers: layers.
@@ -165,7 +165,7 @@ class RelationDecoder(nn.Module):
         relation: config of the relation encoder, ``dict(type="PositionRelation", ...)``; None: no relation.
         query_scale: scale the position of the queries by an MLP of their content from layer 1 on.
         with_cp: recompute each layer, with its relation, in the backward pass.
-        **layer: arguments of :class:`DecoderLayer`.
+        **layer: arguments of :class:`RelationDecoderLayer`.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class RelationDecoder(nn.Module):
         super().__init__()
         embed_dims = layer["embed_dims"]
         self.embed_dims, self.with_cp = embed_dims, with_cp
-        self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
+        self.layers = nn.ModuleList(RelationDecoderLayer(**layer) for _ in range(num_layers))
         self.ref_point_head = MLP(2 * embed_dims, embed_dims, embed_dims, num_layers=2)
         self.query_scale = MLP(embed_dims, embed_dims, embed_dims, num_layers=2) if query_scale else None
         self.class_head = nn.ModuleList(class_head(embed_dims, num_classes) for _ in range(num_layers))
@@ -250,7 +250,7 @@ class RelationDecoder(nn.Module):
 
     def _step(
         self,
-        layer: DecoderLayer,
+        layer: RelationDecoderLayer,
         index: int,
         query: Tensor,
         boxes: Tensor,

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "depth": ["Camera", "DepthPredictor", "PyramidDepthSource", "RelativeDepthSource"],
         "detector": ["MonoDETR", "MonoDINODETR"],
         "features": ["DPTHead", "HierarchicalFeatureFusion"],
-        "matching": ["ObjectMatcher", "Targets"],
+        "matching": ["ObjectMatcher", "ObjectTargets"],
         "prediction": ["Predictions", "decode_frame", "top_queries"],
         "transformer": ["DepthGuidedDecoder", "VisualEncoder"],
     },

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from dense3d.detection3d.monodino_detr.depth import bin_index
-from dense3d.detection3d.monodino_detr.matching import ObjectMatcher, Targets
+from dense3d.detection3d.monodino_detr.matching import ObjectMatcher, ObjectTargets
 from dense3d.detection3d.monodino_detr.prediction import HEADING_BINS, Predictions, box_corners
 from dense3d.layers.assignment import MatchedPairs, mean_number
 
@@ -46,7 +46,7 @@ class MonoCriterion:
         self.depth_map_loss = DepthMapLoss(**(depth_map or {}))
 
     def __call__(
-        self, layers: list[Predictions], depth_logits: Tensor, targets: Targets, groups: int = 1
+        self, layers: list[Predictions], depth_logits: Tensor, targets: ObjectTargets, groups: int = 1
     ) -> Losses:
         """All losses; those of layers before the last have its number behind their name.
 
@@ -72,7 +72,7 @@ class MonoCriterion:
         return found
 
     def layer(
-        self, predictions: Predictions, targets: Targets, matches: MatchedPairs, divisor: Tensor | float
+        self, predictions: Predictions, targets: ObjectTargets, matches: MatchedPairs, divisor: Tensor | float
     ) -> Losses:
         """Weighted losses of one layer.
 
@@ -159,7 +159,7 @@ def depth_loss(depths: Tensor, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def class_error(logits: Tensor, targets: Targets, matches: MatchedPairs) -> Tensor:
+def class_error(logits: Tensor, targets: ObjectTargets, matches: MatchedPairs) -> Tensor:
     """Percentage of matched queries whose strongest class is not their object's; 100 without objects."""
     strongest = logits[matches.image, matches.query].argmax(-1)
     if not len(strongest):
@@ -196,7 +196,7 @@ class DepthMapLoss:
         self.alpha, self.gamma = alpha, gamma
         self.weights = (background_weight, foreground_weight)
 
-    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
+    def __call__(self, logits: Tensor, targets: ObjectTargets) -> Tensor:
         """Weighted sum over all cells divided by their number.
 
         Args:
@@ -209,7 +209,7 @@ class DepthMapLoss:
         return (loss * torch.where(inside, foreground, background)).mean()
 
 
-def paint_depth(targets: Targets, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def paint_depth(targets: ObjectTargets, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Depth of the nearest object at each cell and whether there is one, ``(B, h, w)`` both; 0 without one.
 
     A box reaches from the cell of its left and top side to the cell before that of its right and bottom side,

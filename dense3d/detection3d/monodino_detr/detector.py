@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dense3d.detection3d.monodino_detr.criterion import MonoCriterion
 from dense3d.detection3d.monodino_detr.depth import Camera, DepthPrediction, DepthPredictor
-from dense3d.detection3d.monodino_detr.matching import Targets
+from dense3d.detection3d.monodino_detr.matching import ObjectTargets
 from dense3d.detection3d.monodino_detr.prediction import (
     PixelMap,
     PredictionHeads,
@@ -191,7 +191,7 @@ class MonoDETR(BaseModel):
     def loss(self, inputs: Tensor, data_samples: list[BaseDataElement]) -> dict[str, Tensor]:
         """All weighted losses, see :class:`MonoCriterion`; all groups of queries take part."""
         camera = camera_of(data_samples, inputs.device)
-        targets = Targets.of([sample.gt_instances for sample in data_samples])
+        targets = ObjectTargets.of([sample.gt_instances for sample in data_samples])
         layers, depth = self.predict_layers(inputs, camera, self.num_groups)
         return self.criterion(layers, depth.logits, targets, self.num_groups)
 

@@ -16,7 +16,7 @@ from dense3d.layers.assignment import MatchedPairs, assign, focal_cost, iou_and_
 
 
 @dataclass
-class Targets:
+class ObjectTargets:
     """Objects of all images of a batch, one after the other; T of them.
 
     The fields mean what they mean in :class:`dense3d.datasets.kitti.mono_targets.MonoTargets`.
@@ -32,7 +32,7 @@ class Targets:
     counts: list[int]  # objects of each image
 
     @classmethod
-    def of(cls, instances: Sequence[object]) -> Targets:
+    def of(cls, instances: Sequence[object]) -> ObjectTargets:
         """From one object an image with these attributes, such as ``data_sample.gt_instances``."""
         names = [field.name for field in fields(cls) if field.name != "counts"]
         parts = {name: torch.cat([getattr(image, name) for image in instances]) for name in names}
@@ -65,7 +65,7 @@ class ObjectMatcher:
         self.alpha, self.gamma = alpha, gamma
 
     @torch.no_grad()
-    def cost(self, logits: Tensor, boxes: Tensor, targets: Targets) -> Tensor:
+    def cost(self, logits: Tensor, boxes: Tensor, targets: ObjectTargets) -> Tensor:
         """Weighted cost ``(B * Q, T)`` of all queries of the batch and all its objects.
 
         Args:
@@ -83,7 +83,9 @@ class ObjectMatcher:
             - self.cost_giou * giou
         )
 
-    def __call__(self, logits: Tensor, boxes: Tensor, targets: Targets, groups: int = 1) -> MatchedPairs:
+    def __call__(
+        self, logits: Tensor, boxes: Tensor, targets: ObjectTargets, groups: int = 1
+    ) -> MatchedPairs:
         """Match every image and group; with more objects than queries some objects stay unmatched.
 
         Args:

@@ -25,6 +25,7 @@ from dense3d.layers.deformable_attention import (
     DeformableEncoderLayer,
     MultiScaleDeformableAttention,
     SpatialShapes,
+    cell_centres,
 )
 from dense3d.layers.mlp import MLP
 from dense3d.layers.sine_position import box_position, map_position
@@ -65,22 +66,10 @@ class VisualEncoder(nn.Module):
                 for shape, embedding in zip(shapes, self.level_embeds)
             ]
         )  # (S, C)
-        references = torch.cat([cell_centres(shape, device) for shape in shapes])  # (S, 2)
-        references = references[None, :, None].expand(len(tokens), -1, len(shapes), -1)
+        references = cell_centres(shapes, device)[None, :, None].expand(len(tokens), -1, len(shapes), -1)
         for layer in self.layers:
             tokens = layer(tokens, position, references, shapes)
         return tokens, shapes
-
-
-def cell_centres(shape: tuple[int, int], device: torch.device | None = None) -> Tensor:
-    """Centres of a map's cells, ``(h * w, 2)`` as (x, y) in [0, 1], row by row.
-
-    Example:
-        >>> cell_centres((1, 2)).tolist()
-        [[0.25, 0.5], [0.75, 0.5]]
-    """
-    y, x = ((torch.arange(size, device=device) + 0.5) / size for size in shape)
-    return torch.cartesian_prod(y, x)[:, [1, 0]]
 
 
 class PointQueries(nn.Module):
@@ -196,7 +185,7 @@ class GroupSelfAttention(nn.Module):
         return attended.reshape(query.shape)
 
 
-class DecoderLayer(nn.Module):
+class DepthGuidedDecoderLayer(nn.Module):
     """Attention to depth, queries and image, and a feed-forward network, each added and then normalised.
 
     Args:
@@ -265,13 +254,13 @@ class EncodedScene:
 
 
 class DepthGuidedDecoder(nn.Module):
-    """Stack of :class:`DecoderLayer` that refines the boxes of queries.
+    """Stack of :class:`DepthGuidedDecoderLayer` that refines the boxes of queries.
 
     Args:
         num_layers: layers.
         relation: config of a relation encoder, ``dict(type="PositionRelation", ...)``, whose bias of the 2D
             boxes acts in the self-attention from the second layer on (Relation-DETR); None: no relation.
-        **layer: arguments of :class:`DecoderLayer`.
+        **layer: arguments of :class:`DepthGuidedDecoderLayer`.
 
     Raises:
         ConfigError: the relation has other heads than the layers, or there is no second layer.
@@ -280,7 +269,7 @@ class DepthGuidedDecoder(nn.Module):
     def __init__(self, num_layers: int, relation: dict | None = None, **layer: int | float):
         super().__init__()
         embed_dims = layer["embed_dims"]
-        self.layers = nn.ModuleList(DecoderLayer(**layer) for _ in range(num_layers))
+        self.layers = nn.ModuleList(DepthGuidedDecoderLayer(**layer) for _ in range(num_layers))
         self.box_heads = nn.ModuleList(torch_mlp(embed_dims, 6, 3) for _ in range(num_layers))
         nn.init.constant_(self.box_heads[0].layers[-1].bias[2:], -2.0)  # boxes begin small
         self.relation = MODELS.build(relation) if relation else None

@@ -14,11 +14,11 @@ from torchvision.ops import box_convert, generalized_box_iou
 from dense3d.detection2d.relation_detr import keep_best, top_detections
 from dense3d.detection2d.relation_detr.criterion import SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising
-from dense3d.detection2d.relation_detr.matching import BoxMatcher, Targets
+from dense3d.detection2d.relation_detr.matching import BoxMatcher, BoxTargets
 from dense3d.detection2d.relation_detr.queries import (
     ProposalSelection,
     QueryHead,
-    cell_centres,
+    content_centres,
     inverse_sigmoid,
     padding_masks,
     proposal_boxes,
@@ -60,7 +60,7 @@ def test_proposals_of_an_image_that_fills_the_batch():
     shapes = [(2, 4), (1, 2)]
     masks = padding_masks((64, 128), [(64, 128)], shapes, torch.device("cpu"))
     ratios = valid_ratios(masks)
-    boxes = proposal_boxes(shapes, cell_centres(shapes, ratios))[0]
+    boxes = proposal_boxes(shapes, content_centres(shapes, ratios))[0]
     assert torch.equal(ratios, torch.ones(1, 2, 2))
     assert boxes[5].tolist() == pytest.approx([0.375, 0.75, 0.05, 0.05])  # second row, second column
     assert boxes[-1].tolist() == pytest.approx([0.75, 0.5, 0.1, 0.1])
@@ -70,7 +70,7 @@ def test_centres_fill_the_content_whatever_the_padding():
     shapes = [(8, 8)]
     ratios = valid_ratios(padding_masks((64, 64), [(32, 48)], shapes, torch.device("cpu")))
     assert ratios[0, 0].tolist() == [0.75, 0.5]
-    centres = cell_centres(shapes, ratios)[0].view(8, 8, 2)
+    centres = content_centres(shapes, ratios)[0].view(8, 8, 2)
     assert centres[3, 5].tolist() == pytest.approx([5.5 / 6, 3.5 / 4])
 
 
@@ -188,7 +188,7 @@ def test_matching_layers_together_equals_one_at_a_time(copies):
     matcher = BoxMatcher()
     logits, boxes = torch.randn(3, 2, 12, 5), random_boxes(3, 2, 12)
     labels, wanted = [torch.tensor([1, 4, 2]), torch.tensor([0])], [random_boxes(3), random_boxes(1)]
-    matches = matcher(logits, boxes, Targets.of(labels, wanted), copies)
+    matches = matcher(logits, boxes, BoxTargets.of(labels, wanted), copies)
     pairs = set(zip(*(t.tolist() for t in vars(matches).values())))
     expected = set()
     for layer in range(3):
@@ -209,7 +209,7 @@ def test_more_boxes_than_queries(queries, copies):
     """Every query gets a target, none gets a target's copy twice, and no choice is cheaper."""
     matcher = BoxMatcher()
     logits, boxes = torch.randn(1, 1, queries, 2), random_boxes(1, 1, queries)
-    targets = Targets.of([torch.randint(2, (6,))], [random_boxes(6)])
+    targets = BoxTargets.of([torch.randint(2, (6,))], [random_boxes(6)])
     matches = matcher(logits, boxes, targets, copies)
     assert matches.query.tolist() == list(range(queries))
     assert matches.target.bincount().max() <= copies
@@ -240,11 +240,13 @@ def test_without_targets_there_is_one_group_of_no_queries():
 
 def test_matching_survives_numbers_that_are_none():
     logits = torch.full((1, 1, 4, 2), torch.nan)
-    matches = BoxMatcher()(logits, random_boxes(1, 1, 4), Targets.of([torch.tensor([0])], [random_boxes(1)]))
+    matches = BoxMatcher()(
+        logits, random_boxes(1, 1, 4), BoxTargets.of([torch.tensor([0])], [random_boxes(1)])
+    )
     assert len(matches.query) == 1
 
 
-def losses_of(class_loss: str, logits: torch.Tensor, boxes: torch.Tensor, targets: Targets) -> dict:
+def losses_of(class_loss: str, logits: torch.Tensor, boxes: torch.Tensor, targets: BoxTargets) -> dict:
     matches = MatchedPairs(*(torch.zeros(1, dtype=torch.long) for _ in range(4)))  # query 0 has target 0
     return SetCriterion(class_loss)(logits, boxes, targets, matches, 1.0)
 
@@ -253,7 +255,7 @@ def test_varifocal_loss_by_hand():
     wanted = torch.tensor([[0.5, 0.5, 0.2, 0.2]])
     boxes = torch.tensor([[[[0.5, 0.5, 0.2, 0.1], [0.1, 0.1, 0.1, 0.1]]]])  # the first one has IoU 0.5
     logits = torch.tensor([[[[1.0, -1.0], [0.5, -2.0]]]])
-    losses = losses_of("varifocal", logits, boxes, Targets.of([torch.tensor([0])], [wanted]))
+    losses = losses_of("varifocal", logits, boxes, BoxTargets.of([torch.tensor([0])], [wanted]))
     p = logits.sigmoid().flatten()
     negatives = -0.75 * p[1:] ** 2 * torch.log(1 - p[1:])
     positive = -0.5 * (0.5 * torch.log(p[0]) + 0.5 * torch.log(1 - p[0]))
@@ -265,7 +267,7 @@ def test_varifocal_loss_by_hand():
 def test_focal_loss_by_hand():
     boxes = random_boxes(1, 1, 2)
     logits = torch.tensor([[[[1.0, -1.0], [0.5, -2.0]]]])
-    losses = losses_of("focal", logits, boxes, Targets.of([torch.tensor([0])], [boxes[0, 0, :1]]))
+    losses = losses_of("focal", logits, boxes, BoxTargets.of([torch.tensor([0])], [boxes[0, 0, :1]]))
     p = logits.sigmoid().flatten()
     negatives = -0.75 * p[1:] ** 2 * torch.log(1 - p[1:])
     positive = -0.25 * (1 - p[0]) ** 2 * torch.log(p[0])

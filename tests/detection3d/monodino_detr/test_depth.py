@@ -16,7 +16,6 @@ from dense3d.detection3d.monodino_detr.depth import (
     map_depth,
     regressed_depth,
 )
-from dense3d.detection3d.monodino_detr.transformer import cell_centres
 from dense3d.layers.sine_position import box_position, map_position
 from dense3d.registry import MODELS
 
@@ -51,11 +50,6 @@ def test_positions_of_anchors_begin_with_the_row():
     angle = anchors[:, [1, 0, 2, 3, 4, 5]] * 2 * np.pi
     torch.testing.assert_close(features[..., 0], angle.sin())
     torch.testing.assert_close(features[..., 3], (angle / 100).cos())
-
-
-def test_cell_centres_go_row_by_row():
-    centres = cell_centres((2, 3))
-    torch.testing.assert_close(centres[4], torch.tensor([0.5, 0.75]))
 
 
 def test_embedding_of_depth_is_linear_between_metres():

@@ -20,7 +20,7 @@ from dense3d.detection3d.monodino_detr.criterion import (
     size_loss,
     softmax_focal_loss,
 )
-from dense3d.detection3d.monodino_detr.matching import ObjectMatcher, Targets
+from dense3d.detection3d.monodino_detr.matching import ObjectMatcher, ObjectTargets
 from dense3d.detection3d.monodino_detr.prediction import Predictions
 
 MATCHED = ("bbox", "giou", "center", "dim", "angle", "depth")
@@ -43,8 +43,8 @@ def objects(number: int, seed: int = 0) -> SimpleNamespace:
     )
 
 
-def batch(*numbers: int) -> Targets:
-    return Targets.of([objects(number, seed) for seed, number in enumerate(numbers)])
+def batch(*numbers: int) -> ObjectTargets:
+    return ObjectTargets.of([objects(number, seed) for seed, number in enumerate(numbers)])
 
 
 def noise(images: int, queries: int, classes: int = 3, seed: int = 0) -> Predictions:
@@ -54,7 +54,7 @@ def noise(images: int, queries: int, classes: int = 3, seed: int = 0) -> Predict
     return Predictions(*(part.requires_grad_() for part in parts))
 
 
-def perfect(targets: Targets) -> Predictions:
+def perfect(targets: ObjectTargets) -> Predictions:
     """One image whose query i predicts object i, certain to an error of e^-2 in depth."""
     number = len(targets.labels)
     logits = torch.full((number, 3), -20.0)
