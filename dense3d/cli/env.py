@@ -20,5 +20,5 @@ def run(arguments: argparse.Namespace) -> None:
         return
     from dense3d.apis.environment import describe_environment
 
-    for section in describe_environment():
-        print(section, end="\n\n", flush=True)
+    for number, section in enumerate(describe_environment()):
+        print(f"\n{section}" if number else section, flush=True)
