@@ -25,4 +25,8 @@ def paused_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            # What is new counts as old from now on, or the next collections would look through all of it.
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

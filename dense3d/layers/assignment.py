@@ -64,7 +64,7 @@ def assign(cost: Tensor, counts: Sequence[int], groups: int = 1, copies: int = 1
         >>> matches.query.tolist(), matches.target.tolist()
         ([0, 1], [0, 1])
     """
-    table = cost.cpu().double().unflatten(2, (groups, -1)).numpy()  # (L, B, groups, Q, N)
+    table = cost.detach().cpu().double().unflatten(2, (groups, -1)).numpy()  # (L, B, groups, Q, N)
     found = [np.zeros((4, 0), np.int64)]
     for layer, image, group in np.ndindex(table.shape[:3]):
         count = counts[image]

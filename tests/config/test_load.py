@@ -155,3 +155,11 @@ def test_plus_adds_whatever_it_resembles(tmp_path: Path) -> None:
     cfg = load_config(write(tmp_path, "model = dict(a=1)\n"))
     apply_options(cfg, {"+models.b": 2})
     assert cfg.models.b == 2
+
+
+def test_the_text_of_a_config_loads_as_the_same_config(tmp_path: Path, repository: Path) -> None:
+    cfg = load_config(repository / "configs/synthetic/dino_r18_synthetic-coco.py")
+    cfg.dump(str(tmp_path / "dump.py"))
+    again = load_config(tmp_path / "dump.py")
+    assert again.to_dict() == cfg.to_dict()
+    assert again.pretty_text == cfg.pretty_text
