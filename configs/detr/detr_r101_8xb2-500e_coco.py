@@ -1,4 +1,7 @@
-"""DETR, ResNet-101, 500 epochs of COCO."""
+"""DETR, ResNet-101, 500 epochs of COCO.
+
+The paper reports box AP 43.5.
+"""
 
 _base_ = "./detr_r50_8xb2-500e_coco.py"
 

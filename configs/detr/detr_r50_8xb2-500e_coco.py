@@ -1,4 +1,7 @@
-"""DETR, ResNet-50, 500 epochs of COCO on 8 GPUs with 2 images each (arXiv 2005.12872)."""
+"""DETR, ResNet-50, 500 epochs of COCO on 8 GPUs with 2 images each (arXiv 2005.12872).
+
+The paper reports box AP 42.0.
+"""
 
 _base_ = ["mmdet::detr/detr_r50_8xb2-500e_coco.py", "../_base_/backbones/resnet.py"]
 

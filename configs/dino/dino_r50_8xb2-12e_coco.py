@@ -1,4 +1,7 @@
-"""DINO, 4 scales, ResNet-50, 12 epochs of COCO on 8 GPUs with 2 images each (arXiv 2203.03605)."""
+"""DINO, 4 scales, ResNet-50, 12 epochs of COCO on 8 GPUs with 2 images each (arXiv 2203.03605).
+
+The paper reports box AP 49.0.
+"""
 
 _base_ = ["mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py", "../_base_/backbones/resnet.py"]
 

@@ -1,4 +1,7 @@
-"""DINO, 4 scales, ResNet-50, 24 epochs of COCO on 8 GPUs with 2 images each (arXiv 2203.03605)."""
+"""DINO, 4 scales, ResNet-50, 24 epochs of COCO on 8 GPUs with 2 images each (arXiv 2203.03605).
+
+The paper reports box AP 50.4.
+"""
 
 _base_ = ["mmdet::dino/dino-4scale_r50_8xb2-24e_coco.py", "../_base_/backbones/resnet.py"]
 

@@ -34,7 +34,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Segment:
+class VisibleSegment:
     """A visible region of one class: a thing, a heap of things (``iscrowd``), or all of one stuff class."""
 
     category: Category
@@ -71,7 +71,7 @@ def make_sample(
     return Sample(split, index, scene, tuple(renderer.render(camera) for camera in cameras))
 
 
-def visible_segments(scene: Scene, frame: Frame) -> list[Segment]:
+def visible_segments(scene: Scene, frame: Frame) -> list[VisibleSegment]:
     """Disjoint segments of a frame: things by instance, heaps as one crowd, stuff by class.
 
     Things that show less than ``MIN_VISIBLE_FRACTION`` of the image belong to no segment.
@@ -86,8 +86,8 @@ def visible_segments(scene: Scene, frame: Frame) -> list[Segment]:
         mask = np.isin(frame.instance, members)
         if np.count_nonzero(mask) >= max(1, MIN_VISIBLE_FRACTION * mask.size):
             name = scene.by_id[members[0]].category
-            segments.append(Segment(CATEGORIES[CATEGORY_IDS[name] - 1], mask, iscrowd=kind == "cluster"))
+            segments.append(VisibleSegment(CATEGORIES[CATEGORY_IDS[name] - 1], mask, iscrowd=kind == "cluster"))
     for category in CATEGORIES:
         if not category.isthing and (mask := frame.category == category.id).any():
-            segments.append(Segment(category, mask))
+            segments.append(VisibleSegment(category, mask))
     return segments

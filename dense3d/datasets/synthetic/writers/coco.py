@@ -8,7 +8,7 @@ import numpy as np
 
 from dense3d.datasets.synthetic.classes import CATEGORIES
 from dense3d.datasets.synthetic.polygons import mask_to_polygons
-from dense3d.datasets.synthetic.sample import Sample, Segment, visible_segments
+from dense3d.datasets.synthetic.sample import Sample, VisibleSegment, visible_segments
 from dense3d.datasets.synthetic.writers.base import Writer, write_image, write_json
 
 INFO = {"description": "dense3d synthetic world", "version": "1.0", "year": 2024}
@@ -48,7 +48,7 @@ class CocoWriter(Writer):
         }
         write_json(self.root / "annotations" / f"instances_{split}2017.json", content)
 
-    def _annotation(self, segment: Segment) -> dict[str, Any]:
+    def _annotation(self, segment: VisibleSegment) -> dict[str, Any]:
         outline = run_lengths(segment.mask) if segment.iscrowd else mask_to_polygons(segment.mask)
         return {
             "category_id": segment.category.id,

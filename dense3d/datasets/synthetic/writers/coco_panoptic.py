@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dense3d.datasets.synthetic.classes import CATEGORIES
-from dense3d.datasets.synthetic.sample import Sample, Segment, visible_segments
+from dense3d.datasets.synthetic.sample import Sample, VisibleSegment, visible_segments
 from dense3d.datasets.synthetic.writers.base import Writer, write_image, write_json
 from dense3d.datasets.synthetic.writers.coco import INFO, LICENSES, image_entry
 
@@ -57,7 +57,7 @@ class CocoPanopticWriter(Writer):
         }
         write_json(self.root / "annotations" / f"panoptic_{split}2017.json", content)
 
-    def _info(self, segment: Segment, color: tuple[int, int, int]) -> dict[str, Any]:
+    def _info(self, segment: VisibleSegment, color: tuple[int, int, int]) -> dict[str, Any]:
         return {
             "id": color[0] + 256 * color[1] + 65536 * color[2],
             "category_id": segment.category.id,
@@ -67,7 +67,7 @@ class CocoPanopticWriter(Writer):
         }
 
 
-def segment_colors(segments: list[Segment], seed: int) -> list[tuple[int, int, int]]:
+def segment_colors(segments: list[VisibleSegment], seed: int) -> list[tuple[int, int, int]]:
     """Distinct colours, none black: stuff has its class's colour, things one near it."""
     rng = np.random.default_rng(seed)
     used = {(0, 0, 0)} | {category.color for category in CATEGORIES if not category.isthing}
