@@ -86,7 +86,8 @@ def visible_segments(scene: Scene, frame: Frame) -> list[VisibleSegment]:
         mask = np.isin(frame.instance, members)
         if np.count_nonzero(mask) >= max(1, MIN_VISIBLE_FRACTION * mask.size):
             name = scene.by_id[members[0]].category
-            segments.append(VisibleSegment(CATEGORIES[CATEGORY_IDS[name] - 1], mask, iscrowd=kind == "cluster"))
+            category = CATEGORIES[CATEGORY_IDS[name] - 1]
+            segments.append(VisibleSegment(category, mask, iscrowd=kind == "cluster"))
     for category in CATEGORIES:
         if not category.isthing and (mask := frame.category == category.id).any():
             segments.append(VisibleSegment(category, mask))
