@@ -57,7 +57,7 @@ TASKS = (
     Task("Detection", "dino_r18_synthetic-coco", ("coco/bbox_mAP", "box AP")),
     Task("Panoptic segmentation", "mask2former_r18_synthetic-panoptic", PQ),
     Task("Instance segmentation", "mask2former_r18_synthetic-panoptic", PQ, options=INSTANCES),
-    Task("Semantic segmentation", "vit-comer-t_upernet_synthetic-ade20k", ("mIoU", "mIoU in per cent")),
+    Task("Semantic segmentation", "vit-comer-t_upernet_synthetic-ade20k", ("semantic/mIoU", "mIoU in per cent")),
     Task("3D boxes from one image", "monodetr_r18_synthetic-kitti", ("", ""), images=(0, 1)),
     Task("Masked autoencoding", "mae_vit-tiny_synthetic", ("", ""), images=(0, 1)),
 )
