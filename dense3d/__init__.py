@@ -1,4 +1,4 @@
-"""dense3d: dense prediction in 2D and 3D vision, one registry, one training script, exact numbers.
+"""dense3d: dense prediction in 2D and 3D vision, one registry, one command, exact numbers.
 
     predictor = dense3d.load("dino_r18_synthetic-coco", "checkpoint.pth")
     result = predictor("photo.jpg")

@@ -114,7 +114,7 @@ def place(level: dict[str, int], lines: dict[str, int]) -> dict[str, tuple[float
         for start in range(0, len(rooms), PER_FLOOR):
             row = rooms[start : start + PER_FLOOR]
             row = row[1::2] + row[::2][::-1] if len(row) > 2 else row
-            widths = [max(1.4, (lines[room] / 700) ** 0.8) for room in row]
+            widths = [max(1.4, 0.13 * len(room), (lines[room] / 700) ** 0.8) for room in row]
             left = -(sum(widths) + GAP * (len(row) - 1)) / 2
             for room, width in zip(row, widths):
                 spots[room] = (left, height, width)

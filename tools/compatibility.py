@@ -12,7 +12,7 @@ from dense3d.cli.common import command
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: python tools/compatibility.py --out docs/compatibility.md"
+        description=__doc__, epilog="example: dense3d compatibility --out docs/compatibility.md"
     )
     parser.add_argument("--out", metavar="FILE", help="write the table there, as Markdown")
     return parser.parse_args()

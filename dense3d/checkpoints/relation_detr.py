@@ -87,7 +87,7 @@ def convert_coco(official: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
         if len(converted[name]) != 91:
             raise CheckpointError(
                 f"{name} has {len(converted[name])} rows, not the 91 of COCO's category ids: "
-                "convert with --system relation-detr"
+                "convert it as relation-detr, which keeps all rows"
             )
         converted[name] = converted[name][ids]
     return converted

@@ -1,4 +1,4 @@
-"""Self-supervised pre-training: masked and self-distilled."""
+"""Self-supervised pre-training: masked autoencoders of images."""
 
 from lazy_loader import attach
 

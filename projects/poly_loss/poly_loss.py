@@ -20,7 +20,8 @@ class PolyLoss(nn.Module):
     """Poly-1 of a pixel's class: ``-log(p_t) + epsilon (1 - p_t)``, with p_t the true class's probability.
 
     Cross-entropy is the series ``sum_j (1 - p_t)^j / j``; its first term gets the weight ``1 + epsilon``.
-    It stands where mmseg's ``CrossEntropyLoss`` stands, and is that loss with ``epsilon=0``.
+    It stands where mmseg's ``CrossEntropyLoss`` stands, and is that loss with ``epsilon=0``. (With class
+    weights mmseg divides by their sum over the pixels; here it is the number of pixels with or without.)
 
     Args:
         epsilon: more than -1. The paper takes 2 for ImageNet-1K and -1 for Mask R-CNN's classes.

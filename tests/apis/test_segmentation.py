@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from torch import nn
 
-from dense3d.apis import build_model, infer
+from dense3d.apis import build_model, infer, load
 from dense3d.apis import test as evaluate
 from dense3d.config import load_config
 from dense3d.registry import MODELS
@@ -164,6 +164,16 @@ def test_augmented_testing_averages_probabilities(folder, tmp_path, name, sizes)
     _check(tmp_path / "predictions", expected)
     infer(config, folder / "model.pth", [folder / "images"], tmp_path / "inferred", tta=True)
     _check(tmp_path / "inferred/labels", expected)
+
+
+def test_predictor_gives_the_labels_that_infer_writes(folder, tmp_path):
+    config, checkpoint = folder / "config.py", folder / "model.pth"
+    infer(config, checkpoint, [folder / "images"], tmp_path)
+    results = load(config, checkpoint, device="cpu")(folder / "images")
+    assert len(results) == len(list((tmp_path / "labels").iterdir()))
+    for result in results:
+        written = cv2.imread(str(tmp_path / f"labels/{result.path.stem}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(written, result.semantic + 1)  # ADE20K counts its classes from 1
 
 
 def test_pictures_show_image_truth_and_prediction(folder, tmp_path):

@@ -1,7 +1,7 @@
 """Which backbone goes under which head: every pair of small variants takes a training step and predicts.
 
 Backbones and adapters declare small variants of themselves in ``tiny_variants``, dense3d's models one in
-``tiny``; mmdet's and mmseg's heads are listed in :mod:`tests.compatibility.heads`. ``tools/compatibility.py``
+``tiny``; mmdet's and mmseg's heads are listed in :mod:`tests.compatibility.heads`. ``dense3d compatibility``
 writes the table.
 """
 

@@ -13,7 +13,7 @@ from tests.compatibility.pairing import obstacle, try_pair
 WORKS, FAILS = "yes", "**no**"
 _INTRODUCTION = """# Backbones under heads
 
-Made by `tools/compatibility.py --out docs/compatibility.md`: a small variant of every registered backbone and
+Made by `dense3d compatibility --out docs/compatibility.md`: a small variant of every registered backbone and
 adapter stands under a small variant of every head, takes one training step and predicts once. "yes" is a
 finite loss whose gradient changes the backbone, and predictions of the right kind and size. Other words say
 what keeps two apart; none is a failure.

@@ -106,7 +106,7 @@ def test_a_prediction_of_the_wrong_size_is_noticed(backbones, monkeypatch):
 
 
 def test_the_page_is_up_to_date(repository, backbones):
-    """What is in the cells comes from ``tools/compatibility.py --out docs/compatibility.md``."""
+    """What is in the cells comes from ``dense3d compatibility --out docs/compatibility.md``."""
     table = read_table(repository / "docs/compatibility.md")
     assert list(table) == list(backbones)
     assert not [(b, h) for b, row in table.items() for h, cell in row.items() if cell.startswith(FAILS)]

@@ -249,7 +249,7 @@ def test_results_of_all_exits_are_those_of_each(config):
 
 @both
 def test_cost_is_affine_in_depth(config):
-    """A layer is: projections of values and outputs, offsets, weights, and the perceptron, for each token."""
+    """A layer is: projections of values and outputs, offsets, weights, and the MLP, for each token."""
     model = build(config, count_cost=True).eval()
     costs = torch.tensor([model.costs.gflops(SIZE, depth) for depth in model.exits], dtype=torch.float64)
     steps = costs.diff()

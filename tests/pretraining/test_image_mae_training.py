@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dense3d.apis import infer, train
+from dense3d.apis import infer, load, train
 from dense3d.apis import test as evaluate
 from dense3d.config import load_config
 from dense3d.engine import load_checkpoint
@@ -63,6 +63,15 @@ def test_reconstructions_are_drawn(run, config, folder, tmp_path):
     patches = picture[:, 324:644].reshape(16, 20, 16, 20, 3).swapaxes(1, 2)[:, :, 6:14, 6:14].astype(int)
     grey = abs(patches - 128).max((2, 3, 4)) < 12  # what JPEG leaves of removed patches
     assert grey.sum() == 192
+
+
+def test_predictor_gives_the_reconstruction_that_infer_draws(run, config, folder):
+    result = load(config.copy(), run.checkpoint, device="cpu")(folder)[0]
+    assert result.fields == ("original", "masked", "reconstruction")
+    seen = (result.masked != 128).any(axis=2)
+    assert np.array_equal(result.masked[seen], result.original[seen])
+    assert 0.7 < 1 - seen.mean() < 0.8
+    assert result.plot().shape == (320, 3 * 320 + 2 * 4, 3)
 
 
 def test_augmented_inference_is_refused(run, config, folder, tmp_path):

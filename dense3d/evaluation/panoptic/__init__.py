@@ -7,7 +7,7 @@ Differences to the official evaluator:
 * A group (things, stuff) of which no class occurs has NaN as quality; there the official one divides by 0.
 * Ground truth whose png and ``segments_info`` disagree is refused unless ``strict=False``. The official one
   takes areas from the JSON file, so that wrong ones shift every overlap and nothing is said.
-* The sum of overlaps is formed in the order of the images for any number of processes.
+* The sum of overlaps is formed in the order of the images for any number of threads.
 """
 
 from lazy_loader import attach

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from dense3d import build_model
 from dense3d.registry import MODELS
@@ -34,11 +35,17 @@ def test_config_finds_the_loss_of_its_folder(model):
 
 def test_without_epsilon_it_is_cross_entropy(model):
     logits, labels = pixels()
+    ours = type(model.decode_head.loss_decode)(epsilon=0.0, loss_weight=0.4)
+    theirs = MODELS.build(dict(type="mmseg.CrossEntropyLoss", loss_weight=0.4))
+    torch.testing.assert_close(ours(logits, labels), theirs(logits.float(), labels, ignore_index=255))
+
+
+def test_class_weights_are_factors_of_pixels(model):
+    logits, labels = pixels()
     weights = [1.0, 2.0, 0.5, 3.0]
-    ours = type(model.decode_head.loss_decode)(epsilon=0.0, loss_weight=0.4, class_weight=weights)
-    theirs = MODELS.build(dict(type="mmseg.CrossEntropyLoss", loss_weight=0.4, class_weight=weights))
-    expected = theirs(logits.float(), labels, ignore_index=255)
-    torch.testing.assert_close(ours(logits, labels), expected)
+    ours = type(model.decode_head.loss_decode)(epsilon=0.0, class_weight=weights)
+    each = cross_entropy(logits.float(), labels, torch.tensor(weights), ignore_index=255, reduction="none")
+    torch.testing.assert_close(ours(logits, labels), each.mean())
 
 
 def test_the_first_term_of_the_series_has_the_weight_one_plus_epsilon(model):
