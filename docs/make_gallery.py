@@ -161,7 +161,7 @@ def main() -> None:
         strip.append(plots[min(2, len(plots) - 1)])
         name, title = task.metric
         value = last_evaluation(run).get(name)
-        figure = "" if value is None else f" {title} {value:.3f} on the held-out images."
+        figure = "" if value is None else f" {title} {value:.3f} on held-out images."
         page.append(f"## {task.title}\n\n`{task.command}`.{figure}\n\n")
         page.append(f"![{task.title}](images/gallery/{task.file})\n\n")
         print(f"{task.title}: {figure.strip() or 'drawn'}")
