@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ synthetic_data = None
 train_cfg = dict(max_epochs=1, val_interval=9)
 train_dataloader = dict(dataset=dict(data_root=root))
 val_dataloader = dict(dataset=dict(data_root=root))
+val_evaluator = dict(ann_file=root + "annotations/instances_val2017.json")
 """
 CODE = """
 import sys
@@ -49,7 +51,8 @@ def modules(tmp_path_factory) -> set[str]:
     base = ROOT / "configs/synthetic/dino_r18_synthetic-coco.py"
     config.write_text(CONFIG.format(base=base, root=f"{folder}/data/"))
     command = [sys.executable, "-W", "ignore", "-c", CODE, str(config), str(folder / "work")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))  # away from what the checkout has rendered
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("MODULES ")[2].split())
 
