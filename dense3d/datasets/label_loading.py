@@ -47,14 +47,11 @@ def rules_of(dataset: Any, step: Any = None) -> LabelRules:
     )
     if not hasattr(dataset, "seg_map_suffix"):
         return LabelRules(None, void, reduce_zero=reduce_zero)
-    ignored = getattr(dataset, "ignore_index", None)
-    return LabelRules(
-        dataset.metainfo.get("classes"),
-        void,
-        () if ignored in (None, void) else (ignored,),
-        reduce_zero,
-        getattr(dataset, "label_map", None),
-    )
+    classes, ignored = dataset.metainfo.get("classes"), getattr(dataset, "ignore_index", None)
+    if ignored is not None and len(classes or ()) > void:  # so many that 255 is one of them
+        void = ignored
+    label_map = getattr(dataset, "label_map", None)
+    return LabelRules(classes, void, () if ignored in (None, void) else (ignored,), reduce_zero, label_map)
 
 
 def load_label_map(step: Any, rules: LabelRules, results: dict) -> None:

@@ -225,6 +225,8 @@ def test_absent_classes_and_large_ignored_shares_are_notes(data) -> None:
     ]
     many = scan_dataset(data([], [str(i) for i in range(300)]))[0]
     assert "the class '255'" in str(next(n for n in many.notes if n.rule == "class-ignored"))
+    dealt_with = scan_dataset(data([], [str(i) for i in range(300)], ignore_index=65535))[0]
+    assert [note.rule for note in dealt_with.notes] == ["class-absent"]
 
 
 def test_a_quick_scan_looks_at_some_maps_of_many(data, tmp_path: Path) -> None:

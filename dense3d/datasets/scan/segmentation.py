@@ -217,9 +217,7 @@ class Occurrence:
             value = (
                 f"the label {void} is the class {name!r} and that of ignored pixels: the class is not learned"
             )
-            remedy = (
-                f"set ignore_index beyond the {len(self.rules.classes)} classes in data set, head and metric"
-            )
+            remedy = "set ignore_index of data set, head and metric, and seg_pad_val, beyond the classes"
             notes.append(Fault("class-ignored", self.name, value, remedy=remedy))
         return notes
 
