@@ -56,7 +56,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "panoptic-quality": "panoptic_quality.open_kit",
     "relation-detr": {
         "arch=swin": "swin.open_torchvision",
-        "arch=focalnet": "relation_detr.open_focalnet",
+        "arch=focalnet": "focalnet.open_kit",
         "backbone": "relation_detr.open_model",
         "d_ffn": "relation_detr.open_decoder",
         "cost_class": "relation_detr_parts.open_criterion",
