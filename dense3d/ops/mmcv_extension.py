@@ -107,7 +107,9 @@ def _iou3d_boxes_overlap_bev_forward(boxes_a: Tensor, boxes_b: Tensor, overlaps:
 
 def _iou3d_nms3d_forward(boxes: Tensor, keep: Tensor, num_out: Tensor, nms_overlap_thresh: float) -> None:
     """Boxes come by falling score; in spite of the name it is the footprints that are compared."""
-    above = float(np.nextafter(np.float32(nms_overlap_thresh), np.float32(np.inf)))  # ours drops from there on
+    above = float(
+        np.nextafter(np.float32(nms_overlap_thresh), np.float32(np.inf))
+    )  # ours drops from there on
     falling = torch.arange(len(boxes), 0, -1, device=boxes.device)
     _put(ops.nms_rotated(boxes[:, list(FOOTPRINT)], falling, above)[1], keep, num_out)
 

@@ -118,7 +118,7 @@ def _sync_bn(module: ModuleType) -> None:
 
 
 def _fused_bias_leakyrelu(module: ModuleType) -> None:
-    """mmcv asks tensors for ``is_musa``, which they have with a plugin only; its own torch form serves all."""
+    """mmcv asks for ``is_musa``, which tensors have with a plugin only; its own torch form serves all."""
     _replace("FusedBiasLeakyReLUFunction", "fused_bias_leakyrelu", module.bias_leakyrelu_ref)(module)
 
 

@@ -197,7 +197,7 @@ def test_shapes_that_do_not_fit_are_named():
         ops.modulated_deform_conv2d(x, offset[..., :3], mask, weight)
     with pytest.raises(ValueError, match=r"mask \(1, 6, 9, 11\) is too small for 2 images"):
         ops.modulated_deform_conv2d(x, offset, mask[:1], weight, padding=1)
-    with pytest.raises(ValueError, match="offset is .* but the output has 2 images of 7 x 9 positions"):
+    with pytest.raises(ValueError, match=r"offset is .* but the output has 2 images of 7 x 9 positions"):
         ops.deform_conv2d(x, offset, weight)
     with pytest.raises(ValueError, match="too small for a convolution that reaches over 3 x 2 pixels"):
         ops.deform_conv2d(x[:, :, :2], offset, weight)

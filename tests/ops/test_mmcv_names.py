@@ -222,6 +222,8 @@ def test_it_computes(name):
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_is_refused_in_one_sentence(name):
-    with pytest.raises(OperatorUnavailableError, match=r"^mmcv's operator '\w+' has no implementation") as error:
+    with pytest.raises(
+        OperatorUnavailableError, match=r"^mmcv's operator '\w+' has no implementation"
+    ) as error:
         REFUSED[name]()
     assert "\n" not in str(error.value)

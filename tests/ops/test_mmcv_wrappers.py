@@ -293,7 +293,9 @@ def test_dyhead_runs_forward_and_backward(batch):
         torch.testing.assert_close(together[-1:], single, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("batch", "step", "fits"), [(4, 2, True), (3, 2, False), (3, 32, True), (3, 0, False)])
+@pytest.mark.parametrize(
+    ("batch", "step", "fits"), [(4, 2, True), (3, 2, False), (3, 32, True), (3, 0, False)]
+)
 def test_im2col_step_must_divide_the_batch(batch, step, fits):
     x, offset = torch.rand(batch, 2, 5, 5), torch.zeros(batch, 18, 3, 3)
     value, locations = torch.rand(batch, 4, 1, 2), torch.rand(batch, 1, 1, 1, 1, 2)
@@ -327,9 +329,7 @@ def test_boxes_iou3d_is_ours():
 
 def test_boxes_overlap_bev_is_an_area():
     flat = torch.tensor([[0.0, 0, 5, 4, 2, 1, 0], [1, 0, -5, 4, 2, 1, torch.pi]])  # height does not count
-    torch.testing.assert_close(
-        mmcv_ops.boxes_overlap_bev(flat, flat), torch.tensor([[8.0, 6.0], [6.0, 8.0]])
-    )
+    torch.testing.assert_close(mmcv_ops.boxes_overlap_bev(flat, flat), torch.tensor([[8.0, 6.0], [6.0, 8.0]]))
 
 
 def test_nms3d_compares_footprints():
