@@ -1,8 +1,8 @@
 """numba's ``njit`` with a cache on disk wherever there is one, and without where there is not.
 
-numba keeps what it compiled in NUMBA_CACHE_DIR, beside the source, or in the cache folder of the user. None of
-them may be writable in a container: with ``cache=True`` alone such a module cannot even be imported. Here such a
-process compiles for itself. numba imports slowly: import this from compiled modules only.
+numba keeps what it compiled in NUMBA_CACHE_DIR, beside the source, or in the cache folder of the user. None
+of them may be writable in a container, and with ``cache=True`` such a module cannot even be imported. Here
+such a process compiles for itself. numba imports slowly: import this from compiled modules only.
 """
 
 from __future__ import annotations
