@@ -12,6 +12,10 @@ from collections.abc import Callable
 import numba
 from numba.core.caching import FunctionCache
 
+from dense3d.cache_folders import prepare_cache_folders
+
+prepare_cache_folders()  # without a home numba would make a folder named ~
+
 
 class ForgivingCache(FunctionCache):
     """A damaged cache, a full disk or a quota cost the time to compile, and nothing else."""
