@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 from numba.core.caching import FunctionCache
 
 from dense3d.cache_folders import prepare_cache_folders
@@ -48,6 +47,8 @@ def njit(**options) -> Callable[[Callable], Callable]:
         >>> doubled(4)
         8
     """
+
+    import numba
 
     def decorate(function: Callable) -> Callable:
         compiled = numba.njit(**options)(function)
