@@ -210,6 +210,10 @@ class Loading:
         told = settings.sentence(self._differences, self.cfg.get("resume_settings", "config"))
         if told:
             self.logger.warning(told)
+        if self.iter >= self.max_iters:
+            self.logger.warning(
+                f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}"
+            )
         self.logger.info(f"resumed {filename} at epoch {self.epoch}, iteration {self.iter}")
 
     def _resume_optimizer(self, checkpoint: dict, filename: str, with_schedulers: bool) -> None:

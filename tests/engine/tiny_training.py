@@ -76,7 +76,7 @@ class TinyDataset(BaseDataset):
 class TinyModel(BaseModel):
     """Two convolutions with dropout and drop path between, and batch norm where asked for.
 
-    From step ``nan_weights`` on weights are NaN; in steps ``nan_gradients`` gradients are, under a finite loss.
+    From step ``nan_weights`` on weights are NaN; in steps ``nan_gradients`` the gradients are.
     """
 
     def __init__(
