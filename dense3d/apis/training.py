@@ -11,6 +11,7 @@ from mmengine.config import Config
 from dense3d.apis.setup import prepare_config, use_amp
 from dense3d.datasets.scan import scan_before_training
 from dense3d.engine import Runner
+from dense3d.engine.console import show_notes
 from dense3d.garbage import paused_collection
 
 
@@ -67,8 +68,10 @@ def train(
         elif resume:
             cfg.resume = True
             cfg.load_from = str(resume)
-        scan_before_training(cfg)
+        notes = show_notes(scan_before_training(cfg))
         runner = Runner.from_cfg(cfg)
+        for line in notes:
+            runner.logger.info(line)
     runner.train()
     pointer = Path(cfg.work_dir) / "last_checkpoint"
     return TrainedRun(
