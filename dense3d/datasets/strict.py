@@ -20,6 +20,7 @@ from dense3d.datasets.scan.images import check_image
 from dense3d.datasets.scan.segmentation import why_no_file
 from dense3d.errors import DataError
 from dense3d.image_files import name_formats_of_mmcv
+from dense3d.pickles import restrict_loading
 
 ATTEMPTS = 10
 FILE_KEYS = ("img_path", "seg_map_path", "depth_map_path", "right_img_path")
@@ -149,7 +150,7 @@ def with_strict_dataset(dataloader: Any) -> Any:
         return dataloader
     cfg = copy.deepcopy(dataloader["dataset"])
     skip = _take_switches(cfg)
-    name_formats_of_mmcv()
+    name_formats_of_mmcv(), restrict_loading()
     dataset = _build(cfg)
     return {**dataloader, "dataset": _Uncopied(make_strict(dataset, skip))}
 

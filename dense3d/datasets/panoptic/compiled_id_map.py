@@ -34,7 +34,7 @@ def read_id_map_compiled(path: str | Path) -> np.ndarray:
     """
     try:
         data = Path(path).read_bytes()
-    except OSError:
+    except (OSError, ValueError):
         return read_id_map(path)  # it says what is wrong
     ids = decode(data)
     return read_id_map(path) if ids is None else ids

@@ -20,6 +20,7 @@ from dense3d.datasets.scan.report import Fault, ScanReport
 from dense3d.datasets.scan.segmentation import scan_segmentation, why_no_file
 from dense3d.errors import Dense3dError
 from dense3d.image_files import Reader
+from dense3d.pickles import restrict_loading
 
 Scanner = Callable[[dict, type, bool, int], ScanReport]
 SCANNERS: dict[str, Scanner] = {}
@@ -200,6 +201,7 @@ def _listed(cfg: dict, cls: type) -> tuple[Any, list[dict], list[Fault]]:
     """The dataset without its pipeline, the samples that it lists, and why it cannot list them."""
     settings = {k: v for k, v in cfg.items() if k not in ("type", "_scope_", "pipeline", "skip_bad_samples")}
     try:
+        restrict_loading()
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             dataset = cls(**settings, pipeline=[], lazy_init=True)
             return dataset, dataset.load_data_list(), []
