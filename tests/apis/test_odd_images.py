@@ -78,8 +78,8 @@ def put_odd_images(folder: Path, photo: Image.Image) -> dict[str, str]:
     (folder / "album.jpg").mkdir()
     cv2.imwrite(str(folder / "floats.tif"), np.zeros((20, 20), np.float32))
     return {
-        "cut-1000.jpg": "truncated",
-        "cut-half.jpg": "truncated",
+        "cut-1000.jpg": "(the file has 1000 bytes)",
+        "cut-half.jpg": "is not a readable image",
         "cut-end.png": "is not a readable image",
         "thread.png": "3000 x 1 pixels, cannot be brought to the size",
         "hair.png": "1 x 3000 pixels, cannot be brought to the size",
