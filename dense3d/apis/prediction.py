@@ -22,6 +22,7 @@ from dense3d.apis.inputs import ImageInput, as_inputs, is_single
 from dense3d.apis.pipelines import Preparation, first_line, inference_steps
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
+from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError, DataError
 from dense3d.results import ModelInfo, Result
 
@@ -58,6 +59,7 @@ class Predictor:
         options: dict[str, Any] | None = None,
     ) -> None:
         _check_numbers(score_threshold, batch_size)
+        look_for(checkpoint)
         self.cfg = checked_config(config, options)
         self.detects_3d = needs_calibration(inference_steps(self.cfg))
         if tta:

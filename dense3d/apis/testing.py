@@ -13,6 +13,7 @@ from mmengine.config import Config
 from dense3d.apis.calibrations import needs_calibration
 from dense3d.apis.setup import prepare_config
 from dense3d.engine import Runner
+from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write, require_writable_folder
 
@@ -49,11 +50,13 @@ def test(
     """
     for folder in filter(None, (out, show_dir)):
         require_writable_folder(folder)
+    look_for(checkpoint)
     cfg = prepare_config(config, options, work_dir, launcher)
     if cfg.get("test_dataloader") is None:
         raise ConfigError(f"{cfg.filename} has no test_dataloader: there is nothing to evaluate")
     cfg.load_from = str(checkpoint)
     cfg.resume = False
+    cfg.strict_load = True  # False is for weights that training starts from
     if show_dir is not None:
         _draw_into(cfg, Path(show_dir))
     if out is not None:
