@@ -7,6 +7,7 @@ loader, which also serves ``init_cfg=dict(type="Pretrained")``, read by the same
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -244,7 +245,13 @@ def _load_url(url: str, model_dir: str | None = None, map_location: Any = None, 
     folder = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints")
     file = folder / (options.pop("file_name", None) or Path(url.split("?")[0]).name)
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise CheckpointError(
+                f"{url} cannot be downloaded, since the folder {folder} cannot be written: set TORCH_HOME to "
+                "one that can, or name a local file"
+            )
         torch.hub.download_url_to_file(url, str(file), progress=options.get("progress", True))
     return read(file, map_location)
 
