@@ -98,7 +98,7 @@ def naming_lost_processes() -> Iterator[None]:
             f"process {rank} (pid {processes[rank][1]} on {processes[rank][0]})" for rank in ended
         )
         raise TrainingError(
-            f"process {get_rank()} of {len(processes)} stops, because {others or 'another process'} has ended: "
+            f"process {get_rank()} of {len(processes)} has lost {others or 'another one'}, which has ended: "
             "its own output says why, or it was killed, for instance for its memory; go on with --resume"
         ) from error
 

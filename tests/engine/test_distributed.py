@@ -151,7 +151,7 @@ def test_the_process_that_is_lost_is_named_by_the_other(tmp_path, lost):
         process.join(60)
     assert processes[1 - lost].exitcode == 1
     output = (tmp_path / "output.txt").read_text()
-    sentence = f"process {1 - lost} of 2 stops, because process {lost} (pid {processes[lost].pid} on "
+    sentence = f"process {1 - lost} of 2 has lost process {lost} (pid {processes[lost].pid} on "
     assert sentence in output.rpartition("TrainingError: ")[2]
 
 
