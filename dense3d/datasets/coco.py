@@ -58,7 +58,7 @@ class CocoDataset(StrictSamples, MMDetCocoDataset):
         if whole_file or (faults and not self.skip_bad_samples):
             self._stop(whole_file or faults)
         self._leave_out(document, faults)
-        return _index(document)
+        return index_of(document)
 
     def filter_data(self) -> list[dict]:
         """Samples that pass ``filter_cfg``; see mmdet."""
@@ -91,7 +91,7 @@ class CocoDataset(StrictSamples, MMDetCocoDataset):
         print_log(message, logger="current", level=logging.INFO)
 
 
-def _index(document: dict[str, Any]) -> COCO:
+def index_of(document: dict[str, Any]) -> COCO:
     """pycocotools' index of annotations that are read already; it would read them again."""
     coco = COCO()
     coco.dataset = document

@@ -7,6 +7,7 @@ in the work directory; :func:`quiet` keeps it off the screen.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import time
@@ -102,7 +103,10 @@ def _short(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    """Three decimals; NaN, as of classes or sizes without an object, is not available."""
+    if not isinstance(value, float):
+        return str(value)
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 @HOOKS.register_module()

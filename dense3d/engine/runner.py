@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
@@ -18,10 +19,13 @@ from torch import nn
 
 from dense3d.datasets.strict import with_strict_dataset
 from dense3d.engine import resume, seeding
+from dense3d.engine.agreement import AgreementHook
 from dense3d.engine.bad_batches import NonFiniteLossHook, SkippedSamplesHook
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint_hook import CheckpointHook
+from dense3d.engine.class_counts import fill_classes
 from dense3d.engine.console import quiet
+from dense3d.engine.data_classes import DataClasses, classes_of_config
 from dense3d.engine.distributed import start_process_group
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loading import Loading
@@ -29,6 +33,7 @@ from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLo
 from dense3d.engine.optim import AmpOptimWrapper
 from dense3d.engine.saving import Saving
 from dense3d.engine.seeding import SeededBatchSampler
+from dense3d.evaluation.evaluators import with_our_metrics
 from dense3d.registry import RUNNERS
 
 # Ours under mmengine's names: taken whatever default scope a config inherits.
@@ -119,8 +124,18 @@ class Runner(Loading, Saving, MMEngineRunner):
     # Building
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model; channel numbers that the config leaves to the backbone are filled in."""
-        return super().build_model(fill_channels(model) if isinstance(model, dict) else model)
+        """Build the model; what the config leaves to the backbone and to the data is filled in."""
+        if isinstance(model, dict):
+            model = fill_classes(fill_channels(model), self._data_classes)
+        return super().build_model(model)
+
+    def _data_classes(self) -> DataClasses | None:
+        loaders = (self._train_dataloader, self._val_dataloader, self._test_dataloader)
+        return classes_of_config(dict(zip(("training", "validation", "test"), loaders)))
+
+    def build_evaluator(self, evaluator: Any) -> Evaluator:
+        """Build the evaluator; metrics of mmdet of which there is one of ours become that."""
+        return super().build_evaluator(with_our_metrics(evaluator))
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build our loop on a data loader whose batches carry seeds."""
@@ -181,6 +196,7 @@ class Runner(Loading, Saving, MMEngineRunner):
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         """Register the config's hooks, those that resuming rests on, and one that tells of bad samples."""
         super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(AgreementHook())
         self.register_hook(SkippedSamplesHook())
         self.register_hook(resume.ValidationStateHook())
         self.register_hook(InterruptHook())
