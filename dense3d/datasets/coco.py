@@ -92,7 +92,7 @@ class CocoDataset(StrictSamples, MMDetCocoDataset):
 
 
 def index_of(document: dict[str, Any]) -> COCO:
-    """pycocotools' index of annotations that are read already; it would read them again."""
+    """pycocotools' index of a document that :func:`read_coco` gave; nothing is read again."""
     coco = COCO()
     coco.dataset = document
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress

@@ -100,8 +100,8 @@ def _compare_images(loop: BaseLoop) -> None:
         except DataError as error:
             hint = (
                 "; a ConcatDataset needs dict(type='MultiDatasetsEvaluator', dataset_prefixes=[...], "
-                "metrics=[...]) as evaluator, with a metric for each of its data sets, or one annotation file "
-                "with all their images"
+                "metrics=[...]) as evaluator, with a metric for each of its data sets, or one annotation "
+                "file with all their images"
                 if together
                 else ""
             )

@@ -12,6 +12,7 @@ from dense3d.datasets.scan.coco_file import describe_absent, read_coco
 from dense3d.datasets.scan.images import check_images
 from dense3d.datasets.scan.report import Fault, ScanReport
 from dense3d.errors import DataError, did_you_mean
+from dense3d.image_files import Reader
 
 
 def scan_coco(
@@ -20,6 +21,7 @@ def scan_coco(
     classes: Sequence[str] | None = None,
     decode_images: bool = True,
     workers: int = 2,
+    reader: Reader | None = None,
 ) -> ScanReport:
     """Check a COCO instances file and the images that it names, and report all faults at once.
 
@@ -29,6 +31,7 @@ def scan_coco(
         classes: class names that the model is to learn, in order.
         decode_images: decode every pixel; otherwise see :func:`dense3d.datasets.scan.check_image`.
         workers: threads.
+        reader: how the images are loaded.
 
     Returns:
         The report. A file that cannot be parsed is a fault there, not an exception.
@@ -44,7 +47,7 @@ def scan_coco(
     report.annotations = len(document["annotations"])
     annotated = {a["image_id"] for a in document["annotations"]}
     report.empty = sum(image["id"] not in annotated for image in document["images"])
-    image_faults = check_image_files(document, image_folder, decode_images, workers)
+    image_faults = check_image_files(document, image_folder, decode_images, workers, reader)
     report.missing = sum(f.rule in ("file-missing", "folder-missing") for f in image_faults)
     if any(f.rule == "folder-missing" for f in image_faults):
         report.missing = len(document["images"])
@@ -55,7 +58,11 @@ def scan_coco(
 
 
 def check_image_files(
-    document: dict[str, Any], image_folder: str | Path, decode: bool, workers: int = 2
+    document: dict[str, Any],
+    image_folder: str | Path,
+    decode: bool,
+    workers: int = 2,
+    reader: Reader | None = None,
 ) -> list[Fault]:
     """Faults of the image files, each with the id of its image."""
     images, folder = document["images"], Path(image_folder)
@@ -70,7 +77,7 @@ def check_image_files(
         ]
     paths = [str(folder / image["file_name"]) for image in images]
     sizes = [_stated_size(image) for image in images]
-    found = check_images(paths, sizes, decode, workers)
+    found = check_images(paths, sizes, decode, workers, reader)
     return [
         Fault(f.rule, f.file, f.value, f"image {image['id']}", f.remedy, image["id"])
         for image, f in zip(images, found)
