@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from mmengine.registry import DATASETS
 
 from dense3d.datasets.strict import base_datasets
@@ -137,8 +138,11 @@ def _of_config(cfg: Any, part: str, scope: str | None = None) -> DataClasses | N
         panoptic = any("PanopticDataset" in base.__name__ for base in kind.__mro__)
         if panoptic and _kinds_are_in_the_file(metainfo):
             settings = {k: v for k, v in cfg.items() if k not in ("_scope_", "skip_bad_samples")}
-            dataset = registry.build({**copy.deepcopy(settings), "pipeline": [], "lazy_init": True})
-            dataset.full_init()
+            try:
+                with torch.device("cpu"):  # a model may be built on another one
+                    dataset = registry.build({**copy.deepcopy(settings), "pipeline": []})
+            except DataError:  # the data are not here; who needs them says so
+                return None
             metainfo = dataset.metainfo
     return DataClasses.of(metainfo, f"the {part} data ({cfg.get('ann_file') or kind.__name__})")
 
