@@ -22,7 +22,7 @@ POINTS = 4  # the official code has this number for every config
 def open_kit(kit) -> Run:
     """Build the kit's pixel decoder and gate and load their weights."""
     official = tensors_of(kit)
-    decoder = load_strictly(_GatedDecoder(kit.meta["config"]["channels"], official), _renamed(official), kit)
+    decoder = load_strictly(_GatedDecoder(kit.options.take("channels"), official), _renamed(official), kit)
     first = first_inputs(kit)
     derived = next((kit.inputs(c["name"]) for c in kit.checks if "pq" in c["inputs"]), {})
 

@@ -33,26 +33,23 @@ UNWEIGHTED = dict(loss_class_weight=1.0, loss_bbox_weight=1.0, loss_giou_weight=
 
 def open_criterion(kit) -> Run:
     """Matcher and criterion of the kit's ``config``; there are no weights."""
-    config = kit.meta["config"]
-    matcher = dict(
-        cost_class=config["cost_class"],
-        cost_bbox=config["cost_bbox"],
-        cost_giou=config["cost_giou"],
-        alpha=config["focal_alpha"],
-        gamma=config["focal_gamma"],
-    )
+    take = kit.options.take
+    matcher = {name: take(name) for name in ("cost_class", "cost_bbox", "cost_giou")}
+    matcher |= dict(alpha=take("focal_alpha", 0.25), gamma=take("focal_gamma", 2.0))
+    alpha, gamma, assign = take("alpha", 0.25), take("gamma", 2.0), take("hybrid_assign", 6)
+    kit.options.neutral("num_classes")  # the logits have it
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         name = check["name"]
         tensors = tensors_of_inputs(inputs)
         class_loss = "focal" if name.startswith("focal") else "varifocal"
-        criterion = SetCriterion(class_loss, config["alpha"], config["gamma"], matcher=matcher, **UNWEIGHTED)
+        criterion = SetCriterion(class_loss, alpha, gamma, matcher=matcher, **UNWEIGHTED)
         if "pred_boxes" in tensors:
             return wanted(check, _matcher(criterion, **tensors))
         if "last.logits" not in tensors:
             raise UnknownCheckError(f"there is no rule for the check {name!r} of the criterion")
         stored = kit.outputs(name)
-        copies = _copies(check, config) if name.startswith("hybrid") else 1
+        copies = _copies(check, assign) if name.startswith("hybrid") else 1
         found = wanted(check, Predictions(criterion, tensors).results(copies))
         return {key: _same_copy(found, stored, key, tensors) for key in found}
 
@@ -73,10 +70,10 @@ def _matcher(
     return found | {"pred_index": matches.query, "gt_index": matches.target}
 
 
-def _copies(check: dict, config: dict) -> int:
-    """How often a hybrid check assigns each target: as its note or the config says, else as the paper."""
+def _copies(check: dict, assign: int) -> int:
+    """How often a hybrid check assigns each target: as its note says, else ``assign``."""
     stated = re.search(r"repeated (\d+) times", check.get("note", ""))
-    return int(stated[1]) if stated else config.get("hybrid_assign", 6)
+    return int(stated[1]) if stated else assign
 
 
 def _same_copy(found: Arrays, stored: Arrays, key: str, tensors: dict[str, Tensor]) -> np.ndarray:
@@ -147,13 +144,14 @@ class Predictions:
 
 def open_denoising(kit) -> Run:
     """Build the generator of the kit's ``config`` and load its weights."""
-    config = kit.meta["config"]
+    take = kit.options.take
+    num_queries = take("num_queries")
     generator = ContrastiveDenoising(
-        config["denoising_nums"],
-        config["num_classes"],
-        config["label_embed_dim"],
-        config["label_noise_prob"],
-        config["box_noise_scale"],
+        take("denoising_nums"),
+        take("num_classes"),
+        take("label_embed_dim"),
+        take("label_noise_prob", 0.5),
+        take("box_noise_scale", 1.0),
     )
     load_strictly(generator, tensors_of(kit), kit)
 
@@ -175,7 +173,7 @@ def open_denoising(kit) -> Run:
             "label_queries": queries.content,
             "box_queries": inverse_sigmoid(queries.boxes, eps=0.0),
             "boxes": queries.boxes,
-            "attn_mask": queries.attn_mask(config["num_queries"]),
+            "attn_mask": queries.attn_mask(num_queries),
             "groups": torch.tensor(queries.groups),
             "slots": torch.tensor(2 * queries.slots),
         }
@@ -186,8 +184,7 @@ def open_denoising(kit) -> Run:
 
 def open_attention(kit) -> Run:
     """Build the attention of the kit's ``config`` and load its weights."""
-    config = kit.meta["config"]
-    sizes = (config["embed_dim"], config["num_heads"], config["num_levels"], config["num_points"])
+    sizes = tuple(kit.options.take(name) for name in ("embed_dim", "num_heads", "num_levels", "num_points"))
     attention = load_strictly(MultiScaleDeformableAttention(*sizes), tensors_of(kit), kit)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
@@ -246,10 +243,8 @@ def _module(
 
 def open_encodings(kit) -> Run:
     """Build the relation encoder of the kit's ``config`` and load its weights."""
-    config = kit.meta["config"]
-    relation = PositionRelation(
-        config["embed_dim"], config["num_heads"], config["temperature"], config["scale"]
-    )
+    names = ("embed_dim", "num_heads", "temperature", "scale")
+    relation = PositionRelation(*(kit.options.take(name) for name in names))
     load_strictly(relation, tensors_of(kit), kit)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
@@ -338,7 +333,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def open_results(kit) -> Run:
     """There are no weights; ``select`` of the config is the number of detections."""
-    number = kit.meta["config"]["select"]
+    number = kit.options.take("select")
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         tensors = tensors_of_inputs(inputs)
