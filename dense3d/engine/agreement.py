@@ -20,7 +20,7 @@ SAMPLE_KEYS = ("img_id", "img_path", "seg_map_path", "frame")
 
 
 class AgreementHook(Hook):
-    """Compares what a run has built, before it loads weights or takes a step.
+    """Compares what a run has built, before its first step.
 
     Raises:
         ConfigError: a head's number of classes is not that of the data.
@@ -29,8 +29,26 @@ class AgreementHook(Hook):
 
     priority = "HIGHEST"
 
+    def __init__(self) -> None:
+        self._done = False
+
     def before_run(self, runner: Any) -> None:
-        """Compare all loops that are built."""
+        """Compare training and validation before weights are fetched."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._compare(runner)
+
+    def before_val(self, runner: Any) -> None:
+        """Compare a validation without training."""
+        self._compare(runner)
+
+    def before_test(self, runner: Any) -> None:
+        """Compare a test, once its checkpoint is loaded: one of other classes says more."""
+        self._compare(runner)
+
+    def _compare(self, runner: Any) -> None:
+        if self._done:
+            return
+        self._done = True
         model, data = bare_model(runner.model), {}
         for part, loop in _loops(runner):
             data[part] = classes_of(loop.dataloader.dataset, part)
