@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmengine.device import get_device
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -20,7 +23,7 @@ from torch import nn
 from dense3d.datasets.strict import with_strict_dataset
 from dense3d.engine import resume, seeding
 from dense3d.engine.agreement import AgreementHook
-from dense3d.engine.bad_batches import NonFiniteLossHook, SkippedSamplesHook
+from dense3d.engine.bad_batches import SkippedSamplesHook
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint_hook import CheckpointHook
 from dense3d.engine.class_counts import fill_classes
@@ -29,10 +32,14 @@ from dense3d.engine.data_classes import DataClasses, classes_of_config
 from dense3d.engine.distributed import start_process_group
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loading import Loading
+from dense3d.engine.lock import locked
 from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
+from dense3d.engine.nonfinite import NonFiniteLossHook
 from dense3d.engine.optim import AmpOptimWrapper
+from dense3d.engine.pretrained import without_pretrained
 from dense3d.engine.saving import Saving
 from dense3d.engine.seeding import SeededBatchSampler
+from dense3d.errors import ConfigError
 from dense3d.evaluation.evaluators import with_our_metrics
 from dense3d.registry import RUNNERS
 
@@ -68,7 +75,7 @@ class Runner(Loading, Saving, MMEngineRunner):
 
     Attributes:
         last_metrics: of the latest validation of this process, or empty.
-        skipped_steps: optimiser steps left out because the loss was not finite.
+        skipped_steps: optimiser steps left out because a loss or a gradient was not finite.
         interrupts: whether a signal asked the run to stop.
         is_training: whether :meth:`train` is running.
     """
@@ -124,10 +131,17 @@ class Runner(Loading, Saving, MMEngineRunner):
     # Building
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model; what the config leaves to the backbone and to the data is filled in."""
-        if isinstance(model, dict):
-            model = fill_classes(fill_channels(model), self._data_classes)
-        return super().build_model(model)
+        """Build the model; what the config leaves to the backbone and to the data is filled in.
+
+        Nothing is fetched for a model whose weights all come from a checkpoint.
+        """
+        if not isinstance(model, dict):
+            return super().build_model(model)
+        self._open_checkpoint_to_resume()
+        is_complete = self._load_from is not None and self.cfg.get("strict_load", True)
+        if self._opened is not None or (is_complete and not self._resume):
+            model = without_pretrained(model)
+        return super().build_model(fill_classes(fill_channels(model), self._data_classes))
 
     def _data_classes(self) -> DataClasses | None:
         loaders = (self._train_dataloader, self._val_dataloader, self._test_dataloader)
@@ -143,7 +157,7 @@ class Runner(Loading, Saving, MMEngineRunner):
             return super().build_train_loop(loop)
         # The samplers need the seed of the run that is resumed.
         self._open_checkpoint_to_resume()
-        loop = dict(loop)
+        loop = dict(self._train_loop if isinstance(self._train_loop, dict) else loop)
         if "by_epoch" in loop and "type" not in loop:
             by_epoch = loop.pop("by_epoch")
             loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
@@ -207,10 +221,25 @@ class Runner(Loading, Saving, MMEngineRunner):
         """Train; see :class:`dense3d.engine.interrupt.TrainingInterrupted` for Ctrl-C."""
         self.is_training = True
         try:
-            with self.interrupts.caught():
+            with self._alone(), self.interrupts.caught():
                 return super().train()
         finally:
             self.is_training = False
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other runs out of the work directory; process 0 does so for all."""
+        with contextlib.ExitStack() as stack:
+            refusal: list[str | None] = [None]
+            if is_main_process():
+                try:
+                    stack.enter_context(locked(self.work_dir))
+                except ConfigError as error:
+                    refusal = [str(error)]
+            broadcast_object_list(refusal)
+            if refusal[0] is not None:
+                raise ConfigError(refusal[0])
+            yield
 
     def restore_random_state(self) -> None:
         """Put the generators to where the resumed run had them; the loop calls it before the first step."""

@@ -11,12 +11,16 @@ from pathlib import Path
 from dense3d.datasets.kitti.frames import read_image_set
 from dense3d.datasets.kitti.objects import KittiObjects, first_fault, format_objects
 from dense3d.errors import DataError
+from dense3d.files import inside
 
 TEST_FRAMES = 7518
 
 
 def write_results(
-    folder: str | Path, results: Mapping[str, KittiObjects], frames: Iterable[str] | None = None
+    folder: str | Path,
+    results: Mapping[str, KittiObjects],
+    frames: Iterable[str] | None = None,
+    extra_classes: Iterable[str] = (),
 ) -> None:
     """Write ``folder/NNNNNN.txt`` for every frame; the folder appears whole or not at all.
 
@@ -26,6 +30,7 @@ def write_results(
         folder: must not exist, or be empty.
         results: detections of each frame, with scores.
         frames: the frames that must be covered; those of ``results`` if not given.
+        extra_classes: types beside KITTI's own that are known.
 
     Raises:
         DataError: the folder holds files, a frame has no result or is not asked for, detections lack scores,
@@ -40,7 +45,8 @@ def write_results(
     temporary.mkdir()
     try:
         for frame in frames:
-            (temporary / f"{frame}.txt").write_text(_text(folder, frame, results[frame]), encoding="utf-8")
+            file = inside(temporary, f"{frame}.txt", folder)
+            file.write_text(_text(folder, frame, results[frame], extra_classes), encoding="utf-8")
         if folder.exists():
             folder.rmdir()
         temporary.replace(folder)
@@ -95,10 +101,10 @@ def _check_frames(folder: Path, results: Mapping[str, KittiObjects], frames: lis
         )
 
 
-def _text(folder: Path, frame: str, objects: KittiObjects) -> str:
+def _text(folder: Path, frame: str, objects: KittiObjects, extra_classes: Iterable[str]) -> str:
     if not objects.is_result:
         raise DataError(f"{folder} was not written: the objects of frame {frame} have no scores")
-    fault = first_fault(objects)
+    fault = first_fault(objects, extra_classes)
     if fault:
         raise DataError(f"{folder} was not written: frame {frame}, detection {fault[0]}: {fault[1]}")
     return format_objects(objects)

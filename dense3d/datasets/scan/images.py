@@ -56,7 +56,7 @@ def measure_image(
     path: str | Path, decode: bool = False, reader: Reader | None = None
 ) -> tuple[Fault | None, tuple[int, int] | None]:
     """The fault of a file as :func:`check_image`, or the width and height that the data loader gives."""
-    path, reader = str(path), reader or Reader()
+    path, reader, length = str(path), reader or Reader(), 0
     try:
         length = Path(path).stat().st_size
         if length == 0:

@@ -17,7 +17,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
 from dense3d.datasets.coco import index_of
-from dense3d.datasets.scan.coco_file import read_coco
+from dense3d.datasets.scan.coco_file import leave_out, open_coco, raise_first
 from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.evaluation.coco.recall import proposal_recall
 from dense3d.evaluation.coco.summary import (
@@ -59,9 +59,9 @@ class CocoMetric(MMDetCocoMetric):
 
     Raises:
         ConfigError: an unknown metric or figure; ``format_only`` without ``outfile_prefix``.
-        DataError: the file is faulty (see :func:`~dense3d.datasets.scan.coco_file.read_coco`) or lacks a
-            class of the data set; an image is not in it or was predicted twice; a predicted class is none of
-            the data's.
+        DataError: the file is faulty (see :func:`~dense3d.datasets.scan.coco_file.read_coco`) as a whole or
+            in an image that is evaluated, or lacks a class of the data set; an image is not in it or was
+            predicted twice; a predicted class is none of the data's.
     """
 
     def __init__(
@@ -95,12 +95,27 @@ class CocoMetric(MMDetCocoMetric):
         self.iou_thrs = np.atleast_1d(self.iou_thrs)
         self.ann_file = ann_file
         self._said: set[str] = set()
+        self._faulty: dict[Any, str] = {}  # images that the file has, but wrongly
         if ann_file is not None:
             with get_local_path(ann_file, backend_args=backend_args) as path:
-                document = read_coco(path)
+                document = self._read(path)
             if sort_categories:
                 document["categories"] = sorted(document["categories"], key=lambda category: category["id"])
             self._coco_api = index_of(document)
+
+    def _read(self, path: str) -> dict[str, Any]:
+        """The document without faulty images: a data set with ``skip_bad_samples`` leaves them out too."""
+        opened = open_coco(path, masks="segm" in self.metrics, annotations=not self.format_only)
+        raise_first([fault for fault in opened.findings.faults if fault.image is None])
+        for fault in opened.findings.faults:
+            self._faulty.setdefault(fault.image, str(fault))
+        leave_out(opened.document, set(self._faulty))
+        return opened.document
+
+    def _refuse_faulty(self, samples: Sequence[Mapping[str, Any]]) -> None:
+        faulty = next((sample["img_id"] for sample in samples if sample["img_id"] in self._faulty), None)
+        if faulty is not None:
+            raise DataError(self._faulty[faulty])
 
     def check_loader(self, samples: Sequence[Mapping[str, Any]], classes: Sequence[str] | None) -> None:
         """Compare with the images and classes of the data set, before anything is predicted.
@@ -115,6 +130,7 @@ class CocoMetric(MMDetCocoMetric):
         refuse_twins(samples)
         if self.ann_file is None:
             return
+        self._refuse_faulty(samples)
         files = {number: image.get("file_name") for number, image in self._coco_api.imgs.items()}
         refuse_strangers(samples, files, self.ann_file)
         if classes is not None:
@@ -124,6 +140,7 @@ class CocoMetric(MMDetCocoMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch; the data samples need ``img_id`` and ``pred_instances``."""
+        self._refuse_faulty(data_samples)
         for sample in data_samples if self.ann_file is not None else ():
             if sample["img_id"] not in self._coco_api.imgs:
                 raise DataError(

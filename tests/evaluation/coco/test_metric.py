@@ -341,3 +341,52 @@ def test_mmdets_types_become_ours_wherever_they_stand():
     nested = dict(type="mmdet.MultiDatasetsEvaluator", metrics=[dict(type="mmdet.CocoMetric")])
     assert with_our_metrics(nested)["metrics"][0]["type"] == "dense3d.CocoMetric"
     assert with_our_metrics(dict(type="mmdet.LVISMetric"))["type"] == "mmdet.LVISMetric"
+
+
+def labelling_tools_write(document: dict) -> None:
+    """What pycocotools misreads: ids from 0, no area, no or null iscrowd, an object to ignore."""
+    for number, annotation in enumerate(document["annotations"]):
+        annotation["id"] = number
+        annotation["area"] = (0, -1, annotation["area"])[number % 3]
+        annotation["iscrowd"] = None
+        if number % 4 == 0:
+            del annotation["iscrowd"]
+    document["annotations"][5]["ignore"] = 1
+
+
+def test_perfect_results_score_one_however_the_file_is_written(tmp_path):
+    document = scene(8, seed=3)
+    for annotation in document["annotations"]:
+        annotation["iscrowd"] = 0
+    perfect = copy.deepcopy(document)
+    labelling_tools_write(document)
+    perfect["annotations"].pop(5)
+    path = write(tmp_path, document)
+    samples = [sample(perfect, image["id"], masks=True) for image in perfect["images"]]
+    assert evaluate(CocoMetric(path), samples)["coco/bbox_mAP"] == 1.0
+
+
+def test_faulty_images_count_only_where_they_are_evaluated(tmp_path):
+    document = scene(6, seed=1)
+    bad = document["annotations"][0]
+    bad["bbox"] = [1, 2, -30, 4]
+    path = write(tmp_path, document)
+    others = [sample(document, i["id"]) for i in document["images"] if i["id"] != bad["image_id"]]
+    metric = CocoMetric(path)
+    metric.check_loader(others, CLASSES)
+    assert evaluate(metric, others)["coco/bbox_mAP"] == 1.0
+    for refuse in (
+        lambda: metric.check_loader([{"img_id": bad["image_id"]}], CLASSES),
+        lambda: CocoMetric(path).process({}, [{"img_id": bad["image_id"]}]),
+    ):
+        with pytest.raises(DataError, match=r"truth\.json.*annotation 1 of image"):
+            refuse()
+
+
+def test_files_without_annotations_serve_results_that_are_only_written(tmp_path):
+    document = scene(3)
+    samples = [sample(document, 12)]
+    del document["annotations"]
+    path = write(tmp_path, document)
+    metric = CocoMetric(path, format_only=True, outfile_prefix=str(tmp_path / "out"))
+    assert evaluate(metric, samples) == {} and (tmp_path / "out.bbox.json").is_file()
