@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dense3d.apis.old_logs import OldSchedule
 from dense3d.errors import ConfigError, DataError, did_you_mean
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_file
 
 Curve = dict[int, float]  # iteration -> value
 
@@ -60,6 +60,8 @@ def compare_runs(
         metric: name in the logs.
         out: picture to write.
     """
+    if out is not None:
+        require_writable_file(out)
     curves = {name: [read_curve(run, metric) for run in runs] for name, runs in groups.items()}
     if out is not None:
         draw_comparison(curves, metric, out)

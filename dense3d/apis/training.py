@@ -13,6 +13,7 @@ from dense3d.apis.setup import prepare_config, use_amp
 from dense3d.datasets.scan import scan_before_training
 from dense3d.engine import Runner
 from dense3d.engine.checkpoint import look_for
+from dense3d.engine.console import show_notes
 from dense3d.engine.lock import locked
 from dense3d.engine.resumable import read_pointer
 from dense3d.engine.settings import checked_choice
@@ -83,8 +84,10 @@ def train(
     # Of several processes the runner's first one locks for all.
     with locked(cfg.work_dir) if launcher == "none" else nullcontext():
         with paused_collection():
-            scan_before_training(cfg)
+            notes = show_notes(scan_before_training(cfg))
             runner = Runner.from_cfg(cfg)
+            for line in notes:
+                runner.logger.info(line)
         runner.train()
     return TrainedRun(
         config=cfg,

@@ -25,7 +25,8 @@ from dense3d.engine.bad_batches import SkippedSamplesHook
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint_hook import CheckpointHook
 from dense3d.engine.console import quiet
-from dense3d.engine.distributed import start_process_group
+from dense3d.engine.distributed import naming_lost_processes, start_process_group
+from dense3d.engine.ema import EMAHook
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loading import Loading
 from dense3d.engine.lock import locked
@@ -47,7 +48,7 @@ from dense3d.registry import RUNNERS
 
 # Ours under mmengine's names: taken whatever default scope a config inherits.
 _LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop, TestLoop)
-_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, LoggerHook, AmpOptimWrapper)}
+_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, EMAHook, LoggerHook, AmpOptimWrapper)}
 
 
 def _prefer_ours(cfg: Any) -> Any:
@@ -193,7 +194,7 @@ class Runner(Loading, Saving, MMEngineRunner):
         return super().build_optim_wrapper(_prefer_ours(optim_wrapper))
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
-        """Register a hook; ``CheckpointHook`` is ours."""
+        """Register a hook; ``CheckpointHook`` and ``EMAHook`` are ours."""
         super().register_hook(_prefer_ours(hook), priority)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -216,10 +217,20 @@ class Runner(Loading, Saving, MMEngineRunner):
         """Train; see :class:`dense3d.engine.interrupt.TrainingInterrupted` for Ctrl-C."""
         self.is_training = True
         try:
-            with self._alone(), self.interrupts.caught():
+            with naming_lost_processes(), self._alone(), self.interrupts.caught():
                 return super().train()
         finally:
             self.is_training = False
+
+    def val(self) -> dict:
+        """Validate; the metrics."""
+        with naming_lost_processes():
+            return super().val()
+
+    def test(self) -> dict:
+        """Test; the metrics."""
+        with naming_lost_processes():
+            return super().test()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from dense3d.registry import METRICS
 class KittiMetric(BaseMetric):
     """AP of 2D, BEV and 3D boxes and of orientation, equal to the C++ devkit's.
 
-    Every data sample needs ``frame``, the six digits of its files, and ``predictions``, the detections as
+    Every data sample needs ``frame``, the name of its files, and ``predictions``, the detections as
     :class:`~dense3d.datasets.kitti.KittiObjects` with scores, empty where nothing is detected. Figures are
     named ``kitti/Car/3d_ap40_moderate_strict`` and so on.
 
@@ -32,6 +32,7 @@ class KittiMetric(BaseMetric):
         label_folder: ``training/label_2``.
         image_set: list of the frames that must be there, such as ``ImageSets/val.txt``.
         classes: which of Car, Pedestrian and Cyclist.
+        extra_classes: further classes, each with the one whose limits it takes: ``dict(Bus="Car")``.
         points: report AP over 11 or 40 recalls.
         result_folder: also write the detections there, a file a frame; must be new or empty. Of several
             validations it keeps the last one's.
@@ -55,10 +56,12 @@ class KittiMetric(BaseMetric):
         classes: Sequence[str] = ("Car", "Pedestrian", "Cyclist"),
         points: int = 40,
         result_folder: str | None = None,
+        extra_classes: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = Protocol.of(classes)
+        self.protocol = Protocol.of(classes, extra_classes)
+        self.extra_classes = tuple(extra_classes or ())
         self.label_folder, self.image_set = Path(label_folder), image_set
         self.points, self.result_folder = points, result_folder
         if result_folder:
@@ -84,7 +87,8 @@ class KittiMetric(BaseMetric):
         self._check_complete(detections)
         if self.result_folder:
             self._write(detections)
-        labels = [read_objects(self.label_folder / f"{frame}.txt") for frame in detections]
+        files = [self.label_folder / f"{frame}.txt" for frame in detections]
+        labels = [read_objects(file, extra_classes=self.extra_classes) for file in files]
         result = evaluate(labels, list(detections.values()), self.protocol)
         MMLogger.get_current_instance().info("\n" + result.table((self.points,)))
         return result.flat(self.points)
@@ -104,13 +108,13 @@ class KittiMetric(BaseMetric):
     def _write(self, detections: dict[str, KittiObjects]) -> None:
         if self._wrote:
             shutil.rmtree(self.result_folder)  # what the validation before this one wrote
-        write_results(self.result_folder, detections)
+        write_results(self.result_folder, detections, extra_classes=self.extra_classes)
         self._wrote = True
 
     def _check_complete(self, detections: dict[str, KittiObjects]) -> None:
         if self.image_set is None:
             return
-        wanted = read_image_set(self.image_set)
+        wanted = read_image_set(self.image_set, any_names=True)
         missing, unlisted = sorted(set(wanted) - set(detections)), sorted(set(detections) - set(wanted))
         if missing or unlisted:
             first = (
