@@ -34,7 +34,14 @@ from dense3d.engine.ema import EMAHook
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loading import Loading
 from dense3d.engine.lock import locked
-from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
+from dense3d.engine.logger_hook import LoggerHook
+from dense3d.engine.loops import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    TestLoop,
+    ValLoop,
+    require_batches,
+)
 from dense3d.engine.nonfinite import NonFiniteLossHook
 from dense3d.engine.optim import AmpOptimWrapper
 from dense3d.engine.pretrained import without_pretrained
@@ -46,7 +53,7 @@ from dense3d.registry import RUNNERS
 
 # Ours under mmengine's names: taken whatever default scope a config inherits.
 _LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop, TestLoop)
-_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, EMAHook, AmpOptimWrapper)}
+_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, EMAHook, LoggerHook, AmpOptimWrapper)}
 
 
 def _prefer_ours(cfg: Any) -> Any:
@@ -164,7 +171,9 @@ class Runner(Loading, Saving, MMEngineRunner):
             loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = self._with_seeds(self._train_dataloader)
-        return super().build_train_loop(_prefer_ours(loop))
+        built = super().build_train_loop(_prefer_ours(loop))
+        require_batches(built.dataloader)
+        return built
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build our loop, which names the files of a batch that the model refuses."""
