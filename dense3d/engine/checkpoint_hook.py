@@ -90,7 +90,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         runner.logger.info(f"published {ckpt_path} as {path}")
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        for key in self.save_best or ():
+        if not self.save_best:  # nor has it a file backend, where there is no training
+            return
+        for key in self.save_best:
             if key != "auto" and key not in metrics:
                 hint = did_you_mean(key, metrics)
                 raise ConfigError(
