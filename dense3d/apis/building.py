@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from dense3d.config import check_config, load_config, mark_scopes
+from dense3d.config.building import explained_building
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.engine.finite import refuse_non_finite
@@ -68,7 +69,8 @@ def build_checked(
         raise ConfigError(f"{cfg.filename or 'the config'} describes no model: it has no dict 'model'")
     if "data_preprocessor" not in settings and cfg.get("data_preprocessor"):
         settings.data_preprocessor = cfg.data_preprocessor
-    return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device)
+    with explained_building(cfg):
+        return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device)
 
 
 def checked_config(config: str | Path | Config, options: dict[str, Any] | None = None) -> Config:
