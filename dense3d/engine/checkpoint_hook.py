@@ -89,6 +89,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         runner.logger.info(f"published {ckpt_path} as {path}")
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        if not self.save_best:  # nor has it a file backend, where there is no training
+            return
         with self._removals_last(runner):
             super()._save_best_checkpoint(runner, metrics)
 
