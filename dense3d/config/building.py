@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,7 +58,9 @@ def _sentence(error: Exception, cfg: Config) -> str | None:
 
 def _words(error: Exception) -> str:
     """The error's message in one line of no great length, with its kind."""
-    text = " ".join(str(error).split())
+    text = re.sub(r"<class '([^']*)'>", r"\1", " ".join(str(error).split()))
+    if 'must contain the key "type"' in text:
+        return "it has no type"
     text = text if len(text) <= 240 else f"{text[:240]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

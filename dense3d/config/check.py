@@ -18,7 +18,7 @@ from dense3d.config.reads import Reads
 from dense3d.config.settings import completed, plain_dicts, runner_settings, setting_faults
 from dense3d.config.sources import Source, read_sources
 from dense3d.config.types import KIND_OF_KEY, find_type, suggest
-from dense3d.config.values import wrong_value
+from dense3d.config.values import shown, wrong_value
 from dense3d.errors import ConfigError, did_you_mean
 
 # Keys that the builders of mmengine and mmcv take out before the constructor sees the rest.
@@ -79,7 +79,8 @@ def find_faults(cfg: Config) -> list[str]:
     sources = read_sources(Path(cfg.filename)) if cfg.filename else []
     sources = [*option_sources(vars(cfg).get(OPTIONS, {})), *sources]
     faults = list(setting_faults(cfg, sources))
-    scope = cfg.get("default_scope") or "dense3d"
+    scope = cfg.get("default_scope")
+    scope = scope if isinstance(scope, str) and scope.isidentifier() else "dense3d"
     # Variables such as train_pipeline are checked where a setting of the runner holds their value.
     settings = completed({key: cfg._cfg_dict[key] for key in cfg if key in runner_settings()})
     first_by_cause: dict[tuple, str] = {}
@@ -87,6 +88,9 @@ def find_faults(cfg: Config) -> list[str]:
     for node in nodes:
         for cause, sentence in _type_faults(node, sources):
             first_by_cause.setdefault(cause, sentence)
+    for path, kind in _odd_types(settings):
+        where = locate_path(sources, f"{path}.type")
+        first_by_cause[where, "type"] = f"{where}: the type at {path} must be a name, not {shown(kind)}"
     for path, value, reads, reader in plain_dicts(settings):
         for cause, sentence in _unread(value, reads, path, reader, sources):
             first_by_cause.setdefault(cause, sentence)
@@ -99,7 +103,8 @@ def _typed_dicts(
 ) -> Iterator[Node]:
     """Every dict with a ``type``, in order; the owner of free-form dicts keeps its inside to itself."""
     if isinstance(node, dict):
-        scope = node.get("_scope_") or scope
+        inner = node.get("_scope_")
+        scope = inner if isinstance(inner, str) and inner.isidentifier() else scope
         typed = isinstance(node.get("type"), str)
         if typed and not key.endswith(FREE_TYPES):
             yield Node(path, key, node, scope, kind)
@@ -111,6 +116,18 @@ def _typed_dicts(
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
             yield from _typed_dicts(value, scope, f"{path}.{index}", key, kind)
+
+
+def _odd_types(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Paths of dicts whose type is a number, a list or a dict, and that type."""
+    if isinstance(node, dict):
+        if path and isinstance(node.get("type"), (bool, int, float, list, tuple, dict)):
+            yield path, node["type"]
+        for key, value in node.items():
+            yield from _odd_types(value, f"{path}.{key}" if path else key)
+    elif isinstance(node, (list, tuple)):
+        for number, value in enumerate(node):
+            yield from _odd_types(value, f"{path}.{number}")
 
 
 def _type_faults(node: Node, sources: list[Source]) -> Iterator[tuple[tuple, str]]:
@@ -152,7 +169,8 @@ def _type_faults(node: Node, sources: list[Source]) -> Iterator[tuple[tuple, str
         inner = reads.at(key) if key in reads.keys and key not in cfg_keys.NAMES else None
         if key == "paramwise_cfg":
             constructor = node.value.get("constructor", "DefaultOptimWrapperConstructor")
-            found = find_type(constructor, node.scope, "OPTIM_WRAPPER_CONSTRUCTORS")
+            is_name = isinstance(constructor, str)
+            found = find_type(constructor, node.scope, "OPTIM_WRAPPER_CONSTRUCTORS") if is_name else None
             inner = reads_of(found).at(key) if found is not None else None
         if inner is not None and isinstance(value, (dict, list, tuple)):
             yield from _unread(value, inner, f"{node.path}.{key}", name, sources)

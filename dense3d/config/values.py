@@ -83,7 +83,7 @@ def fits(value: Any, hint: Any) -> bool:
     if not inspect.isclass(kind) or kind is object:
         return True
     if kind is bool:
-        return isinstance(value, (bool, int)) or _is_object(value)
+        return value is None or isinstance(value, (bool, int)) or _is_object(value)
     if kind in (int, float) and isinstance(value, (list, tuple)):
         return bool(value) and all(fits(item, kind) for item in value)  # one for each level, side or colour
     if kind is int or kind is float:
