@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from dense3d.errors import DataError, Dense3dError
+from dense3d.errors import ConfigError, DataError, Dense3dError
 
 _TEMPORARY = re.compile(r"^\..+\.(\d+)\.[0-9a-f]{8}\.tmp$")
 
@@ -73,6 +73,36 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", encoding: str | None
                 "name is unchanged; free some space or choose another folder"
             ) from error
         raise
+
+
+def require_writable_folder(folder: str | os.PathLike) -> None:
+    """Complain about a place where no file could be written, before any work is done for it.
+
+    Args:
+        folder: need not exist.
+
+    Raises:
+        ConfigError: it, or something above it, is a file, or may not be written to.
+    """
+    path = Path(folder).absolute()
+    place = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not os.path.isdir(place):  # noqa: PTH112 - also where the path is nonsense
+        what = "is no folder" if place == path else f"cannot be a folder, since {place} is none"
+        raise ConfigError(f"{folder} {what}: name another place for results")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder}: {place} cannot be written to; name another place for results")
+
+
+def require_writable_file(file: str | os.PathLike) -> None:
+    """The same for a file that is to be written or replaced.
+
+    Raises:
+        ConfigError: it is a folder, or its folder cannot be written to.
+    """
+    path = Path(file)
+    if path.is_dir():
+        raise ConfigError(f"{file} is a folder: name a file")
+    require_writable_folder(path.parent)
 
 
 def inside(folder: str | os.PathLike, name: str, where: str | os.PathLike = "", remedy: str = "") -> Path:
@@ -135,14 +165,15 @@ def remove_stale_temporaries(folder: str | os.PathLike) -> list[Path]:
     removed = []
     for path in Path(folder).glob(".*.tmp"):
         match = _TEMPORARY.match(path.name)
-        if match and not _is_alive(int(match.group(1))):
+        if match and not is_alive(int(match.group(1))):
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed.append(path)
     return removed
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of that number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dense3d.evaluation.kitti.average_precision import evaluate
@@ -20,23 +20,26 @@ def evaluate_kitti(
     image_set: str | Path | None = None,
     json_file: str | Path | None = None,
     plot_folder: str | Path | None = None,
+    extra_classes: Mapping[str, str] | None = None,
 ) -> KittiResult:
     """Evaluate result files against label files as KITTI's C++ devkit does, on the CPU.
 
     Args:
         label_folder: ``training/label_2``.
-        result_folder: one file a frame, directly or in its subfolder ``data``.
+        result_folder: one file a frame, directly or in its subfolder ``data``, ``results`` (of ``dense3d
+            infer --out``) or ``predictions`` (of ``dense3d test --out``).
         classes: which of Car, Pedestrian and Cyclist.
         image_set: list of frames such as ``ImageSets/val.txt``; all labelled frames by default.
         json_file: also write all figures there.
         plot_folder: also draw precision-recall curves there, a picture a class.
+        extra_classes: further classes, each with the one whose limits it takes: ``{"Bus": "Car"}``.
 
     Raises:
         ConfigError: a class that KITTI does not evaluate.
         DataError: a frame without label or result, or a faulty file; the message names file and line.
     """
-    protocol = Protocol.of(list(classes))
-    pairs = read_pair(label_folder, result_folder, image_set)
+    protocol = Protocol.of(list(classes), extra_classes)
+    pairs = read_pair(label_folder, result_folder, image_set, extra_classes or ())
     result = evaluate(pairs.labels, pairs.results, protocol)
     if json_file:
         with atomic_write(json_file, "w") as file:

@@ -29,7 +29,8 @@ def images_below(folder: Path) -> list[Path]:
         >>> images_below(Path("no/such/folder"))
         []
     """
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in named if not path.is_dir())
 
 
 @DATASETS.register_module()

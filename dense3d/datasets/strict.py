@@ -144,6 +144,8 @@ def make_strict(dataset: Any, skip_bad_samples: bool = False) -> Any:
 def with_strict_dataset(dataloader: Any) -> Any:
     """A dataloader config whose dataset is built and strict, for mmengine to build the rest of.
 
+    mmdet's ``CocoDataset`` is ours then: see :func:`dense3d.datasets.coco.checked_class`.
+
     ``skip_bad_samples=True`` may stand in the config of any dataset, also inside wrappers.
     """
     if not isinstance(dataloader, dict) or not isinstance(dataloader["dataset"], dict):
@@ -205,6 +207,10 @@ def _take_switches(cfg: dict) -> bool:
         inner = [*cfg.get("datasets", ()), *([cfg["dataset"]] if "dataset" in cfg else ())]
         taken = [_take_switches(one) for one in inner if isinstance(one, dict)]
         cls = registry.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
+        if isinstance(cls, type) and cls.__module__.startswith("mmdet.") and issubclass(cls, BaseDataset):
+            from dense3d.datasets.coco import checked_class
+
+            cls = cfg["type"] = checked_class(cls)
         if not (isinstance(cls, type) and issubclass(cls, StrictSamples)):
             taken.append(cfg.pop("skip_bad_samples", None) is True)
     return any(taken)

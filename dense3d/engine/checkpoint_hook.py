@@ -12,7 +12,8 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
 from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
-from dense3d.files import atomic_write, remove_stale_temporaries
+from dense3d.engine.resumable import write_pointer
+from dense3d.files import remove_stale_temporaries
 from dense3d.registry import HOOKS
 
 
@@ -27,8 +28,17 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_train(self, runner) -> None:
         """Prepare the folder; remove what a killed run was writing."""
         super().before_train(runner)
+        self._best_ones_of_this_folder()
         if is_main_process() and "://" not in str(self.out_dir):
             remove_stale_temporaries(self.out_dir)
+
+    def _best_ones_of_this_folder(self) -> None:
+        """A copied folder's checkpoints name the best one of the original, which must stay."""
+        if getattr(self, "best_ckpt_path", None):
+            self.best_ckpt_path = self.file_backend.join_path(self.out_dir, Path(self.best_ckpt_path).name)
+        for key, path in getattr(self, "best_ckpt_path_dict", {}).items():
+            if path:
+                self.best_ckpt_path_dict[key] = self.file_backend.join_path(self.out_dir, Path(path).name)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         outdated = self._keep(runner, step) if self.max_keep_ckpts > 0 else None
@@ -112,9 +122,3 @@ class _LateRemovals:
 
     def __getattr__(self, name: str):
         return getattr(self._backend, name)
-
-
-def write_pointer(work_dir: str, checkpoint: str) -> None:
-    """Name ``checkpoint`` in ``last_checkpoint``, where mmengine's tools look for it."""
-    with atomic_write(Path(work_dir) / "last_checkpoint", "w") as file:
-        file.write(str(checkpoint))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -9,9 +12,11 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
 
-from dense3d.engine import resume
+from dense3d.engine import resume, schedule, settings
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.finite import refuse_non_finite
 from dense3d.engine.plain import revive_histories
+from dense3d.engine.resumable import check_parts, newest_resumable
 from dense3d.errors import CheckpointError
 
 
@@ -27,6 +32,7 @@ class Loading:
 
     _opened: tuple[str, dict] | None = None
     _random_state: dict | None = None
+    _differences: Sequence[settings.Change] = ()
 
     def load_or_resume(self) -> None:
         """Load or resume what the config names, once."""
@@ -40,7 +46,7 @@ class Loading:
             self.load_checkpoint(self._load_from)
 
     def _open_checkpoint_to_resume(self) -> None:
-        """Read the checkpoint to resume from, if there is one, and take its seed."""
+        """Read the checkpoint to resume from, if any, and take its seed and, if asked to, its settings."""
         if not self._resume or self._has_loaded or self._opened is not None:
             return
         path = self._load_from or self._newest_checkpoint()
@@ -52,21 +58,58 @@ class Loading:
                 f"{path} holds weights without the state of a run (no 'optimizer'), so it cannot be resumed; "
                 "start from its weights with load_from"
             )
+        check_parts(checkpoint, path)
         self._opened = (str(path), checkpoint)
-        self._take_seed(checkpoint.get("meta", {}).get("seed"))
+        meta = checkpoint["meta"]
+        self._take_seed(meta.get("seed"))
+        self._take_settings(settings.read_settings(meta.get("cfg")), path)
 
     def _newest_checkpoint(self) -> str | None:
-        """Path of the newest valid checkpoint; process 0 looks for it."""
-        found = [None]
+        """Path of the checkpoint furthest in training; process 0 looks for it."""
+        found: list = [None, None]
         if is_main_process():
-            newest = resume.newest_valid_checkpoint(self.work_dir, self.logger.warning)
-            if newest is None:
-                self.logger.info(f"no checkpoint to resume in {self.work_dir}: training starts anew")
-            else:
-                found = [str(newest[0])]
+            try:
+                newest = newest_resumable(self._own_folders(), self.logger.warning, self._check_finite)
+            except CheckpointError as error:
+                newest, found[1] = None, str(error)
+            if newest is not None:
+                found[0] = str(newest[0])
                 self._opened = (found[0], newest[1])
         broadcast_object_list(found)
+        if found[1] is not None:
+            raise CheckpointError(found[1])
+        if found[0] is None:
+            self.logger.info(f"no checkpoint to resume in {self.work_dir}: training starts anew")
         return found[0]
+
+    def _own_folders(self) -> list[Path]:
+        """Where this run saves: its work directory, and the folder that its checkpoint hook may have."""
+        work_dir = Path(self.work_dir)
+        hook = (self.cfg.get("default_hooks") or {}).get("checkpoint") or {}
+        other = hook.get("out_dir") if isinstance(hook, dict) else None
+        return [work_dir] if other is None or "://" in str(other) else [work_dir, Path(other) / work_dir.name]
+
+    def _check_finite(self, checkpoint: dict, path: object) -> None:
+        for part in ("state_dict", "ema_state_dict"):
+            weights = {re.sub(r"^module\.", "", n): w for n, w in checkpoint.get(part, {}).items()}
+            refuse_non_finite(None, path, weights)
+
+    def _take_settings(self, saved: dict, path: object) -> None:
+        """Note how the config differs from the checkpoint's, and take that where the config says so."""
+        choice = settings.checked_choice(self.cfg.get("resume_settings", "config"))
+        self._differences = settings.changes(saved, settings.read_settings(self._config_text))
+        if choice == "config" or not any(change.is_recipe for change in self._differences):
+            return
+        recipe = settings.saved_recipe(saved, path)
+        self._train_loop, self.optim_wrapper = recipe["train_cfg"], recipe["optim_wrapper"]
+        self.param_schedulers, self.auto_scale_lr = recipe["param_scheduler"], recipe["auto_scale_lr"]
+        batch_size = saved.get("train_dataloader", {}).get("batch_size")
+        if batch_size is not None and isinstance(self._train_dataloader, dict):
+            self._train_dataloader = {**self._train_dataloader, "batch_size": batch_size}
+            self.cfg.train_dataloader.batch_size = batch_size
+        for part, value in recipe.items():
+            self.cfg[part] = value
+        del self._config_text
 
     def _take_seed(self, seed: int | None) -> None:
         wanted = self._randomness_cfg.get("seed")
@@ -94,19 +137,23 @@ class Loading:
         Args:
             filename: checkpoint file or address.
             map_location: as for ``torch.load``.
-            strict: whether every name must fit; by default what the config's ``strict_load`` says, or yes.
+            strict: whether every name must fit; by default yes, but what training starts from may fit in
+                part with ``strict_load = False`` in the config.
             revise_keys: accepted for mmengine's callers; ``module.`` is always taken off.
 
         Raises:
-            CheckpointError: unreadable, unsafe, of another model, or of another number of classes.
+            CheckpointError: unreadable, unsafe, of another model or number of classes, or not finite.
         """
-        strict = self.cfg.get("strict_load", True) if strict is None else strict
+        if strict is None:
+            strict = self.cfg.get("strict_load", True) or not self.is_training
         checkpoint = self._read(filename, map_location)
         weights_of(checkpoint, filename)
         self._compare_classes(checkpoint, filename, strict)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         weights = weights_of(checkpoint, filename)
-        load_into(bare_model(self.model), weights, strict, filename, self.logger.warning)
+        model = bare_model(self.model)
+        load_into(model, weights, strict, filename, self.logger.warning)
+        refuse_non_finite(model, filename)
         self._has_loaded = True
         self.logger.info(f"loaded {filename}")
         return checkpoint
@@ -141,21 +188,54 @@ class Loading:
     ) -> None:
         """Go on where the run that saved ``filename`` was.
 
+        Where the config has changed since, it holds: schedules are what they would be, had the run had them
+        from its start. ``resume_settings="checkpoint"`` in the config keeps the checkpoint's.
+
         Raises:
             CheckpointError: as :meth:`load_checkpoint`, or the optimiser's state does not fit.
         """
         checkpoint = self.load_checkpoint(filename, map_location, strict=True)
-        self._random_state = resume.resume_run_state(self, checkpoint)
-        if "message_hub" in checkpoint:
-            self.message_hub.load_state_dict(revive_histories(checkpoint["message_hub"]))
-        if "optimizer" in checkpoint and resume_optimizer:
-            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-            resume.load_optimizer(self.optim_wrapper, checkpoint["optimizer"], filename)
-        if "param_schedulers" in checkpoint and resume_param_scheduler and self.param_schedulers is not None:
-            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
-            _load_schedulers(self.param_schedulers, checkpoint["param_schedulers"])
+        check_parts(checkpoint, filename)
+        try:
+            self._random_state = resume.resume_run_state(self, checkpoint)
+            if "message_hub" in checkpoint:
+                self.message_hub.load_state_dict(revive_histories(checkpoint["message_hub"]))
+            if "optimizer" in checkpoint and resume_optimizer:
+                self._resume_optimizer(checkpoint, filename, resume_param_scheduler)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise CheckpointError(
+                f"{filename} is damaged: a part that resuming needs is absent or of another kind ({error!r})"
+            ) from error
         self._opened = None
+        told = settings.sentence(self._differences, self.cfg.get("resume_settings", "config"))
+        if told:
+            self.logger.warning(told)
+        if self.iter >= self.max_iters:
+            self.logger.warning(
+                f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}"
+            )
         self.logger.info(f"resumed {filename} at epoch {self.epoch}, iteration {self.iter}")
+
+    def _resume_optimizer(self, checkpoint: dict, filename: str, with_schedulers: bool) -> None:
+        """Optimiser and schedules: as saved, bit for bit, or by the config where that has changed."""
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+        fresh = schedule.optimizer_settings(self.optim_wrapper)
+        schedule.load_optimizer(self.optim_wrapper, checkpoint["optimizer"], filename)
+        scheduled = schedule.names_of_scheduled(self.param_schedulers)
+        if any(change.is_recipe for change in self._differences):
+            schedule.use_settings(self.optim_wrapper, fresh, scheduled)
+        if not with_schedulers or self.param_schedulers is None:
+            return
+        states, loop = checkpoint.get("param_schedulers"), self._train_loop
+        saved_iter = (checkpoint.get(resume.KEY) or {}).get("progress", checkpoint["meta"]).get("iter")
+        if schedule.is_same_schedule(self.param_schedulers, states) and saved_iter == loop.iter:
+            schedule.load_schedulers(self.param_schedulers, states)
+            return
+        length = resume.epoch_length(loop) if hasattr(loop, "run_epoch") else 0
+        place = {"iter": loop.iter, "epoch": loop.epoch, "epoch_length": length}
+        schedule.restart_schedules(self.optim_wrapper, self.param_schedulers, fresh, place)
 
 
 def _classes(meta: dict) -> list[str] | None:
@@ -169,12 +249,3 @@ def _classes(meta: dict) -> list[str] | None:
 
 def _few(names: list[str]) -> str:
     return ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
-
-
-def _load_schedulers(schedulers: list | dict, states: list | dict) -> None:
-    if isinstance(schedulers, dict):
-        for name, items in schedulers.items():
-            _load_schedulers(items, states[name])
-        return
-    for scheduler, state in zip(schedulers, states):
-        scheduler.load_state_dict(state)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmengine.device import get_device
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
@@ -18,22 +21,27 @@ from torch import nn
 
 from dense3d.datasets.strict import with_strict_dataset
 from dense3d.engine import resume, seeding
-from dense3d.engine.bad_batches import NonFiniteLossHook, SkippedSamplesHook
+from dense3d.engine.bad_batches import SkippedSamplesHook
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint_hook import CheckpointHook
 from dense3d.engine.console import quiet
-from dense3d.engine.distributed import start_process_group
+from dense3d.engine.distributed import naming_lost_processes, start_process_group
+from dense3d.engine.ema import EMAHook
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loading import Loading
+from dense3d.engine.lock import locked
 from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
+from dense3d.engine.nonfinite import NonFiniteLossHook
 from dense3d.engine.optim import AmpOptimWrapper
+from dense3d.engine.pretrained import without_pretrained
 from dense3d.engine.saving import Saving
 from dense3d.engine.seeding import SeededBatchSampler
+from dense3d.errors import ConfigError
 from dense3d.registry import RUNNERS
 
 # Ours under mmengine's names: taken whatever default scope a config inherits.
 _LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop, TestLoop)
-_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, AmpOptimWrapper)}
+_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, EMAHook, AmpOptimWrapper)}
 
 
 def _prefer_ours(cfg: Any) -> Any:
@@ -63,7 +71,7 @@ class Runner(Loading, Saving, MMEngineRunner):
 
     Attributes:
         last_metrics: of the latest validation of this process, or empty.
-        skipped_steps: optimiser steps left out because the loss was not finite.
+        skipped_steps: optimiser steps left out because a loss or a gradient was not finite.
         interrupts: whether a signal asked the run to stop.
         is_training: whether :meth:`train` is running.
     """
@@ -119,8 +127,17 @@ class Runner(Loading, Saving, MMEngineRunner):
     # Building
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model; channel numbers that the config leaves to the backbone are filled in."""
-        return super().build_model(fill_channels(model) if isinstance(model, dict) else model)
+        """Build the model; channel numbers that the config leaves to the backbone are filled in.
+
+        Nothing is fetched for a model whose weights all come from a checkpoint.
+        """
+        if not isinstance(model, dict):
+            return super().build_model(model)
+        self._open_checkpoint_to_resume()
+        is_complete = self._load_from is not None and self.cfg.get("strict_load", True)
+        if self._opened is not None or (is_complete and not self._resume):
+            model = without_pretrained(model)
+        return super().build_model(fill_channels(model))
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build our loop on a data loader whose batches carry seeds."""
@@ -128,7 +145,7 @@ class Runner(Loading, Saving, MMEngineRunner):
             return super().build_train_loop(loop)
         # The samplers need the seed of the run that is resumed.
         self._open_checkpoint_to_resume()
-        loop = dict(loop)
+        loop = dict(self._train_loop if isinstance(self._train_loop, dict) else loop)
         if "by_epoch" in loop and "type" not in loop:
             by_epoch = loop.pop("by_epoch")
             loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
@@ -168,7 +185,7 @@ class Runner(Loading, Saving, MMEngineRunner):
         return super().build_optim_wrapper(_prefer_ours(optim_wrapper))
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
-        """Register a hook; ``CheckpointHook`` is ours."""
+        """Register a hook; ``CheckpointHook`` and ``EMAHook`` are ours."""
         super().register_hook(_prefer_ours(hook), priority)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -191,10 +208,35 @@ class Runner(Loading, Saving, MMEngineRunner):
         """Train; see :class:`dense3d.engine.interrupt.TrainingInterrupted` for Ctrl-C."""
         self.is_training = True
         try:
-            with self.interrupts.caught():
+            with naming_lost_processes(), self._alone(), self.interrupts.caught():
                 return super().train()
         finally:
             self.is_training = False
+
+    def val(self) -> dict:
+        """Validate; the metrics."""
+        with naming_lost_processes():
+            return super().val()
+
+    def test(self) -> dict:
+        """Test; the metrics."""
+        with naming_lost_processes():
+            return super().test()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other runs out of the work directory; process 0 does so for all."""
+        with contextlib.ExitStack() as stack:
+            refusal: list[str | None] = [None]
+            if is_main_process():
+                try:
+                    stack.enter_context(locked(self.work_dir))
+                except ConfigError as error:
+                    refusal = [str(error)]
+            broadcast_object_list(refusal)
+            if refusal[0] is not None:
+                raise ConfigError(refusal[0])
+            yield
 
     def restore_random_state(self) -> None:
         """Put the generators to where the resumed run had them; the loop calls it before the first step."""

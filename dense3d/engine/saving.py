@@ -14,6 +14,7 @@ import dense3d
 from dense3d.engine import resume
 from dense3d.engine.checkpoint import save_checkpoint
 from dense3d.engine.loading import bare_model
+from dense3d.engine.nonfinite import check_weights
 from dense3d.engine.plain import make_plain
 
 
@@ -35,7 +36,9 @@ class Saving:
 
         Raises:
             CheckpointError: the disk is full; earlier checkpoints are unchanged.
+            TrainingError: weights are not finite; earlier checkpoints are unchanged.
         """
+        check_weights(self)
         state = resume.run_state(self)
         if not is_main_process():
             return

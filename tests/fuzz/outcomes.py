@@ -7,6 +7,7 @@ process starts with all that is imported by then.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import resource
@@ -115,6 +116,7 @@ def why_unclear(sentence: str) -> str | None:
 def _run(writer: int, megabytes: int, call: Callable[[], Any]) -> None:
     """What the forked process does; it never returns."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    faulthandler.disable()  # pytest's would fill the screen
     log = tempfile.TemporaryFile()  # noqa: SIM115
     os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
     sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115

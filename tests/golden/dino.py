@@ -52,6 +52,8 @@ def _v2_architecture(options: Options) -> dict:
     take = options.take
     # of training alone; num_classes is of no network here
     options.neutral("block_chunks", "drop_path_rate", "drop_path_uniform", "num_classes")
+    for module in ("embed_layer", "act_layer", "block_fn"):
+        options.only(module, None)
     return dict(
         embed_dim=take("embed_dim", 768),
         depth=take("depth", 12),

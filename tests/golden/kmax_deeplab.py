@@ -47,7 +47,10 @@ def open_model(kit) -> Run:
 
 def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
     """The model that fits a kit's options and its parameters."""
-    options.neutral("config_file", "image_size")  # what it is called, and what the inputs show
+    options.neutral(
+        "config_file", "image_size", "spatial_shape"
+    )  # what it is called, and what the inputs show
+    options.neutral("drop_path_prob", "ignore_label")  # of training
     bases, features = options.take("dec_channels"), options.take("pixel_decoder_in_features")
     if set(features) - {"stem"} != set(STAGES):
         raise options.refusal("pixel_decoder_in_features", features, f"{', '.join(STAGES)} are all needed")
@@ -61,6 +64,7 @@ def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
     if any(name.startswith(f"{prefix}_auxiliary_semantic_predictor.") for name in official):
         aspp = f"{prefix}_auxiliary_semantic_predictor._aspp._aspp_conv0.conv.weight" in official
         semantic = "aspp" if aspp else "coarse"
+    options.agree("add_aux_semantic_pred", semantic is not None)
     return KMaXDeepLab(
         backbone=backbone_config(official, with_stem="stem" in features),
         num_classes=options.take("num_classes"),

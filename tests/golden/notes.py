@@ -46,6 +46,12 @@ def _notes(kit: GoldenKit, check: dict) -> tuple[list[str], list[str], list[str]
     return [own], named, others
 
 
+def full_note(kit: GoldenKit, check: dict) -> str:
+    """The note of a check, and behind it those of the checks that it names."""
+    own, named, _ = _notes(kit, check)
+    return "; ".join([*own, *named])
+
+
 def stated_numbers(kit: GoldenKit, check: dict, pattern: str, output: str | None = None) -> list[int]:
     """Numbers that ``pattern`` has as its group in the notes, in the order of the first note with any.
 

@@ -187,7 +187,10 @@ class _Checks:
         c1, outputs, grid = model.interact(inputs["image"])
         patches = [p for p, _ in outputs]
         maps = model.merge(c1, outputs[-1][1], patches, grid)
-        return {"x": tokens_to_map(patches[-1], grid)} | {f"f{i + 1}": m for i, m in enumerate(maps)}
+        as_tokens = (self.kit.meta.get("config") or {}).get("version") == "old"
+        return {"x": patches[-1] if as_tokens else tokens_to_map(patches[-1], grid)} | {
+            f"f{i + 1}": m for i, m in enumerate(maps)
+        }
 
     def stages(self, _check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         model, image = self.model, inputs["image"]

@@ -22,7 +22,7 @@ from dense3d.datasets.panoptic.conversion import Instance, Overlap, panoptic_of,
 from dense3d.datasets.panoptic.files import png_folder, read_panoptic
 from dense3d.datasets.panoptic.id_map import read_id_map, write_id_map
 from dense3d.datasets.panoptic.targets import is_class_map, is_numbered_map, map_targets
-from dense3d.datasets.scan.coco_file import read_coco, read_json
+from dense3d.datasets.scan.coco_file import open_coco, raise_first, read_json
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write, inside
 
@@ -143,7 +143,9 @@ def instances_to_panoptic(
     _refuse_same(instances_json, panoptic_json)
     if overlap not in get_args(Overlap):
         raise ConfigError(f"overlap={overlap!r} is none of {', '.join(map(repr, get_args(Overlap)))}")
-    document = read_coco(instances_json)
+    opened = open_coco(instances_json)
+    document = opened.document
+    raise_first([fault for fault in opened.findings.faults if fault.rule != "unknown-category"])
     numbers = ClassValues.of(categories, values, "categories") if semantic_dir is not None else None
     grouped = _grouped(document, {category["id"] for category in categories}, instances_json)
     folder = Path(png_dir) if png_dir is not None else Path(panoptic_json).with_suffix("")

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from dense3d.datasets.label_loading import rules_of
-from dense3d.datasets.scan.coco import scan_coco
+from dense3d.datasets.scan.coco import masks_wanted, scan_coco
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.panoptic import scan_panoptic
 from dense3d.datasets.scan.report import Fault, ScanReport
@@ -103,9 +103,7 @@ def scan_before_training(cfg: Config) -> list[ScanReport]:
     reports = []
     for name in ("train_dataloader", "val_dataloader"):
         for report in scan_config(cfg, quick=True, splits=(name,)):
-            if _skips(cfg[name]["dataset"]):
-                skipped = [fault for fault in report.faults if fault.image is not None]
-                report.notes += skipped
+            if _skips(cfg[name]["dataset"]):  # the run tells of them itself
                 report.faults = [fault for fault in report.faults if fault.image is None]
             report.raise_if_faulty()
             reports.append(report)
@@ -124,12 +122,17 @@ def _skips(cfg: dict) -> bool:
 def _scan_coco_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
     metainfo = cfg.get("metainfo") or {}
     classes = metainfo.get("classes", getattr(cls, "METAINFO", {}).get("classes"))
+    masks, polygons_only = masks_wanted(cfg.get("pipeline") or ())
     return scan_coco(
         _joined(cfg, cfg.get("ann_file", "")),
         _joined(cfg, (cfg.get("data_prefix") or {}).get("img", "")),
         classes,
         decode,
         workers,
+        masks,
+        annotations=not cfg.get("test_mode"),
+        allow_lost_boxes=bool(cfg.get("allow_lost_boxes")),
+        polygons_only=polygons_only,
         reader=reader_of(cfg),
     )
 
