@@ -129,7 +129,10 @@ def _short(name: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    """Three decimals; NaN, as of classes or sizes without an object, is not available."""
+    if not isinstance(value, float):
+        return str(value)
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 @HOOKS.register_module()
