@@ -130,6 +130,7 @@ def perfect(root: Path, frame: str, **options: Any) -> KittiObjects:
 def train(root: Path, **options: Any) -> None:
     """Every sample as it is trained on, and its labels evaluated against themselves."""
     settings = dict(data_root=str(root), ann_file="ImageSets/train.txt", pipeline=PIPELINE) | options
+    settings["serialize_data"] = False  # it collects garbage, which takes most of the time
     np.random.seed(0)
     with DefaultScope.overwrite_default_scope("dense3d"):
         dataset = DATASETS.build(dict(type="KittiDataset", **settings))
