@@ -83,10 +83,21 @@ def as_text(lines: Any) -> str:
     return "\n".join(" ".join(map(str, row)) if isinstance(row, list) else str(row) for row in rows)
 
 
+@st.composite
+def with_other_words(draw: st.DrawFn, sound: list, most: int = 3) -> list:
+    """The rows, some words of which are others, so that their number stays."""
+    rows = [list(row) for row in sound]
+    for _ in range(draw(st.integers(1, most))):
+        row = draw(st.sampled_from(rows))
+        row[draw(st.integers(0, len(row) - 1))] = draw(st.sampled_from(WORDS) | st.floats().map(str))
+    return rows
+
+
 def files_of(sound: list) -> st.SearchStrategy[bytes]:
-    """Text whose words are changed, or bytes that are."""
-    words = mutated(sound, values=WORDS).map(as_text).map(lambda text: text.encode("utf-8", "replace"))
-    return words | damaged(as_text(sound).encode())
+    """Text whose words or lines are changed, or bytes that are."""
+    trees = with_other_words(sound) | with_other_words(sound) | mutated(sound, values=WORDS)
+    words = trees.map(as_text).map(lambda text: text.encode("utf-8", "replace"))
+    return words | words | damaged(as_text(sound).encode())
 
 
 def image_bytes(suffix: str) -> bytes:
