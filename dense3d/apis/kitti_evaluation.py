@@ -10,7 +10,7 @@ from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.files import read_pair
 from dense3d.evaluation.kitti.protocol import Protocol
 from dense3d.evaluation.kitti.result import KittiResult
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_file, require_writable_folder
 
 
 def evaluate_kitti(
@@ -38,6 +38,10 @@ def evaluate_kitti(
         ConfigError: a class that KITTI does not evaluate.
         DataError: a frame without label or result, or a faulty file; the message names file and line.
     """
+    if json_file:
+        require_writable_file(json_file)
+    if plot_folder:
+        require_writable_folder(plot_folder)
     protocol = Protocol.of(list(classes), extra_classes)
     pairs = read_pair(label_folder, result_folder, image_set, extra_classes or ())
     result = evaluate(pairs.labels, pairs.results, protocol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 
 from dense3d.datasets.kitti.frames import read_image_set
 from dense3d.datasets.kitti.objects import KittiObjects, read_objects, without_faults
 from dense3d.datasets.kitti.results import require_new, write_results
 from dense3d.errors import DataError
+from dense3d.evaluation.images import refuse_strangers, refuse_twins
 from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.protocol import Protocol
 from dense3d.registry import METRICS
@@ -67,6 +69,32 @@ class KittiMetric(BaseMetric):
         if result_folder:
             require_new(result_folder)
         self._wrote = False
+        self._frames: set[str] | None = None
+
+    def check_loader(self, samples: Sequence[Mapping[str, Any]], classes: Sequence[str] | None) -> None:
+        """Compare with the frames of the data set, before anything is predicted.
+
+        Frames of ``image_set`` that the data set leaves out, as with ``indices``, are not asked for then.
+
+        Args:
+            samples: ``frame`` of every image.
+            classes: of the data set, which may have more or fewer than are evaluated.
+
+        Raises:
+            DataError: a frame comes twice or is not in ``image_set``.
+        """
+        refuse_twins(samples, "frame")
+        if self.image_set is None:
+            return
+        listed = read_image_set(self.image_set, any_names=True)
+        refuse_strangers(samples, dict.fromkeys(listed), self.image_set, "frame")
+        self._frames = {sample["frame"] for sample in samples}
+        if len(self._frames) < len(listed):
+            print_log(
+                f"{len(self._frames)} of the {len(listed)} frames of {self.image_set} are evaluated",
+                "current",
+                logging.WARNING,
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the detections of one batch."""
@@ -114,7 +142,7 @@ class KittiMetric(BaseMetric):
     def _check_complete(self, detections: dict[str, KittiObjects]) -> None:
         if self.image_set is None:
             return
-        wanted = read_image_set(self.image_set, any_names=True)
+        wanted = self._frames or read_image_set(self.image_set, any_names=True)
         missing, unlisted = sorted(set(wanted) - set(detections)), sorted(set(detections) - set(wanted))
         if missing or unlisted:
             first = (
