@@ -194,7 +194,7 @@ def test_labels_of_own_cameras(profile, root):
 @pytest.mark.parametrize("options", [{}, OWN], ids=["kitti", "own"])
 def test_calibration_files(profile, root, options):
     file = root / "training/calib/000000.txt"
-    sound = [line.split() for line in file.read_text().splitlines()]
+    sound = [line.split() for line in file.read_text().splitlines() if line]
 
     @profile
     @given(files_of(sound))
