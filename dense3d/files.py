@@ -15,9 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from dense3d.errors import Dense3dError
+from dense3d.errors import ConfigError, DataError, Dense3dError
 
 _TEMPORARY = re.compile(r"^\..+\.(\d+)\.[0-9a-f]{8}\.tmp$")
+
+
+class OutsideError(DataError):
+    """A file name that stands in data leads out of the folder that files are written to."""
 
 
 class DiskFullError(Dense3dError, OSError):
@@ -71,6 +75,71 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", encoding: str | None
         raise
 
 
+def require_writable_folder(folder: str | os.PathLike) -> None:
+    """Complain about a place where no file could be written, before any work is done for it.
+
+    Args:
+        folder: need not exist.
+
+    Raises:
+        ConfigError: it, or something above it, is a file, or may not be written to.
+    """
+    path = Path(folder).absolute()
+    place = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not os.path.isdir(place):  # noqa: PTH112 - also where the path is nonsense
+        what = "is no folder" if place == path else f"cannot be a folder, since {place} is none"
+        raise ConfigError(f"{folder} {what}: name another place for results")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder}: {place} cannot be written to; name another place for results")
+
+
+def require_writable_file(file: str | os.PathLike) -> None:
+    """The same for a file that is to be written or replaced.
+
+    Raises:
+        ConfigError: it is a folder, or its folder cannot be written to.
+    """
+    path = Path(file)
+    if path.is_dir():
+        raise ConfigError(f"{file} is a folder: name a file")
+    require_writable_folder(path.parent)
+
+
+def inside(folder: str | os.PathLike, name: str, where: str | os.PathLike = "", remedy: str = "") -> Path:
+    """``folder / name`` for a name that stands in data, if that is a place in the folder.
+
+    Whoever writes files whose names an annotation file gives goes through here: an absolute name, one with
+    ``..`` or one that a link in the folder leads out of it would replace files elsewhere.
+
+    Args:
+        folder: where files may be written; it need not exist.
+        name: a relative path, with ``/`` between its parts.
+        where: file and item that the name comes from, for the message.
+        remedy: what to do about it.
+
+    Raises:
+        OutsideError: the name leads out of the folder, or names no file.
+
+    Example:
+        >>> inside("out", "a/b.png").as_posix()
+        'out/a/b.png'
+        >>> inside("out", "../b.png", "maps.json")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        dense3d.files.OutsideError: maps.json: the file name '../b.png' leads out of out; make it ...
+    """
+    folder, prefix = Path(folder), f"{where}: " if str(where) else ""
+    is_name = isinstance(name, str) and name.strip() and "\0" not in name and name.isprintable()
+    parts = re.split(r"[/\\\\]", name) if is_name else []
+    if not is_name or parts[-1] in ("", "."):
+        raise OutsideError(f"{prefix}the file name {str(name)[:80]!r} names no file; correct it there")
+    target = folder / name
+    leads_out = parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", name) or Path(name).is_absolute()
+    if leads_out or not target.resolve().is_relative_to(folder.resolve()):
+        remedy = remedy or "make it relative to that folder"
+        raise OutsideError(f"{prefix}the file name {name[:200]!r} leads out of {folder}; {remedy}")
+    return target
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether ``error``, or one that caused it, is an exhausted disk or quota.
 
@@ -96,14 +165,15 @@ def remove_stale_temporaries(folder: str | os.PathLike) -> list[Path]:
     removed = []
     for path in Path(folder).glob(".*.tmp"):
         match = _TEMPORARY.match(path.name)
-        if match and not _is_alive(int(match.group(1))):
+        if match and not is_alive(int(match.group(1))):
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed.append(path)
     return removed
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of that number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

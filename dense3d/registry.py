@@ -16,11 +16,14 @@ from pathlib import Path
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from dense3d.cache_folders import prepare_cache_folders
 from dense3d.errors import ConfigError
 from dense3d.name_index import Registration, modules_below, registrations
 from dense3d.ops import install_mmcv_extension
 
 SCOPE = "dense3d"
+
+prepare_cache_folders()
 
 # mmcv.ops and mmdet.models import a compiled extension that the mmcv wheel does not carry.
 install_mmcv_extension()

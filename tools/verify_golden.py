@@ -20,8 +20,11 @@ def main() -> int:
     args = parse_args()
     from tests.golden import print_verdict
 
-    verdicts = [print_verdict(folder) for folder in args.kits]
-    return 0 if all(verdicts) else 1
+    failed = [folder for folder in args.kits if not print_verdict(folder)]
+    if len(args.kits) > 1:
+        verdict = f"FAIL: {', '.join(failed)}" if failed else "PASS"
+        print(f"{len(args.kits) - len(failed)} of {len(args.kits)} kits, {verdict}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -189,6 +189,7 @@ class PyramidInteraction(nn.Module):
 
     Args:
         dim, num_heads, num_points, value_ratio, ffn_ratio, drop_path: see :class:`CnnToVit`.
+        feed_forward: whether there is a feed-forward network.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class PyramidInteraction(nn.Module):
         value_ratio: float,
         ffn_ratio: float,
         drop_path: float,
+        feed_forward: bool = True,
     ) -> None:
         super().__init__()
         self.query_norm = nn.LayerNorm(dim, eps=NORM_EPS)
@@ -206,14 +208,16 @@ class PyramidInteraction(nn.Module):
         self.inner_query_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.inner_feat_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.attn = PyramidAttention(dim, num_heads, num_points, value_ratio)
-        self.ffn_norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.ffn = ConvFeedForward(dim, int(dim * ffn_ratio))
+        self.ffn_norm = nn.LayerNorm(dim, eps=NORM_EPS) if feed_forward else None
+        self.ffn = ConvFeedForward(dim, int(dim * ffn_ratio)) if feed_forward else None
         self.drop_path = DropPath(drop_path)
 
     def forward(self, c: Tensor, grid: Grid) -> Tensor:
         """Pyramid tokens ``(B, N, D)`` to the same."""
         query, feature = self.query_norm(c), self.feat_norm(c)
         c = query + self.attn(self.inner_query_norm(query), self.inner_feat_norm(feature), grid)
+        if self.ffn is None:
+            return c
         return c + self.drop_path(self.ffn(self.ffn_norm(c), grid))
 
 
@@ -224,6 +228,7 @@ class VitToCnn(nn.Module):
         dim, num_heads, num_points, value_ratio, ffn_ratio, drop_path: see :class:`CnnToVit`.
         interact: whether the scales interact at all.
         extra: whether a feed-forward network stands before the interaction (the extra CTIs at the end).
+        feed_forward: whether there are feed-forward networks at all.
     """
 
     def __init__(
@@ -236,13 +241,15 @@ class VitToCnn(nn.Module):
         drop_path: float,
         interact: bool = True,
         extra: bool = False,
+        feed_forward: bool = True,
     ) -> None:
         super().__init__()
-        self.ffn_norm = nn.LayerNorm(dim, eps=NORM_EPS) if extra else None
-        self.ffn = ConvFeedForward(dim, int(dim * ffn_ratio)) if extra else None
+        before = extra and feed_forward
+        self.ffn_norm = nn.LayerNorm(dim, eps=NORM_EPS) if before else None
+        self.ffn = ConvFeedForward(dim, int(dim * ffn_ratio)) if before else None
         self.drop_path = DropPath(drop_path)
         shared = (dim, num_heads, num_points, value_ratio, ffn_ratio, drop_path)
-        self.interaction = PyramidInteraction(*shared) if interact else None
+        self.interaction = PyramidInteraction(*shared, feed_forward) if interact else None
 
     def forward(self, c: Tensor, patches: Tensor, grid: Grid) -> Tensor:
         """New pyramid tokens ``(B, N, D)``."""

@@ -114,6 +114,7 @@ class ViTCoMer(ViTAdapter):
         cnn_interaction: whether the scales interact after the ViT's tokens were added, one value or one a
             stage.
         extra_interactions: further exchanges towards the pyramid after the last stage.
+        cnn_feed_forward: whether the exchanges towards the pyramid have feed-forward networks.
         add_vit_feature: whether the ViT's tokens are added to the maps at the end.
         gamma_init: start of the factor of what the pyramid gives to the ViT.
         with_vit_map: whether the ViT's last map, not normalised, stands before the four, as
@@ -160,6 +161,7 @@ class ViTCoMer(ViTAdapter):
         vit_to_cnn: bool | Sequence[bool] = True,
         cnn_interaction: bool | Sequence[bool] = True,
         extra_interactions: int = 4,
+        cnn_feed_forward: bool = True,
         add_vit_feature: bool = True,
         gamma_init: float = 0.0,
         with_vit_map: bool = False,
@@ -186,9 +188,10 @@ class ViTCoMer(ViTAdapter):
         ]
         self.interactions = nn.ModuleList()
         for index, (inward, outward, interact) in enumerate(zip(*directions)):
-            to_cnn = [VitToCnn(*shared, interact=interact)] if outward else []
+            exchange = partial(VitToCnn, *shared, interact=interact, feed_forward=cnn_feed_forward)
+            to_cnn = [exchange()] if outward else []
             if index == len(self.stages) - 1:
-                extra = partial(VitToCnn, *shared, interact=interact, extra=True)
+                extra = partial(exchange, extra=True)
                 to_cnn += [extra() for _ in range(extra_interactions)]
             mrfp = MultiReceptiveFieldPyramid(dim, int(dim * mrfp_ratio)) if inward else None
             to_vit = CnnToVit(*shared, init_value=gamma_init) if inward else None

@@ -18,6 +18,8 @@ from torch import nn
 from dense3d.config import check_config, load_config, mark_scopes
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.finite import refuse_non_finite
+from dense3d.engine.pretrained import without_pretrained
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS, SCOPE
 
@@ -117,30 +119,19 @@ def _built(
     device = usable_device(device) if device is not None else None
     loaded = load_checkpoint(checkpoint) if checkpoint is not None else None
     if loaded is not None:
-        _without_downloads(settings)
+        settings = without_pretrained(settings)
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(fill_channels(settings))
     if loaded is not None:
         bare = model.module if isinstance(model, BaseTTAModel) else model
         load_into(bare, weights_of(loaded, checkpoint), source=str(checkpoint))
+        refuse_non_finite(bare, checkpoint)
         model.dataset_meta = dict(loaded.get("meta", {}).get("dataset_meta") or {})
         model.eval()
     elif not any(parameter.is_meta for parameter in model.parameters()):
         with _without_reports():
             model.init_weights()
     return model if device is None else model.to(device)
-
-
-def _without_downloads(node: Any) -> None:
-    """Switch ``pretrained`` off, wherever it stands: a checkpoint replaces those weights."""
-    if isinstance(node, dict):
-        if "type" in node and node.get("pretrained"):
-            node["pretrained"] = False if node["pretrained"] is True else None
-        for value in node.values():
-            _without_downloads(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            _without_downloads(value)
 
 
 @contextmanager

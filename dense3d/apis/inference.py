@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,18 @@ from mmengine.config import Config
 
 from dense3d.apis.building import checked_config
 from dense3d.apis.calibrations import needs_calibration
-from dense3d.apis.inputs import find_images
-from dense3d.apis.pipelines import inference_steps
+from dense3d.apis.inputs import ImageInput, as_inputs, each_once
+from dense3d.apis.pipelines import first_line, inference_steps
 from dense3d.apis.prediction import Predictor, no_calibration_wanted
 from dense3d.datasets.panoptic.files import write_panoptic
-from dense3d.files import atomic_write
+from dense3d.errors import ConfigError
+from dense3d.files import require_writable_folder
+from dense3d.results import Result
+from dense3d.results.lists import GrowingList
+from dense3d.results.names import FileNames
+from dense3d.results.part import UNKNOWN_IDS
+
+FOLDERS = ("pictures", "labels", "panoptic")  # what infer writes pictures and maps into
 
 
 @dataclass
@@ -26,18 +32,25 @@ class InferenceReport:
     Attributes:
         results: ``predictions.json``, of detectors of 3D boxes the folder of result files.
         pictures: in the order of the images.
-        left_out: files that are no readable images, or that the model refused, and why.
+        left_out: files that are no readable images, or that the model refused, and why; or why there is no
+            picture of an image whose results are written.
+        renamed: images whose files are numbered, since another image has the same name, and that name.
+        dropped: predictions that were left out because they are impossible, such as boxes of negative size.
+        notes: sentences on what is unusual in the results.
     """
 
     results: Path
     pictures: list[Path] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def infer(
     config: str | Path | Config,
     checkpoint: str | Path,
-    inputs: str | Path | Iterable[str | Path],
+    inputs: Any,
     out: str | Path,
     score_threshold: float = 0.3,
     batch_size: int = 1,
@@ -46,12 +59,17 @@ def infer(
     tta: bool = False,
     calibration: str | Path | None = None,
 ) -> InferenceReport:
-    """Run a model on images and write pictures and results.
+    """Run a model on images and write pictures and results, image by image.
+
+    Results are on the disk as soon as an image is done: what makes up ``predictions.json`` and
+    ``panoptic.json`` stands in ``*.jsonl`` until the run ends, whether well or with an error. A run that is
+    killed leaves ``*.jsonl`` with what it had done.
 
     Args:
         config: config file, name of a config, or loaded config.
         checkpoint: checkpoint file.
-        inputs: images, folders (searched recursively) and globs.
+        inputs: images, folders (searched recursively) and globs, arrays, PIL images and tensors; one of them
+            or a list. See :class:`dense3d.apis.Predictor`.
         out: folder; gets a picture per image under ``pictures/``, ``predictions.json``, a list in COCO's
             result format in which every entry also names its file and category, and of segmentors the
             classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations; of panoptic
@@ -66,39 +84,84 @@ def infer(
             folder with a file of each image's name; by default the folder ``calib`` beside theirs.
 
     Raises:
+        ConfigError: ``out`` cannot be written to, or files in it are among the images.
         DataError: no image is found, or an image has no calibration. Files that cannot be read and images
             that the model refuses are left out and listed in the report.
     """
-    images = find_images(inputs)
+    out = Path(out)
+    require_writable_folder(out)
+    images = each_once(as_inputs(inputs))
+    _spare_inputs(images, out)
     cfg = checked_config(config, options)
     if calibration is not None and not needs_calibration(inference_steps(cfg)):
         raise no_calibration_wanted(cfg)
     predictor = Predictor(cfg, checkpoint, device, score_threshold, batch_size, tta)
-    out = Path(out)
-    report = InferenceReport(out / ("results" if predictor.detects_3d else "predictions.json"))
-    lists: dict[str, list[dict]] = {"predictions": [], "panoptic": []}
-    stems: set[str] = set()
-    for result in predictor.each(images, calibration):
+    results = predictor.each(images, calibration)
+    run = _Run(out, has_list=not predictor.detects_3d)
+    try:
+        for result in results:
+            run.take(result)
+    finally:
+        run.finish()
+    if run.numbers_classes and predictor.info.category_ids is None:
+        run.report.notes.append(UNKNOWN_IDS)
+    return run.report
+
+
+class _Run:
+    """The files of a run, written image by image."""
+
+    def __init__(self, out: Path, has_list: bool) -> None:
+        self.out = out
+        self.report = InferenceReport(out / ("predictions.json" if has_list else "results"))
+        self.names = FileNames()
+        self.predictions = GrowingList(self.report.results) if has_list else None
+        self.panoptic = GrowingList(out / "panoptic.json")
+        self.done = 0
+        self.numbers_classes = False
+
+    def take(self, result: Result) -> None:
+        """Write what belongs to an image, or why there is nothing."""
+        report = self.report
         if result.error is not None:
             report.left_out[result.name] = result.error
-            continue
-        stem = _free_stem(result.path.stem, stems)
-        report.pictures.append(result.save(out / "pictures" / f"{stem}.jpg"))
-        for name, rows in result.write(out, stem, len(report.pictures)).items():
-            lists[name] += rows
-    if not predictor.detects_3d:
-        with atomic_write(report.results, "w") as file:
-            json.dump(lists["predictions"], file)
-    if lists["panoptic"]:
-        write_panoptic(out / "panoptic.json", lists["panoptic"])
-    return report
+            return
+        file = result.path or Path(result.name)
+        stem = self.names.of(file)
+        if stem != file.stem:
+            report.renamed[result.name] = stem
+        self.done += 1
+        report.dropped += sum(part.dropped for part in result.parts)
+        entries = result.write(self.out, stem, self.done)
+        if self.predictions is not None:
+            self.predictions.extend(entries.get("predictions", ()))
+        if "panoptic" in entries:
+            self.panoptic.extend(entries["panoptic"])
+        self.numbers_classes |= any(entries.values())
+        picture = self.out / "pictures" / f"{stem}.jpg"
+        try:
+            report.pictures.append(result.save(picture))
+        except Exception as error:  # the results are there, and further images wait
+            if isinstance(error, OSError):  # of the disk, not of the picture
+                raise
+            report.left_out[result.name] = (
+                f"{result.name}: its results are written, but it cannot be drawn ({first_line(error)})"
+            )
+
+    def finish(self) -> None:
+        """Turn the lines that were written into the lists that other tools read."""
+        if self.panoptic.has_begun:
+            write_panoptic(self.panoptic.target, self.panoptic.rows())
+            self.panoptic.close()
+        if self.predictions is not None:
+            self.predictions.finish()
 
 
-def _free_stem(stem: str, used: set[str]) -> str:
-    """A name for an image's files; images of one name, from several folders, are told apart by a number."""
-    name, number = stem, 1
-    while name in used:
-        number += 1
-        name = f"{stem}_{number}"
-    used.add(name)
-    return name
+def _spare_inputs(images: list[ImageInput], out: Path) -> None:
+    """Refuse to write where images of the run lie: a picture could take the place of a photograph."""
+    folders = {os.path.realpath(out / name) for name in FOLDERS}
+    for image in images:  # links in a circle make Path.resolve fail
+        if image.path is not None and os.path.dirname(os.path.realpath(image.path)) in folders:  # noqa: PTH120
+            raise ConfigError(
+                f"{image.path} is one of the images and lies where pictures are written: name another --out"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,13 @@ class ImageInput:
         name: its path, or its place among the inputs.
         path: the file, or None.
         content: array, PIL image or tensor, or None for a file.
+        fault: why it cannot be an image, where that is known before anything is read.
     """
 
     name: str
     path: Path | None = None
     content: Any = None
+    fault: str | None = None
 
     def pixels(self) -> np.ndarray:
         """The content as ``(H, W, 3)`` RGB uint8.
@@ -48,7 +51,7 @@ class ImageInput:
 def is_single(inputs: Any) -> bool:
     """Whether the inputs are one image: a file's path, an array, a PIL image, or one tensor."""
     if isinstance(inputs, (str, Path)):
-        return Path(inputs).is_file()
+        return os.path.isfile(inputs)  # noqa: PTH113 - unlike Path's, for names that are too long as well
     return isinstance(inputs, (np.ndarray, torch.Tensor, Image.Image))
 
 
@@ -57,26 +60,33 @@ def as_inputs(inputs: Any) -> list[ImageInput]:
 
     Args:
         inputs: a path, folder (searched recursively) or glob; an array, PIL image or tensor, see
-            :func:`as_rgb`; or an iterable of them.
+            :func:`as_rgb`; or an iterable of them. Of several inputs, one that is there but no image, such as
+            a link to nowhere or a folder without images, is an :class:`ImageInput` with a ``fault``.
 
     Raises:
-        DataError: something is none of these, or names no image.
+        DataError: something is none of these, names nothing that is there, or no image is left.
     """
     if isinstance(inputs, (str, Path, np.ndarray, torch.Tensor, Image.Image)):
         inputs = [inputs]
     elif not isinstance(inputs, Iterable):
         raise DataError(_refused(inputs))
-    return [image for number, item in enumerate(inputs) for image in _expanded(item, number)]
+    images = [image for number, item in enumerate(inputs) for image in _expanded(item, number)]
+    if not images:
+        raise DataError("there is no input: give image files, a folder of them, arrays or PIL images")
+    if all(image.fault for image in images):
+        raise DataError(images[0].fault)
+    return images
 
 
-def find_images(inputs: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Image files named by paths, folders (recursively) and globs, each once, sorted within an input.
-
-    Raises:
-        DataError: an input matches no image.
-    """
-    inputs = [inputs] if isinstance(inputs, (str, Path)) else inputs
-    return list(dict.fromkeys(path for item in inputs for path in _files(item)))
+def each_once(images: Iterable[ImageInput]) -> list[ImageInput]:
+    """The images without those whose file came before."""
+    seen: set[Path] = set()
+    kept = []
+    for image in images:
+        if image.path is None or image.path not in seen:
+            kept.append(image)
+            seen.add(image.path)
+    return kept
 
 
 def as_rgb(image: np.ndarray | torch.Tensor | Image.Image) -> np.ndarray:
@@ -121,26 +131,33 @@ def as_rgb(image: np.ndarray | torch.Tensor | Image.Image) -> np.ndarray:
 
 def _expanded(item: Any, number: int) -> Iterator[ImageInput]:
     if isinstance(item, (str, Path)):
-        yield from (ImageInput(str(path), path) for path in _files(item))
+        yield from _files(item)
+    elif isinstance(item, ImageInput):
+        yield item
     elif isinstance(item, (np.ndarray, torch.Tensor, Image.Image)):
         yield ImageInput(f"image-{number}", content=item)
     else:
         raise DataError(f"input {number}: {_refused(item)}")
 
 
-def _files(item: str | Path) -> list[Path]:
-    path = Path(item)
-    if path.is_dir():
+def _files(item: str | Path) -> list[ImageInput]:
+    path, name = Path(item), str(item)
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's, for names that are too long as well
         matches = images_below(path)
-    elif path.is_file():
+    elif os.path.lexists(path):
         matches = [path]
-    elif "://" in str(item):
+    elif "://" in name:
         raise DataError(f"{item} is an address: download the image and give the file")
     else:
-        matches = [Path(p) for p in sorted(glob.glob(str(item), recursive=True)) if Path(p).is_file()]  # noqa: PTH207
-    if not matches:
-        raise DataError(f"{item} names no image: give image files, a folder of them, or a glob in quotes")
-    return matches
+        # glob.glob gives links to nowhere too; they are told of, and folders are not meant by a pattern.
+        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+        matches = [Path(file) for file in found if not os.path.isdir(file)]  # noqa: PTH112
+    if matches:
+        return [ImageInput(str(path), path) for path in matches]
+    sentence = f"{item} names no image: give image files, a folder of them, or a glob in quotes"
+    if not os.path.isdir(path):  # noqa: PTH112
+        raise DataError(sentence)
+    return [ImageInput(name, path, fault=sentence)]
 
 
 def _array_of(tensor: torch.Tensor) -> np.ndarray:

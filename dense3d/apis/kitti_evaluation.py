@@ -25,7 +25,8 @@ def evaluate_kitti(
 
     Args:
         label_folder: ``training/label_2``.
-        result_folder: one file a frame, directly or in its subfolder ``data``.
+        result_folder: one file a frame, directly or in its subfolder ``data``, ``results`` (of ``dense3d
+            infer --out``) or ``predictions`` (of ``dense3d test --out``).
         classes: which of Car, Pedestrian and Cyclist.
         image_set: list of frames such as ``ImageSets/val.txt``; all labelled frames by default.
         json_file: also write all figures there.

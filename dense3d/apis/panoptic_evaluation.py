@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from dense3d.errors import DataError
 from dense3d.evaluation.panoptic.files import evaluate_files
 from dense3d.evaluation.panoptic.result import PanopticResult
 from dense3d.files import atomic_write
@@ -32,8 +33,10 @@ def evaluate_panoptic(
         on_image: called when an image is done.
 
     Raises:
-        DataError: see :func:`dense3d.evaluation.panoptic.evaluate_files`.
+        DataError: see :func:`dense3d.evaluation.panoptic.evaluate_files`; or ``json_file`` is one of them.
     """
+    if json_file and Path(json_file).resolve() in {Path(gt_json).resolve(), Path(pred_json).resolve()}:
+        raise DataError(f"{json_file} is one of the files to evaluate; write the figures to another one")
     result = evaluate_files(gt_json, pred_json, gt_dir, pred_dir, workers, strict, on_image)
     if json_file:
         with atomic_write(json_file, "w") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
 from dense3d.apis.inputs import ImageInput
+from dense3d.datasets.scan.images import check_image
 from dense3d.errors import ConfigError, DataError
 
 
@@ -57,32 +59,52 @@ class Preparation:
             fields: what the pipeline starts from beside them.
 
         Raises:
-            DataError: the image cannot be read, or is too thin to be resized.
+            DataError: the image cannot be read, or is too thin or too large to be resized.
         """
         item = {"img_path": image.name, **fields}
+        if image.fault is not None:
+            raise DataError(image.fault)
         loaded = self._from_pixels(image, item) if image.path is None else self._from_file(image, item)
         height, width = loaded["ori_shape"]
         try:
             return self.others(loaded)
-        except (cv2.error, ZeroDivisionError) as error:  # one side is so short that nothing is left of it
+        except DataError:
+            raise
+        except (cv2.error, ZeroDivisionError, MemoryError) as error:
+            # One side is so short that nothing is left of it, or all so large that memory is not enough.
             raise DataError(
                 f"{image.name}, {width} x {height} pixels, cannot be brought to the size that the model "
-                f"takes: cut it, or leave it out ({str(error).strip()})"
+                f"takes: cut it, or leave it out ({first_line(error)})"
+            ) from error
+        except Exception as error:
+            if os.environ.get("DENSE3D_TRACEBACK"):
+                raise
+            raise DataError(
+                f"{image.name}, {width} x {height} pixels, cannot be prepared for the model: "
+                f"{type(error).__name__}: {first_line(error)} (DENSE3D_TRACEBACK=1 shows where)"
             ) from error
 
     def _from_file(self, image: ImageInput, item: dict) -> dict:
-        # OpenCV answers some faulty files with None and mmcv's reader, which has the bytes, with any error.
-        unreadable = DataError(f"{image.path} is not a readable image: replace or remove the file")
+        fault = check_image(image.path)  # from header and end: of bombs and cut files nothing is unpacked
+        if fault is not None:
+            raise _unreadable(image, fault.value)
         try:
-            if not cv2.haveImageReader(str(image.path)):
-                raise unreadable
             loaded = self.load(item)
         except DataError:
             raise
-        except (OSError, AssertionError, AttributeError, TypeError, ValueError, cv2.error) as error:
-            raise unreadable from error
+        except (
+            OSError,
+            AssertionError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            MemoryError,
+            cv2.error,
+        ) as error:
+            # OpenCV answers faulty files with None and mmcv's reader, which has the bytes, with any error.
+            raise _unreadable(image, "") from error
         if loaded is None:
-            raise unreadable
+            raise _unreadable(image, "")
         return loaded
 
     def _from_pixels(self, image: ImageInput, item: dict) -> dict:
@@ -96,6 +118,20 @@ class Preparation:
             pixels = np.ascontiguousarray(pixels[..., ::-1])
         pixels = pixels.astype(np.float32) if self.load.to_float32 else pixels
         return {**item, "img": pixels, "img_shape": pixels.shape[:2], "ori_shape": pixels.shape[:2]}
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what follows its first line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _unreadable(image: ImageInput, reason: str) -> DataError:
+    if "decompression bomb" in reason:
+        return DataError(
+            f"{image.name} is too large an image to be read ({reason}): make it smaller or cut it"
+        )
+    because = f" ({reason})" if reason else ""
+    return DataError(f"{image.name} is not a readable image{because}: replace or remove the file")
 
 
 def _without_annotations(pipeline: Sequence[dict]) -> list[dict]:

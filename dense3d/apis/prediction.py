@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -16,10 +17,12 @@ from mmengine.registry import DefaultScope
 
 from dense3d.apis.building import build_checked, checked_config, usable_device
 from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
+from dense3d.apis.category_ids import category_ids_of
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
-from dense3d.apis.pipelines import Preparation, inference_steps
+from dense3d.apis.pipelines import Preparation, first_line, inference_steps
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
+from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError, DataError
 from dense3d.results import ModelInfo, Result
 
@@ -56,6 +59,7 @@ class Predictor:
         options: dict[str, Any] | None = None,
     ) -> None:
         _check_numbers(score_threshold, batch_size)
+        look_for(checkpoint)
         self.cfg = checked_config(config, options)
         self.detects_3d = needs_calibration(inference_steps(self.cfg))
         if tta:
@@ -65,7 +69,12 @@ class Predictor:
         self.prepare = Preparation(inference_steps(self.cfg), self.cfg.default_scope)
         meta = dict(self.model.dataset_meta)
         meta.setdefault("classes", tuple(getattr(self.model, "class_names", ())))
-        self.info = ModelInfo(meta, self.model.data_preprocessor, score_threshold)
+        self.info = ModelInfo(
+            meta,
+            self.model.data_preprocessor,
+            score_threshold,
+            lambda: category_ids_of(self.cfg, self.info.classes),
+        )
 
     def __repr__(self) -> str:
         bare = getattr(self.model, "module", self.model)
@@ -158,7 +167,7 @@ class Predictor:
         return [list(group) for _, group in groupby(items, key=lambda item: _shapes(item["inputs"]))]
 
     def _predicted(self, items: list[dict]) -> list[Any]:
-        """Data samples; in place of one that the model refuses, also when it is alone, its DataError."""
+        """Data samples; in place of one on which the model fails, also when it is alone, a DataError."""
         batch = pseudo_collate(items)
         try:
             with (
@@ -167,9 +176,12 @@ class Predictor:
                 naming_samples(batch),
             ):
                 return self.model.test_step(batch)
-        except DataError as error:
+        except Exception as error:  # whatever an odd image brings about, the others are not to pay for it
             if len(items) == 1:
-                return [error]
+                return [_failure(items[0], error)]
+        # Out of the block above: the error holds on to tensors, of which the next try may have need.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         return [sample for item in items for sample in self._predicted([item])]
 
     def _result(self, image: ImageInput, sample: Any) -> Result:
@@ -202,6 +214,43 @@ def load(
         ConfigError, CheckpointError: one sentence on what is wrong.
     """
     return Predictor(config, checkpoint, device, score_threshold, batch_size, tta, options)
+
+
+def _failure(item: dict, error: Exception) -> DataError:
+    """The sentence on an image on which the model fails.
+
+    Raises:
+        Exception: the error itself, if it is no DataError and ``DENSE3D_TRACEBACK`` asks where it came from.
+    """
+    if isinstance(error, DataError):
+        return error
+    if os.environ.get("DENSE3D_TRACEBACK"):
+        raise error
+    samples = item["data_samples"]
+    meta = (samples[0] if isinstance(samples, list) else samples).metainfo
+    height, width = meta["ori_shape"][:2]
+    name = meta.get("img_path", "an image")
+    if is_out_of_memory(error):
+        return DataError(
+            f"{name}, {width} x {height} pixels: there is not enough memory for it; make it smaller "
+            f"or cut it, lower --batch-size, or take another device ({first_line(error)})"
+        )
+    return DataError(
+        f"{name}, {width} x {height} pixels: the model fails on it, {type(error).__name__}: "
+        f"{first_line(error)} (DENSE3D_TRACEBACK=1 shows where)"
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error, of NumPy, OpenCV, or torch on whatever device, says that memory is not enough.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+        (True, False)
+    """
+    text = str(error).lower()
+    told = ("out of memory", "can't allocate memory", "not enough memory", "insufficient memory")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in told)
 
 
 def _shapes(inputs: Any) -> list[tuple[int, ...]]:

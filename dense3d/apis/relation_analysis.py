@@ -11,14 +11,21 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dense3d.datasets.scan.coco import check_annotations
-from dense3d.datasets.scan.coco_file import read_coco
+from dense3d.datasets.scan.coco_file import open_coco, raise_first
 from dense3d.errors import DataError
 from dense3d.evaluation.macroscopic_correlation import UNRELATED, macroscopic_correlation
 from dense3d.files import atomic_write
 
 # Faults of an annotation file without which its boxes can be correlated.
-FATAL = ("box-format", "box-not-finite", "box-negative", "unknown-image", "unknown-category", "no-images")
+FATAL = (
+    "format",
+    "box-format",
+    "box-not-finite",
+    "box-negative",
+    "unknown-image",
+    "unknown-category",
+    "no-images",
+)
 CLASSES_DRAWN = 20
 
 
@@ -75,10 +82,9 @@ def analyse_relations(annotation_file: str | Path, out: str | Path | None = None
     Raises:
         DataError: the file is missing or of another format, a box is malformed, or no image has two boxes.
     """
-    document = read_coco(annotation_file)
-    fatal = [fault for fault in check_annotations(document, annotation_file)[0] if fault.rule in FATAL]
-    if fatal:
-        raise DataError(str(fatal[0]) + (f" [and {len(fatal) - 1} more]" if fatal[1:] else ""))
+    opened = open_coco(annotation_file)
+    raise_first([fault for fault in opened.findings.faults if fault.rule in FATAL])
+    document = opened.document
     analysis = _analysed(document, str(annotation_file))
     if not len(analysis.overall.values):
         number = len(document["images"])

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from dense3d.config import check_config, load_config
 from dense3d.engine.console import quiet
 from dense3d.errors import ConfigError
+from dense3d.files import require_writable_folder
 
 
 def prepare_config(
@@ -29,6 +30,7 @@ def prepare_config(
     cfg = config if isinstance(config, Config) else load_config(config, options)
     name = Path(cfg.filename).stem if cfg.filename else "run"
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / name)
+    require_writable_folder(cfg.work_dir)
     cfg.launcher = launcher
     if not torch.cuda.is_available():
         cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"

@@ -13,8 +13,9 @@ from mmengine.config import Config
 from dense3d.apis.calibrations import needs_calibration
 from dense3d.apis.setup import prepare_config
 from dense3d.engine import Runner
+from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_folder
 
 
 def test(
@@ -35,7 +36,7 @@ def test(
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
             submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in
             ``predictions/``).
-        show_dir: folder for pictures with predictions beside ground truth.
+        show_dir: folder for pictures with predictions beside ground truth; it may not hold tested images.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
         options: settings that override the config's, by dotted key.
@@ -47,11 +48,15 @@ def test(
     Raises:
         ConfigError, DataError, CheckpointError: one sentence on what is wrong.
     """
+    for folder in filter(None, (out, show_dir)):
+        require_writable_folder(folder)
+    look_for(checkpoint)
     cfg = prepare_config(config, options, work_dir, launcher)
     if cfg.get("test_dataloader") is None:
         raise ConfigError(f"{cfg.filename} has no test_dataloader: there is nothing to evaluate")
     cfg.load_from = str(checkpoint)
     cfg.resume = False
+    cfg.strict_load = True  # False is for weights that training starts from
     if show_dir is not None:
         _draw_into(cfg, Path(show_dir))
     if out is not None:
@@ -67,10 +72,7 @@ def test(
 
 
 def _draw_into(cfg: Config, folder: Path) -> None:
-    hook = dict(type="mmdet.DetVisualizationHook", draw=True, interval=1, test_out_dir=str(folder.resolve()))
-    own = _segments(cfg) or _is_panoptic(cfg) or _detects_3d(cfg)
-    if own or cfg.model.type == "MaskedAutoencoder":
-        hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
+    hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
     cfg.setdefault("default_hooks", {})["visualization"] = hook
 
 
@@ -132,10 +134,6 @@ def augment(cfg: Config) -> None:
 
 def _segments(cfg: Config) -> bool:
     return "mmseg" in str(cfg.model.get("type")) or cfg.model.get("_scope_") == "mmseg"
-
-
-def _is_panoptic(cfg: Config) -> bool:
-    return any(_metric_name(evaluator) == "PanopticQualityMetric" for evaluator in _evaluators(cfg))
 
 
 def _detects_3d(cfg: Config) -> bool:

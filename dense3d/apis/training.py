@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from mmengine.config import Config
 from dense3d.apis.setup import prepare_config, use_amp
 from dense3d.datasets.scan import scan_before_training
 from dense3d.engine import Runner
+from dense3d.engine.checkpoint import look_for
+from dense3d.engine.console import show_notes
+from dense3d.engine.lock import locked
+from dense3d.engine.resumable import read_pointer
+from dense3d.engine.settings import checked_choice
 from dense3d.garbage import paused_collection
 
 
@@ -33,6 +39,7 @@ def train(
     launcher: str = "none",
     seed: int | None = None,
     deterministic: bool = False,
+    resume_settings: str | None = None,
 ) -> TrainedRun:
     """Train and evaluate what a config describes.
 
@@ -46,6 +53,8 @@ def train(
         launcher: ``"none"``, ``"pytorch"`` (torchrun) or ``"slurm"``.
         seed: of all random numbers; the config's, or 0.
         deterministic: only deterministic algorithms (slower on GPUs).
+        resume_settings: whose optimizer, schedules, length and batch size hold when the config has changed
+            since the checkpoint was written: ``"config"`` (the default) or ``"checkpoint"``.
 
     Returns:
         The work directory, its last checkpoint and the last evaluation's metrics.
@@ -67,13 +76,22 @@ def train(
         elif resume:
             cfg.resume = True
             cfg.load_from = str(resume)
-        scan_before_training(cfg)
-        runner = Runner.from_cfg(cfg)
-    runner.train()
-    pointer = Path(cfg.work_dir) / "last_checkpoint"
+        if resume_settings is not None:
+            cfg.resume_settings = resume_settings
+        checked_choice(cfg.get("resume_settings", "config"))
+        if cfg.get("load_from"):
+            look_for(cfg.load_from)
+    # Of several processes the runner's first one locks for all.
+    with locked(cfg.work_dir) if launcher == "none" else nullcontext():
+        with paused_collection():
+            notes = show_notes(scan_before_training(cfg))
+            runner = Runner.from_cfg(cfg)
+            for line in notes:
+                runner.logger.info(line)
+        runner.train()
     return TrainedRun(
         config=cfg,
         work_dir=Path(cfg.work_dir),
-        checkpoint=Path(pointer.read_text().strip()) if pointer.is_file() else None,
+        checkpoint=read_pointer(cfg.work_dir),
         metrics=runner.last_metrics,
     )

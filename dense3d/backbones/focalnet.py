@@ -18,8 +18,9 @@ from dense3d.optional import require
 from dense3d.registry import MODELS
 
 _LARGE = dict(depths=(2, 2, 18, 2), overlapping_patches=True, post_norm=True, layer_scale=1e-4)
+# divided by the levels in detection; timm's classifiers of these two sizes are not
 _FL4 = dict(focal_levels=4, focal_window=3, normalize_modulator=True)
-_HUGE = dict(embed_dim=352, modulation_norm=True)
+_HUGE = dict(embed_dim=352, focal_window=3, modulation_norm=True)
 
 # Released sizes; "srf" and "lrf" are small and large receptive fields, "fl" the number of focal levels.
 ARCHITECTURES: dict[str, dict] = {
@@ -33,9 +34,10 @@ ARCHITECTURES: dict[str, dict] = {
     "large_fl4": dict(embed_dim=192, **_FL4, **_LARGE),
     "xlarge_fl3": dict(embed_dim=256, focal_levels=3, focal_window=5, **_LARGE),
     "xlarge_fl4": dict(embed_dim=256, **_FL4, **_LARGE),
-    "huge_fl3": dict(focal_levels=3, focal_window=3, **_HUGE, **_LARGE),
-    "huge_fl4": dict(**_FL4, **_HUGE, **_LARGE),
+    "huge_fl3": dict(focal_levels=3, **_HUGE, **_LARGE),
+    "huge_fl4": dict(focal_levels=4, **_HUGE, **_LARGE),
 }
+LINEAR = ("modulation.f", "modulation.proj", "mlp.fc1", "mlp.fc2")
 _KEYS = {
     "embed_dim",
     "depths",
@@ -46,6 +48,7 @@ _KEYS = {
     "modulation_norm",
     "normalize_modulator",
     "layer_scale",
+    "mlp_ratio",
 }
 
 
@@ -56,8 +59,9 @@ class FocalNet(StagedBackbone):
     Args:
         arch: a released size (:data:`ARCHITECTURES`), or a dict with ``embed_dim`` and ``depths`` and, where
             they differ from the small sizes, ``focal_levels`` (2), ``focal_window`` (3: kernel of the first
-            level, the next ones are 2 larger each), ``overlapping_patches``, ``post_norm``,
-            ``modulation_norm``, ``normalize_modulator`` (context divided by levels + 1) and ``layer_scale``.
+            level, the next ones are 2 larger each), both one number or one a stage, ``overlapping_patches``,
+            ``post_norm``, ``modulation_norm``, ``normalize_modulator`` (context divided by levels + 1),
+            ``layer_scale`` and ``mlp_ratio`` (4).
         drop_path_rate: rate of the last block; it grows linearly from 0.
         in_channels, out_indices, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`; the
             down-sampling before a stage belongs to the stage before, as in the official code.
@@ -67,7 +71,8 @@ class FocalNet(StagedBackbone):
         ``(B, embed_dim * 2 ** i, ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
 
     Raises:
-        ConfigError: unknown size or key, stages out of range.
+        ConfigError: unknown size or key, levels or windows not one a stage, an even window, stages out of
+            range.
         MissingDependencyError: the installed timm has no FocalNet.
 
     Example:
@@ -102,8 +107,9 @@ class FocalNet(StagedBackbone):
             num_classes=0,
             embed_dim=sizes["embed_dim"],
             depths=self.depths,
-            focal_levels=[sizes.get("focal_levels", 2)] * stages,
-            focal_windows=[sizes.get("focal_window", 3)] * stages,
+            mlp_ratio=sizes.get("mlp_ratio", 4.0),
+            focal_levels=_per_stage("focal_levels", sizes.get("focal_levels", 2), stages),
+            focal_windows=_per_stage("focal_window", sizes.get("focal_window", 3), stages, odd=True),
             use_overlap_down=sizes.get("overlapping_patches", False),
             use_post_norm=sizes.get("post_norm", False),
             use_post_norm_in_modulation=sizes.get("modulation_norm", False),
@@ -112,10 +118,20 @@ class FocalNet(StagedBackbone):
             drop_path_rate=drop_path_rate,
         )
         del self.body.norm, self.body.head
+        self._initialise()
         norm = type(self.body.stem.norm)
         for index, dim in zip(self.out_indices, self.out_channels):
             self.add_module(f"norm{index}", norm(dim, eps=1e-5))
         self.freeze()
+
+    def _initialise(self) -> None:
+        """Convolutions start as PyTorch has them, as in the official code, not small as timm has them.
+
+        Those of ``LINEAR`` are linear layers there and keep timm's start, a deviation of 0.02.
+        """
+        for name, module in self.body.named_modules():
+            if isinstance(module, nn.Conv2d) and not name.endswith(LINEAR):
+                module.reset_parameters()
 
     def stem(self, images: Tensor) -> Tensor:
         """``(B, 3, H, W)`` -> ``(B, C, H / 4, W / 4)``."""
@@ -175,3 +191,12 @@ def _sizes(arch: str | dict) -> dict:
     if not {"embed_dim", "depths"} <= set(arch):
         raise ConfigError("FocalNet: arch needs embed_dim and depths")
     return arch
+
+
+def _per_stage(name: str, value: int | Sequence[int], stages: int, odd: bool = False) -> list[int]:
+    values = [value] * stages if isinstance(value, int) else list(value)
+    if len(values) != stages:
+        raise ConfigError(f"FocalNet: {name} has {len(values)} entries, but there are {stages} stages")
+    if any(v < 1 or (odd and v % 2 == 0) for v in values):
+        raise ConfigError(f"FocalNet: {name}={value}: give {'odd ' if odd else ''}numbers of 1 or more")
+    return values

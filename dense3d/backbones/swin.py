@@ -68,6 +68,8 @@ class Swin(StagedBackbone):
             of the position bias are scaled where fine-tuning enlarged it. Default, and 0: ``window_size``.
         mlp_ratio: width of the MLP over that of the stream.
         qkv_bias: whether the projection to queries, keys and values has a bias.
+        qk_scale: version 1 only: factor of the products of queries and keys. Default: one over the root of a
+            head's channels.
         patch_norm: LayerNorm after the patch embedding.
         absolute_position_size: side of a learned absolute position table in tokens, resized to each
             image; ``None`` for none, as in all released models.
@@ -85,7 +87,7 @@ class Swin(StagedBackbone):
 
     Raises:
         ConfigError: unknown size, heads that do not divide the width, lists of different lengths, windows
-            too small, stages out of range.
+            too small, stages out of range, ``qk_scale`` for version 2.
 
     Example:
         >>> backbone = Swin(dict(embed_dim=16, depths=(1, 1), num_heads=(2, 4)), out_indices=(0, 1))
@@ -112,6 +114,7 @@ class Swin(StagedBackbone):
         pretrained_window_sizes: Sequence[int] | None = None,
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
+        qk_scale: float | None = None,
         patch_norm: bool = True,
         absolute_position_size: int | None = None,
         shift_small_maps: bool | None = None,
@@ -133,6 +136,10 @@ class Swin(StagedBackbone):
         small = version == 1 if shift_small_maps is None else shift_small_maps
         windows = [0] * len(channels) if pretrained_window_sizes is None else pretrained_window_sizes
         _check_windows(self.window_size, windows, len(channels), version)
+        if version == 2 and qk_scale is not None:
+            raise ConfigError(
+                f"Swin: qk_scale={qk_scale}, but the attention of V2 learns its scale: leave it out"
+            )
         self.patch_embed = NormedPatchEmbed(in_channels, embed_dim, patch_size, patch_norm)
         if absolute_position_size:
             side = absolute_position_size
@@ -145,7 +152,9 @@ class Swin(StagedBackbone):
         for index, (dim, depth, heads) in enumerate(zip(channels, self.depths, num_heads)):
             if version == 1:
                 block, merging = tv.SwinTransformerBlock, tv.PatchMerging
-                attention = partial(SwinAttention, qkv_bias=qkv_bias, shift_small_maps=small)
+                attention = partial(
+                    SwinAttention, qkv_bias=qkv_bias, qk_scale=qk_scale, shift_small_maps=small
+                )
             else:
                 block, merging = tv.SwinTransformerBlockV2, tv.PatchMergingV2
                 attention = partial(

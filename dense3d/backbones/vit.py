@@ -32,7 +32,7 @@ from dense3d.layers.patch_embed import (
 )
 from dense3d.layers.relative_position import RelativePositionBias
 from dense3d.layers.rotary import AxialRope
-from dense3d.layers.transformer_block import TransformerBlock
+from dense3d.layers.transformer_block import TransformerBlock, token_norm
 from dense3d.registry import MODELS
 
 
@@ -108,9 +108,9 @@ class VisionTransformer(BaseModule):
         final_norm = arch.final_norm if final_norm is None else final_norm
         self._build_embedding(prefix_tokens)
         self._build_blocks(window_size, window_padding, drop_path_rate)
-        self.norm = nn.LayerNorm(arch.embed_dim, eps=arch.norm_eps) if final_norm else None
+        self.norm = token_norm(arch.norm, arch.embed_dim, arch.norm_eps) if final_norm else None
         untied = final_norm and arch.untied_norms and prefix_tokens
-        self.cls_norm = nn.LayerNorm(arch.embed_dim, eps=arch.norm_eps) if untied else None
+        self.cls_norm = token_norm(arch.norm, arch.embed_dim, arch.norm_eps) if untied else None
         self._initialise()
         self._freeze()
 
@@ -150,6 +150,7 @@ class VisionTransformer(BaseModule):
                 layer_scale=arch.layer_scale,
                 drop_path=rate,
                 norm_eps=arch.norm_eps,
+                norm=arch.norm,
                 attn=self._attention(size, window_padding),
                 mlp=_feed_forward(arch),
             )
@@ -162,7 +163,12 @@ class VisionTransformer(BaseModule):
         if arch.relative_position:
             grid = (window_size, window_size) if window_size else arch.table_grid
             relative = RelativePositionBias(grid, arch.num_heads, self.num_prefix)
-        options = dict(qkv_bias=arch.qkv_bias, proj_bias=arch.proj_bias, relative_bias=relative)
+        options = dict(
+            qkv_bias=arch.qkv_bias,
+            proj_bias=arch.proj_bias,
+            relative_bias=relative,
+            qk_scale=arch.qk_scale,
+        )
         if window_size is None:
             return SelfAttention(arch.embed_dim, arch.num_heads, **options)
         return WindowAttention(

@@ -23,6 +23,7 @@ class ViTArchitecture:
         ffn: ``"mlp"`` (GELU) or ``"swiglu"``, which is narrower by a third.
         swiglu_multiple: the width of a SwiGLU is rounded up to a multiple of this.
         qkv_bias: ``"full"``, ``"query_value"`` (BEiT, DINOv3: keys have none) or ``"none"``.
+        qk_scale: factor of the products of queries and keys; one over the root of a head's channels for None.
         layer_scale: initial factor of the residual branches; None for branches without one.
         num_registers: tokens beside the class token (registers, storage tokens, distillation token).
         mask_token: whether there is a token for masked patches; it is learnt in masked pre-training only,
@@ -34,7 +35,8 @@ class ViTArchitecture:
         rope_base, rope_min_period, rope_max_period, rope_normalize, rope_shift: see
             :class:`dense3d.layers.rotary.AxialRope`.
         rope_jitter, rope_rescale, rope_dtype: likewise.
-        norm_eps: epsilon of the layer norms.
+        norm: ``"layer"``, or ``"rms"`` (root mean square, without mean and bias).
+        norm_eps: epsilon of the norms.
         final_norm: whether there is a norm after the last block, through which every returned map goes.
         untied_norms: whether class token and registers have a final norm of their own.
         residual_blocks: blocks followed by a convolutional bottleneck (ViTDet).
@@ -50,6 +52,7 @@ class ViTArchitecture:
     ffn: str = "mlp"
     swiglu_multiple: int = 8
     qkv_bias: str = "full"
+    qk_scale: float | None = None
     ffn_bias: bool = True
     proj_bias: bool = True
     layer_scale: float | None = None
@@ -67,6 +70,7 @@ class ViTArchitecture:
     rope_jitter: float | None = None
     rope_rescale: float | None = None
     rope_dtype: str = "float32"
+    norm: str = "layer"
     norm_eps: float = 1e-6
     final_norm: bool = True
     untied_norms: bool = False

@@ -30,14 +30,15 @@ class SwinAttention(ShiftedWindowAttention):
         num_heads: attention heads.
         qkv_bias, proj_bias, attention_dropout, dropout: as in torchvision.
         shift_small_maps: whether to shift along a side that fits into one window.
+        qk_scale: factor of the products of queries and keys; ``head_dim ** -0.5`` unless given.
 
     Shape:
         ``(B, H, W, C)`` -> the same.
     """
 
-    def __init__(self, *args, shift_small_maps: bool = True, **kwargs) -> None:
+    def __init__(self, *args, shift_small_maps: bool = True, qk_scale: float | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.shift_small_maps = shift_small_maps
+        self.shift_small_maps, self.scale = shift_small_maps, qk_scale
 
     def define_relative_position_index(self) -> None:
         """torchvision's index, which follows from the window and is therefore kept out of checkpoints."""
@@ -84,8 +85,6 @@ class SwinAttention(ShiftedWindowAttention):
         out = out.reshape(batch, *grid, heads, rows, columns, channels // heads)
         return out.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, height, width, channels)
 
-    scale: float | None = None  # of the products; None is head_dim ** -0.5
-
     def _project(self, x: Tensor) -> Tensor:
         return self.qkv(x)
 
@@ -101,11 +100,9 @@ class SwinAttentionV2(SwinAttention, ShiftedWindowAttentionV2):
             pre-training where fine-tuning enlarged it. Default: the window.
     """
 
-    scale = 1.0
-
     def __init__(self, *args, pretrained_window: int | None = None, **kwargs) -> None:
         self.pretrained_window = pretrained_window
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, qk_scale=1.0, **kwargs)
 
     def define_relative_position_bias_table(self) -> None:
         """Log-spaced coordinates of all offsets in a window, ``(1, 2 Wh - 1, 2 Ww - 1, 2)`` (V2, eq. 4)."""

@@ -45,8 +45,13 @@ _TIMM = Renaming(
 )
 
 
-def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert(official: Mapping[str, Tensor], post_norm: bool | None = None) -> dict[str, Tensor]:
     """Microsoft's, Relation-DETR's or timm's layout.
+
+    Args:
+        official: names and tensors.
+        post_norm: whether the norms stand after the branches (``post_norm`` of the ``arch``), which
+            Microsoft's names do not tell. Unless given: with a layer scale, as in all released models.
 
     Raises:
         CheckpointError: a name is not FocalNet's.
@@ -54,7 +59,9 @@ def convert(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(name.startswith("stem.") for name in official):
         return _TIMM({re.sub(r"^layers_(\d)", r"layers.\1", n): v for n, v in official.items()})
     named = {re.sub(r"^(0|1)\.", "", name): value for name, value in official.items()}
-    renaming = _NORM_AFTER if any(n.endswith(".gamma_1") for n in named) else _NORM_BEFORE
+    if post_norm is None:
+        post_norm = any(name.endswith(".gamma_1") for name in named)
+    renaming = _NORM_AFTER if post_norm else _NORM_BEFORE
     converted = renaming({_next_stage(name): value for name, value in named.items()})
     return {name: _as_convolution(name, value) for name, value in converted.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import logging
 import os
@@ -12,6 +13,19 @@ from collections.abc import Callable
 from dense3d.errors import Dense3dError
 from dense3d.files import is_disk_full
 from dense3d.optional import missing_library
+
+# What a path of the command line may be that no file can be read from or written to.
+PLACES = {
+    errno.ENOTDIR: "a part of this path is no folder",
+    errno.EEXIST: "it is there already, and no folder",
+    errno.EISDIR: "it is a folder",
+    errno.ENOENT: "it does not exist",
+    errno.EACCES: "you have no permission for it",
+    errno.EPERM: "you have no permission for it",
+    errno.EROFS: "the disk can only be read",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "its links lead in a circle",
+}
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], int]:
@@ -36,8 +50,13 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except OSError as error:
-            if not is_disk_full(error) or os.environ.get("DENSE3D_TRACEBACK"):
+            if os.environ.get("DENSE3D_TRACEBACK"):
                 raise
+            if not is_disk_full(error):
+                if error.errno not in PLACES or not error.filename:
+                    raise
+                print(f"error: {error.filename}: {PLACES[error.errno]}; name another place", file=sys.stderr)
+                return 2
             place = f" for {error.filename}" if error.filename else ""
             print(f"error: no space is left on the disk{place}: free some and start again", file=sys.stderr)
             return 2

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+from dense3d.errors import DataError
 
 EPILOG = """The names are those of panopticapi's converters; rules: docs/panoptic.md of the repository.
 Examples:
@@ -96,6 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         print(f"{count} maps of classes: {arguments.out}")
     else:
+        refuse_same(arguments.categories, arguments.out)
         count, left_out = panoptic.instances_to_panoptic(
             arguments.instances,
             arguments.out,
@@ -109,6 +113,12 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{count} segments: {arguments.out}")
         if left_out:
             print(f"note: {left_out} instances have no pixel that is not another's and are left out")
+
+
+def refuse_same(source: str, target: str) -> None:
+    """Stop before the file that is read is replaced."""
+    if Path(source).resolve() == Path(target).resolve():
+        raise DataError(f"{target} is read for this conversion; give the result another name")
 
 
 def show(done: int, total: int) -> None:

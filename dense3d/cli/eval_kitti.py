@@ -16,7 +16,12 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", metavar="GT_DIR", help="label files, training/label_2")
-    parser.add_argument("results", metavar="RESULT_DIR", help="result files, directly or in its folder data/")
+    parser.add_argument(
+        "results",
+        metavar="RESULT_DIR",
+        help="result files, directly or in its folder data, results (of dense3d infer) "
+        "or predictions (of dense3d test)",
+    )
     parser.add_argument(
         "--classes",
         nargs="+",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dense3d.cli.common import add_config, add_config_options
+from dense3d.cli.common import add_config, add_config_options, at_least_one
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in dense3d test")
-    parser.add_argument("--batch-size", type=int, default=1, help="images at a time (default: 1)")
+    parser.add_argument("--batch-size", type=at_least_one, default=1, help="images at a time (default: 1)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add_config_options(parser)
 
@@ -56,6 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
         calibration=arguments.calib,
     )
     print(f"{len(report.pictures)} pictures in {arguments.out}/pictures, results in {report.results}")
+    if report.renamed:
+        name, stem = next(iter(report.renamed.items()))
+        print(f"note: {len(report.renamed)} images share a name with others: files of {name} are {stem}.*")
+    if report.dropped:
+        print(f"note: {report.dropped} predictions are left out: sizes or positions that nothing can have")
+    for note in report.notes:
+        print(f"note: {note}")
     for reason in report.left_out.values():
         print(f"left out: {reason}", file=sys.stderr)
     return 1 if report.left_out else 0

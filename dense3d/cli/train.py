@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="auto|PATH",
         help="continue from the newest valid checkpoint in the work dir, or from PATH",
     )
+    parser.add_argument(
+        "--resume-settings",
+        choices=("config", "checkpoint"),
+        help="whose optimizer, schedule, length and batch size hold if the config changed (default: config)",
+    )
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument("--seed", type=int, help="seed of all random numbers (default: the config's, or 0)")
     parser.add_argument("--deterministic", action="store_true", help="only deterministic algorithms")
@@ -43,4 +48,5 @@ def run(arguments: argparse.Namespace) -> None:
         launcher=arguments.launcher,
         seed=arguments.seed,
         deterministic=arguments.deterministic,
+        resume_settings=arguments.resume_settings,
     )

@@ -31,7 +31,7 @@ BUILDER_KEYS = {
     "priority",
 }
 # Taken out by mmdet's DETR heads from the loss, and by our runner from a dataset of another library.
-OWNER_KEYS = {"bg_cls_weight", "skip_bad_samples"}
+OWNER_KEYS = {"bg_cls_weight", "skip_bad_samples", "allow_lost_boxes"}
 # mmcv and mmengine build these from a mixture of their own keys and the layer's arguments.
 FREE_ARGUMENTS = (
     "norm_cfg",

@@ -18,9 +18,8 @@ from PIL import Image
 
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import DataError
+from dense3d.image_files import IMAGE_SUFFIXES
 from dense3d.registry import DATASETS, TRANSFORMS
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -30,7 +29,8 @@ def images_below(folder: Path) -> list[Path]:
         >>> images_below(Path("no/such/folder"))
         []
     """
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in named if not path.is_dir())
 
 
 @DATASETS.register_module()

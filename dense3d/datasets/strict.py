@@ -15,8 +15,12 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from dense3d.datasets.label_loading import read_label_maps_by_our_rules
 from dense3d.datasets.scan.images import check_image
+from dense3d.datasets.scan.segmentation import why_no_file
 from dense3d.errors import DataError
+from dense3d.image_files import name_formats_of_mmcv
+from dense3d.pickles import restrict_loading
 
 ATTEMPTS = 10
 FILE_KEYS = ("img_path", "seg_map_path", "depth_map_path", "right_img_path")
@@ -113,12 +117,14 @@ class StrictSamples:
 def make_strict(dataset: Any, skip_bad_samples: bool = False) -> Any:
     """Turn silent refetching off in a built dataset of any library; inside wrappers, in place.
 
-    Datasets that fetch samples in a way of their own are left as they are.
+    Their label maps are read by :mod:`dense3d.datasets.label_loading`. Datasets that fetch samples in a way
+    of their own are left as they are.
 
     Returns:
         A strict dataset with the same state, or the given wrapper.
     """
     if isinstance(dataset, BaseDataset):
+        read_label_maps_by_our_rules(dataset)
         own_way = type(dataset).__getitem__ is not BaseDataset.__getitem__
         if own_way:  # StrictSamples among them
             return dataset
@@ -136,16 +142,50 @@ def make_strict(dataset: Any, skip_bad_samples: bool = False) -> Any:
 def with_strict_dataset(dataloader: Any) -> Any:
     """A dataloader config whose dataset is built and strict, for mmengine to build the rest of.
 
+    mmdet's ``CocoDataset`` is ours then: see :func:`dense3d.datasets.coco.checked_class`.
+
     ``skip_bad_samples=True`` may stand in the config of any dataset, also inside wrappers.
     """
     if not isinstance(dataloader, dict) or not isinstance(dataloader["dataset"], dict):
         return dataloader
     cfg = copy.deepcopy(dataloader["dataset"])
     skip = _take_switches(cfg)
-    dataset = DATASETS.build(cfg)
-    if hasattr(dataset, "full_init"):
-        dataset.full_init()
+    name_formats_of_mmcv(), restrict_loading()
+    dataset = _build(cfg)
     return {**dataloader, "dataset": _Uncopied(make_strict(dataset, skip))}
+
+
+def _build(cfg: dict) -> Any:
+    """Build a dataset; one that lists no sample is refused with what its folder has instead."""
+    try:
+        dataset = DATASETS.build(cfg)
+        if hasattr(dataset, "full_init"):
+            dataset.full_init()
+        return dataset
+    except ValueError as error:
+        if "need at least one array" not in str(error):  # mmengine's way of packing no samples
+            raise
+        raise DataError(_why_empty(cfg)) from error
+
+
+def _why_empty(cfg: dict) -> str:
+    """A sentence on the first dataset in a config that lists no sample."""
+    for one in [*cfg.get("datasets", ()), *([cfg["dataset"]] if "dataset" in cfg else ())]:
+        try:
+            _build({"_scope_": cfg.get("_scope_"), **one} if cfg.get("_scope_") else one)
+        except DataError as error:
+            return str(error)
+    dataset = DATASETS.build({**cfg, "lazy_init": True, "pipeline": []})
+    if dataset.load_data_list():
+        return f"{_listed_by(dataset)}: filter_cfg or indices leave no sample of the data set; correct them"
+    folder = (getattr(dataset, "data_prefix", None) or {}).get("img_path")
+    if folder and hasattr(dataset, "img_suffix") and not dataset.ann_file:
+        return why_no_file(folder, dataset.img_suffix)
+    return f"{_listed_by(dataset)}: the data set has no sample; correct its paths"
+
+
+def _listed_by(dataset: Any) -> str:
+    return getattr(dataset, "ann_file", "") or getattr(dataset, "data_root", "") or type(dataset).__name__
 
 
 def _take_switches(cfg: dict) -> bool:
@@ -155,6 +195,10 @@ def _take_switches(cfg: dict) -> bool:
         inner = [*cfg.get("datasets", ()), *([cfg["dataset"]] if "dataset" in cfg else ())]
         taken = [_take_switches(one) for one in inner if isinstance(one, dict)]
         cls = registry.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
+        if isinstance(cls, type) and cls.__module__.startswith("mmdet.") and issubclass(cls, BaseDataset):
+            from dense3d.datasets.coco import checked_class
+
+            cls = cfg["type"] = checked_class(cls)
         if not (isinstance(cls, type) and issubclass(cls, StrictSamples)):
             taken.append(cfg.pop("skip_bad_samples", None) is True)
     return any(taken)

@@ -7,10 +7,12 @@ loader, which also serves ``init_cfg=dict(type="Pretrained")``, read by the same
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,13 +56,25 @@ def load_checkpoint(
     if "://" in str(path):
         checkpoint = mmengine_checkpoint.CheckpointLoader.load_checkpoint(str(path), map_location)
     else:
-        checkpoint = read(_existing_file(path), map_location, weights_only)
+        checkpoint = read(existing_file(path), map_location, weights_only)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
             f"{path} holds a {type(checkpoint).__name__}, not a checkpoint (a dict of tensors)"
         )
     if "state_dict" not in checkpoint and all(isinstance(v, torch.Tensor) for v in checkpoint.values()):
         checkpoint = {"state_dict": checkpoint}
+    return checkpoint
+
+
+def peek(path: str | os.PathLike) -> dict[str, Any]:
+    """What :func:`load_checkpoint` gives, with tensors that are read from the file only where they are used.
+
+    Raises:
+        CheckpointError: as there; the checksums of the file's parts are not looked at.
+    """
+    checkpoint = read(existing_file(path), "cpu", True, mmap=True)
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
     return checkpoint
 
 
@@ -76,6 +90,10 @@ def weights_of(checkpoint: Mapping, path: str | os.PathLike) -> dict[str, torch.
             "an official checkpoint of another code base is converted with dense3d convert"
         )
     state_dict = checkpoint["state_dict"]
+    if not isinstance(state_dict, Mapping):
+        raise CheckpointError(
+            f"{path} is damaged: its 'state_dict' is a {type(state_dict).__name__}, not a dict"
+        )
     weights = OrderedDict((re.sub(r"^module\.", "", name), tensor) for name, tensor in state_dict.items())
     # Versions of the modules that wrote the weights; modules that renamed something look at them.
     weights._metadata = getattr(state_dict, "_metadata", OrderedDict())
@@ -98,8 +116,15 @@ def save_checkpoint(checkpoint: Mapping, path: str | os.PathLike) -> None:
         ) from error
 
 
-def _existing_file(path: str | os.PathLike) -> Path:
+def existing_file(path: str | os.PathLike) -> Path:
+    """The path of a checkpoint file, as far as that can be told without reading it.
+
+    Raises:
+        CheckpointError: it is missing, a folder, a dangling link or empty.
+    """
     path = Path(path).expanduser()
+    if path.is_symlink() and not path.exists():
+        raise CheckpointError(f"the checkpoint {path} is a link to {path.readlink()}, which does not exist")
     if path.is_dir():
         raise CheckpointError(f"the checkpoint {path} is a folder; name a file in it")
     if not path.is_file():
@@ -111,18 +136,39 @@ def _existing_file(path: str | os.PathLike) -> Path:
     return path
 
 
-def read(file: Path | str | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> Any:
+def look_for(path: str | os.PathLike) -> None:
+    """See that a checkpoint is there before anything that takes time; addresses are not looked up.
+
+    Raises:
+        CheckpointError: see :func:`existing_file`.
+    """
+    if "://" not in str(path):
+        existing_file(path)
+
+
+def read(
+    file: Path | str | IO[bytes],
+    map_location: Any = None,
+    weights_only: bool | None = None,
+    mmap: bool = False,
+) -> Any:
     """``torch.load`` that builds nothing but plain data unless that is asked for in so many words.
+
+    torch does not compare the checksums of an archive's parts; here that is done first, but with ``mmap``,
+    which leaves tensors in the file.
 
     Raises:
         CheckpointError: the file is damaged, or it is refused; the message names what it wanted to run.
     """
     name = file if isinstance(file, (str, Path)) else getattr(file, "name", "the checkpoint")
+    if not mmap:
+        _compare_checksums(file, name)
     if weights_only is False or os.environ.get(OPT_IN) == "1":
         return torch.load(file, map_location=map_location, weights_only=False)
     try:
         with torch.serialization.safe_globals(harmless_globals()):
-            return torch.load(file, map_location=map_location, weights_only=True)
+            mmap = mmap and zipfile.is_zipfile(file)
+            return torch.load(file, map_location=map_location, weights_only=True, mmap=mmap or None)
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
@@ -137,6 +183,30 @@ def read(file: Path | str | IO[bytes], map_location: Any = None, weights_only: b
         raise CheckpointError(f"{name} was refused: {error}") from error
     except Exception as error:
         raise _damaged(name, error) from error
+
+
+def _compare_checksums(file: Path | str | IO[bytes], name: object) -> None:
+    """Find parts of an archive that have changed since: 0.3 s for 500 MB, where loading takes 0.6 s.
+
+    Archives that were saved without checksums (all are 0 then) and files of torch's older format have none.
+    """
+    is_stream = not isinstance(file, (str, Path))
+    start = file.tell() if is_stream else 0
+    try:
+        if not zipfile.is_zipfile(file):
+            return
+        with zipfile.ZipFile(file) as archive:
+            part = archive.testzip() if any(info.CRC for info in archive.infolist()) else None
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+        raise _damaged(name, error) from error
+    finally:
+        if is_stream:
+            file.seek(start)
+    if part is not None:
+        raise CheckpointError(
+            f"{name} is damaged: its part {part} does not have the checksum it was written with, so bytes "
+            "have changed since; copy it again or use an earlier one"
+        )
 
 
 def _damaged(name: object, error: Exception) -> CheckpointError:
@@ -175,7 +245,13 @@ def _load_url(url: str, model_dir: str | None = None, map_location: Any = None, 
     folder = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints")
     file = folder / (options.pop("file_name", None) or Path(url.split("?")[0]).name)
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise CheckpointError(
+                f"{url} cannot be downloaded, since the folder {folder} cannot be written: set TORCH_HOME to "
+                "one that can, or name a local file"
+            )
         torch.hub.download_url_to_file(url, str(file), progress=options.get("progress", True))
     return read(file, map_location)
 

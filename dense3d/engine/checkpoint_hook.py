@@ -12,7 +12,8 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
 from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
-from dense3d.files import atomic_write, remove_stale_temporaries
+from dense3d.engine.resumable import write_pointer
+from dense3d.files import remove_stale_temporaries
 from dense3d.registry import HOOKS
 
 
@@ -112,9 +113,3 @@ class _LateRemovals:
 
     def __getattr__(self, name: str):
         return getattr(self._backend, name)
-
-
-def write_pointer(work_dir: str, checkpoint: str) -> None:
-    """Name ``checkpoint`` in ``last_checkpoint``, where mmengine's tools look for it."""
-    with atomic_write(Path(work_dir) / "last_checkpoint", "w") as file:
-        file.write(str(checkpoint))

@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from numbers import Real
 from pathlib import Path
@@ -24,11 +24,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from dense3d.config.shipped import config_name
+from dense3d.datasets.scan.report import ScanReport
 from dense3d.registry import HOOKS
 
 # Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
 _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc_")
 
+EXAMPLES = 3  # of notes of one kind
 MANY_METRICS = 10  # of an evaluation; the line about it names no more
 ROOM = 68  # characters that columns of metrics may take beside each other
 
@@ -59,6 +61,16 @@ def _silence_pycocotools() -> None:
 def console() -> Console:
     """The console of this run; off in all processes but the first."""
     return Console(highlight=False, quiet=not is_main_process(), file=sys.stdout)
+
+
+def show_notes(reports: Iterable[ScanReport]) -> list[str]:
+    """Print what the scan of the data found unusual, counted and with a few examples; returns the lines."""
+    lines = []
+    for name, report in {report.name: report for report in reports if report.notes}.items():
+        lines += [f"notes on {name}:", *(f"  {line}" for line in report.note_lines(EXAMPLES))]
+    for line in lines:
+        console().print(line, markup=False, soft_wrap=True)
+    return lines
 
 
 def count_parameters(model: torch.nn.Module) -> str:

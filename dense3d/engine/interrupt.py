@@ -11,8 +11,8 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from dense3d.engine.checkpoint_hook import write_pointer
 from dense3d.engine.distributed import any_process
+from dense3d.engine.resumable import write_pointer
 from dense3d.registry import HOOKS
 
 INTERRUPTED = "interrupted.pth"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
 from dense3d.registry import HOOKS
+from dense3d.results.names import FileNames
 
 THRESHOLD = 0.3  # boxes with lower scores are not drawn
 
@@ -86,24 +89,34 @@ def draw_curves(work_dir: str | Path) -> Path | None:
 
 @HOOKS.register_module()
 class PictureHook(Hook):
-    """Writes a picture for each tested image: label maps with a legend, or reconstructions.
+    """Writes a picture for each tested image, with the ground truth beside it where the task has one.
 
     Args:
-        folder: where to; pictures keep the names of their images.
+        folder: where to; pictures keep the names of their images, numbered where two have one name.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self.names = FileNames()
 
     @master_only
     def after_test_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Draw the samples of a batch."""
+        """Draw the samples of a batch; one that cannot be drawn is warned of."""
         from dense3d.results import ModelInfo, Result
 
         model = getattr(runner.model, "module", runner.model)
         info = ModelInfo(runner.test_dataloader.dataset.metainfo, model.data_preprocessor, THRESHOLD)
         for sample in outputs:
             result = Result.of(sample, info)
-            result.save(self.folder / f"{result.path.stem}.jpg")
+            if os.path.realpath(result.path.parent) == os.path.realpath(self.folder):
+                raise ConfigError(
+                    f"{self.folder} holds the tested images, which pictures could replace: "
+                    "name another --show-dir"
+                )
+            target = self.folder / f"{self.names.of(result.path)}.jpg"
+            try:
+                result.save(target)
+            except DataError as error:
+                runner.logger.warning(f"{result.name} is not drawn: {error}")

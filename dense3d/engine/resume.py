@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
 
 from dense3d.engine import seeding
-from dense3d.engine.checkpoint import load_checkpoint
 from dense3d.engine.distributed import from_all_processes
-from dense3d.errors import CheckpointError
 from dense3d.registry import HOOKS
 
 KEY = "dense3d"
@@ -65,6 +58,7 @@ def run_state(runner) -> dict:
     }
     if hasattr(runner.train_loop, "place"):
         state["progress"] = runner.train_loop.place()
+        state["epoch_length"] = epoch_length(runner.train_loop)
     gradients = _pending_gradients(runner)
     if gradients:
         state["gradients"] = gradients
@@ -96,7 +90,7 @@ def resume_run_state(runner, checkpoint: dict) -> dict | None:
             loop.resume_at(_foreign_progress(loop))
         return None
     if hasattr(loop, "resume_at"):
-        loop.resume_at(state["progress"])
+        loop.resume_at(_in_this_data(state, loop, runner.logger.warning))
     else:
         loop._epoch, loop._iter = checkpoint["meta"]["epoch"], checkpoint["meta"]["iter"]
     parameters = dict(runner.model.named_parameters())
@@ -111,6 +105,34 @@ def resume_run_state(runner, checkpoint: dict) -> dict | None:
     return state["random_states"][get_rank()]
 
 
+def epoch_length(loop) -> int:
+    """Batches of a pass over a loop's data; 0 if there is no end to it."""
+    sampler = getattr(loop.dataloader.batch_sampler, "sampler", loop.dataloader.sampler)
+    return 0 if isinstance(sampler, InfiniteSampler) else len(loop.dataloader)
+
+
+def _in_this_data(state: dict, loop, warn) -> dict:
+    """The place in terms of this run's batches, which may be larger, or of more samples, than the saved ones.
+
+    Epochs stay what they are, and so does the share of the present one that is done.
+    """
+    place = dict(state["progress"])
+    present, by_epoch = epoch_length(loop), hasattr(loop, "run_epoch")
+    saved = state.get("epoch_length") or 0
+    if not saved and by_epoch and place["epoch"]:
+        saved = (place["iter"] - place["batch"]) // place["epoch"]
+    if not saved or not present or saved == present:
+        return place
+    place["batch"] = min(place["batch"] * present // saved, present - 1)
+    if by_epoch:
+        place["iter"] = place["epoch"] * present + place["batch"]
+    warn(
+        f"a pass over the data has {present} batches and had {saved} in the checkpoint: training goes on in "
+        f"epoch {place['data_epoch'] + 1}, batch {place['batch'] + 1}, as iteration {place['iter'] + 1}"
+    )
+    return place
+
+
 def _foreign_progress(loop) -> dict:
     """The place that mmengine's checkpoints name: whole epochs, or iterations."""
     place = {"epoch": loop._epoch, "iter": loop._iter, "data_epoch": loop._epoch, "validated": True}
@@ -120,63 +142,3 @@ def _foreign_progress(loop) -> dict:
         length = loop._iter + 1 if endless else len(loop.dataloader)
         place["data_epoch"], place["batch"] = divmod(loop._iter, length)
     return place
-
-
-def newest_valid_checkpoint(
-    work_dir: str | os.PathLike, warn: Callable[[str], None]
-) -> tuple[Path, dict] | None:
-    """The checkpoint that was saved last and can be resumed from.
-
-    Args:
-        work_dir: folder of the run; also looked into is the folder that ``last_checkpoint`` there names.
-        warn: told of damaged files.
-
-    Returns:
-        File and content, or ``None`` if there is none.
-
-    Raises:
-        CheckpointError: there are checkpoints and all of them are damaged.
-    """
-    damaged = []
-    for path in _candidates(Path(work_dir)):
-        try:
-            checkpoint = load_checkpoint(path)
-        except CheckpointError as error:
-            warn(f"{error} (looking for an earlier one)")
-            damaged.append(path)
-            continue
-        if "optimizer" in checkpoint:
-            return path, checkpoint
-    if damaged:
-        raise CheckpointError(
-            f"no checkpoint in {work_dir} can be resumed from, {len(damaged)} damaged: "
-            f"{', '.join(p.name for p in damaged)}; delete them to start anew"
-        )
-    return None
-
-
-def _candidates(work_dir: Path) -> list[Path]:
-    """Checkpoint files, the newest first; the best ones carry no optimizer."""
-    folders = {work_dir}
-    pointer = work_dir / "last_checkpoint"
-    if pointer.is_file():
-        target = Path(pointer.read_text(encoding="utf-8").strip() or work_dir / "none")
-        folders.add(target.parent)
-    files = [f for folder in folders if folder.is_dir() for f in folder.glob("*.pth")]
-    files = [f for f in files if not f.name.startswith("best_")]
-    return sorted(files, key=lambda f: f.stat().st_mtime_ns, reverse=True)
-
-
-def load_optimizer(wrapper: OptimWrapper, state: dict, path: object) -> None:
-    """Load an optimiser's (and loss scaler's) state.
-
-    Raises:
-        CheckpointError: the parameter groups differ.
-    """
-    try:
-        wrapper.load_state_dict(state)
-    except (ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"the optimizer state in {path} does not fit this config ({error}); resume with the config of "
-            "that run, or start from its weights with load_from"
-        ) from error

@@ -30,6 +30,7 @@ class SelfAttention(nn.Module):
         qkv_bias: ``"full"``; ``"query_value"``, keys without a bias as in BEiT and DINOv3; or ``"none"``.
         proj_bias: whether the output projection has a bias.
         relative_bias: module that gives the bias of the logits of a patch grid.
+        qk_scale: factor of the products of queries and keys; ``(dim / M) ** -0.5`` unless given.
 
     Shape:
         ``(B, N, dim)`` to the same.
@@ -49,13 +50,14 @@ class SelfAttention(nn.Module):
         qkv_bias: str = "full",
         proj_bias: bool = True,
         relative_bias: RelativePositionBias | None = None,
+        qk_scale: float | None = None,
     ) -> None:
         super().__init__()
         if num_heads < 1 or dim % num_heads:
             raise ConfigError(f"{dim} channels cannot be shared by {num_heads} heads; choose a multiple")
         if qkv_bias not in QKV_BIASES:
             raise ConfigError(f"qkv_bias={qkv_bias!r}: use one of {', '.join(map(repr, QKV_BIASES))}")
-        self.num_heads = num_heads
+        self.num_heads, self.qk_scale = num_heads, qk_scale
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias == "full")
         self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias == "query_value" else None
         self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias == "query_value" else None
@@ -87,7 +89,7 @@ class SelfAttention(nn.Module):
     def attend(self, query: Tensor, key: Tensor, value: Tensor, grid: Grid | None, num_prefix: int) -> Tensor:
         """Softmax attention of heads ``(B, M, P + N, d)``."""
         bias = None if self.relative_bias is None else self.relative_bias(grid)[None]
-        return biased_attention(query, key, value, bias)
+        return biased_attention(query, key, value, bias, scale=self.qk_scale)
 
     def _bias(self) -> Tensor | None:
         if self.q_bias is None:
@@ -102,8 +104,8 @@ class WindowAttention(SelfAttention):
     Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", ECCV 2022.
 
     Args:
-        dim, num_heads, qkv_bias, proj_bias, relative_bias: as in :class:`SelfAttention`; the relative bias is
-            that of a window.
+        dim, num_heads, qkv_bias, proj_bias, relative_bias, qk_scale: as in :class:`SelfAttention`; the
+            relative bias is that of a window.
         window_size: patches on a side.
         padding: what fills a window up: ``"mask"``, nothing; ``"zero"``, keys and values of zeros that take
             part in the softmax (ViT-Adapter, ViT-CoMer); ``"bias"``, keys and values of an empty token (BEiT
@@ -141,11 +143,11 @@ class WindowAttention(SelfAttention):
                 prefix = x[:, :, :num_prefix].repeat_interleave(count, dim=0)
                 windows[i] = torch.cat([prefix, windows[i]], dim=2)
         mask = self._mask(query, grid, num_prefix, batch)
-        patches = from_windows(biased_attention(*windows, mask), grid, size)
+        patches = from_windows(biased_attention(*windows, mask, scale=self.qk_scale), grid, size)
         if num_prefix == 0:
             return patches
         bias = None if self.relative_bias is None else self._prefix_bias(grid, num_prefix)[None]
-        prefix = biased_attention(query[:, :, :num_prefix], key, value, bias)
+        prefix = biased_attention(query[:, :, :num_prefix], key, value, bias, scale=self.qk_scale)
         return torch.cat([prefix, patches], dim=2)
 
     def _fill(self, query: Tensor) -> tuple[Tensor | None, ...]:

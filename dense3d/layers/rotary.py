@@ -47,7 +47,7 @@ class AxialRope(nn.Module):
     Args:
         head_dim: channels of a head, a multiple of four.
         base: periods are ``base ** (2 k / (head_dim / 2))``.
-        min_period, max_period: geometric periods from one to the other, instead of ``base``.
+        min_period, max_period: geometric periods from one to the other, both included, instead of ``base``.
         normalize: ``"separate"`` divides rows by the height and columns by the width; ``"max"`` and ``"min"``
             divide both by the longer or shorter side.
         shift: largest shift of either coordinate while training.
@@ -56,7 +56,8 @@ class AxialRope(nn.Module):
         dtype: of the table and of the rotation.
 
     Raises:
-        ConfigError: ``head_dim`` is no multiple of four, or ``normalize`` is not one of the three.
+        ConfigError: ``head_dim`` is no multiple of four, ``normalize`` is not one of the three, there are no
+            periods, or a limit makes none: periods and factors are positive.
 
     Example:
         >>> sin, cos = AxialRope(8)((3, 4))
@@ -83,6 +84,10 @@ class AxialRope(nn.Module):
             )
         if normalize not in ("separate", "max", "min"):
             raise ConfigError(f"normalize={normalize!r}: use 'separate', 'max' or 'min'")
+        for name, value in dict(shift=shift, jitter=jitter, rescale=rescale).items():
+            if value is not None and not (value >= 0 if name == "shift" else value >= 1):
+                least = "0, the largest shift" if name == "shift" else "1, the largest factor"
+                raise ConfigError(f"{name}={value} of a rotary embedding is less than {least}")
         self.normalize, self.shift, self.jitter, self.rescale = normalize, shift, jitter, rescale
         self.register_buffer("periods", _periods(head_dim, base, min_period, max_period, dtype))
 
@@ -140,8 +145,12 @@ def _periods(
     head_dim: int, base: float | None, low: float | None, high: float | None, dtype: torch.dtype
 ) -> Tensor:
     count = head_dim // 4
+    if (low is None) != (high is None):
+        raise ConfigError("rotary embedding needs min_period and max_period, but has one of them only")
     if low is not None and high is not None:
+        if not 0 < low <= high:
+            raise ConfigError(f"min_period={low} and max_period={high} must be positive and ascending")
         return low * (high / low) ** torch.linspace(0, 1, count, dtype=dtype)
-    if base is None:
-        raise ConfigError("rotary embedding needs base, or min_period and max_period")
+    if base is None or base <= 0:
+        raise ConfigError("rotary embedding needs a positive base, or min_period and max_period")
     return base ** (2 * torch.arange(count, dtype=dtype) / (head_dim // 2))

@@ -20,7 +20,8 @@ class TransformerBlock(nn.Module):
         qkv_bias: see :class:`dense3d.layers.attention.SelfAttention`.
         layer_scale: initial factor of both branches; None for branches without one.
         drop_path: probability that a sample skips a branch while training.
-        norm_eps: epsilon of the layer norms.
+        norm_eps: epsilon of the norms.
+        norm: ``"layer"`` or ``"rms"``, see :func:`token_norm`.
         attn: attention module instead of plain self-attention.
         mlp: feed-forward module instead of a GELU network.
 
@@ -41,14 +42,15 @@ class TransformerBlock(nn.Module):
         layer_scale: float | None = None,
         drop_path: float = 0.0,
         norm_eps: float = 1e-6,
+        norm: str = "layer",
         attn: nn.Module | None = None,
         mlp: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
+        self.norm1 = token_norm(norm, dim, norm_eps)
         self.attn = attn if attn is not None else SelfAttention(dim, num_heads, qkv_bias)
         self.ls1 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
-        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
+        self.norm2 = token_norm(norm, dim, norm_eps)
         self.mlp = mlp if mlp is not None else FeedForward(dim, int(dim * mlp_ratio))
         self.ls2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
         self.drop_path = DropPath(drop_path)
@@ -57,6 +59,27 @@ class TransformerBlock(nn.Module):
         """Tokens ``(B, N, dim)``; what follows goes to the attention (grid, prefix tokens, rotation)."""
         tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens), *attention_args)))
         return tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
+
+
+def token_norm(kind: str, dim: int, eps: float) -> nn.Module:
+    """The norm of a transformer's tokens.
+
+    Args:
+        kind: ``"layer"``, mean and variance over the channels; ``"rms"``, without mean and bias (Zhang and
+            Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019).
+        dim: channels of a token.
+        eps: added to the variance or the mean square.
+
+    Raises:
+        ConfigError: ``kind`` is neither.
+
+    Example:
+        >>> token_norm("rms", 2, 0.0)(torch.tensor([[3.0, -3.0]])).tolist()
+        [[1.0, -1.0]]
+    """
+    if kind not in ("layer", "rms"):
+        raise ConfigError(f"norm={kind!r} of a transformer: use 'layer' or 'rms'")
+    return nn.LayerNorm(dim, eps=eps) if kind == "layer" else nn.RMSNorm(dim, eps=eps)
 
 
 class LayerScale(nn.Module):

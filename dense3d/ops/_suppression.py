@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dense3d.compiled import njit
 
 NAIVE, LINEAR, GAUSSIAN = 0, 1, 2  # in the order of box_nms.SOFT_METHODS
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _iou(boxes, areas, i, j, offset):
     width = min(boxes[i, 2], boxes[j, 2]) - max(boxes[i, 0], boxes[j, 0]) + offset
     height = min(boxes[i, 3], boxes[j, 3]) - max(boxes[i, 1], boxes[j, 1]) + offset
@@ -18,7 +19,7 @@ def _iou(boxes, areas, i, j, offset):
     return intersection / (areas[i] + areas[j] - intersection)
 
 
-@njit(cache=True)
+@njit()
 def soft_nms(boxes, scores, threshold, sigma, min_score, method, offset):
     """Indices in the order of selection, and the scores that they were selected with.
 
@@ -50,7 +51,7 @@ def soft_nms(boxes, scores, threshold, sigma, min_score, method, offset):
     return kept, scores[kept]
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always")
 def _decay(overlap, threshold, sigma, method):
     if method == GAUSSIAN:
         return np.exp(-(overlap * overlap) / sigma)
@@ -59,7 +60,7 @@ def _decay(overlap, threshold, sigma, method):
     return np.float32(1) - overlap if method == LINEAR else np.float32(0)
 
 
-@njit(cache=True)
+@njit()
 def nms_leaders(boxes, order, threshold):
     """For every box the box that suppressed it (``iou >= threshold``), itself when none did."""
     zero = np.float32(0)
@@ -77,7 +78,7 @@ def nms_leaders(boxes, order, threshold):
     return leader
 
 
-@njit(cache=True)
+@njit()
 def greedy_leaders(suppresses):
     """For every row the row that suppressed it, itself when none did.
 

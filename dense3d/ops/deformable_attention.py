@@ -20,6 +20,7 @@ from torch import Tensor
 from dense3d.ops.dispatch import register_backend, select_backend
 
 SpatialShapes = Tensor | Sequence[tuple[int, int]]
+CHANNELS_AT_ONCE = 512  # numba's tuples, by whose length the kernels know the channels, end at 1,000
 
 
 def multi_scale_deformable_attention(
@@ -96,7 +97,7 @@ def multi_scale_deformable_attention_reference(
     grids = (2 * sampling_locations - 1).transpose(1, 2).flatten(0, 1)  # (B * M, Q, L, P, 2)
     weights = attention_weights.transpose(1, 2).flatten(0, 1)  # (B * M, Q, L, P)
     output = value.new_zeros(batch * num_heads, channels, grids.shape[1])
-    if output.numel() == 0:  # keeps the graph: the gradients are zeros, not None
+    if output.numel() == 0 or num_keys == 0:  # keeps the graph: the gradients are zeros, not None
         return (output.sum() + value.sum() * 0 + grids.sum() * 0 + weights.sum() * 0).expand(
             batch, grids.shape[1], num_heads * channels
         )
@@ -104,9 +105,22 @@ def multi_scale_deformable_attention_reference(
         if height * width == 0:
             continue
         feature_map = level.permute(0, 2, 3, 1).reshape(batch * num_heads, channels, height, width)
-        samples = F.grid_sample(feature_map, grids[:, :, index], align_corners=False)  # (B * M, D, Q, P)
+        grid = _kept_inside(grids[:, :, index], height, width)
+        samples = F.grid_sample(feature_map, grid, align_corners=False)  # (B * M, D, Q, P)
         output = output + (samples * weights[:, None, :, index]).sum(-1)
     return output.view(batch, num_heads * channels, -1).transpose(1, 2)
+
+
+def _kept_inside(grid: Tensor, height: int, width: int) -> Tensor:
+    """Move points that lie a pixel or more outside, or nowhere, far off.
+
+    ``grid_sample`` reads zeros there too, but at exactly one pixel outside it has the gradient of the side
+    towards the image, where the official operator has none; and NaN goes through it.
+    """
+    size = grid.new_tensor([width, height])
+    pixel = (grid + 1) * (size / 2) - 0.5
+    inside = ((pixel > -1) & (pixel < size)).all(-1, keepdim=True)
+    return torch.where(inside, grid, -3)
 
 
 def _check_shapes(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> None:
@@ -133,14 +147,18 @@ def _needs_torch_operators() -> bool:
 
 
 def _to_tensor(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor:
-    return torch.as_tensor(spatial_shapes, dtype=torch.long, device=device)
+    return torch.as_tensor(spatial_shapes, dtype=torch.long, device=device).view(-1, 2)
 
 
 def _numba(value, spatial_shapes, sampling_locations, attention_weights, level_start_index=None) -> Tensor:
     from dense3d.ops.deformable_attention_cpu import deformable_attention
 
-    shapes = _to_tensor(spatial_shapes, value.device)
-    return deformable_attention(value, shapes, sampling_locations, attention_weights)
+    inputs = _to_tensor(spatial_shapes, value.device), sampling_locations, attention_weights
+    if value.shape[3] <= CHANNELS_AT_ONCE:
+        return deformable_attention(value, *inputs)
+    parts = [deformable_attention(part, *inputs) for part in value.split(CHANNELS_AT_ONCE, dim=3)]
+    heads = [part.unflatten(2, (value.shape[2], -1)) for part in parts]  # (B, Q, M, d)
+    return torch.cat(heads, dim=3).flatten(2)
 
 
 def _numba_unavailable() -> str | None:

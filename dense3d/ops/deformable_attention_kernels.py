@@ -20,21 +20,15 @@ What makes them fast, each seen in the machine code:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dense3d.compiled import njit
 
 QUERY_BLOCK = 64
 
 
 def _jit(**options):
-    """``njit`` that releases the GIL, with an on-disk cache wherever a folder for it can be written."""
-
-    def decorate(function):
-        try:
-            return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        except RuntimeError:  # neither __pycache__, the user's cache folder nor NUMBA_CACHE_DIR is writable
-            return njit(nogil=True, error_model="numpy", **options)(function)
-
-    return decorate
+    """``njit`` that releases the GIL."""
+    return njit(nogil=True, error_model="numpy", **options)
 
 
 @_jit(fastmath={"contract"})

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from dense3d import ops
 from dense3d.errors import OperatorUnavailableError
+
+FOOTPRINT = (0, 1, 3, 4, 6)  # of (x, y, z, dx, dy, dz, heading)
 
 
 def operator(name: str) -> Callable:
@@ -94,6 +98,36 @@ def _points_in_boxes_part_forward(boxes: Tensor, points: Tensor, box_of_point: T
     box_of_point.copy_(ops.points_in_boxes_part(points, boxes))
 
 
+def _iou3d_boxes_overlap_bev_forward(boxes_a: Tensor, boxes_b: Tensor, overlaps: Tensor) -> None:
+    """The areas that the footprints of ``(x, y, z, dx, dy, dz, heading)`` have in common."""
+    first, second = (boxes[:, list(FOOTPRINT)] for boxes in (boxes_a, boxes_b))
+    areas = (first[:, 2] * first[:, 3])[:, None]
+    overlaps.copy_(ops.box_iou_rotated(first, second, "iof") * areas)
+
+
+def _iou3d_nms3d_forward(boxes: Tensor, keep: Tensor, num_out: Tensor, nms_overlap_thresh: float) -> None:
+    """Boxes come by falling score; in spite of the name it is the footprints that are compared."""
+    above = float(
+        np.nextafter(np.float32(nms_overlap_thresh), np.float32(np.inf))
+    )  # ours drops from there on
+    falling = torch.arange(len(boxes), 0, -1, device=boxes.device)
+    _put(ops.nms_rotated(boxes[:, list(FOOTPRINT)], falling, above)[1], keep, num_out)
+
+
+def _iou3d_nms3d_normal_forward(
+    boxes: Tensor, keep: Tensor, num_out: Tensor, nms_overlap_thresh: float
+) -> None:
+    """As if no box had a heading."""
+    centre, half = boxes[:, :2], boxes[:, 3:5] / 2
+    falling = torch.arange(len(boxes), 0, -1, device=boxes.device)
+    _put(ops.nms(torch.cat([centre - half, centre + half], 1), falling, nms_overlap_thresh)[1], keep, num_out)
+
+
+def _put(indices: Tensor, keep: Tensor, num_out: Tensor) -> None:
+    keep[: len(indices)] = indices
+    num_out.fill_(len(indices))
+
+
 def _no_compiler() -> str:
     return "none (dense3d's operators)"
 
@@ -103,6 +137,9 @@ OPERATORS: dict[str, Callable] = {
     "box_iou_rotated": _box_iou_rotated,
     "get_compiler_version": _no_compiler,
     "get_compiling_cuda_version": _no_compiler,
+    "iou3d_boxes_overlap_bev_forward": _iou3d_boxes_overlap_bev_forward,
+    "iou3d_nms3d_forward": _iou3d_nms3d_forward,
+    "iou3d_nms3d_normal_forward": _iou3d_nms3d_normal_forward,
     "line_nms_forward": _line_nms_forward,
     "nms": _nms,
     "nms_match": _nms_match,

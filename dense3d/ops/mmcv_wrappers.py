@@ -58,16 +58,26 @@ def _attention(value, spatial_shapes, sampling_locations, attention_weights):
 
 
 def _attention_function(
-    value, spatial_shapes, _level_start_index, sampling_locations, attention_weights, _im2col_step
+    value, spatial_shapes, _level_start_index, sampling_locations, attention_weights, im2col_step
 ):
+    if not _divides(im2col_step, len(value)):
+        raise RuntimeError(f"a batch of {len(value)} cannot be divided by an im2col_step of {im2col_step}")
     return _attention(value, spatial_shapes, sampling_locations, attention_weights)
 
 
+def _divides(im2col_step: int, batch: int) -> bool:
+    """Whether mmcv's kernels can take the batch in steps: nothing here works in steps, but it refuses."""
+    step = min(im2col_step, batch)
+    return batch == 0 or (step > 0 and batch % step == 0)
+
+
 def _deform_conv2d(
-    x, offset, weight, stride=1, padding=0, dilation=1, groups=1, deform_groups=1, bias=False, _im2col_step=32
+    x, offset, weight, stride=1, padding=0, dilation=1, groups=1, deform_groups=1, bias=False, im2col_step=32
 ):
     if bias:
         raise ValueError("deform_conv2d has no bias; modulated_deform_conv2d does")
+    if not _divides(im2col_step, len(x)):
+        raise AssertionError(f"batch size must be divisible by im2col_step: {len(x)} images, {im2col_step}")
     return ops.deform_conv2d(x, offset, weight, stride, padding, dilation, groups, deform_groups)
 
 
@@ -107,6 +117,17 @@ def _sync_bn(module: ModuleType) -> None:
     MODELS.register_module("MMSyncBN", module=SyncBatchNorm, force=True)
 
 
+def _fused_bias_leakyrelu(module: ModuleType) -> None:
+    """mmcv asks for ``is_musa``, which tensors have with a plugin only; its own torch form serves all."""
+    _replace("FusedBiasLeakyReLUFunction", "fused_bias_leakyrelu", module.bias_leakyrelu_ref)(module)
+
+
+def _furthest_point_sample(module: ModuleType) -> None:
+    """Refused by name: without an accelerator mmcv's wrapper fails before it gets to its extension."""
+    refuse = sys.modules["mmcv._ext"].furthest_point_sampling_forward
+    _replace("FurthestPointSampling", "furthest_point_sample", refuse)(module)
+
+
 CORRECTIONS: dict[str, Callable[[ModuleType], None]] = {
     "mmcv.ops.carafe": _both(
         _replace("CARAFENaiveFunction", "carafe_naive", _ours("carafe")),
@@ -120,6 +141,8 @@ CORRECTIONS: dict[str, Callable[[ModuleType], None]] = {
         _replace("SigmoidFocalLossFunction", "sigmoid_focal_loss", _ours("sigmoid_focal_loss")),
         _replace("SoftmaxFocalLossFunction", "softmax_focal_loss", _ours("softmax_focal_loss")),
     ),
+    "mmcv.ops.furthest_point_sample": _furthest_point_sample,
+    "mmcv.ops.fused_bias_leakyrelu": _fused_bias_leakyrelu,
     "mmcv.ops.masked_conv": _replace("MaskedConv2dFunction", "masked_conv2d", _masked_conv2d),
     "mmcv.ops.modulated_deform_conv": _replace(
         "ModulatedDeformConv2dFunction", "modulated_deform_conv2d", _ours("modulated_deform_conv2d")

@@ -155,7 +155,9 @@ def deform_roi_pool(
         gamma: see ``offset``.
 
     Returns:
-        ``(K, C, rows, columns)``; differentiates with respect to ``x`` and ``offset``.
+        ``(K, C, rows, columns)``; differentiates with respect to ``x`` and ``offset``. The gradient is that
+        of the value; mmcv's kernel leaves out that samples outside of the outermost pixel centres are
+        clamped to them, so its ``offset`` gradient differs for bins that reach there.
 
     Example:
         >>> x = torch.arange(16.0).reshape(1, 1, 4, 4)

@@ -6,12 +6,13 @@ Everything is in float64.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dense3d.compiled import njit
 
 MIN_AREA = MIN_VOLUME = 1e-14
 
 
-@njit(cache=True)
+@njit()
 def _corners(box, origin_x, origin_y, corners):
     cosine, sine = np.cos(box[4]), np.sin(box[4])
     for k in range(4):
@@ -21,7 +22,7 @@ def _corners(box, origin_x, origin_y, corners):
         corners[k, 1] = box[1] - origin_y + u * sine + v * cosine
 
 
-@njit(cache=True)
+@njit()
 def _clip_by_line(polygon, count, normal_x, normal_y, limit, clipped):
     """Sutherland-Hodgman: the part of ``polygon`` where ``normal . p <= limit``."""
     kept = 0
@@ -40,7 +41,7 @@ def _clip_by_line(polygon, count, normal_x, normal_y, limit, clipped):
     return kept
 
 
-@njit(cache=True)
+@njit()
 def rectangle_intersection(box1, box2, polygon, clipped):
     """Area common to two rotated rectangles; the second one's sides cut the first one's polygon in turn.
 
@@ -67,7 +68,7 @@ def rectangle_intersection(box1, box2, polygon, clipped):
     return 0.5 * abs(doubled)
 
 
-@njit(cache=True)
+@njit()
 def _overlap(box1, box2, over_first, polygon, clipped):
     area1, area2 = box1[2] * box1[3], box2[2] * box2[3]
     if area1 < MIN_AREA or area2 < MIN_AREA:
@@ -76,7 +77,7 @@ def _overlap(box1, box2, over_first, polygon, clipped):
     return intersection / (area1 if over_first else area1 + area2 - intersection)
 
 
-@njit(cache=True)
+@njit()
 def pairwise_overlap(boxes1, boxes2, over_first):
     """``(M, N)`` overlaps of ``(M, 5)`` and ``(N, 5)`` boxes."""
     polygon, clipped = np.empty((8, 2)), np.empty((8, 2))
@@ -87,7 +88,7 @@ def pairwise_overlap(boxes1, boxes2, over_first):
     return overlaps
 
 
-@njit(cache=True)
+@njit()
 def aligned_overlap(boxes1, boxes2, over_first):
     """``(N,)`` overlaps of equal rows."""
     polygon, clipped = np.empty((8, 2)), np.empty((8, 2))
@@ -97,7 +98,7 @@ def aligned_overlap(boxes1, boxes2, over_first):
     return overlaps
 
 
-@njit(cache=True)
+@njit()
 def nms(boxes, threshold):
     """Which of ``boxes``, sorted by falling score, are kept: none overlaps a kept one by ``threshold``."""
     polygon, clipped = np.empty((8, 2)), np.empty((8, 2))
@@ -111,7 +112,7 @@ def nms(boxes, threshold):
     return kept
 
 
-@njit(cache=True)
+@njit()
 def _overlap_3d(box1, box2, over_first, rectangles, polygon, clipped):
     volume1, volume2 = box1[3] * box1[4] * box1[5], box2[3] * box2[4] * box2[5]
     if volume1 < MIN_VOLUME or volume2 < MIN_VOLUME:
@@ -127,7 +128,7 @@ def _overlap_3d(box1, box2, over_first, rectangles, polygon, clipped):
     return common / (volume1 if over_first else volume1 + volume2 - common)
 
 
-@njit(cache=True)
+@njit()
 def pairwise_overlap_3d(boxes1, boxes2, over_first):
     """``(M, N)`` overlaps of ``(M, 7)`` and ``(N, 7)`` boxes."""
     rectangles, polygon, clipped = np.empty((2, 5)), np.empty((8, 2)), np.empty((8, 2))
@@ -138,7 +139,7 @@ def pairwise_overlap_3d(boxes1, boxes2, over_first):
     return overlaps
 
 
-@njit(cache=True)
+@njit()
 def aligned_overlap_3d(boxes1, boxes2, over_first):
     """``(N,)`` overlaps row by row."""
     rectangles, polygon, clipped = np.empty((2, 5)), np.empty((8, 2)), np.empty((8, 2))
@@ -148,7 +149,7 @@ def aligned_overlap_3d(boxes1, boxes2, over_first):
     return overlaps
 
 
-@njit(cache=True)
+@njit()
 def nms_3d(boxes, threshold):
     """Which of ``boxes``, sorted by falling score, are kept: none overlaps a kept one by more than that."""
     rectangles, polygon, clipped = np.empty((2, 5)), np.empty((8, 2)), np.empty((8, 2))

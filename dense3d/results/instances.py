@@ -13,6 +13,8 @@ from dense3d.errors import DataError
 from dense3d.results import labelme
 from dense3d.results.part import Entries, ModelInfo, Part, counted
 
+Truth = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
 
 @dataclass(frozen=True, eq=False)
 class Instances(Part):
@@ -25,6 +27,8 @@ class Instances(Part):
         names: class names of the labels.
         masks: ``(N, H, W)`` bool at the size of the image, or None.
         info: of the model.
+        truth: labelled objects (boxes, labels, masks or None), where they are known.
+        dropped: how many were left out since box or score is no finite number.
     """
 
     fields: ClassVar = ("boxes", "scores", "labels", "names", "masks")
@@ -35,6 +39,8 @@ class Instances(Part):
     names: tuple[str, ...]
     masks: np.ndarray | None
     info: ModelInfo
+    truth: Truth | None = None
+    dropped: int = 0
 
     @classmethod
     def read(cls, sample: Any, info: ModelInfo) -> Instances | None:
@@ -42,15 +48,18 @@ class Instances(Part):
         found = sample.get("pred_instances")
         if found is None:
             return None
-        found = found[found.scores.cpu() >= info.threshold].cpu()
+        finite = (found.scores.isfinite() & found.bboxes.isfinite().all(dim=-1)).cpu()
+        found = found[finite & (found.scores.cpu() >= info.threshold)].cpu()
         labels = found.labels.numpy()
         return cls(
             boxes=found.bboxes.numpy(),
             scores=found.scores.numpy(),
             labels=labels,
             names=tuple(map(info.name, labels.tolist())),
-            masks=found.masks.numpy().astype(bool) if "masks" in found else None,
+            masks=found.masks.numpy().astype(bool, copy=False) if "masks" in found else None,
             info=info,
+            truth=_truth(sample.get("gt_instances")),
+            dropped=int((~finite).sum()),
         )
 
     def __str__(self) -> str:
@@ -59,10 +68,18 @@ class Instances(Part):
         return f"{len(self.boxes)} {kind}" + (f" ({counted(self.names)})" if self.names else "")
 
     def draw(self, image: np.ndarray) -> np.ndarray:
-        """Boxes, masks and names over the image."""
+        """Boxes, masks and names over the image, those of the ground truth on the left where there is one."""
         from dense3d.visualization.instances import draw_instances
+        from dense3d.visualization.panels import captioned
 
-        return draw_instances(image, self.boxes, self.scores, self.labels, self.masks, self.info.meta)
+        meta = self.info.meta
+        picture = draw_instances(image, self.boxes, self.scores, self.labels, self.masks, meta)
+        if self.truth is None:
+            return picture
+        boxes, labels, masks = self.truth
+        return captioned(
+            {"ground truth": draw_instances(image, boxes, None, labels, masks, meta), "prediction": picture}
+        )
 
     def to_coco(self, image_id: int, file_name: str) -> list[dict[str, Any]]:
         """Result entries: ``bbox`` as x, y, width, height in pixels, masks as run lengths."""
@@ -103,6 +120,16 @@ class Instances(Part):
     def write(self, folder: Path, stem: str, image_id: int, file_name: str) -> Entries:
         """Nothing of its own; entries for ``predictions.json``."""
         return {"predictions": self.to_coco(image_id, file_name)}
+
+
+def _truth(labelled: Any) -> Truth | None:
+    """Boxes, labels and masks of mmdet's ``gt_instances``, which hold nothing where no labels were loaded."""
+    if labelled is None or "bboxes" not in labelled:
+        return None
+    from dense3d.visualization.annotations import mask_arrays
+
+    boxes = getattr(labelled.bboxes, "tensor", labelled.bboxes).cpu().numpy()
+    return boxes, labelled.labels.cpu().numpy(), mask_arrays(labelled.masks) if "masks" in labelled else None
 
 
 def coco_boxes(part: Any, image_id: int, file_name: str) -> list[dict[str, Any]]:

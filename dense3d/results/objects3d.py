@@ -26,6 +26,8 @@ class Objects3D(Part):
         calibration: of the camera.
         truth: labelled objects, where they are known.
         info: of the model.
+        dropped: how many detections were left out since they cannot be, see
+            :func:`dense3d.datasets.kitti.without_faults`.
     """
 
     fields: ClassVar = ("boxes3d", "boxes", "scores", "labels", "names", "calibration")
@@ -34,6 +36,7 @@ class Objects3D(Part):
     calibration: KittiCalibration
     truth: KittiObjects | None
     info: ModelInfo
+    dropped: int = 0
 
     @classmethod
     def read(cls, sample: Any, info: ModelInfo) -> Objects3D | None:
@@ -41,8 +44,10 @@ class Objects3D(Part):
         found = sample.get("predictions")
         if found is None:
             return None
-        found = found.select(found.scores >= info.threshold)
-        return cls(found, sample.calibration, sample.get("objects"), info)
+        from dense3d.datasets.kitti.objects import without_faults
+
+        sound, dropped = without_faults(found.select(~(found.scores < info.threshold)))
+        return cls(sound, sample.calibration, sample.get("objects"), info, len(dropped))
 
     @cached_property
     def boxes3d(self) -> Boxes3D:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 Entries = dict[str, list[dict[str, Any]]]
+UNKNOWN_IDS = (
+    "the checkpoint does not say what category ids its data set has, nor is the config's annotation file "
+    "there: categories are numbered 1, 2, ... in the order of the classes"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,16 +26,19 @@ class ModelInfo:
         meta: of the data set that it was trained on: ``classes``, ``palette``, ``category_ids``, ...
         preprocessor: the model's; it tells how to undo normalisation.
         threshold: predictions with a lower score are left out.
+        find_category_ids: gives the data set's category ids, or None, where ``meta`` has none; asked when
+            they are wanted first.
 
     Example:
         >>> info = ModelInfo({"classes": ("cat", "dog"), "category_ids": [17, 18]})
-        >>> info.name(1), info.category_id(1), ModelInfo().name(4), ModelInfo().category_id(4)
-        ('dog', 18, '4', 5)
+        >>> info.name(1), info.category_id(1), ModelInfo().name(4)
+        ('dog', 18, '4')
     """
 
     meta: Mapping[str, Any] = field(default_factory=dict)
     preprocessor: Any = None
     threshold: float = 0.0
+    find_category_ids: Callable[[], Sequence[int] | None] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -38,17 +47,29 @@ class ModelInfo:
 
     @property
     def palette(self) -> Sequence | None:
-        """RGB colour of each class, if the data set has colours."""
-        return self.meta.get("palette")
+        """RGB colour of each class, if the data set has colours; mmdet's ``"random"`` is none."""
+        given = self.meta.get("palette")
+        return None if isinstance(given, str) or given is None or len(given) < len(self.classes) else given
 
     def name(self, label: int) -> str:
         """The class's name, or its number where there are no names."""
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
+    @cached_property
+    def category_ids(self) -> tuple[int, ...] | None:
+        """The data set's id of each class, or None where nobody knows them, which is warned of."""
+        given = self.meta.get("category_ids") or ()
+        if len(given) != len(self.classes) and self.find_category_ids is not None:
+            given = self.find_category_ids() or ()
+        if not given or len(given) < len(self.classes):
+            warnings.warn(UNKNOWN_IDS, stacklevel=4)
+            return None
+        return tuple(map(int, given))
+
     def category_id(self, label: int) -> int:
-        """The data set's id of a class; counted from 1 where the checkpoint does not say."""
-        given = self.meta.get("category_ids")
-        return int(given[label]) if given else label + 1
+        """The data set's id of a class; counted from 1 where nobody knows it."""
+        ids = self.category_ids
+        return ids[label] if ids and 0 <= label < len(ids) else label + 1
 
 
 class Part:
@@ -60,9 +81,11 @@ class Part:
 
     Attributes:
         fields: names of the attributes that the result shows as its own; those that are None are not shown.
+        dropped: predictions that were left out because they are impossible, such as boxes of negative size.
     """
 
     fields: ClassVar[tuple[str, ...]] = ()
+    dropped: int = 0
 
     @classmethod
     def read(cls, sample: Any, info: ModelInfo) -> Part | None:

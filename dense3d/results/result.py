@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,10 @@ class Result:
         """
         if self._image is not None:
             return self._image
-        pixels = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        try:  # as mmcv's loader does it: imread reads some files otherwise, such as turned TIFFs not at all
+            pixels = cv2.imdecode(np.fromfile(self.path, np.uint8), cv2.IMREAD_COLOR)
+        except (OSError, cv2.error):
+            pixels = None
         if pixels is None:
             raise DataError(f"{self.path} is not a readable image any more: restore it to draw on it")
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -159,9 +163,11 @@ class Result:
                 :meth:`to_kitti`.
 
         Raises:
-            DataError: another suffix, or the result has not this format.
+            DataError: another suffix, the result has not this format, or the file is the image itself.
         """
         path = Path(path)
+        if self.path is not None and os.path.realpath(path) == os.path.realpath(self.path):
+            raise DataError(f"{path} is the image itself, which would be lost: name another file")
         if path.suffix == ".json":
             content = json.dumps(self.to_coco()).encode()
         elif path.suffix == ".txt":

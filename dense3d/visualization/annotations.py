@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import torch
 
-from dense3d.visualization.colours import Colour, distinct_colours, draw_tag
+from dense3d.visualization.colours import Colour, class_colours
+from dense3d.visualization.instances import class_names, paint_instances
 from dense3d.visualization.panoptic import draw_panoptic, panoptic_ground_truth
+from dense3d.visualization.tags import draw_tag
 
 
 def draw_sample(
@@ -36,8 +38,7 @@ def draw_sample(
     scale = min(cell[0] / image.shape[1], cell[1] / image.shape[0])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    count = max(len(classes), 256)
-    colours = [tuple(map(int, c)) for c in palette] if palette else distinct_colours(count)
+    colours = class_colours(palette, len(classes))
     instances = sample.get("gt_instances")
     if "gt_sem_seg" in sample and instances is not None and "masks" in instances:
         ids, labels = panoptic_ground_truth(sample)
@@ -77,29 +78,16 @@ def _draw_instances(
     boxes = instances.bboxes
     boxes = getattr(boxes, "tensor", boxes).detach().cpu().numpy() * scale  # (N, 4)
     labels = instances.labels.tolist()
-    masks = _mask_arrays(instances, picture.shape[1::-1])
-    order = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
-    for i in order:  # small ones last, so that they stay in view
-        colour = colours[labels[i] % len(colours)]
-        if masks is not None:
-            inside = masks[i]
-            picture[inside] = (0.5 * picture[inside] + 0.5 * np.array(colour)).astype(np.uint8)
-        x1, y1, x2, y2 = (round(float(v)) for v in boxes[i])
-        cv2.rectangle(picture, (x1, y1), (x2, y2), colour, 2, cv2.LINE_AA)
-    for i in order:
-        name = classes[labels[i]] if labels[i] < len(classes) else str(labels[i])
-        draw_tag(picture, name, boxes[i][:2], colours[labels[i] % len(colours)])
+    masks = mask_arrays(instances.masks) if "masks" in instances else None
+    names = class_names(labels, classes)
+    paint_instances(picture, boxes, names, [colours[label % len(colours)] for label in labels], masks)
 
 
-def _mask_arrays(instances: Any, size: tuple[int, int]) -> list[np.ndarray] | None:
-    """Masks (H', W') of type bool at the picture's size, or None."""
-    if "masks" not in instances:
-        return None
-    masks = instances.masks
+def mask_arrays(masks: Any) -> np.ndarray:
+    """``(N, H, W)`` uint8 of mmdet's bitmaps or polygons, or of a tensor."""
     if not isinstance(masks, torch.Tensor):
         masks = masks.to_tensor(torch.uint8, "cpu")
-    arrays = masks.cpu().numpy().astype(np.uint8)
-    return [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(bool) for mask in arrays]
+    return masks.detach().cpu().numpy().astype(np.uint8, copy=False)
 
 
 def grid(pictures: Sequence[np.ndarray], columns: int, cell: tuple[int, int] = (560, 420)) -> np.ndarray:

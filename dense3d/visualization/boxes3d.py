@@ -10,6 +10,7 @@ from dense3d.datasets.kitti.objects import KittiObjects
 from dense3d.structures.boxes3d import Boxes3D
 from dense3d.structures.kitti_calibration import KittiCalibration
 from dense3d.structures.projected_boxes import EDGES, NEAR
+from dense3d.visualization.canvas import canvas
 from dense3d.visualization.colours import Colour
 
 LABEL_COLOUR: Colour = (40, 220, 70)
@@ -123,7 +124,7 @@ def draw_frame(
 def enlarged(
     image: np.ndarray, calibration: KittiCalibration, height: int = 375
 ) -> tuple[np.ndarray, KittiCalibration]:
-    """A small image made larger by a whole factor, so that it has about ``height`` rows, and its calibration.
+    """An image to draw on, and its calibration: small ones with about ``height`` rows, huge ones reduced.
 
     Example:
         >>> calibration = KittiCalibration.pinhole(200.0, (160.0, 45.0))
@@ -131,11 +132,10 @@ def enlarged(
         >>> image.shape, calibration.P2[0, 0].item()
         ((384, 1280, 3), 800.0)
     """
-    factor = max(1, round(height / image.shape[0]))
-    size = (image.shape[1] * factor, image.shape[0] * factor)
-    shift = (factor - 1) / 2  # pixel centres have whole numbers
-    matrix = np.array([[factor, 0, shift], [0, factor, shift]])
-    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), calibration.warped(matrix)
+    image, (x, y) = canvas(image, height)
+    # Pixel centres have whole numbers.
+    matrix = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]])
+    return image, calibration.warped(matrix)
 
 
 def _reach(groups: list[KittiObjects]) -> float:

@@ -1,11 +1,8 @@
-"""Colours of classes, and plates with their names."""
+"""Colours of classes."""
 
 from __future__ import annotations
 
 import colorsys
-
-import cv2
-import numpy as np
 
 Colour = tuple[int, int, int]
 
@@ -25,25 +22,14 @@ def distinct_colours(count: int) -> list[Colour]:
     ]
 
 
-def draw_tag(
-    picture: np.ndarray, text: str, corner: np.ndarray, colour: Colour, centred: bool = False
-) -> None:
-    """The class name on a plate of the class's colour, kept inside the picture.
+def class_colours(palette: object, count: int) -> list[Colour]:
+    """RGB colours of at least ``count`` classes: the palette's if it has so many, else distinct ones.
 
-    Args:
-        picture: ``(H, W, 3)`` RGB, drawn on.
-        text: the name.
-        corner: x, y of the plate's lower left corner in pixels.
-        colour: of the plate.
-        centred: ``corner`` is the plate's middle instead.
+    Example:
+        >>> class_colours([(1, 2, 3)], 1), len(class_colours("random", 300)), len(class_colours(None, 2))
+        ([(1, 2, 3)], 300, 256)
     """
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
-    (width, height), base = cv2.getTextSize(text, font, size, 1)
-    if centred:
-        corner = corner[0] - width / 2 - 2, corner[1] + (height + base) / 2 + 1
-    x = int(np.clip(corner[0], 0, max(0, picture.shape[1] - width - 4)))
-    y = int(np.clip(corner[1], height + base + 2, picture.shape[0]))
-    cv2.rectangle(picture, (x, y - height - base - 2), (x + width + 4, y), colour, -1)
-    bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
-    ink = (0, 0, 0) if bright else (255, 255, 255)
-    cv2.putText(picture, text, (x + 2, y - base), font, size, ink, 1, cv2.LINE_AA)
+    given = [] if isinstance(palette, str) or palette is None else list(palette)
+    if given and len(given) >= count:
+        return [tuple(map(int, colour)) for colour in given]
+    return distinct_colours(max(count, 256))

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 
 from dense3d.datasets.panoptic.id_map import VOID
-from dense3d.visualization.colours import Colour, distinct_colours, draw_tag
-from dense3d.visualization.panels import GAP
+from dense3d.visualization.canvas import blend, canvas, nearest
+from dense3d.visualization.colours import Colour, class_colours
+from dense3d.visualization.panels import captioned
+from dense3d.visualization.tags import draw_tag
 
 OPACITY = 0.55
 OUTLINE = (255, 255, 255)
-SHORT_SIDE = 480  # pixels that small images are enlarged to, so that names fit
-CAPTION = 22  # pixels of the line above a panel
 LEAST_NAMED = 0.002  # smaller parts of the picture get no name
 SPREAD = 60  # how far a channel of one thing's colour may be from its class's
 
@@ -42,13 +42,11 @@ def draw_panoptic(
     Returns:
         ``(H, W, 3)`` RGB picture.
     """
-    ids = cv2.resize(ids.astype(np.int32), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    colours = segment_colours(labels, palette or distinct_colours(max(len(classes), 256)))
-    table = np.array([(0, 0, 0), *colours], dtype=np.float32)  # (S + 1, 3)
-    known = ids != VOID
-    picture = image.copy()
-    blended = (1 - OPACITY) * image[known] + OPACITY * table[ids[known]]
-    picture[known] = blended.round().astype(np.uint8)
+    ids = nearest(ids, image.shape[1::-1]).astype(np.int32, copy=False)
+    colours = segment_colours(labels, class_colours(palette, len(classes)))
+    table = np.array([(0, 0, 0), *colours], dtype=np.uint8)  # (S + 1, 3)
+    picture = np.ascontiguousarray(image).copy()
+    blend(picture, table[ids], ids != VOID, OPACITY)
     picture[_borders(ids)] = OUTLINE
     areas = np.bincount(ids.ravel(), minlength=len(labels) + 1)
     for number in np.argsort(-areas[1:]) + 1:  # names of small segments last, so that they stay in view
@@ -68,7 +66,7 @@ def draw_panels(
     """Panoptic maps of one image side by side, each over the image and under its caption.
 
     Args:
-        image: ``(H, W, 3)`` RGB, uint8; enlarged by a whole factor if it is small.
+        image: ``(H, W, 3)`` RGB, uint8; small ones are enlarged, huge ones reduced.
         maps: caption -> map and labels as :func:`draw_panoptic` takes them.
         classes, palette: as for :func:`draw_panoptic`.
 
@@ -81,18 +79,8 @@ def draw_panels(
         >>> draw_panels(np.zeros((64, 64, 3), np.uint8), maps, ("sky", "sea")).shape
         (534, 1028, 3)
     """
-    factor = max(1, round(SHORT_SIDE / min(image.shape[:2])))
-    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    panels = []
-    for caption, (ids, labels) in maps.items():
-        panel = draw_panoptic(image, ids, labels, classes, palette)
-        panel = cv2.copyMakeBorder(panel, CAPTION, 0, 0, 0, cv2.BORDER_CONSTANT, value=OUTLINE)
-        cv2.putText(
-            panel, caption, (4, CAPTION - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA
-        )
-        panels.append(panel)
-    gap = np.full((panels[0].shape[0], GAP, 3), 255, dtype=np.uint8)
-    return np.concatenate([piece for panel in panels for piece in (gap, panel)][1:], axis=1)
+    image, _ = canvas(image)
+    return captioned({name: draw_panoptic(image, *found, classes, palette) for name, found in maps.items()})
 
 
 def panoptic_ground_truth(sample: Any) -> tuple[np.ndarray, list[int]]:

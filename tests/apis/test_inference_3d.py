@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dense3d
-from dense3d.apis import build_model, infer
+from dense3d.apis import build_model, evaluate_kitti, infer
 from dense3d.apis import test as evaluate
 from dense3d.config import load_config
 from dense3d.datasets.kitti import read_calibration, read_objects
@@ -122,6 +122,29 @@ def test_arrays_take_calibrations_as_files_do(config, checkpoint, images, folder
         predictor(arrays[0])
     with pytest.raises(DataError, match=f"1 calibrations for {len(images)} images"):
         predictor(arrays, calibration=calibrations[:1])
+
+
+def test_impossible_boxes_are_dropped_and_counted_by_test_and_infer_alike(config, images, folder, tmp_path):
+    torch.manual_seed(0)
+    model = build_model(load_config(config))
+    torch.nn.init.constant_(model.heads[-1].size.layers[-1].bias, 0.0)  # about half of the sizes are negative
+    meta = dict(dataset_meta=dict(classes=("Pedestrian", "Car", "Cyclist")))
+    weak = tmp_path / "weak.pth"
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), weak)
+    evaluate(config, weak, tmp_path / "tested", work_dir=tmp_path / "work")
+    report = infer(config, weak, images, tmp_path / "inferred", score_threshold=0.0)
+    written = [
+        [read_objects(place / f"{image.stem}.txt", is_result=True) for image in images]
+        for place in (tmp_path / "tested/predictions", report.results)
+    ]
+    assert list(map(len, written[0])) == list(map(len, written[1]))
+    assert report.dropped == 5 * len(images) - sum(map(len, written[1])) > 0
+    log = next((tmp_path / "work").glob("*/*.log")).read_text()
+    assert f"{report.dropped} of {5 * len(images)} detections cannot be and are left out" in log
+    # What both wrote is what the evaluation takes, from the folders that were named.
+    labels, split = folder / "data/training/label_2", folder / "data/ImageSets/val.txt"
+    results = [evaluate_kitti(labels, tmp_path / name, image_set=split) for name in ("tested", "inferred")]
+    assert results[0].detections == results[1].detections == sum(map(len, written[1]))
 
 
 def test_faulty_calls_are_told(config, checkpoint, images, folder, repository, tmp_path):

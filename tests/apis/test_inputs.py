@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dense3d.apis.inputs import as_inputs, as_rgb, find_images, is_single
+from dense3d.apis.inputs import as_inputs, as_rgb, each_once, is_single
 from dense3d.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -90,8 +90,29 @@ def test_files_are_found_in_order(folder):
     assert [image.path.name for image in as_inputs(str(folder / "*.png"))] == ["a.png", "b.png"]
     mixed = as_inputs([folder / "b.png", RGB, str(folder / "below")])
     assert [image.name for image in mixed] == [f"{folder}/b.png", "image-1", f"{folder}/below/c.png"]
-    assert find_images(str(folder / "b.png")) == [folder / "b.png"]
-    assert len(find_images([folder, folder / "b.png"])) == 3  # each once
+    assert [image.path for image in as_inputs(str(folder / "b.png"))] == [folder / "b.png"]
+    assert len(each_once(as_inputs([folder, folder / "b.png"]))) == 3
+
+
+def test_what_is_there_but_no_image_is_told_and_does_not_stop_the_rest(folder, tmp_path_factory):
+    (folder / "nowhere.jpg").symlink_to("gone.jpg")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    (folder / "album.jpg").mkdir()
+    assert [image.path.name for image in as_inputs(folder)] == [
+        "a.png", "b.png", "c.png", "circle.jpg", "nowhere.jpg",
+    ]  # fmt: skip
+    given = [str(path) for path in sorted(folder.iterdir()) if path.suffix in (".png", ".jpg")]
+    faults = {Path(image.name).name: image.fault for image in as_inputs(given) if image.fault}
+    assert list(faults) == ["album.jpg"]
+    assert "album.jpg names no image" in faults["album.jpg"]
+    with pytest.raises(DataError, match=r"album\.jpg names no image"):
+        as_inputs(folder / "album.jpg")
+    with pytest.raises(DataError, match="names no image"):
+        as_inputs([folder / "a.png", "misspelt.jpg"])
+    with pytest.raises(DataError, match="names no image"):
+        as_inputs("x" * 5000)
+    with pytest.raises(DataError, match="there is no input"):
+        as_inputs([])
 
 
 def test_one_image_is_told_from_several(folder):

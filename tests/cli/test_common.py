@@ -35,6 +35,14 @@ def raising(error: BaseException):
             "error: cv2 needs the system library libxcb.so.1, which is missing; "
             "pip install --force-reinstall --no-deps opencv-python-headless",
         ),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "/dev/null/run"),
+            2,
+            "error: /dev/null/run: a part of this path is no folder; name another place",
+        ),
+        (PermissionError(errno.EACCES, "denied", "a.log"), 2, "error: a.log: you have no permission for it"),
+        (OSError(errno.EROFS, "read-only", "b"), 2, "error: b: the disk can only be read"),
+        (OSError(errno.ENAMETOOLONG, "too long", "c"), 2, "error: c: the name is too long"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

@@ -36,7 +36,7 @@ def test_sound_data_has_no_faults(tiny_coco) -> None:
             ["annotation 2", "nan"],
         ),
         (lambda d: d["annotations"][0].update(bbox=[3, 3, 5]), "box-format", ["annotation 1", "[3, 3, 5]"]),
-        (lambda d: d["annotations"][0].update(bbox=None), "box-format", ["annotation 1", "None"]),
+        (lambda d: d["annotations"][0].update(bbox=None, segmentation=[]), "box-format", ["None"]),
         (lambda d: d["annotations"][0].update(bbox=[90, 3, 5, 5]), "box-outside", ["annotation 1", "90"]),
         (lambda d: d["annotations"][0].update(category_id=7), "unknown-category", ["annotation 1", "7"]),
         (lambda d: d["annotations"][0].update(image_id=99), "unknown-image", ["annotation 1", "99"]),
@@ -96,7 +96,7 @@ def test_unreadable_annotation_files(tiny_coco, content: str | None, parts: list
         tiny_coco.annotation_file.rename(tiny_coco.root / "annotations.jso")
     else:
         tiny_coco.annotation_file.write_text(content)
-    (fault,) = scan(tiny_coco).faults
+    fault = scan(tiny_coco).faults[0]
     assert fault.file == str(tiny_coco.annotation_file)
     for part in parts:
         assert part in str(fault)

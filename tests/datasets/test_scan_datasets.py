@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
+import mmdet.datasets
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from dense3d.datasets.coco import CheckedCoco, CocoDataset, checked_class
 from dense3d.datasets.scan import scan_before_training, scan_config, scan_dataset
-from dense3d.datasets.strict import SampleError, StrictSamples, skipped_samples
+from dense3d.datasets.strict import SampleError, StrictSamples, base_datasets, skipped_samples
+from dense3d.engine.console import show_notes
 from dense3d.engine.runner import Runner
 from dense3d.errors import DataError
 
@@ -83,7 +87,7 @@ def test_training_starts_where_bad_images_are_skipped(tiny_coco) -> None:
     tiny_coco.truncate(2)
     cfg = Config(dict(train_dataloader=loader(tiny_coco.dataset_cfg(skip_bad_samples=True))))
     (report,) = scan_before_training(cfg)
-    assert [note.rule for note in report.notes] == ["truncated"]
+    assert report.ok
     tiny_coco.change(lambda d: d["categories"][0].update(name="disc"))
     with pytest.raises(DataError, match="class-list"):
         scan_before_training(cfg)
@@ -109,3 +113,80 @@ def test_switch_works_for_any_dataset_in_wrappers(ade20k: dict, tmp_path: Path) 
     files = [Path(sample.img_path).name for batch in data for sample in batch["data_samples"]]
     assert files == ["0.jpg", "2.jpg", "2.jpg"] * 2
     assert len(skipped_samples(data.dataset)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope"),
+    [
+        ("mmdet.CocoDataset", None),
+        ("CocoDataset", "mmdet"),
+        (mmdet.datasets.CocoDataset, None),
+        ("mmdet.CityscapesDataset", None),
+        ("mmdet.DeepFashionDataset", None),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_coco_datasets_of_mmdet_are_checked(tiny_coco, kind, scope: str | None, wrapped: bool) -> None:
+    cfg = tiny_coco.dataset_cfg(type=kind, **(dict(_scope_=scope) if scope else {}))
+    if scope:  # as load_config marks what is inherited from mmdet
+        cfg["pipeline"] = [{**step, "type": step["type"].removeprefix("mmdet.")} for step in cfg["pipeline"]]
+    cfg = dict(type="ConcatDataset", datasets=[cfg, dict(cfg)]) if wrapped else cfg
+    tiny_coco.change(lambda d: [a.update(area=0) for a in d["annotations"]])
+    data = build(cfg)
+    assert sum(len(s.gt_instances) for batch in data for s in batch["data_samples"]) == 3 * (1 + wrapped)
+    for dataset in base_datasets(data.dataset):
+        assert isinstance(dataset, CheckedCoco)
+        assert len(pickle.loads(pickle.dumps(dataset))) == 4
+    tiny_coco.change(lambda d: d["annotations"][0].update(segmentation=[[1, 2, float("nan"), 4, 5, 6]]))
+    with pytest.raises(DataError, match="polygon-not-finite"):
+        build(cfg)
+
+
+def test_datasets_of_another_format_stay_what_they_are() -> None:
+    for cls in (mmdet.datasets.LVISV1Dataset, mmdet.datasets.CocoPanopticDataset, mmdet.datasets.XMLDataset):
+        assert checked_class(cls) is cls
+    assert checked_class(mmdet.datasets.CocoDataset) is CocoDataset
+
+
+def test_scan_knows_what_the_pipeline_wants(tiny_coco) -> None:
+    tiny_coco.change(lambda d: d["annotations"][0].update(segmentation=[]))
+    cfg = tiny_coco.dataset_cfg()
+    assert scan_dataset(cfg)[0].ok
+    cfg["pipeline"][1]["with_mask"] = True
+    (report,) = scan_dataset(cfg)
+    assert [fault.rule for fault in report.faults] == ["mask-missing"]
+    inner = dict(type="RandomChoice", transforms=[cfg["pipeline"]])
+    assert not scan_dataset(tiny_coco.dataset_cfg(pipeline=[inner]))[0].ok
+
+
+def test_scan_knows_files_of_test_images(tiny_coco) -> None:
+    tiny_coco.change(lambda d: d.pop("annotations"))
+    assert scan_dataset(tiny_coco.dataset_cfg(test_mode=True))[0].ok
+    assert "no list 'annotations'" in str(scan_dataset(tiny_coco.dataset_cfg())[0].faults[0])
+
+
+def test_switch_for_lost_boxes(tiny_coco) -> None:
+    tiny_coco.change(lambda d: [a.update(bbox=[0.1, 0.1, 0.5, 0.5]) for a in d["annotations"]])
+    cfg = Config(dict(train_dataloader=loader(tiny_coco.dataset_cfg())))
+    with pytest.raises(DataError, match=r"3 of 3 boxes are smaller than one pixel"):
+        scan_before_training(cfg)
+    cfg.train_dataloader.dataset.allow_lost_boxes = True
+    (report,) = scan_before_training(cfg)
+    assert {"boxes-lost", "box-empty"} == {note.rule for note in report.notes}
+
+
+def test_notes_are_shown_counted_and_with_examples(tiny_coco, capsys) -> None:
+    tiny_coco.change(
+        lambda d: d["annotations"].extend(
+            {**d["annotations"][i % 3], "id": 10 + i, "bbox": [0, 0, 200 if i < 5 else 8, 8]}
+            for i in range(9)
+        )
+    )
+    cfg = Config(dict(train_dataloader=loader(tiny_coco.dataset_cfg())))
+    lines = show_notes(scan_before_training(cfg))
+    assert lines[0] == f"notes on {tiny_coco.annotation_file}:"
+    assert lines[1] == "  note box-exceeds: 5"
+    assert len(lines) == 6
+    assert "annotation 10 of image 10: bbox is [0, 0, 200, 8]" in lines[2]
+    assert lines[5].strip() == "... and 2 more"
+    assert capsys.readouterr().out.splitlines() == lines

@@ -74,12 +74,23 @@ class TinyDataset(BaseDataset):
 
 @MODELS.register_module()
 class TinyModel(BaseModel):
-    """Two convolutions with dropout and drop path between, and batch norm where asked for."""
+    """Two convolutions with dropout and drop path between, and batch norm where asked for.
+
+    From step ``nan_weights`` on weights are NaN; in steps ``nan_gradients`` the gradients are.
+    """
 
     def __init__(
-        self, width: int = 8, norm: bool = True, rate: float = 0.3, dropout: bool = True, **kwargs
+        self,
+        width: int = 8,
+        norm: bool = True,
+        rate: float = 0.3,
+        dropout: bool = True,
+        nan_gradients: tuple[int, ...] = (),
+        nan_weights: int = -1,
+        **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        self.steps, self.nan_gradients, self.nan_weights = 0, nan_gradients, nan_weights
         self.stem = nn.Conv2d(3, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.branch = nn.Conv2d(width, width, 3, padding=1)
@@ -96,6 +107,11 @@ class TinyModel(BaseModel):
         prediction = self.head((x + branch).mean((2, 3)))
         if mode != "loss":
             return prediction
+        self.steps += 1
+        if self.steps in self.nan_gradients:
+            prediction.register_hook(lambda gradient: gradient * float("nan"))
+        if self.steps == self.nan_weights:
+            self.stem.weight.data.fill_(float("nan"))
         return {"loss_l2": (prediction.float() - torch.stack(list(target))).square().mean()}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 
 from dense3d.benchmarks.kitti_eval import make_frames, write_frames
-from dense3d.datasets.kitti import frame_id, list_frames, write_image_set
+from dense3d.datasets.kitti import frame_id, list_frames, read_objects, write_image_set
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.kitti import evaluate
 from dense3d.registry import METRICS
@@ -74,13 +75,25 @@ def test_missing_repeated_and_unlabelled_frames(data):
         metric.evaluate(1)
 
 
-def test_predictions_that_are_not_finite(data):
-    root, _, results = data
-    results[1].values[2, 8] = np.nan
-    metric = build(root)
-    metric.process(None, samples(results, [0, 1]))
-    with pytest.raises(DataError, match="frame 000001, detection 2: width is nan"):
-        metric.evaluate(2)
+@pytest.mark.parametrize(("column", "value"), [(8, np.nan), (7, -0.1), (9, 0.0), (14, np.inf)])
+def test_detections_that_cannot_be_are_dropped_and_counted(data, monkeypatch, column, value):
+    root, labels, results = data
+    told = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), "warning", told.append)
+    sound = results[1].select(np.arange(len(results[1])) != 2)
+    results[1].values[2, column] = value
+    metric = build(root, result_folder=str(root / "out"))
+    metric.process(None, samples(results, range(FRAMES)))
+    figures = metric.evaluate(FRAMES)
+    expected = evaluate(labels, [results[0], sound, *results[2:]])
+    assert figures["kitti/Car/3d_ap40_moderate_strict"] == pytest.approx(expected.ap40[0, 3, 0, 1])
+    written = read_objects(root / "out" / f"{frame_id(1)}.txt", is_result=True)
+    assert np.array_equal(written.values, sound.values)
+    (sentence,) = told
+    assert sentence.startswith(
+        f"1 of {sum(map(len, results))} detections cannot be and are left out, first in"
+    )
+    assert "frame 000001" in sentence
 
 
 def test_wrong_class(data):

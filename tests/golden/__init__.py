@@ -3,7 +3,8 @@
 :data:`SYSTEMS` names for each system a function ``open(kit) -> run``, where ``run(check, inputs)`` takes an
 entry of the kit's ``checks`` and its input arrays and returns the output arrays. An adapter is driven by the
 kit alone, so that a kit of other sizes or variants runs unchanged; a check that it does not know raises
-:class:`UnknownCheckError` and is a failure, not a pass.
+:class:`UnknownCheckError` and is a failure, not a pass. So is an argument of the kit's config that it has not
+read from ``kit.options`` when the kit is open.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dense3d.errors import DataError, Dense3dError, did_you_mean
+from tests.golden.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +34,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
     "convnext": "convnext.open_kit",
     "dinov2": "dino.open_v2",
-    "dinov3": {"depths": "dino.open_convnext", "": "dino.open_v3"},
+    "dinov3": {"depths": "dino.open_convnext", "dims": "dino.open_convnext", "": "dino.open_v3"},
     "eco-m2f": "eco_m2f.open_kit",
     "kitti-eval": "kitti_eval.open_kit",
     "kmax-deeplab": {
@@ -54,7 +56,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "panoptic-quality": "panoptic_quality.open_kit",
     "relation-detr": {
         "arch=swin": "swin.open_torchvision",
-        "arch=focalnet": "relation_detr.open_focalnet",
+        "arch=focalnet": "focalnet.open_kit",
         "backbone": "relation_detr.open_model",
         "d_ffn": "relation_detr.open_decoder",
         "cost_class": "relation_detr_parts.open_criterion",
@@ -81,7 +83,21 @@ def open_kit(kit: GoldenKit) -> Run:
     """Set up what the kit's checks need: ``run(check, inputs) -> outputs``.
 
     Raises:
-        DataError: no adapter is known for the system or for this part of it; the message says which are.
+        DataError: no adapter is known for the system or for this part of it; the message says which are. Or
+            the adapter has not read an argument of the config.
+    """
+    module, function = adapter_of(kit).split(".")
+    kit.options = Options(kit.meta.get("config") or {}, kit.folder)
+    run = getattr(importlib.import_module(f"{__name__}.{module}"), function)(kit)
+    kit.options.refuse_rest()
+    return run
+
+
+def adapter_of(kit: GoldenKit) -> str:
+    """``"module.function"`` of the adapter that opens a kit.
+
+    Raises:
+        DataError: there is none.
     """
     if kit.system not in SYSTEMS:
         raise DataError(
@@ -97,8 +113,7 @@ def open_kit(kit: GoldenKit) -> Run:
             f"the config of {kit.folder} has none of the keys {', '.join(parts)} that tell a part of "
             f"{kit.system}; restore the kit"
         )
-    module, function = fitting[0].split(".")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), function)(kit)
+    return fitting[0]
 
 
 def _fits(key: str, config: dict) -> bool:
@@ -110,16 +125,21 @@ def verify_kit(folder: str | Path, without: Collection[str] = ()) -> list[Row]:
     """Run every check of the kit in ``folder``, those named ``without`` excepted.
 
     Returns:
-        one row per output; a check that raises gives a failed row with the reason.
+        one row per output; a check that raises, or an adapter that does, gives a failed row with the reason.
 
     Raises:
         DataError: the kit cannot be read, or its system has no adapter.
     """
+    from tests.golden.compare import failed
     from tests.golden.kit import GoldenKit
 
     kit = GoldenKit(folder)
+    adapter_of(kit)
     with _one_thread():
-        run = open_kit(kit)
+        try:
+            run = open_kit(kit)
+        except (Exception, SystemExit) as error:  # the kits after this one are verified all the same
+            return [failed("set-up", "", one_line(error))]
         checks = [check for check in kit.checks if check["name"] not in without]
         return [row for check in checks for row in verify_check(kit, run, check)]
 
@@ -128,17 +148,22 @@ def verify_check(kit: GoldenKit, run: Run, check: dict) -> list[Row]:
     """Rows of one check; when it raises, one failed row with the reason."""
     from tests.golden.compare import compare_check, failed
 
-    inputs, stored = kit.inputs(check["name"]), kit.outputs(check["name"])
-    absent = sorted(set(check["inputs"]) - set(inputs))
-    if absent:
-        return [failed(check["name"], "", f"input {absent[0]!r} is listed in kit.json but not stored")]
-    if not stored:
-        return [failed(check["name"], "", "the kit stores no outputs of this check")]
+    name = str(check["name"])
     try:
-        produced = run(check, inputs)
-    except Exception as error:  # whatever a check raises fails that check and no other
-        return [failed(check["name"], "", f"{type(error).__name__}: {error}")]
-    return compare_check(check, stored, produced)
+        inputs, stored = kit.inputs(name), kit.outputs(name)
+        absent = sorted(set(check["inputs"]) - set(inputs))
+        if absent:
+            return [failed(name, "", f"input {absent[0]!r} is listed in kit.json but not stored")]
+        if not stored:
+            return [failed(name, "", "the kit stores no outputs of this check")]
+        return compare_check(check, stored, run(check, inputs))
+    except (Exception, SystemExit) as error:  # whatever a check raises fails that check and no other
+        return [failed(name, "", one_line(error))]
+
+
+def one_line(error: BaseException) -> str:
+    """Class and message of an error, without line breaks."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 @contextlib.contextmanager
@@ -158,17 +183,15 @@ def print_verdict(folder: str | Path) -> bool:
     """Verify one kit, print a row per output and a summary line; whether everything passed.
 
     A kit that cannot be read, or whose system is not known, is one line on the standard error; one whose
-    model cannot be built is one failed row.
+    model cannot be built, or whose config is refused, is one failed row.
     """
-    from tests.golden.compare import HEADER, failed
+    from tests.golden.compare import HEADER
 
     try:
         rows = verify_kit(folder)
-    except Dense3dError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return False
     except Exception as error:  # the kits after this one are verified all the same
-        rows = [failed("set-up", "", f"{type(error).__name__}: {error}")]
+        print(f"error: {error if isinstance(error, Dense3dError) else one_line(error)}", file=sys.stderr)
+        return False
     print(HEADER)
     for row in rows:
         print(row)

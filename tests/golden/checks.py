@@ -1,14 +1,14 @@
-"""What adapters share: rules by the names of checks, inputs as tensors, outputs as arrays, the config."""
+"""What adapters share: rules by the names of checks, inputs as tensors, outputs as arrays."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.errors import DataError
 from tests.golden import UnknownCheckError
 from tests.golden.kit import GoldenKit
 
@@ -18,11 +18,11 @@ Rule = Callable[[dict, dict[str, Tensor]], Mapping[str, Tensor]]
 
 
 def by_name(rules: Mapping[str, Rule]) -> Run:
-    """``run(check, inputs)`` by the longest name that the check's equals or continues with ``_`` or ``.``."""
+    """``run(check, inputs)`` by the longest name that the check's continues with a number, ``_`` or ``.``."""
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         name = check["name"]
-        fitting = [known for known in rules if name == known or name.startswith((f"{known}_", f"{known}."))]
+        fitting = [known for known in rules if re.fullmatch(rf"{re.escape(known)}\d*([_.].*)?", name)]
         if not fitting:
             raise UnknownCheckError(f"no rule for the check {name!r}; known are {', '.join(rules)}")
         with torch.no_grad():
@@ -75,16 +75,3 @@ def wanted_indices(check: dict, *stems: str) -> list[int]:
         if output.startswith(stem) and output.removeprefix(stem).isdigit()
     }
     return sorted(numbers)
-
-
-def config_of(kit: GoldenKit, known: set[str]) -> dict:
-    """The kit's config.
-
-    Raises:
-        DataError: it has an argument that the adapter does not know.
-    """
-    config = dict(kit.meta.get("config") or {})
-    unknown = sorted(set(config) - known)
-    if unknown:
-        raise DataError(f"{kit.folder}: the golden adapter does not know the config argument {unknown[0]!r}")
-    return config

@@ -6,7 +6,8 @@ stages without the padding that the backbone adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,26 +19,34 @@ from dense3d.errors import DataError
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 from tests.golden.kit import GoldenKit
-from tests.golden.weights import Recorder, load_kit, tensors_of
+from tests.golden.notes import stated_numbers
+from tests.golden.options import Options
+from tests.golden.weights import Recorder, load_strictly, tensors_of
 
 
 def open_kit(kit: GoldenKit) -> Run:
     """Build the kit's network with its weights."""
     official = tensors_of(kit)
-    model = load_kit(build(kit.meta["config"], official, output_norm="all"), kit, "convnext")
-    return _Dense(model, official).run
+    indices = sorted(kit.options.take("out_indices", range(4)))
+    model = build(kit.options, official, output_norm="all", out_indices=indices)
+    # the official code has norms of all stages, of which it runs those that are returned
+    unused = {f"norm{i}.{name}" for i in range(4) if i not in indices for name in ("weight", "bias")}
+    state = {name: value for name, value in convert("convnext", official).items() if name not in unused}
+    return _Dense(load_strictly(model, state, kit), kit).run
 
 
-def build(config: dict, official: dict[str, Tensor], output_norm: str) -> ConvNeXt:
+def build(
+    options: Options, official: dict[str, Tensor], output_norm: str, out_indices: Sequence[int]
+) -> ConvNeXt:
     """The network of an official config; its weights tell the version and whether there is a layer scale."""
+    options.neutral("drop_path_rate", "layer_scale_init_value")
     return ConvNeXt(
-        {key: config[key] for key in ("dims", "depths")},
+        options.take_all({"dims": (96, 192, 384, 768), "depths": (3, 3, 9, 3)}),
         version=2 if any(".grn." in name for name in official) else 1,
-        layer_scale=1.0 if any(name.endswith(".gamma") for name in official) else 0.0,
+        layer_scale=1.0 if any(re.fullmatch(r"stages\.\d+\.\d+\.gamma", name) for name in official) else 0.0,
         output_norm=output_norm,
-        drop_path_rate=config.get("drop_path_rate", 0.0),
-        in_channels=config.get("in_chans", 3),
-        out_indices=config.get("out_indices", range(4)),
+        in_channels=options.take("in_chans", 3),
+        out_indices=out_indices,
     )
 
 
@@ -52,9 +61,9 @@ def unpadded_maps(model: ConvNeXt, images: Tensor) -> Iterator[Tensor]:
 class _Dense:
     """Checks of the official dense code."""
 
-    def __init__(self, model: ConvNeXt, official: dict[str, Tensor]) -> None:
-        self.model = model
-        self.official_names = list(official)
+    def __init__(self, model: ConvNeXt, kit: GoldenKit) -> None:
+        self.model, self.kit = model, kit
+        self.official_names = [name for name, _, _ in kit.meta["params"]]
         modules: dict[str, nn.Module] = {"stem": model.body.stem}
         for index, stage in enumerate(model.body.stages):
             modules |= {f"stage{index}_block{j}": block for j, block in enumerate(stage.blocks)}
@@ -77,17 +86,21 @@ class _Dense:
                 found |= {name: self.recorder[name] for name in check["outputs"] if name in self.recorder}
                 return wanted(check, found)
             if set(inputs) == {"x"}:
-                return wanted(check, self._stage_parts(tensors["x"]))
+                return wanted(check, self._stage_parts(check, tensors["x"]))
         raise UnknownCheckError(f"ConvNeXt has no rule for the check {check['name']!r}")
 
-    def _stage_parts(self, x: Tensor) -> dict[str, Tensor]:
-        """First block of the stage that has as many channels as ``x``, and the down-sampling after it."""
-        if x.shape[1] not in self.model.channels:
+    def _stage_parts(self, check: dict, x: Tensor) -> dict[str, Tensor]:
+        """One block of a stage, and a down-sampling: those that the note names, else the first that fit."""
+        channels, stages = self.model.channels, self.model.body.stages
+        if x.shape[1] not in channels:
             raise DataError(f"no stage of this ConvNeXt has {x.shape[1]} channels")
-        index = self.model.channels.index(x.shape[1])
-        parts = {"block": self.model.body.stages[index].blocks[0](x)}
-        if index + 1 < len(self.model.channels):
-            parts["down"] = self.model.body.stages[index + 1].downsample(x)
+        fitting = [i for i, width in enumerate(channels) if width == x.shape[1]]
+        named = stated_numbers(self.kit, check, r"(?<![.\w])stages\.(\d+)")
+        index = next((i for i in named if i in fitting), fitting[0])
+        block = (stated_numbers(self.kit, check, rf"(?<![.\w])stages\.{index}\.(\d+)") or [0])[0]
+        parts = {"block": stages[index].blocks[block](x)}
+        if index + 1 < len(channels):
+            parts["down"] = stages[index + 1].downsample(x)
         return parts
 
     def _layer_decay(self, inputs: Arrays) -> Arrays:
@@ -115,5 +128,7 @@ class _Dense:
         numbered = {name: torch.tensor(float(i)) for i, name in enumerate(self.official_names)}
         order = sorted(convert("convnext", numbered).items(), key=lambda item: float(item[1]))
         parameters = dict(self.model.named_parameters())
-        of_official = [groups[id(parameters[name])] for name, _ in order]
+        returned = parameters[f"norm{self.model.out_indices[-1]}.weight"]
+        # norms that do not run stand in the list of the official parameters all the same
+        of_official = [groups[id(parameters.get(name, returned))] for name, _ in order]
         return {key: np.array([group[key] for group in of_official]) for key in ("lr", "weight_decay")}

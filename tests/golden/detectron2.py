@@ -40,12 +40,25 @@ def resnet_name(official: dict[str, Tensor]) -> str:
 def swin_config(official: dict[str, Tensor]) -> dict:
     """The Swin whose parameters are among the official ones."""
     tables = [official[f"backbone.layers.{i}.blocks.0.attn.relative_position_bias_table"] for i in range(4)]
+    dim, table = (
+        len(official["backbone.patch_embed.proj.weight"]),
+        official.get("backbone.absolute_pos_embed"),
+    )
     arch = dict(
-        embed_dim=len(official["backbone.patch_embed.proj.weight"]),
+        embed_dim=dim,
         depths=[blocks(official, rf"backbone\.layers\.{i}\.blocks") for i in range(4)],
         num_heads=[table.shape[1] for table in tables],
     )
-    return dict(type="Swin", arch=arch, window_size=(math.isqrt(len(tables[0])) + 1) // 2)
+    first = "backbone.layers.0.blocks.0"
+    return dict(
+        type="Swin",
+        arch=arch,
+        window_size=(math.isqrt(len(tables[0])) + 1) // 2,
+        mlp_ratio=len(official[f"{first}.mlp.fc1.weight"]) / dim,
+        qkv_bias=f"{first}.attn.qkv.bias" in official,
+        patch_norm="backbone.patch_embed.norm.weight" in official,
+        absolute_position_size=None if table is None else table.shape[-1],
+    )
 
 
 def blocks(official: dict[str, Tensor], prefix: str) -> int:

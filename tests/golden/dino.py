@@ -7,41 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.backbones import ConvNeXt, VisionTransformer
-from dense3d.errors import DataError
 from dense3d.layers import tokens_to_map
 from dense3d.layers.rotary import Rotation
 from tests.golden import UnknownCheckError
-from tests.golden.checks import Arrays, Run, by_name, config_of, tensors_of_inputs, wanted, wanted_indices
+from tests.golden.checks import Arrays, Run, by_name, tensors_of_inputs, wanted, wanted_indices
 from tests.golden.convnext import build, unpadded_maps
 from tests.golden.kit import GoldenKit
+from tests.golden.notes import stated_block, stated_grid
+from tests.golden.options import Options, square
 from tests.golden.weights import load_kit, tensors_of
 
 _V2_FFN = {"mlp": "mlp", "swiglu": "swiglu", "swiglufused": "swiglu"}
-# without effect on the values, or on evaluation
-_V2_NEUTRAL = {"block_chunks", "drop_path_rate", "drop_path_uniform", "num_classes"}
-_V2_KNOWN = {
-    "img_size",
-    "patch_size",
-    "in_chans",
-    "embed_dim",
-    "depth",
-    "num_heads",
-    "mlp_ratio",
-    "init_values",
-    "ffn_layer",
-    "qkv_bias",
-    "ffn_bias",
-    "proj_bias",
-    "num_register_tokens",
-    "interpolate_antialias",
-    "interpolate_offset",
-    *_V2_NEUTRAL,
-}
 
 
 def open_v2(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
-    vit = load_kit(VisionTransformer(_v2_architecture(kit)), kit, "dinov2")
+    vit = load_kit(VisionTransformer(_v2_architecture(kit.options)), kit, "dinov2")
     class_position = tensors_of(kit)["pos_embed"][:, :1]
     outputs = DinoOutputs(vit, ("cls", "registers"))
 
@@ -49,8 +30,9 @@ def open_v2(kit: GoldenKit) -> Run:
         grid = tuple(int(inputs[side]) // vit.patch_size for side in ("height", "width"))
         return {"pos": torch.cat([class_position, vit.position_table(grid)], dim=1)}
 
-    def block(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: vit.blocks[0](value) for name, value in inputs.items()}
+    def block(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        number = stated_block(kit, check, count=len(vit.blocks))
+        return {name: vit.blocks[number](value) for name, value in inputs.items()}
 
     def tokens(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"tokens": vit.embed(inputs["image"], inputs.get("masks"))[0]}
@@ -61,34 +43,34 @@ def open_v2(kit: GoldenKit) -> Run:
             "intermediate": outputs.intermediate,
             "tokens": tokens,
             "pos_embed": position,
-            "block0": block,
+            "block": block,
         }
     )
 
 
-def _v2_architecture(kit: GoldenKit) -> dict:
-    config = config_of(kit, _V2_KNOWN)
-    ffn = config.get("ffn_layer", "mlp")
-    if ffn not in _V2_FFN:
-        raise DataError(f"{kit.folder}: ffn_layer={ffn!r} is not one of {', '.join(_V2_FFN)}")
-    init = config.get("init_values")
+def _v2_architecture(options: Options) -> dict:
+    take = options.take
+    # of training alone; num_classes is of no network here
+    options.neutral("block_chunks", "drop_path_rate", "drop_path_uniform", "num_classes")
+    for module in ("embed_layer", "act_layer", "block_fn"):
+        options.only(module, None)
     return dict(
-        embed_dim=config.get("embed_dim", 768),
-        depth=config.get("depth", 12),
-        num_heads=config.get("num_heads", 12),
-        patch_size=config.get("patch_size", 16),
-        pretrain_size=config.get("img_size", 224),
-        in_channels=config.get("in_chans", 3),
-        mlp_ratio=config.get("mlp_ratio", 4.0),
-        ffn=_V2_FFN[ffn],
-        qkv_bias="full" if config.get("qkv_bias", True) else "none",
-        ffn_bias=config.get("ffn_bias", True),
-        proj_bias=config.get("proj_bias", True),
-        layer_scale=init or None,
-        num_registers=config.get("num_register_tokens", 0),
+        embed_dim=take("embed_dim", 768),
+        depth=take("depth", 12),
+        num_heads=take("num_heads", 12),
+        patch_size=take("patch_size", 16),
+        pretrain_size=square(options, "img_size", 224),
+        in_channels=take("in_chans", 3),
+        mlp_ratio=take("mlp_ratio", 4.0),
+        ffn=options.choose("ffn_layer", _V2_FFN, "mlp"),
+        qkv_bias="full" if take("qkv_bias", True) else "none",
+        ffn_bias=take("ffn_bias", True),
+        proj_bias=take("proj_bias", True),
+        layer_scale=take("init_values", None) or None,
+        num_registers=take("num_register_tokens", 0),
         mask_token=True,
-        position_antialias=config.get("interpolate_antialias", False),
-        position_offset=config.get("interpolate_offset", 0.1),
+        position_antialias=take("interpolate_antialias", False),
+        position_offset=take("interpolate_offset", 0.1),
     )
 
 
@@ -127,7 +109,7 @@ class DinoOutputs:
         return {cls: tokens[:, 0], rest: tokens[:, 1 : self.vit.num_prefix]}
 
 
-_NORM_EPS = {"layernorm": 1e-6, "layernormbf16": 1e-5}
+_NORMS = {"layernorm": ("layer", 1e-6), "layernormbf16": ("layer", 1e-5), "rmsnorm": ("rms", 1e-5)}
 _V3_FFN = {
     "mlp": ("mlp", 8),
     "swiglu": ("swiglu", 8),
@@ -136,88 +118,73 @@ _V3_FFN = {
     "swiglu128": ("swiglu", 128),
 }
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-# of no effect on evaluation, or on the values that a checkpoint sets
-_V3_NEUTRAL = {"img_size", "drop_path_rate", "layerscale_init", "device", "untie_global_and_local_cls_norm"}
+# our name -> official name behind pos_embed_rope_, official default
 _ROPE = {
-    "base": "rope_base",
-    "min_period": "rope_min_period",
-    "max_period": "rope_max_period",
-    "normalize_coords": "rope_normalize",
-    "shift_coords": "rope_shift",
-    "jitter_coords": "rope_jitter",
-    "rescale_coords": "rope_rescale",
+    "rope_base": ("base", 100.0),
+    "rope_min_period": ("min_period", None),
+    "rope_max_period": ("max_period", None),
+    "rope_normalize": ("normalize_coords", "separate"),
+    "rope_shift": ("shift_coords", None),
+    "rope_jitter": ("jitter_coords", None),
+    "rope_rescale": ("rescale_coords", None),
 }
-_SIZES = {"patch_size": 16, "in_chans": 3, "embed_dim": 768, "depth": 12, "num_heads": 12, "ffn_ratio": 4.0}
-_FLAGS = {
-    "qkv_bias": True,
-    "ffn_bias": True,
-    "proj_bias": True,
-    "mask_k_bias": False,
-    "untie_cls_and_patch_norms": False,
-}
-_CHOICES = {
-    "norm_layer": "layernorm",
-    "ffn_layer": "mlp",
-    "n_storage_tokens": 0,
-    "pos_embed_rope_dtype": "bf16",
-}
-_V3_KNOWN = {*_SIZES, *_FLAGS, *_CHOICES, *_V3_NEUTRAL, *(f"pos_embed_rope_{name}" for name in _ROPE)}
 
 
 def open_v3(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
-    vit = load_kit(VisionTransformer(_v3_architecture(kit)), kit, "dinov3")
+    vit = load_kit(VisionTransformer(_v3_architecture(kit.options)), kit, "dinov3")
     outputs = DinoOutputs(vit, ("cls", "storage"))
     return by_name(
         {
             "features": outputs.features,
             "intermediate": outputs.intermediate,
-            "block0": lambda _check, inputs: _v3_block(vit, inputs["x"]),
+            "block": lambda check, inputs: _v3_block(vit, kit, check, inputs["x"]),
             "rope": lambda _check, inputs: _rope(vit, inputs),
         }
     )
 
 
-def _v3_architecture(kit: GoldenKit) -> dict:
-    config = _SIZES | _FLAGS | _CHOICES | config_of(kit, _V3_KNOWN)
-    for key, table in (("norm_layer", _NORM_EPS), ("ffn_layer", _V3_FFN), ("pos_embed_rope_dtype", _DTYPES)):
-        if config[key] not in table:
-            raise DataError(f"{kit.folder}: {key}={config[key]!r} is not one of {', '.join(table)}")
-    ffn, multiple = _V3_FFN[config["ffn_layer"]]
-    qkv_bias = "full" if config["qkv_bias"] else "none"
-    theirs = {ours: f"pos_embed_rope_{name}" for name, ours in _ROPE.items()}
-    rope = {ours: config[name] for ours, name in theirs.items() if name in config}
+def _v3_architecture(options: Options) -> dict:
+    take = options.take
+    # of training, and of the memory that the weights are first made in
+    options.neutral("img_size", "drop_path_rate", "device", "untie_global_and_local_cls_norm")
+    ffn, multiple = options.choose("ffn_layer", _V3_FFN, "mlp")
+    norm, eps = options.choose("norm_layer", _NORMS, "layernorm")
+    bias, masked = take("qkv_bias", True), take("mask_k_bias", False)
+    scaled = take("layerscale_init", None) is not None
+    rope = {ours: take(f"pos_embed_rope_{name}", default) for ours, (name, default) in _ROPE.items()}
     return rope | dict(
-        embed_dim=config["embed_dim"],
-        depth=config["depth"],
-        num_heads=config["num_heads"],
-        patch_size=config["patch_size"],
-        in_channels=config["in_chans"],
-        mlp_ratio=config["ffn_ratio"],
+        embed_dim=take("embed_dim", 768),
+        depth=take("depth", 12),
+        num_heads=take("num_heads", 12),
+        patch_size=take("patch_size", 16),
+        in_channels=take("in_chans", 3),
+        mlp_ratio=take("ffn_ratio", 4.0),
         ffn=ffn,
         swiglu_multiple=multiple,
-        qkv_bias="query_value" if config["qkv_bias"] and config["mask_k_bias"] else qkv_bias,
-        ffn_bias=config["ffn_bias"],
-        proj_bias=config["proj_bias"],
-        layer_scale=1.0 if config.get("layerscale_init", 1e-5) is not None else None,
-        num_registers=config["n_storage_tokens"],
+        qkv_bias=("query_value" if masked else "full") if bias else "none",
+        ffn_bias=take("ffn_bias", True),
+        proj_bias=take("proj_bias", True),
+        layer_scale=1.0 if scaled else None,
+        num_registers=take("n_storage_tokens", 0),
         mask_token=True,
         position="rope",
-        rope_dtype=_DTYPES[config["pos_embed_rope_dtype"]],
-        norm_eps=_NORM_EPS[config["norm_layer"]],
-        untied_norms=config["untie_cls_and_patch_norms"],
+        rope_dtype=options.choose("pos_embed_rope_dtype", _DTYPES, "bf16"),
+        norm=norm,
+        norm_eps=eps,
+        untied_norms=take("untie_cls_and_patch_norms", False),
     )
 
 
-def _v3_block(vit: VisionTransformer, x: Tensor) -> dict[str, Tensor]:
-    """The first block on prefix tokens and a 3 x 4 grid."""
-    columns = 4
-    grid = ((x.shape[1] - vit.num_prefix) // columns, columns)
+def _v3_block(vit: VisionTransformer, kit: GoldenKit, check: dict, x: Tensor) -> dict[str, Tensor]:
+    """One block on prefix tokens and a grid of patches."""
+    grid = stated_grid(kit, check, x.shape[1] - vit.num_prefix)
+    block = vit.blocks[stated_block(kit, check, count=len(vit.blocks))]
     arguments = (grid, vit.num_prefix, vit.rope(grid))
     return {
-        "x": vit.blocks[0](x, *arguments),
-        "attn": vit.blocks[0].attn(x, *arguments),
-        "small": vit.blocks[0](0.003 * x, *arguments),
+        "x": block(x, *arguments),
+        "attn": block.attn(x, *arguments),
+        "small": block(0.003 * x, *arguments),
         "norm": vit.norm(0.003 * x),
     }
 
@@ -236,9 +203,9 @@ def _float(rotation: Rotation) -> tuple[Tensor, Tensor]:
 
 def open_convnext(kit: GoldenKit) -> Run:
     """Build the kit's network with its weights."""
-    config = kit.meta["config"]
-    model = load_kit(build(config, tensors_of(kit), output_norm="last"), kit, "dinov3-convnext")
-    return ConvNeXtOutputs(model, config.get("patch_size")).run
+    options = kit.options
+    model = build(options, tensors_of(kit), output_norm="last", out_indices=range(4))
+    return ConvNeXtOutputs(load_kit(model, kit, "dinov3-convnext"), options.take("patch_size", None)).run
 
 
 class ConvNeXtOutputs:

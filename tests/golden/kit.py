@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dense3d.errors import DataError
+from tests.golden.options import Options
 
 MOST_SLICINGS_PER_AXIS = 64
 MOST_SLICINGS = 20_000
@@ -31,6 +32,7 @@ class GoldenKit:
         folder: where it lies.
         meta: contents of ``kit.json``.
         tensors: arrays of ``tensors.npz`` by their full name.
+        options: the config, of which an adapter has to read every argument.
 
     Raises:
         DataError: the folder, or one of its files, is missing or damaged; the message says which.
@@ -42,6 +44,7 @@ class GoldenKit:
             raise DataError(f"golden kit not found: {self.folder} is not a folder")
         self.meta = self._read_meta()
         self.tensors = self._read_tensors()
+        self.options = Options(self.meta.get("config") or {}, self.folder)
 
     def _read_meta(self) -> dict:
         file = self.folder / "kit.json"
@@ -53,6 +56,8 @@ class GoldenKit:
             raise DataError(f"{file} is not valid JSON ({error}); restore the kit") from None
         if not isinstance(meta, dict) or not isinstance(meta.get("system"), str):
             raise DataError(f"{file} names no 'system'; restore the kit")
+        if not isinstance(meta.get("config") or {}, dict):
+            raise DataError(f"{file} has a 'config' that is no object of arguments; restore the kit")
         checks = meta.get("checks")
         if not isinstance(checks, list) or not checks:
             raise DataError(f"{file} holds no 'checks'; restore the kit")

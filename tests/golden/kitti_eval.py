@@ -17,6 +17,8 @@ from dense3d.evaluation.kitti.frames import Comparison
 from dense3d.evaluation.kitti.protocol import OVERLAPS
 from tests.golden.checks import Arrays, Run, wanted
 from tests.golden.kit import GoldenKit
+from tests.golden.notes import full_note
+from tests.golden.options import Options
 
 # every edge case is evaluated together with a second frame, whose two lines the check's note gives
 COMPANION = re.compile(r'label "([^"]+)" and result "([^"]+)"')
@@ -26,12 +28,13 @@ COMPANION_RESULT = "Car -1 -1 0.00 600.50 100.00 700.00 180.00 1.50 1.60 4.00 0.
 
 def open_kit(kit: GoldenKit) -> Run:
     """A runner for the rules of the kit's config."""
-    protocol = _protocol(kit.meta.get("config", {}))
+    protocol = _protocol(kit.options)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         labels = [parse_objects(str(text), "gt") for text in inputs["gt"]]
         results = [parse_objects(str(text), "dt", is_result=True) for text in inputs["dt"]]
         if "tags" in inputs:
+            check = check | {"note": full_note(kit, check)}
             return _edge_cases(check, labels, results, [str(tag) for tag in inputs["tags"]], protocol)
         if check["name"].split(".")[0].endswith("steps"):
             return _steps(check, labels, results, protocol)
@@ -40,14 +43,16 @@ def open_kit(kit: GoldenKit) -> Run:
     return run
 
 
-def _protocol(config: dict) -> Protocol:
-    known = Protocol.of(config.get("classes", ("Car", "Pedestrian", "Cyclist")))
+def _protocol(options: Options) -> Protocol:
+    known = Protocol.of(options.take("classes", ("Car", "Pedestrian", "Cyclist")))
+    options.only("recall_points", 41)
     limits = tuple(
-        tuple(map(tuple, config[name])) if name in config else known.limits[s]
-        for s, name in enumerate(("strict", "loose"))
+        tuple(map(tuple, options.take(name, known.limits[s]))) for s, name in enumerate(("strict", "loose"))
     )
-    rules = {k: tuple(config[k]) for k in ("min_height", "max_occlusion", "max_truncation") if k in config}
-    return Protocol(known.classes, limits, **rules)
+    names = ("min_height", "max_occlusion", "max_truncation")
+    return Protocol(
+        known.classes, limits, **{name: tuple(options.take(name, getattr(known, name))) for name in names}
+    )
 
 
 def _whole(
@@ -88,7 +93,7 @@ def _steps(
 def _edge_cases(
     check: dict, labels: list[KittiObjects], results: list[KittiObjects], tags: list[str], protocol: Protocol
 ) -> Arrays:
-    lines = COMPANION.search(check.get("note", ""))
+    lines = COMPANION.search(check["note"])
     label, result = lines.groups() if lines else (COMPANION_LABEL, COMPANION_RESULT)
     label, result = parse_objects(label), parse_objects(result, is_result=True)
     car = protocol.classes.index("Car")

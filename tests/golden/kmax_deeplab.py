@@ -28,13 +28,14 @@ from dense3d.segmentation.kmax_deeplab import (
 )
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
 from tests.golden.detectron2 import STAGES, blocks, by_score_and_class, resnet_name
+from tests.golden.options import Options
 from tests.golden.weights import load_strictly, tensors_of
 
 
 def open_model(kit) -> Run:
     """Build the kit's model and load its weights."""
     official = tensors_of(kit)
-    model = load_strictly(build_model(kit.meta["config"], official), convert(official), kit)
+    model = load_strictly(build_model(kit.options, official), convert(official), kit)
     first = first_inputs(kit)
 
     @torch.no_grad()
@@ -44,9 +45,16 @@ def open_model(kit) -> Run:
     return run
 
 
-def build_model(config: dict, official: dict[str, Tensor]) -> KMaXDeepLab:
-    """The model that fits a kit's ``config`` and its parameters."""
-    widths = [4 * base for base in config["dec_channels"]]
+def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
+    """The model that fits a kit's options and its parameters."""
+    options.neutral(
+        "config_file", "image_size", "spatial_shape"
+    )  # what it is called, and what the inputs show
+    options.neutral("drop_path_prob", "ignore_label")  # of training
+    bases, features = options.take("dec_channels"), options.take("pixel_decoder_in_features")
+    if set(features) - {"stem"} != set(STAGES):
+        raise options.refusal("pixel_decoder_in_features", features, f"{', '.join(STAGES)} are all needed")
+    widths = [4 * base for base in bases]
     prefix = "sem_seg_head.predictor."
     pattern = re.compile(
         re.escape(prefix) + r"_kmax_transformer_layers\.\d+\._pixel_conv1_bn_act\.conv\.weight"
@@ -56,15 +64,16 @@ def build_model(config: dict, official: dict[str, Tensor]) -> KMaXDeepLab:
     if any(name.startswith(f"{prefix}_auxiliary_semantic_predictor.") for name in official):
         aspp = f"{prefix}_auxiliary_semantic_predictor._aspp._aspp_conv0.conv.weight" in official
         semantic = "aspp" if aspp else "coarse"
+    options.agree("add_aux_semantic_pred", semantic is not None)
     return KMaXDeepLab(
-        backbone=backbone_config(official, with_stem="stem" in config["pixel_decoder_in_features"]),
-        num_classes=config["num_classes"],
+        backbone=backbone_config(official, with_stem="stem" in features),
+        num_classes=options.take("num_classes"),
         thing_classes=(),
-        num_queries=config["num_queries"],
+        num_queries=options.take("num_queries"),
         pixel_decoder=dict(
-            base_channels=config["dec_channels"],
-            num_blocks=config["dec_layers"],
-            kinds=config["layer_types"],
+            base_channels=bases,
+            num_blocks=options.take("dec_layers"),
+            kinds=options.take("layer_types"),
         ),
         layers_per_map=[layers[width] for width in widths[:3]],
         semantic_head=semantic,
@@ -131,19 +140,20 @@ OURS = {
 
 def open_layer(kit) -> Run:
     """Build the kit's modules and load their weights."""
-    config, official = kit.meta["config"], tensors_of(kit)
+    official, options = tensors_of(kit), kit.options
+    options.neutral("query_shape")  # the inputs have it
     state = {
         _replaced(n, OURS): v
         for n, v in convert({_replaced(n, PREFIXES): v for n, v in official.items()}).items()
     }
-    pixels, base = config["in_channel_pixel"], config["base_filter"]
+    pixels, base = options.take("in_channel_pixel"), options.take("base_filter")
     number = 1 + max(int(match[1]) for match in map(re.compile(r"axial\.(\d+)\.").match, state) if match)
     widths = [pixels] + [4 * base] * (number - 1)
     parts = nn.ModuleDict(
         {
-            "layer": KMaXDecoderLayer(config["num_classes"], pixels),
+            "layer": KMaXDecoderLayer(options.take("num_classes"), pixels),
             "axial": nn.Sequential(*(ResidualBlock(width, base, "axial") for width in widths)),
-            "fuse": ResizedFuse(4 * base, pixels, config["fuse_out"]),
+            "fuse": ResizedFuse(4 * base, pixels, options.take("fuse_out")),
         }
     )
     load_strictly(parts, state, kit)
@@ -195,14 +205,37 @@ def _layer_outputs(parts: nn.ModuleDict, inputs: dict[str, Tensor]) -> dict[str,
 
 
 PREDICTED = ("pred_logits", "pred_masks", "pixel_feature")
+LOSSES = (
+    "num_classes",
+    "eos_coef",
+    "share_final_matching",
+    "pixel_insdis_temperature",
+    "pixel_insdis_sample_k",
+    "aux_semantic_temperature",
+    "aux_semantic_sample_k",
+)
+RESULTS = (
+    "pixel_confidence_threshold",
+    "class_threshold_thing",
+    "class_threshold_stuff",
+    "overlap_threshold",
+    "reorder_class_weight",
+    "reorder_mask_weight",
+    "panoptic_on",
+    "thing_classes",
+    "test_topk_per_image",
+    "input_shape",
+)
 
 
 def open_losses(kit) -> Run:
     """Criterion of the kit's ``config``; there are no weights."""
     first = first_inputs(kit)
+    config = {name: kit.options.take(name) for name in LOSSES}
+    kit.options.neutral("seed")  # of the inputs
 
     def run(check: dict, inputs: Arrays) -> Arrays:
-        return wanted(check, _Losses(kit.meta["config"], tensors_of_inputs(first | inputs)).outputs())
+        return wanted(check, _Losses(config, tensors_of_inputs(first | inputs)).outputs())
 
     return run
 
@@ -286,13 +319,15 @@ def _targets(tensors: dict[str, Tensor], num_classes: int) -> PanopticTargets:
 def open_results(kit) -> Run:
     """Thresholds of the kit's ``config``; there are no weights."""
     first = first_inputs(kit)
+    config = {name: kit.options.take(name) for name in RESULTS}
+    kit.options.neutral("num_classes", "num_queries")  # the logits have them
 
     @torch.no_grad()
     def run(check: dict, inputs: Arrays) -> Arrays:
         tensors = tensors_of_inputs(first | inputs)
         found = {}
         for image in range(len(tensors["pred_logits"])):
-            results = _results(kit.meta["config"], tensors, image)
+            results = _results(config, tensors, image)
             found |= {f"{name}_{image}": tensor for name, tensor in results.items()}
         return wanted(check, found)
 

@@ -6,13 +6,14 @@ from torch import Tensor
 
 from dense3d.pretraining import MaskedAutoencoder
 from dense3d.pretraining.image_mae.masking import patchify, unpatchify
-from tests.golden.checks import Run, by_name, config_of
+from tests.golden.checks import Run, by_name
 from tests.golden.kit import GoldenKit
+from tests.golden.notes import stated_block
+from tests.golden.options import Options, square
 from tests.golden.weights import load_kit
 
 # argument -> default of the official constructor
 _DEFAULTS = {
-    "img_size": 224,
     "patch_size": 16,
     "in_chans": 3,
     "embed_dim": 1024,
@@ -29,7 +30,7 @@ _DEFAULTS = {
 
 def open_kit(kit: GoldenKit) -> Run:
     """Build the model of the kit's config and load its weights."""
-    model = load_kit(_build(_DEFAULTS | config_of(kit, set(_DEFAULTS))), kit, "mae-pretrain")
+    model = load_kit(_build(kit.options), kit, "mae-pretrain")
     side = model.encoder.arch.table_grid
     size = model.encoder.patch_size
 
@@ -58,21 +59,25 @@ def open_kit(kit: GoldenKit) -> Run:
         grid = tuple(n // size for n in inputs["image"].shape[-2:])
         return {"patches": cut, "image": unpatchify(cut, grid, size)}
 
-    def small(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        decoded = model.decoder.blocks[0](inputs["y"])
-        return {"block": model.encoder.blocks[0](inputs["x"]), "decoder_block": decoded}
+    def small(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        encoders, decoders = model.encoder.blocks, model.decoder.blocks
+        encode = encoders[stated_block(kit, check, "blocks", len(encoders))]
+        decode = decoders[stated_block(kit, check, "decoder_blocks", len(decoders))]
+        return {"block": encode(inputs["x"]), "decoder_block": decode(inputs["y"])}
 
     checks = {"encoder": encoder, "decoder": decoder, "full": full, "loss": loss, "patchify": patches}
     return by_name(checks | {"small_inputs": small})
 
 
-def _build(config: dict) -> MaskedAutoencoder:
+def _build(options: Options) -> MaskedAutoencoder:
+    options.only("norm_layer", None)  # norm_eps says what is left of it
+    config = options.take_all(_DEFAULTS)
     arch = dict(
         embed_dim=config["embed_dim"],
         depth=config["depth"],
         num_heads=config["num_heads"],
         patch_size=config["patch_size"],
-        pretrain_size=config["img_size"],
+        pretrain_size=square(options, "img_size", 224),
         in_channels=config["in_chans"],
         mlp_ratio=config["mlp_ratio"],
         norm_eps=config["norm_eps"],

@@ -19,13 +19,18 @@ from dense3d.segmentation.mask2former import (
 )
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
 from tests.golden.detectron2 import STAGES, blocks, by_score_and_class, resnet_name, swin_config
+from tests.golden.options import Options
 from tests.golden.weights import Recorder, load_strictly, tensors_of
+
+LEVELS, POINTS = 3, 4
+LOSSES = ("num_classes", "num_points", "oversample_ratio", "importance_sample_ratio")
+RESULTS = ("object_mask_threshold", "overlap_threshold", "thing_classes", "test_topk_per_image")
 
 
 def open_model(kit) -> Run:
     """Build the kit's model and load its weights."""
     official = tensors_of(kit)
-    model = load_strictly(build_model(kit.meta["config"], official), convert(official), kit)
+    model = load_strictly(build_model(kit.options, official), convert(official), kit)
     first = first_inputs(kit)
     head = model.panoptic_head
     modules = {f"encoder_layer_{i}": layer for i, layer in enumerate(head.pixel_decoder.encoder.layers)}
@@ -40,11 +45,11 @@ def open_model(kit) -> Run:
     return run
 
 
-def build_model(config: dict, official: dict[str, Tensor]) -> Mask2Former:
-    """The model that fits a kit's ``config`` and its parameters."""
-    encoder = "sem_seg_head.pixel_decoder.transformer.encoder.layers"
-    feedforward = "sem_seg_head.predictor.transformer_ffn_layers"
+def build_model(options: Options, official: dict[str, Tensor]) -> Mask2Former:
+    """The model that fits a kit's options and its parameters."""
+    options.neutral("config_file", "image_size")  # what it is called, and what the inputs show
     resnet = "backbone.stem.conv1.weight" in official
+    options.agree("backbone", "build_resnet_backbone" if resnet else "D2SwinTransformer")
     backbone = (
         swin_config(official)
         if not resnet
@@ -57,16 +62,39 @@ def build_model(config: dict, official: dict[str, Tensor]) -> Mask2Former:
     )
     return Mask2Former(
         backbone=backbone,
-        num_classes=config["num_classes"],
+        num_classes=options.take("num_classes"),
         thing_classes=(),
-        head=dict(
-            num_queries=config["num_queries"],
-            embed_dims=official["sem_seg_head.predictor.query_embed.weight"].shape[1],
-            encoder_layers=blocks(official, encoder.replace(".", r"\.")),
-            encoder_channels=len(official[f"{encoder}.0.linear1.weight"]),
-            decoder_layers=blocks(official, feedforward.replace(".", r"\.")),
-            decoder_channels=len(official[f"{feedforward}.0.linear1.weight"]),
-        ),
+        head=_head(options, official),
+    )
+
+
+def _head(options: Options, official: dict[str, Tensor]) -> dict:
+    """Arguments of the head; what the official constructors call them is compared with the parameters."""
+    encoder = "sem_seg_head.pixel_decoder.transformer.encoder.layers"
+    feedforward = "sem_seg_head.predictor.transformer_ffn_layers"
+    for name in ("pre_norm", "enforce_input_project"):
+        options.only(name, False)
+    options.only("mask_classification", True)
+    options.only("norm", "GN")
+    options.only("common_stride", 4)
+    options.only("transformer_in_features", ["res3", "res4", "res5"])
+    options.neutral("transformer_dropout", "in_channels")
+    width = official["sem_seg_head.predictor.query_embed.weight"].shape[1]
+    for name in ("hidden_dim", "conv_dim", "mask_dim"):
+        options.agree(name, width)
+    # 3 levels of 4 points are fixed in the official code
+    heads = len(official[f"{encoder}.0.self_attn.attention_weights.bias"]) // (LEVELS * POINTS)
+    options.agree("nheads", options.agree("transformer_nheads", heads))
+    hidden = len(official[f"{encoder}.0.linear1.weight"])
+    inside = len(official[f"{feedforward}.0.linear1.weight"])
+    return dict(
+        num_queries=options.take("num_queries"),
+        embed_dims=width,
+        num_heads=heads,
+        encoder_layers=options.agree("transformer_enc_layers", blocks(official, encoder.replace(".", r"\."))),
+        encoder_channels=options.agree("transformer_dim_feedforward", hidden),
+        decoder_layers=options.agree("dec_layers", blocks(official, feedforward.replace(".", r"\."))),
+        decoder_channels=options.agree("dim_feedforward", inside),
     )
 
 
@@ -89,9 +117,10 @@ def _model_outputs(
 def open_losses(kit) -> Run:
     """Criterion of the kit's ``config``; there are no weights."""
     first = first_inputs(kit)
+    config = {name: kit.options.take(name) for name in LOSSES}
 
     def run(check: dict, inputs: Arrays) -> Arrays:
-        return wanted(check, _Losses(kit.meta["config"], tensors_of_inputs(first | inputs)).outputs())
+        return wanted(check, _Losses(config, tensors_of_inputs(first | inputs)).outputs())
 
     return run
 
@@ -168,13 +197,16 @@ MASK_STRIDE = 4
 def open_results(kit) -> Run:
     """Thresholds of the kit's ``config``; there are no weights."""
     first = first_inputs(kit)
+    config = {name: kit.options.take(name) for name in RESULTS}
+    config["panoptic_on"] = kit.options.take("panoptic_on", True)
+    kit.options.neutral("num_classes", "num_queries")  # the logits have them
 
     @torch.no_grad()
     def run(check: dict, inputs: Arrays) -> Arrays:
         tensors = tensors_of_inputs(first | inputs)
         found = {}
         for image in range(len(tensors["pred_logits"])):
-            results = _results(kit.meta["config"], tensors, image)
+            results = _results(config, tensors, image)
             found |= {f"{name}_{image}": tensor for name, tensor in results.items()}
         return wanted(check, found)
 
@@ -189,7 +221,7 @@ def _results(config: dict, tensors: dict[str, Tensor], image: int) -> dict[str, 
     masks = post_process.masks_of_image(masks, padded, *sizes)
     things = config["thing_classes"]
     result = post_process.panoptic(logits, masks, things)
-    kept = things if config.get("panoptic_on", True) else None
+    kept = things if config["panoptic_on"] else None
     found = post_process.instances(logits, masks, config["test_topk_per_image"], kept)
     segments = [[segment.id, segment.category, segment.isthing] for segment in result.segments]
     return {

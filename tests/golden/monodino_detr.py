@@ -20,7 +20,8 @@ from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 from tests.golden.kit import GoldenKit
-from tests.golden.monodino_detr_parts import run_decode, run_losses, run_targets
+from tests.golden.monodino_detr_parts import LOSSES, run_decode, run_losses, run_targets
+from tests.golden.options import Options
 from tests.golden.weights import load_strictly, tensors_of
 
 OUTPUTS = dict(
@@ -33,18 +34,62 @@ OUTPUTS = dict(
 TAPS = {12: (2, 5, 8, 11), 24: (4, 11, 17, 23), 40: (9, 19, 29, 39)}  # depth of the ViT -> blocks
 
 
+# Arguments that only have one value in what is built; the second is what the official code takes by itself.
+ONLY = dict(
+    masks=(False,),
+    dilation=(False,),
+    position_embedding=("sine", "v2"),
+    mode=("LID",),
+    with_box_refine=(True,),
+    two_stage=(False,),
+    two_stage_dino=(False,),
+    use_dn=(False,),
+    num_patterns=(0,),
+    return_intermediate_dec=(True,),
+)
+# Of training: what it starts from, what it draws, how its losses are weighed.
+NEUTRAL = (
+    "train_backbone",
+    "dropout",
+    "init_box",
+    "aux_loss",
+    "scalar",
+    "label_noise_scale",
+    "box_noise_scale",
+    "device",
+)
+SIZES = (
+    "hidden_dim",
+    "nheads",
+    "num_feature_levels",
+    "num_queries",
+    "dim_feedforward",
+    "enc_layers",
+    "dec_layers",
+    "depth_min",
+    "depth_max",
+)
+
+
 def open_kit(kit: GoldenKit) -> Run:
     """A runner of the kit's checks; the model is built for the first check that needs it."""
     models: list[ModelChecks] = []
+    options = kit.options
+    for name, values in ONLY.items():
+        options.only(name, *values)
+    options.neutral(*NEUTRAL)
+    losses = {name: options.take(name) for name in LOSSES if name in options}
+    sizes = {name: options.take(name) for name in (*SIZES, "backbone") if name in options}
+    stated = {name: options.take(name) for name in STATED if name in options}
 
     def forward(check: dict, inputs: Arrays) -> dict[str, Tensor]:
         if not models:
-            models.append(ModelChecks(kit))
+            models.append(ModelChecks(kit, sizes, Options(stated, kit.folder)))
         return models[0].run(tensors_of_inputs(inputs), training="train" in check["name"])
 
     rules = {
         "forward": forward,
-        "losses": lambda check, inputs: run_losses(kit.meta["config"], tensors_of_inputs(inputs), check),
+        "losses": lambda check, inputs: run_losses(losses, tensors_of_inputs(inputs), check),
         "decode": lambda _check, inputs: run_decode(tensors_of_inputs(inputs)),
         "targets": lambda _check, inputs: run_targets(inputs),
     }
@@ -58,8 +103,21 @@ def open_kit(kit: GoldenKit) -> Run:
     return run
 
 
-def build_model(config: dict, state: dict[str, Tensor]) -> MonoDETR:
-    """The model that fits a kit's ``config`` and converted parameters."""
+# What the parameters tell too: the two have to agree.
+STATED = (
+    "num_classes",
+    "use_dab",
+    "enc_n_points",
+    "dec_n_points",
+    "num_depth_bins",
+    "depth_predict_with_anything",
+    "depth_predict_encoder",
+)
+ENCODERS = {384: "vits", 768: "vitb", 1024: "vitl", 1536: "vitg"}
+
+
+def build_model(config: dict, state: dict[str, Tensor], stated: Options) -> MonoDETR:
+    """The model that fits a kit's ``config``, converted parameters, and what is ``stated`` beside them."""
     anchors = "queries.anchors.weight" in state
     queries = state["queries.content.weight" if anchors else "queries.embedding.weight"]
     dim = config["hidden_dim"]
@@ -69,31 +127,40 @@ def build_model(config: dict, state: dict[str, Tensor]) -> MonoDETR:
         for part in ("encoder.layers.0.self_attn", "decoder.layers.0.cross_attn")
     }
     settings = dict(
-        num_classes=len(state["heads.0.classes.bias"]),
+        num_classes=stated.agree("num_classes", len(state["heads.0.classes.bias"])),
         num_queries=config["num_queries"],
         num_groups=len(queries) // config["num_queries"],
-        anchors=anchors,
+        anchors=stated.agree("use_dab", anchors),
         embed_dims=dim,
         num_levels=config["num_feature_levels"],
         num_heads=config["nheads"],
-        encoder_points=points["encoder.layers.0.self_attn"],
-        decoder_points=points["decoder.layers.0.cross_attn"],
+        encoder_points=stated.agree("enc_n_points", points["encoder.layers.0.self_attn"]),
+        decoder_points=stated.agree("dec_n_points", points["decoder.layers.0.cross_attn"]),
         feedforward_channels=config["dim_feedforward"],
         encoder_layers=config["enc_layers"],
         decoder_layers=config["dec_layers"],
         dropout=0.0,
     )
     predictor = dict(
-        num_bins=len(state["depth_predictor.bin_values"]) - 1,
+        num_bins=stated.agree("num_depth_bins", len(state["depth_predictor.bin_values"]) - 1),
         depth_min=float(config["depth_min"]),
         depth_max=float(config["depth_max"]),
         feedforward_channels=len(state["depth_predictor.encoder.0.linear1.bias"]),
         num_layers=sum(n.startswith("depth_predictor.encoder.") and n.endswith("norm1.bias") for n in state),
         dropout=0.0,
     )
-    if "depth_head.neck.weight" in state:
-        return _monodino(state, settings, predictor)
-    return _monodetr(config, state, settings, predictor)
+    with_dino = "depth_head.neck.weight" in state
+    stated.agree("depth_predict_with_anything", with_dino)
+    if not with_dino:
+        return _monodetr(config, state, settings, predictor)
+    width = state["backbone.cls_token"].shape[-1]
+    if width in ENCODERS:  # others are narrowed ones, under whatever name
+        stated.agree("depth_predict_encoder", ENCODERS[width])
+        if config["backbone"] != ENCODERS[width]:
+            raise stated.refusal(
+                "backbone", config["backbone"], f"its parameters are those of {ENCODERS[width]}"
+            )
+    return _monodino(state, settings, predictor)
 
 
 def _monodino(state: dict[str, Tensor], settings: dict, predictor: dict) -> MonoDINODETR:
@@ -157,9 +224,9 @@ def _monodetr(config: dict, state: dict[str, Tensor], settings: dict, predictor:
 class ModelChecks:
     """One model, and what its parts gave in the latest run."""
 
-    def __init__(self, kit: GoldenKit) -> None:
+    def __init__(self, kit: GoldenKit, sizes: dict, stated: Options) -> None:
         state = convert("monodino-detr", tensors_of(kit))
-        self.model = load_strictly(build_model(kit.meta["config"], state), state, kit)
+        self.model = load_strictly(build_model(sizes, state, stated), state, kit)
         _round_as_official(self.model)
         self.stages: dict[str, object] = {}
         parts = dict(backbone=self.model.backbone, decoder=self.model.decoder, encoder=self.model.encoder)

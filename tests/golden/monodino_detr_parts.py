@@ -31,6 +31,22 @@ from tests.golden.checks import Arrays
 GROUPS = 11  # of the official code
 # The official loss of the depth map has these numbers whatever the config says.
 BINS = dict(num_bins=80, depth_min=1e-3, depth_max=60.0)
+# arguments of matcher and criterion
+LOSSES = (
+    "cls_loss_coef",
+    "bbox_loss_coef",
+    "giou_loss_coef",
+    "3dcenter_loss_coef",
+    "dim_loss_coef",
+    "angle_loss_coef",
+    "depth_loss_coef",
+    "depth_map_loss_coef",
+    "set_cost_class",
+    "set_cost_bbox",
+    "set_cost_giou",
+    "set_cost_3dcenter",
+    "focal_alpha",
+)
 TARGETS = dict(
     labels="labels",
     boxes="boxes",

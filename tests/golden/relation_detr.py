@@ -1,8 +1,7 @@
-"""Golden adapter of Relation-DETR and DINO++ (system ``relation-detr``): whole models, decoders, FocalNet."""
+"""Golden adapter of Relation-DETR and DINO++ (system ``relation-detr``): whole models and decoders."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
@@ -11,18 +10,20 @@ from mmengine.model import stack_batch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from dense3d.backbones import FocalNet
-from dense3d.backbones.focalnet import ARCHITECTURES
 from dense3d.checkpoints import convert
+from dense3d.checkpoints.focalnet import convert as convert_focalnet
 from dense3d.detection2d.relation_detr import BoxTargets, RelationDecoder, RelationDETR, top_detections
 from dense3d.layers import PositionRelation
-from tests.golden import UnknownCheckError, swin
+from tests.golden import UnknownCheckError, focalnet, swin
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
+from tests.golden.detectron2 import RESNETS
 from tests.golden.evaluation_resize import evaluation_resize
+from tests.golden.options import Options
 from tests.golden.relation_detr_parts import normalise
 from tests.golden.weights import kept_numbers, load_strictly, normalised, tensors_of, waves
 
 RELATION = "position_relation_embedding."
+DECODER = ("num_layers", "num_classes", "embed_dim", "n_heads", "n_levels", "n_points", "d_ffn")
 
 
 class LayerRecord:
@@ -45,8 +46,11 @@ class LayerRecord:
         return hook
 
 
-def build_decoder(config: dict, official: dict[str, Tensor]) -> RelationDecoder:
+def build_decoder(options: Options, official: dict[str, Tensor]) -> RelationDecoder:
     """The decoder of a kit; its parameters tell whether it has a relation and a scale of positions."""
+    config = {name: options.take(name) for name in DECODER}
+    options.neutral("dropout", "return_intermediate")
+    options.only("activation", "relu")
     relation = None
     if f"{RELATION}pos_proj.0.weight" in official:
         heads, channels = official[f"{RELATION}pos_proj.0.weight"].shape[:2]
@@ -68,7 +72,7 @@ def build_decoder(config: dict, official: dict[str, Tensor]) -> RelationDecoder:
 def open_decoder(kit) -> Run:
     """Build the decoder of the kit's ``config`` and load its weights."""
     official = tensors_of(kit)
-    decoder = build_decoder(kit.meta["config"], official)
+    decoder = build_decoder(kit.options, official)
     ours = {name: name.replace(RELATION, "relation.") for name in official}
     load_strictly(decoder, {ours[name]: tensor for name, tensor in official.items()}, kit)
     record = LayerRecord(decoder)
@@ -113,31 +117,35 @@ def open_model(kit) -> Run:
     """Build the kit's model and load its weights."""
     official = tensors_of(kit)
     state = convert("relation-detr", official)
-    if kit.meta["config"]["dec"] == 1:  # RelationDETR refuses to have what acts from the second layer on
+    if kit.options.take("dec") == 1:  # RelationDETR refuses to have what acts from the second layer on
         state = {n: t for n, t in state.items() if not n.startswith(LATER_PARTS)}
-    model = load_strictly(build_model(kit.meta["config"], state, official), state, kit)
+    backbone = {n.removeprefix("backbone."): t for n, t in official.items() if n.startswith("backbone.")}
+    if any("focal_layers" in name for name in backbone):
+        post_norm = focalnet.norms_after(kit.options.take("backbone"), kit.options)
+        state = {n: t for n, t in state.items() if not n.startswith("backbone.")}
+        state |= {f"backbone.{n}": t for n, t in convert_focalnet(backbone, post_norm).items()}
+    limits = kit.options.take("min_size", None), kit.options.take("max_size", None)
+    model = load_strictly(build_model(kit.options, state, backbone), state, kit)
     # Official names of our parameters: conversion hands every tensor on as it is.
     official_names = {id(tensor): name for name, tensor in official.items()}
-    names = {ours: official_names[id(tensor)] for ours, tensor in state.items()}
-    return _Checks(model, kit, names).run
+    names = {ours: official_names.get(id(tensor)) for ours, tensor in state.items()}
+    return _Checks(model, kit, names, limits).run
 
 
-def build_model(config: dict, state: dict[str, Tensor], official: dict[str, Tensor]) -> RelationDETR:
-    """The model that fits a kit's ``config`` and its parameters, converted (``state``) and official."""
+def build_model(options: Options, state: dict[str, Tensor], backbone: dict[str, Tensor]) -> RelationDETR:
+    """The model that fits a kit's options and its converted parameters, and official ones of its backbone."""
     lateral = sum(name.startswith("neck.convs.") and name.endswith("conv.weight") for name in state)
     channels = [state[f"neck.convs.{i}.conv.weight"].shape[1] for i in range(lateral)]
-    backbone = {n.removeprefix("backbone."): t for n, t in official.items() if n.startswith("backbone.")}
-    dim, levels, heads = config["dim"], config["levels"], config["heads"]
+    dim, levels, heads = (options.take(name) for name in ("dim", "levels", "heads"))
     offsets = state["decoder.layers.0.cross_attn.sampling_offsets.bias"]  # heads, levels, points, x and y
     relation = None
     if "decoder.relation.pos_proj.0.weight" in state:
         features = state["decoder.relation.pos_proj.0.weight"].shape[1]
         relation = dict(type="PositionRelation", embed_dims=features // 4, num_heads=heads)
-    hybrid = None
-    if config.get("hybrid"):
-        hybrid = dict(num_queries=config["hybrid"], assign=config.get("hybrid_assign", 6))
+    hybrid, assign = options.take("hybrid", None), options.take("hybrid_assign", 6)
+    denoising = options.take("dn", 100)
     return RelationDETR(
-        backbone=_backbone_config(config, backbone, range(4 - lateral, 4)),
+        backbone=_backbone_config(options, backbone, range(4 - lateral, 4)),
         neck=dict(
             type="mmdet.ChannelMapper",
             in_channels=channels,
@@ -147,36 +155,42 @@ def build_model(config: dict, state: dict[str, Tensor], official: dict[str, Tens
             norm_cfg=dict(type="GN", num_groups=32),
             num_outs=levels,
         ),
-        num_classes=config["num_classes"],
-        num_queries=config["num_queries"],
+        num_classes=options.take("num_classes"),
+        num_queries=options.take("num_queries"),
         embed_dims=dim,
         num_levels=levels,
         num_heads=heads,
-        num_points=len(offsets) // (2 * heads * levels),
-        feedforward_channels=config["ffn"],
-        encoder_layers=config["enc"],
-        decoder_layers=config["dec"],
+        num_points=options.agree("n_points", len(offsets) // (2 * heads * levels)),
+        feedforward_channels=options.take("ffn"),
+        encoder_layers=options.take("enc"),
+        decoder_layers=options.take("dec"),
         memory_fusion="encoder.memory_fusion.0.weight" in state,
         query_scale="decoder.query_scale.layers.0.weight" in state,
         relation=relation,
-        hybrid=hybrid,
-        denoising=dict(num_queries=config["dn"]) if "denoising.label_encoder.weight" in state else None,
+        hybrid=dict(num_queries=hybrid, assign=assign) if hybrid else None,
+        denoising=dict(num_queries=denoising) if "denoising.label_encoder.weight" in state else None,
         criterion=dict(class_loss="varifocal" if hybrid else "focal"),
         positional_encoding=dict(
             type="mmdet.SinePositionalEncoding", num_feats=dim // 2, normalize=True, offset=-0.5, eps=1e-6
         ),
-        test_cfg=dict(max_per_img=config.get("select", 300)),
+        test_cfg=dict(max_per_img=options.take("select", 300)),
     )
 
 
-def _backbone_config(config: dict, official: dict[str, Tensor], stages: Sequence[int]) -> dict:
-    """The backbone that fits ``config`` and its official parameters; stage k has the stride ``4 * 2**k``."""
-    name = config["backbone"]
-    named = config | dict(arch=name)
+def _backbone_config(options: Options, official: dict[str, Tensor], stages: Sequence[int]) -> dict:
+    """The backbone that fits the options and its official parameters; stage k has the stride ``4 * 2**k``."""
+    name = options.take("backbone")
     if name.startswith("swin"):
-        return swin.arguments(named, official) | dict(type="Swin", out_indices=stages, frozen_stages=1)
+        return swin.arguments(name, options, official) | dict(
+            type="Swin", out_indices=stages, frozen_stages=1
+        )
     if name.startswith("focalnet"):
-        return dict(type="FocalNet", arch=focalnet_sizes(named, official), out_indices=stages)
+        return dict(type="FocalNet", arch=focalnet.sizes(name, options, official), out_indices=stages)
+    if name not in RESNETS.values():
+        raise options.refusal(
+            "backbone", name, f"supported are focalnet_*, swin_*, {', '.join(RESNETS.values())}"
+        )
+    options.neutral("freeze_indices", "weights")
     strides = tuple(4 * 2**stage for stage in stages)
     fixed = dict(frozen_stages=1, freeze_norm=True)
     return dict(type="TimmBackbone", model_name=name, out_strides=strides, **fixed)
@@ -185,16 +199,15 @@ def _backbone_config(config: dict, official: dict[str, Tensor], stages: Sequence
 class _Checks:
     """Checks of one model; ``names`` are the official names of its parameters."""
 
-    def __init__(self, model: RelationDETR, kit, names: dict[str, str]) -> None:
-        self.model, self.kit, self.config, self.names = model, kit, kit.meta["config"], names
+    def __init__(
+        self, model: RelationDETR, kit, names: dict[str, str | None], limits: tuple[int | None, int | None]
+    ) -> None:
+        self.model, self.kit, self.names, self.limits = model, kit, names, limits
         self.layers = LayerRecord(model.decoder)
         self.stages: dict[str, object] = {}
-        for name, module in (
-            ("backbone", model.backbone),
-            ("neck", model.neck),
-            ("encoder", model.encoder),
-            ("encoder_layer0", model.encoder.layers[0]),
-        ):
+        modules = dict(backbone=model.backbone, neck=model.neck, encoder=model.encoder)
+        self.encoder_layers = {f"encoder_layer{i}": layer for i, layer in enumerate(model.encoder.layers)}
+        for name, module in (modules | self.encoder_layers).items():
             module.register_forward_hook(self._keep(name))
 
     def _keep(self, name: str) -> Callable:
@@ -220,9 +233,8 @@ class _Checks:
         self.model.eval()
         originals = _images(tensors)
         images = originals
-        if self.config.get("min_size"):
-            limits = self.config["min_size"], self.config["max_size"]
-            images = [evaluation_resize(image, *limits) for image in images]
+        if self.limits[0]:
+            images = [evaluation_resize(image, *self.limits) for image in images]
         pixels, samples = _batch([normalise(image) for image in images])
         logits, boxes = self.model.predict_layers(pixels, samples)
         scene = self.model.encode(pixels, samples)
@@ -258,7 +270,7 @@ class _Checks:
             "valid_ratios": scene.valid_ratios,
             "pos_embed": position,
             "encoder_reference_points": references,
-            "encoder_layer0": self.stages["encoder_layer0"].output.masked_fill(shown[..., None], 0),
+            **{n: self.stages[n].output.masked_fill(shown[..., None], 0) for n in self.encoder_layers},
             "memory": scene.memory.masked_fill(shown[..., None], 0),
             "proposal_score": self.model.selection.proposal_scores(head, scene.memory, valid),
         }
@@ -310,42 +322,3 @@ def _batch(images: list[Tensor]) -> tuple[Tensor, list[SimpleNamespace]]:
 def _relative(boxes: Tensor, image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     return box_convert(boxes, "xyxy", "cxcywh") / boxes.new_tensor([width, height, width, height])
-
-
-def open_focalnet(kit) -> Run:
-    """Build the kit's network with its weights; what the config leaves open follows from their shapes."""
-    official = tensors_of(kit)
-    normed = sorted(int(m[1]) for name in official if (m := re.fullmatch(r"(?:1\.)?norm(\d)\.weight", name)))
-    model = FocalNet(focalnet_sizes(kit.meta["config"], official), out_indices=normed)
-    load_strictly(model, convert("focalnet", official), kit)
-
-    @torch.no_grad()
-    def run(check: dict, inputs: Arrays) -> Arrays:
-        if len(inputs) != 1:
-            raise UnknownCheckError(f"FocalNet has no rule for the check {check['name']!r}")
-        (images,) = tensors_of_inputs(inputs).values()
-        names = (f"layers.{stage}.blocks" for stage in model.out_indices)
-        return wanted(check, dict(zip(names, model(images))))
-
-    return run
-
-
-def focalnet_sizes(config: dict, official: dict[str, Tensor]) -> dict:
-    """``arch`` by name, with the config's widths and depths and the levels and kernels of the weights.
-
-    Whether the context is divided by the levels leaves no trace in the weights: the name tells.
-    """
-    name = re.sub(r"^focalnet_|_lrf(?=_fl)", "", config["arch"])
-    levels = [
-        int(m[1]) for n in official if (m := re.search(r"layers\.0\.blocks\.0\..*focal_layers\.(\d+)\.0", n))
-    ]
-    first = next(v for n, v in official.items() if n.endswith("focal_layers.0.0.weight"))
-    patch = next(v for n, v in official.items() if n.endswith("patch_embed.proj.weight"))
-    released = dict(ARCHITECTURES[name]) if name in ARCHITECTURES else {}
-    return released | dict(
-        embed_dim=patch.shape[0],
-        depths=config.get("depths", released.get("depths")),
-        focal_levels=max(levels) + 1,
-        focal_window=first.shape[-1],
-        overlapping_patches=patch.shape[-1] == 7,
-    )

@@ -26,6 +26,7 @@ from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 from tests.golden.evaluation_resize import evaluation_resize, evaluation_size
+from tests.golden.notes import full_note
 from tests.golden.weights import kept_numbers, load_strictly, strided, tensors_of
 
 UNWEIGHTED = dict(loss_class_weight=1.0, loss_bbox_weight=1.0, loss_giou_weight=1.0)
@@ -33,26 +34,25 @@ UNWEIGHTED = dict(loss_class_weight=1.0, loss_bbox_weight=1.0, loss_giou_weight=
 
 def open_criterion(kit) -> Run:
     """Matcher and criterion of the kit's ``config``; there are no weights."""
-    config = kit.meta["config"]
-    matcher = dict(
-        cost_class=config["cost_class"],
-        cost_bbox=config["cost_bbox"],
-        cost_giou=config["cost_giou"],
-        alpha=config["focal_alpha"],
-        gamma=config["focal_gamma"],
-    )
+    take = kit.options.take
+    matcher = {name: take(name) for name in ("cost_class", "cost_bbox", "cost_giou")}
+    matcher |= dict(alpha=take("focal_alpha", 0.25), gamma=take("focal_gamma", 2.0))
+    alpha, gamma, assign = take("alpha", 0.25), take("gamma", 2.0), take("hybrid_assign", 6)
+    kit.options.neutral("num_classes", "weight_dict")  # the logits have it; losses are not weighted
+    for name in ("mixed_match", "two_stage_binary_cls"):
+        kit.options.only(name, False)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         name = check["name"]
         tensors = tensors_of_inputs(inputs)
         class_loss = "focal" if name.startswith("focal") else "varifocal"
-        criterion = SetCriterion(class_loss, config["alpha"], config["gamma"], matcher=matcher, **UNWEIGHTED)
+        criterion = SetCriterion(class_loss, alpha, gamma, matcher=matcher, **UNWEIGHTED)
         if "pred_boxes" in tensors:
             return wanted(check, _matcher(criterion, **tensors))
         if "last.logits" not in tensors:
             raise UnknownCheckError(f"there is no rule for the check {name!r} of the criterion")
         stored = kit.outputs(name)
-        copies = _copies(check, config) if name.startswith("hybrid") else 1
+        copies = _copies(full_note(kit, check), assign) if name.startswith("hybrid") else 1
         found = wanted(check, Predictions(criterion, tensors).results(copies))
         return {key: _same_copy(found, stored, key, tensors) for key in found}
 
@@ -73,10 +73,10 @@ def _matcher(
     return found | {"pred_index": matches.query, "gt_index": matches.target}
 
 
-def _copies(check: dict, config: dict) -> int:
-    """How often a hybrid check assigns each target: as its note or the config says, else as the paper."""
-    stated = re.search(r"repeated (\d+) times", check.get("note", ""))
-    return int(stated[1]) if stated else config.get("hybrid_assign", 6)
+def _copies(note: str, assign: int) -> int:
+    """How often a hybrid check assigns each target: as its note says, else ``assign``."""
+    stated = re.search(r"repeated (\d+) times", note)
+    return int(stated[1]) if stated else assign
 
 
 def _same_copy(found: Arrays, stored: Arrays, key: str, tensors: dict[str, Tensor]) -> np.ndarray:
@@ -147,13 +147,14 @@ class Predictions:
 
 def open_denoising(kit) -> Run:
     """Build the generator of the kit's ``config`` and load its weights."""
-    config = kit.meta["config"]
+    take = kit.options.take
+    num_queries = take("num_queries")
     generator = ContrastiveDenoising(
-        config["denoising_nums"],
-        config["num_classes"],
-        config["label_embed_dim"],
-        config["label_noise_prob"],
-        config["box_noise_scale"],
+        take("denoising_nums"),
+        take("num_classes"),
+        take("label_embed_dim"),
+        take("label_noise_prob", 0.5),
+        take("box_noise_scale", 1.0),
     )
     load_strictly(generator, tensors_of(kit), kit)
 
@@ -175,7 +176,7 @@ def open_denoising(kit) -> Run:
             "label_queries": queries.content,
             "box_queries": inverse_sigmoid(queries.boxes, eps=0.0),
             "boxes": queries.boxes,
-            "attn_mask": queries.attn_mask(config["num_queries"]),
+            "attn_mask": queries.attn_mask(num_queries),
             "groups": torch.tensor(queries.groups),
             "slots": torch.tensor(2 * queries.slots),
         }
@@ -186,8 +187,8 @@ def open_denoising(kit) -> Run:
 
 def open_attention(kit) -> Run:
     """Build the attention of the kit's ``config`` and load its weights."""
-    config = kit.meta["config"]
-    sizes = (config["embed_dim"], config["num_heads"], config["num_levels"], config["num_points"])
+    kit.options.neutral("img2col_step")
+    sizes = tuple(kit.options.take(name) for name in ("embed_dim", "num_heads", "num_levels", "num_points"))
     attention = load_strictly(MultiScaleDeformableAttention(*sizes), tensors_of(kit), kit)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
@@ -246,10 +247,9 @@ def _module(
 
 def open_encodings(kit) -> Run:
     """Build the relation encoder of the kit's ``config`` and load its weights."""
-    config = kit.meta["config"]
-    relation = PositionRelation(
-        config["embed_dim"], config["num_heads"], config["temperature"], config["scale"]
-    )
+    kit.options.neutral("inplace")
+    names = ("embed_dim", "num_heads", "temperature", "scale")
+    relation = PositionRelation(*(kit.options.take(name) for name in names))
     load_strictly(relation, tensors_of(kit), kit)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
@@ -261,7 +261,7 @@ def open_encodings(kit) -> Run:
             return wanted(check, _relation(relation, **tensors))
         for prefix, function in ENCODINGS.items():
             if name.startswith(prefix):
-                return wanted(check, function(check.get("note", ""), **tensors))
+                return wanted(check, function(full_note(kit, check), **tensors))
         raise UnknownCheckError(f"there is no rule for the check {name!r} of Relation-DETR's encodings")
 
     return run
@@ -338,14 +338,14 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def open_results(kit) -> Run:
     """There are no weights; ``select`` of the config is the number of detections."""
-    number = kit.meta["config"]["select"]
+    number = kit.options.take("select")
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         tensors = tensors_of_inputs(inputs)
         if "logits" in tensors:
-            found = _detections(check, number, **tensors)
+            found = _detections(check, full_note(kit, check), number, **tensors)
         elif "image0" in tensors:
-            found = _padding(check, tensors)
+            found = _padding(check, full_note(kit, check), tensors)
         elif "sizes" in tensors:
             limits = int(tensors["min_size"]), int(tensors["max_size"])
             sizes = [evaluation_size(*size, *limits) for size in tensors["sizes"].tolist()]
@@ -366,12 +366,14 @@ def normalise(image: Tensor) -> Tensor:
     return (image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
 
-def _detections(check: dict, number: int, logits: Tensor, boxes: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+def _detections(
+    check: dict, note: str, number: int, logits: Tensor, boxes: Tensor, sizes: Tensor
+) -> dict[str, Tensor]:
     scores, labels, corners = top_detections(logits, boxes, number)
     corners = corners * sizes.flip(1).repeat(1, 2)[:, None]
     if "scores" in check["outputs"]:
         return {"scores": scores, "labels": labels, "boxes": corners}
-    threshold, iou = (re.search(p, check["note"]) for p in (r"threshold ([\d.]+)", r"IoU ([\d.]+)"))
+    threshold, iou = (re.search(p, note) for p in (r"threshold ([\d.]+)", r"IoU ([\d.]+)"))
     found = {}
     for image in range(len(logits)):
         kept = keep_best(
@@ -385,11 +387,11 @@ def _detections(check: dict, number: int, logits: Tensor, boxes: Tensor, sizes: 
     return found
 
 
-def _padding(check: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _padding(check: dict, note: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     images = [tensors[f"image{i}"] for i in range(len(tensors))]
     height, width = stack_batch(images, pad_size_divisor=32).shape[-2:]
     levels = sorted(name for name in check["outputs"] if re.fullmatch(r"mask\d+", name))
-    stated = re.search(r"strides ([\d, ]+)", check.get("note", ""))
+    stated = re.search(r"strides ([\d, ]+)", note)
     strides = re.findall(r"\d+", stated[1]) if stated else [8 * 2**i for i in range(len(levels))]
     shapes = [(height, width)] + [(-(-height // int(s)), -(-width // int(s))) for s in strides]
     sizes = [tuple(image.shape[-2:]) for image in images]

@@ -104,8 +104,16 @@ def test_unknown_systems_and_parts_name_the_known_ones(tmp_path):
 
 def test_the_first_part_that_fits_the_config_is_opened(tmp_path, monkeypatch):
     parts = {"arch=swin": "kit.seeded_array", "arch": "kit.align", "": "kit.GoldenKit"}
+
+    def opener(part: str):
+        def open_part(kit) -> str:
+            kit.options.neutral("arch")
+            return part
+
+        return open_part
+
     for part in ("seeded_array", "align", "GoldenKit"):
-        monkeypatch.setattr(f"tests.golden.kit.{part}", lambda _kit, part=part: part)
+        monkeypatch.setattr(f"tests.golden.kit.{part}", opener(part))
     monkeypatch.setitem(SYSTEMS, "mmcv-ops", parts)
     for config, part in (({"arch": "swin_t"}, "seeded_array"), ({"arch": "vit"}, "align"), ({}, "GoldenKit")):
         kit = SimpleNamespace(system="mmcv-ops", folder=tmp_path, meta={"config": config})

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dense3d.adapters import RescaledPyramid, ViTCoMer
-from dense3d.adapters.interaction import CtiStage
 from dense3d.checkpoints import convert
 from dense3d.errors import DataError
 from dense3d.layers import map_to_tokens, tokens_to_map
+from dense3d.layers.patch_embed import Grid
+from tests.golden import UnknownCheckError
 from tests.golden.beit import beit_architecture
-from tests.golden.checks import Run, by_name, config_of, wanted_indices
+from tests.golden.checks import Run, by_name, wanted_indices
 from tests.golden.kit import GoldenKit
+from tests.golden.notes import stated_grid, stated_numbers
+from tests.golden.options import Options
 from tests.golden.weights import load_kit
 
 # argument -> default of the official ViT
@@ -28,19 +32,33 @@ VIT_DEFAULTS = {
     "mlp_ratio": 4.0,
     "qkv_bias": True,
     "layer_scale": True,
-    "window_attn": False,
-    "window_size": 14,
     "residual_indices": [],
 }
 # of no effect on evaluation, or on the values that a checkpoint sets
-VIT_NEUTRAL = {"img_size", "drop_rate", "attn_drop_rate", "drop_path_rate", "with_cp", "pretrained"}
+NEUTRAL = ("img_size", "drop_rate", "attn_drop_rate", "drop_path_rate", "with_cp", "pretrained")
+# argument of the main branch -> that of the Co-DETR branch, default of the official adapter
+_ADAPTER = {
+    "interaction_indexes": ("interaction_indexes", None),
+    "conv_inplane": ("conv_inplane", 64),
+    "n_points": ("n_points", 4),
+    "deform_num_heads": ("deform_num_heads", 6),
+    "cffn_ratio": ("cffn_ratio", 0.25),
+    "deform_ratio": ("deform_ratio", 1.0),
+    "with_cffn": ("with_cffn", True),
+    "use_CTI_toV": ("use_injector", True),
+    "use_CTI_toC": ("use_extractor", True),
+    "use_extra_CTI": ("use_extra_extractor", True),
+    "extra_num": ("extra_num", 4),
+    "add_vit_feature": ("add_vit_feature", True),
+    "version": ("version", "new"),
+}
+_VERSIONS = ("new", "old")
 
 
 def open_baseline(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
-    known = {*VIT_DEFAULTS, *VIT_NEUTRAL, "out_indices"}
-    config = VIT_DEFAULTS | config_of(kit, known)
-    model = RescaledPyramid(plain_vit(config), blocks=config["out_indices"], token_norm=True)
+    blocks_taken = kit.options.take("out_indices")
+    model = RescaledPyramid(plain_vit(kit.options), blocks=blocks_taken, token_norm=True)
     load_kit(model, kit, "vit-baseline")
 
     def backbone(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -61,11 +79,14 @@ def open_baseline(kit: GoldenKit) -> Run:
     return by_name({"backbone": backbone, "blocks": blocks})
 
 
-def plain_vit(config: dict) -> dict:
+def plain_vit(options: Options) -> dict:
     """Our config of the official ViT, which has neither class token nor final norm."""
+    options.neutral(*NEUTRAL)
+    for argument in ("embed_layer", "norm_layer", "act_layer"):
+        options.only(argument, None)
+    config = options.take_all(VIT_DEFAULTS)
     depth = config["depth"]
-    windowed = _per_block(config["window_attn"], depth)
-    sizes = _per_block(config["window_size"], depth)
+    windowed = _per_block(options.take("window_attn", False), depth)
     arch = dict(
         embed_dim=config["embed_dim"],
         depth=depth,
@@ -78,6 +99,7 @@ def plain_vit(config: dict) -> dict:
         layer_scale=1.0 if config["layer_scale"] else None,
         residual_blocks=config["residual_indices"],
     )
+    sizes = _per_block(options.take("window_size", 14), depth)
     return dict(
         arch=arch,
         prefix_tokens=False,
@@ -87,31 +109,24 @@ def plain_vit(config: dict) -> dict:
     )
 
 
+def _beit(options: Options, names: list[str]) -> dict:
+    """A BEiT in windows; where the official code attends globally, one window is the whole image."""
+    options.neutral("pretrain_size", "window_attn", "with_cp", "pretrained")
+    arch = beit_architecture(options, names, 224)
+    tables = any(name.endswith("attn.relative_position_bias_table") for name in names)
+    options.agree("use_rel_pos_bias", tables)
+    options.only("use_shared_rel_pos_bias", False)
+    return dict(
+        arch=arch | dict(relative_position=tables),
+        prefix_tokens=False,
+        final_norm=False,
+        window_size=_per_block(options.take("window_size", 14), arch["depth"]),
+        window_padding="bias",
+    )
+
+
 def _per_block(value, depth: int) -> list:
     return list(value) if isinstance(value, list) else [value] * depth
-
-
-# argument -> default of the official adapter
-_DEFAULTS = {
-    "interaction_indexes": None,
-    "conv_inplane": 64,
-    "n_points": 4,
-    "deform_num_heads": 6,
-    "cffn_ratio": 0.25,
-    "deform_ratio": 1.0,
-    "with_cffn": True,
-    "use_extra_CTI": True,
-    "extra_num": 4,
-    "add_vit_feature": True,
-}
-# arguments of the Co-DETR branch -> those of the main branch
-_BRANCH = {
-    "use_injector": "use_CTI_toV",
-    "use_extractor": "use_CTI_toC",
-    "use_extra_extractor": "use_extra_CTI",
-}
-_BEIT = {"init_values": 0.0, "use_abs_pos_emb": False, "use_rel_pos_bias": True, "version": "new"}
-_SWITCHES = {"use_CTI_toV", "use_CTI_toC", "cnn_feature_interaction"}
 
 
 def open_kit(kit: GoldenKit) -> Run:
@@ -131,47 +146,36 @@ def open_kit(kit: GoldenKit) -> Run:
 
 
 def _build(kit: GoldenKit) -> ViTCoMer:
-    known = {*VIT_DEFAULTS, *VIT_NEUTRAL, *_DEFAULTS, *_BRANCH, *_BEIT, *_SWITCHES, "dim_ratio"}
-    given = config_of(kit, known)
-    given = {_BRANCH.get(name, name): value for name, value in given.items()}
-    if not given.get("with_cffn", True):
-        raise DataError(f"{kit.folder}: with_cffn=False, no feed-forward networks, is not supported")
-    names = [name for name, _, _ in kit.meta["params"]]
-    is_beit = any(name.endswith("relative_position_bias_table") for name in names)
-    segmentation = _is_segmentation(kit, given)
-    variant = {"cnn_feature_interaction": segmentation, "dim_ratio": 6.0 if segmentation else 0.5}
-    switches = {"use_CTI_toV": True, "use_CTI_toC": True}
-    config = VIT_DEFAULTS | _BEIT | _DEFAULTS | switches | variant | given
-    return ViTCoMer(
-        _beit(config) if is_beit else plain_vit(config),
-        stages=config["interaction_indexes"],
-        num_heads=config["deform_num_heads"],
-        num_points=config["n_points"],
-        value_ratio=config["deform_ratio"],
-        ffn_ratio=config["cffn_ratio"],
-        mrfp_ratio=config["dim_ratio"],
-        stem_width=config["conv_inplane"],
-        stagewise=segmentation or config["version"] == "old",
-        cnn_to_vit=config["use_CTI_toV"],
-        vit_to_cnn=config["use_CTI_toC"],
-        cnn_interaction=config["cnn_feature_interaction"],
-        extra_interactions=config["extra_num"] if config["use_extra_CTI"] else 0,
-        add_vit_feature=config["add_vit_feature"],
-        gamma_init=config["init_values"],
-    )
-
-
-def _is_segmentation(kit: GoldenKit, given: dict) -> bool:
+    options, names = kit.options, [name for name, _, _ in kit.meta["params"]]
+    is_beit = any(name.endswith(("relative_position_bias_table", ".attn.q_bias")) for name in names)
     source = kit.meta.get("source", {})
     entry = source.get("entry", "") if isinstance(source, dict) else str(source)
-    return "dim_ratio" in given or "segmentation" in entry
-
-
-def _beit(config: dict) -> dict:
-    """A BEiT in windows; where the official code attends globally, one window is the whole image."""
-    vit = plain_vit(config | {"window_attn": True})
-    config = {"img_size": 224} | config | {"use_rel_pos_bias": True}
-    return vit | {"arch": beit_architecture(config), "window_padding": "bias"}
+    segmentation = "dim_ratio" in options or "segmentation" in entry
+    vit = _beit(options, names) if is_beit else plain_vit(options)
+    given = {
+        main: options.take(branch if branch in options else main, default)
+        for main, (branch, default) in _ADAPTER.items()
+    }
+    if given["version"] not in _VERSIONS:
+        raise options.refusal("version", given["version"], f"supported are {', '.join(_VERSIONS)}")
+    return ViTCoMer(
+        vit,
+        stages=given["interaction_indexes"] and [(s[0], s[-1]) for s in given["interaction_indexes"]],
+        num_heads=given["deform_num_heads"],
+        num_points=given["n_points"],
+        value_ratio=given["deform_ratio"],
+        ffn_ratio=given["cffn_ratio"],
+        mrfp_ratio=options.take("dim_ratio", 6.0 if segmentation else 0.5),
+        stem_width=given["conv_inplane"],
+        stagewise=segmentation or given["version"] == "old",
+        cnn_to_vit=given["use_CTI_toV"],
+        vit_to_cnn=given["use_CTI_toC"],
+        cnn_interaction=options.take("cnn_feature_interaction", segmentation),
+        extra_interactions=given["extra_num"] if given["use_extra_CTI"] else 0,
+        cnn_feed_forward=given["with_cffn"],
+        add_vit_feature=given["add_vit_feature"],
+        gamma_init=options.take("init_values", 0.0) or 0.0,
+    )
 
 
 class _Checks:
@@ -183,7 +187,10 @@ class _Checks:
         c1, outputs, grid = model.interact(inputs["image"])
         patches = [p for p, _ in outputs]
         maps = model.merge(c1, outputs[-1][1], patches, grid)
-        return {"x": tokens_to_map(patches[-1], grid)} | {f"f{i + 1}": m for i, m in enumerate(maps)}
+        as_tokens = (self.kit.meta.get("config") or {}).get("version") == "old"
+        return {"x": patches[-1] if as_tokens else tokens_to_map(patches[-1], grid)} | {
+            f"f{i + 1}": m for i, m in enumerate(maps)
+        }
 
     def stages(self, _check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         model, image = self.model, inputs["image"]
@@ -198,28 +205,76 @@ class _Checks:
         return {"pos": self.vit.position_table((int(inputs["height"]), int(inputs["width"])))}
 
     def modules(self, check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Single modules on a grid that the note of the check gives, 6 x 10 where it gives none."""
-        x, c = inputs["x"], inputs["c"]
-        grid = _grid(check, x.shape[1])
-        first, last = self.model.interactions[0], self.model.interactions[-1]
-        ways = {
-            ("mrfp0", "multiconv0"): lambda: first.mrfp(c, grid),
-            ("cti_tov0", "injector0"): lambda: first.to_vit(x, c, grid),
-            ("msda0",): lambda: first.to_vit.attn(c, c, grid),
-            ("cti_toc0", "extractor0"): lambda: first.to_cnn[0](c, x, grid),
-            ("extra_cti0", "extra_extractor0"): lambda: _first_extra(last)(c, x, grid),
-            ("block_window", "block_a"): lambda: self._block(0, x, grid),
-            ("block_b",): lambda: self._block(1, x, grid),
-            ("block_global",): lambda: self._block(self._global_block(), x, grid),
+        """Single modules, those that the notes name, on the grid that they name."""
+        grid = stated_grid(self.kit, check, inputs["x"].shape[1])
+        return {
+            name: module(inputs["x"], inputs["c"], grid)
+            for name in check["outputs"]
+            if (module := self._module(check, name)) is not None
         }
-        return {name: way() for names, way in ways.items() for name in names if name in check["outputs"]}
 
-    def _block(self, index: int, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        return self.vit.run_blocks(x, grid, index, index + 1)
+    def _module(self, check: dict, output: str) -> Callable[[Tensor, Tensor, Grid], Tensor] | None:
+        """What gives an output, as a function of patches, pyramid and grid; None for an unknown one."""
+        block = re.fullmatch(r"block(?:_([a-z]+)|(\d+))", output)
+        if block:
+            number = self._block(check, output, *block.groups())
+            return lambda x, _c, grid: self.vit.run_blocks(x, grid, number, number + 1)
+        part = re.fullmatch(r"([a-z_]+?)(\d+)", output)
+        if part is None or part[1] not in _PARTS:
+            return None
+        names, run = _PARTS[part[1]]
+        stages = self.model.interactions
+        if part[1] in ("extra_cti", "extra_extractor"):
+            path = r"(?:extra_CTIs|extra_extractors)\.(\d+)"
+            number = self._stated(check, output, path, int(part[2]))
+            return lambda x, c, grid: run(self._item(check, self._extras(), number), x, c, grid)
+        # "interactions.1.mrfp(c), .cti_tov(x, c)": what begins with a point is of the same stage
+        path = rf"interactions\.(\d+)\.(?:\w+\([^()]*\),\s*\.)*?(?:{names})"
+        number = self._stated(check, output, path, int(part[2]))
+        return lambda x, c, grid: run(self._item(check, stages, number), x, c, grid)
 
-    def _global_block(self) -> int:
-        """The first block without windows."""
-        return next(i for i, b in enumerate(self.vit.blocks) if not hasattr(b.attn, "window_size"))
+    def _extras(self) -> list[nn.Module]:
+        """The extra exchanges, which stand behind the ordinary one of the last stage."""
+        pattern = re.compile(r"interactions\.\d+\.(?:extra_CTIs|extra_extractors)\.(\d+)\.")
+        matches = (pattern.match(name) for name, _, _ in self.kit.meta["params"])
+        extras = {match[1] for match in matches if match}
+        exchanges = list(self.model.interactions[-1].to_cnn)
+        return exchanges[len(exchanges) - len(extras) :]
+
+    def _stated(self, check: dict, output: str, path: str, default: int) -> int:
+        """The number that the notes give to an output, or to all of its kind."""
+        return (
+            stated_numbers(self.kit, check, path, output)
+            or stated_numbers(self.kit, check, path)
+            or [default]
+        )[0]
+
+    def _item(self, check: dict, modules: Sequence, number: int):
+        if number >= len(modules):
+            raise DataError(f"the check {check['name']!r} is of module {number} of {len(modules)}")
+        return modules[number]
+
+    def _block(self, check: dict, output: str, kind: str | None, number: str | None) -> int:
+        """The block of an output: as its clause of the notes says, else the one of its kind among them."""
+        stated = stated_numbers(self.kit, check, r"blocks\.(\d+)", output)
+        if stated:
+            return stated[0]
+        named = stated_numbers(self.kit, check, r"blocks\.(\d+)")
+        if number is not None:
+            return int(number)
+        if kind in ("window", "global"):
+            fitting = [i for i in named or range(len(self.vit.blocks)) if self._is(kind, i)]
+            if not fitting:
+                raise DataError(f"the ViT of {self.kit.folder} has no block for {output!r}")
+            return fitting[0]
+        others = sorted(o for o in check["outputs"] if re.fullmatch(r"block_[a-z]", o))
+        if output not in others:
+            raise UnknownCheckError(f"no note says which block {output!r} of {check['name']!r} is")
+        position = others.index(output)
+        return named[position] if position < len(named) else position
+
+    def _is(self, kind: str, index: int) -> bool:
+        return hasattr(self.vit.blocks[index].attn, "window_size") == (kind == "window")
 
     def layer_decay(self, _check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learning rate and weight decay of every official parameter, in the official order."""
@@ -232,17 +287,20 @@ class _Checks:
         return {"lr": torch.tensor(lr), "weight_decay": torch.tensor(decays)}
 
 
-def _first_extra(stage: CtiStage):
-    return next(exchange for exchange in stage.to_cnn if exchange.ffn is not None)
-
-
-def _grid(check: dict, count: int) -> tuple[int, int]:
-    match = re.search(r"grid (\d+)x(\d+)", check.get("note", ""))
-    if match:
-        return int(match.group(1)), int(match.group(2))
-    if count == 60:
-        return 6, 10
-    raise DataError(f"the check {check['name']!r} does not say on which grid its {count} tokens lie")
+# beginning of an output's name -> names in the official code, what it gives of its stage or exchange
+_PARTS: dict[str, tuple[str, Callable]] = {
+    "mrfp": ("mrfp|multiconv", lambda stage, _x, c, grid: stage.mrfp(c, grid)),
+    "cti_tov": ("cti_tov|injector", lambda stage, x, c, grid: stage.to_vit(x, c, grid)),
+    "msda": ("cti_tov|injector", lambda stage, _x, c, grid: stage.to_vit.attn(c, c, grid)),
+    "cti_toc": ("cti_toc|extractor", lambda stage, x, c, grid: stage.to_cnn[0](c, x, grid)),
+    "extra_cti": ("", lambda exchange, x, c, grid: exchange(c, x, grid)),
+}
+_PARTS |= {
+    "multiconv": _PARTS["mrfp"],
+    "injector": _PARTS["cti_tov"],
+    "extractor": _PARTS["cti_toc"],
+    "extra_extractor": _PARTS["extra_cti"],
+}
 
 
 def _official_ids(kit: GoldenKit, model: ViTCoMer) -> list[tuple[str, list[int], int]]:

@@ -196,7 +196,7 @@ def test_bad_rope_arguments_are_explained():
         AxialRope(6)
     with pytest.raises(ConfigError, match=r"normalize='both'.*'separate', 'max' or 'min'"):
         AxialRope(8, normalize="both")
-    with pytest.raises(ConfigError, match="needs base, or min_period and max_period"):
+    with pytest.raises(ConfigError, match="needs a positive base, or min_period and max_period"):
         AxialRope(8, base=None)
 
 

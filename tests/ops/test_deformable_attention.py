@@ -109,12 +109,52 @@ def test_strided_inputs():
         assert torch.equal(result, truth)
 
 
-def test_locations_that_are_not_finite_count_as_outside():
+@pytest.mark.parametrize(
+    ("sizes", "shapes"),
+    [
+        ({"channels": 1025}, [(3, 4)]),  # numba's tuples end at 1,000
+        ({"channels": 1000}, [(2, 2)]),
+        ({"heads": 300, "channels": 1}, [(3, 4)]),
+        ({"points": 300}, [(3, 4)]),
+        ({"points": 0}, [(3, 4)]),
+        ({"heads": 0}, [(3, 4)]),
+        ({"channels": 0}, [(3, 4)]),
+        ({}, [(1, 2)] * 60),
+        ({}, [(3, 4), (0, 5)]),
+        ({}, [(0, 0), (0, 5)]),
+        ({}, []),
+    ],
+)
+def test_extreme_shapes(sizes, shapes):
+    inputs = make_inputs(**{"queries": 3, "channels": 4, "shapes": shapes, **sizes})
+    expected = run(reference, inputs[0], shapes, *inputs[1:])
+    results = run(attention, inputs[0], shapes, *inputs[1:], backend="numba")
+    for result, truth in zip(results, expected):
+        torch.testing.assert_close(result, truth, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("edge", [-1, 4])
+def test_a_whole_pixel_outside_there_is_no_gradient(backend, axis, edge):
+    """As in the official kernel: at -1 and at the size itself, not only beyond."""
+    location = torch.full((1, 1, 1, 1, 1, 2), 0.5)
+    location[..., axis] = (edge + 0.5) / 4
+    ones = torch.ones(1, 16, 1, 1)
+    output, *gradients = run(
+        attention, ones, [(4, 4)], location, ones[:, :1, ..., None], ones[:, :1, :, 0], backend=backend
+    )
+    assert output.item() == 0
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+def test_locations_that_are_not_finite_count_as_outside(backend):
     value, locations, weights, grad = make_inputs()
     locations[0, 0] = float("nan")
     locations[0, 1] = float("inf")
     locations[0, 2] = 1e30
-    output, *grads = run(attention, value, SHAPES, locations, weights, grad, backend="numba")
+    output, *grads = run(attention, value, SHAPES, locations, weights, grad, backend=backend)
     assert (output[0, :3] == 0).all()
     assert all(g.isfinite().all() for g in grads)
 

@@ -277,6 +277,107 @@ def test_compiler_of_the_environment_report():
     assert "dense3d" in mmcv_ops.get_compiler_version()
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_dyhead_runs_forward_and_backward(batch):
+    """A level's offset, larger than the next level's output, goes to that level's convolution too."""
+    dyhead = pytest.importorskip("mmdet.models.necks.dyhead").DyHead(16, 16, num_blocks=1)
+    torch.nn.init.normal_(dyhead.dyhead_blocks[0].spatial_conv_offset.weight)
+    levels = [torch.randn(batch, 16, size, size, requires_grad=True) for size in (32, 16, 8)]
+    outputs = dyhead(levels)
+    assert [tuple(y.shape) for y in outputs] == [(batch, 16, size, size) for size in (32, 16, 8)]
+    sum(y.square().sum() for y in outputs).backward()
+    assert all(level.grad.abs().sum() > 0 for level in levels)
+    assert all(p.grad.isfinite().all() for p in dyhead.parameters())
+    apart = dyhead([level[-1:] for level in levels])
+    for together, single in zip(outputs, apart):
+        torch.testing.assert_close(together[-1:], single, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("batch", "step", "fits"), [(4, 2, True), (3, 2, False), (3, 32, True), (3, 0, False)]
+)
+def test_im2col_step_must_divide_the_batch(batch, step, fits):
+    x, offset = torch.rand(batch, 2, 5, 5), torch.zeros(batch, 18, 3, 3)
+    value, locations = torch.rand(batch, 4, 1, 2), torch.rand(batch, 1, 1, 1, 1, 2)
+    attention = importlib.import_module("mmcv.ops.multi_scale_deform_attn").MultiScaleDeformableAttnFunction
+    calls = {
+        AssertionError: lambda: mmcv_ops.DeformConv2d(2, 3, 3, im2col_step=step)(x, offset),
+        RuntimeError: lambda: attention.apply(
+            value, torch.tensor([[2, 2]]), torch.tensor([0]), locations, locations[..., 0], step
+        ),
+    }
+    for error, call in calls.items():
+        if fits:
+            assert len(call()) == batch
+        else:
+            with pytest.raises(error, match="im2col_step"):
+                call()
+
+
+def random_boxes_3d(seed: int, number: int = 40) -> torch.Tensor:
+    """``(x, y, z, dx, dy, dz, heading)``, many of which meet."""
+    random = torch.Generator().manual_seed(seed)
+    centres = torch.rand(number, 3, generator=random) * torch.tensor([8.0, 8.0, 2.0])
+    sizes = torch.rand(number, 3, generator=random) * 3 + 0.5
+    return torch.cat([centres, sizes, torch.rand(number, 1, generator=random) * 6 - 3], 1)
+
+
+def test_boxes_iou3d_is_ours():
+    a, b = random_boxes_3d(0), random_boxes_3d(1, 7)
+    torch.testing.assert_close(mmcv_ops.boxes_iou3d(a, b), ops.box_iou_3d(a, b), rtol=1e-4, atol=1e-5)
+
+
+def test_boxes_overlap_bev_is_an_area():
+    flat = torch.tensor([[0.0, 0, 5, 4, 2, 1, 0], [1, 0, -5, 4, 2, 1, torch.pi]])  # height does not count
+    torch.testing.assert_close(mmcv_ops.boxes_overlap_bev(flat, flat), torch.tensor([[8.0, 6.0], [6.0, 8.0]]))
+
+
+def test_nms3d_compares_footprints():
+    boxes, scores = random_boxes_3d(2), torch.rand(40, generator=torch.Generator().manual_seed(3))
+    footprint = [0, 1, 3, 4, 6]
+    overlaps = ops.box_iou_rotated_reference(boxes[:, footprint], boxes[:, footprint])
+    kept: list[int] = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(overlaps[k, i] <= 0.3 for k in kept):
+            kept.append(i)
+    assert 1 < len(kept) < 40
+    assert mmcv_ops.nms3d(boxes, scores, 0.3).tolist() == kept
+    half = torch.tensor([[0.0, 0, 0, 2, 2, 1, 0], [0, 0, 9, 2, 1, 1, 0]])  # an IoU of 0.5 is not above 0.5
+    assert mmcv_ops.nms3d(half, torch.tensor([0.9, 0.8]), 0.5).tolist() == [0, 1]
+    assert mmcv_ops.nms3d(half, torch.tensor([0.9, 0.8]), 0.499).tolist() == [0]
+    assert mmcv_ops.nms3d(boxes[:0], scores[:0], 0.3).tolist() == []
+
+
+def test_nms3d_normal_takes_boxes_without_heading():
+    boxes, scores = random_boxes_3d(4), torch.rand(40, generator=torch.Generator().manual_seed(5))
+    upright = boxes * torch.tensor([1.0, 1, 1, 1, 1, 1, 0])
+    expected = mmcv_ops.nms3d(upright, scores, 0.3).tolist()
+    assert mmcv_ops.nms3d_normal(boxes, scores, 0.3).tolist() == expected
+    corners = torch.cat([boxes[:, :2] - boxes[:, 3:5] / 2, boxes[:, :2] + boxes[:, 3:5] / 2], 1)
+    flat = torch.cat([corners, boxes[:, 6:]], 1)
+    with pytest.warns(DeprecationWarning):
+        assert mmcv_ops.nms_normal_bev(flat, scores, 0.3).tolist() == expected
+
+
+def test_overlaps_and_suppression_of_corners_with_a_heading():
+    a, b = random_boxes_3d(6, 5), random_boxes_3d(7, 4)
+    flat = [torch.cat([x[:, :2] - x[:, 3:5] / 2, x[:, :2] + x[:, 3:5] / 2, x[:, 6:]], 1) for x in (a, b)]
+    footprints = [x[:, [0, 1, 3, 4, 6]] for x in (a, b)]
+    with pytest.warns(DeprecationWarning):
+        overlaps = mmcv_ops.boxes_iou_bev(*flat)
+    torch.testing.assert_close(overlaps, ops.box_iou_rotated(*footprints), rtol=1e-4, atol=1e-5)
+    with pytest.warns(DeprecationWarning):
+        keep = mmcv_ops.nms_bev(flat[0], torch.arange(5.0), 0.3)
+    assert keep.tolist() == ops.nms_rotated(footprints[0], torch.arange(5.0), 0.3)[1].tolist()
+
+
+def test_fused_bias_leaky_relu_is_mmcvs_torch_form():
+    layer, x = mmcv_ops.FusedBiasLeakyReLU(3), torch.randn(2, 3, 4)
+    torch.nn.init.normal_(layer.bias)
+    expected = F.leaky_relu(x + layer.bias[:, None], 0.2) * 2**0.5
+    torch.testing.assert_close(layer(x), expected)
+
+
 def test_an_operator_without_implementation_is_named():
     points = torch.rand(1, 5, 3)
     with pytest.raises(OperatorUnavailableError, match="'three_nn_forward' has no implementation"):

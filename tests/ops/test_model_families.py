@@ -166,7 +166,7 @@ def test_family_builds(registered, no_initialisation, monkeypatch, library, fami
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["carafe", "dcn", "dcnv2", "deformable_detr", "reppoints"])
+@pytest.mark.parametrize("family", ["carafe", "dcn", "dcnv2", "deformable_detr", "dyhead", "reppoints"])
 def test_detector_runs_forward_and_backward(registered, monkeypatch, family):
     from mmdet.testing import demo_mm_inputs
     from mmengine.registry import DefaultScope
@@ -174,7 +174,7 @@ def test_detector_runs_forward_and_backward(registered, monkeypatch, family):
     monkeypatch.chdir(config_folder("mmdet").parent)
     torch.manual_seed(0)
     model = build("mmdet", first_config("mmdet", family)).train()
-    images = demo_mm_inputs(1, [[3, 192, 192]], num_classes=20, with_mask=True)
+    images = demo_mm_inputs(2, [[3, 192, 192]] * 2, num_classes=20, with_mask=True)
     with DefaultScope.overwrite_default_scope("mmdet"):
         loss, _ = model.parse_losses(model(**model.data_preprocessor(images, True), mode="loss"))
         loss.backward()

@@ -177,7 +177,7 @@ def test_official_checkpoint_fits(golden_dir):
 
     kit = GoldenKit(golden_dir / "mask2former-r50")
     official = tensors_of(kit)
-    panoptic = build_model(kit.meta["config"], official)
+    panoptic = build_model(kit.options, official)
     config = dict(CONFIG, backbone=dict(type="dense3d.ConvNeXt", arch="tiny"))
     config["decode_head"] = dict(config["decode_head"], in_channels=list(panoptic.backbone.out_channels))
     built = MODELS.build(config)

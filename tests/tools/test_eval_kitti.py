@@ -15,6 +15,7 @@ import pytest
 from dense3d.apis import evaluate_kitti
 from dense3d.datasets.kitti import frame_id, read_objects, write_objects
 from dense3d.errors import DataError
+from dense3d.evaluation.kitti.files import read_pair
 from tests.golden.kit import GoldenKit
 
 TOOL = Path(__file__).resolve().parents[2] / "tools/eval_kitti.py"
@@ -116,6 +117,19 @@ def remove_all_labels(labels: Path, results: Path) -> None:
 
 def add_data_folder(labels: Path, results: Path) -> None:
     (results / "data").mkdir()
+
+
+@pytest.mark.parametrize("inner", ["data", "results", "predictions"])
+def test_results_are_found_where_infer_and_test_put_them(kit_folders, tmp_path, inner):
+    labels, results, _ = kit_folders
+    (tmp_path / "out").mkdir()
+    results.rename(tmp_path / "out" / inner)
+    pairs = read_pair(labels, tmp_path / "out")
+    assert len(pairs.results) == len(pairs.frames) > 0
+    (tmp_path / "out/data").mkdir(exist_ok=True)
+    if inner != "data":
+        with pytest.raises(DataError, match=f"a folder 'data' and a folder '{inner}'; name the one"):
+            read_pair(labels, tmp_path / "out")
 
 
 def damage_result(labels: Path, results: Path) -> None:

@@ -111,6 +111,7 @@ def test_exit_status_over_several_kits(repository, monkeypatch, capsys, kit, tmp
     assert first == f"error: no golden adapter for the system 'sorting-machine'; known systems: {known}"
     assert second == f"error: golden kit not found: {tmp_path / 'nowhere'} is not a folder"
     assert "3 checks, PASS" in printed.out  # the others are run all the same
+    assert printed.out.splitlines()[-1] == f"1 of 3 kits, FAIL: {unknown}, {tmp_path / 'nowhere'}"
 
 
 def test_a_kit_whose_model_cannot_be_built_is_a_failed_row_and_the_others_run(
@@ -123,6 +124,34 @@ def test_a_kit_whose_model_cannot_be_built_is_a_failed_row_and_the_others_run(
     assert failures(output) == ["set-up"]
     assert f"{broken}: 1 outputs of 1 checks, FAIL: 1 of 1 outputs" in output
     assert f"{kit}: 7 outputs of 3 checks, PASS" in output
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("by zero"), SystemExit(3), MemoryError("two\nlines")])
+@pytest.mark.parametrize("place", ["set-up", "check", "comparison"])
+def test_the_kits_after_one_that_raises_run(repository, monkeypatch, capsys, kit, tmp_path, fault, place):
+    """Whatever is raised, in setting up, in a check or in comparing: a failed row each, and the status."""
+    import tests.golden
+
+    opened = tests.golden.open_kit
+    broken = write(tmp_path / "broken", *read(kit))
+
+    def run(_check: dict, _inputs: dict) -> None:
+        if place == "check":
+            raise fault
+
+    def open_one(one):
+        if one.folder == broken and place == "set-up":
+            raise fault
+        return run if one.folder == broken else opened(one)
+
+    monkeypatch.setattr(tests.golden, "open_kit", open_one)
+    assert run_tool(repository, monkeypatch, broken, kit) == 1
+    output = capsys.readouterr().out
+    rows = 1 if place == "set-up" else 3
+    assert len(failures(output)) == rows
+    assert f"{broken}: {rows} outputs of {rows} checks, FAIL: {rows} of {rows} outputs" in output
+    assert f"{kit}: 7 outputs of 3 checks, PASS" in output
+    assert output.splitlines()[-1] == f"1 of 2 kits, FAIL: {broken}"
 
 
 def test_help_imports_nothing_heavy(repository):

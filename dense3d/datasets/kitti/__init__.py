@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = attach(
             "format_objects",
             "parse_objects",
             "read_objects",
+            "without_faults",
             "write_objects",
         ],
         "results": ["write_results"],

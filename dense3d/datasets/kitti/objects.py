@@ -8,6 +8,7 @@ occluded, dimensions), -10 (angles) and -1000 (location).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,6 +202,38 @@ def first_fault(objects: KittiObjects) -> tuple[int, str] | None:
         if name.lower() not in _KNOWN:
             hint = did_you_mean(name, CLASSES).rstrip("?") or f"; known are {', '.join(CLASSES)}"
             return objects.names.index(name), f"unknown class {name!r}{hint}"
+    for describe, mask in _faults(objects).items():
+        if mask.any():
+            row = int(np.flatnonzero(mask)[0])
+            return row, describe(objects.values[row])
+    return None
+
+
+def without_faults(objects: KittiObjects) -> tuple[KittiObjects, list[str]]:
+    """The detections that an evaluation takes, and what is wrong with each of the others.
+
+    A network that has learned little predicts sizes that are negative or no numbers. Everybody who takes a
+    model's detections, to evaluate, write or draw them, takes these.
+
+    Example:
+        >>> kept, dropped = without_faults(KittiObjects(("Car", "Car"), np.array([
+        ...     [0, 0, 0, 10, 20, 30, 40, h, 1.6, 4, 1, 1.5, 20, 0, 0.9] for h in (1.5, -0.1)])))
+        >>> len(kept), dropped[0].partition(";")[0]
+        (1, 'height x width x length is -0.1 x 1.6 x 4')
+    """
+    found: dict[int, str] = {}
+    for describe, mask in _faults(objects).items():
+        for row in np.flatnonzero(mask).tolist():
+            found.setdefault(row, describe(objects.values[row]))
+    if not found:
+        return objects, []
+    sound = np.ones(len(objects), dtype=bool)
+    sound[list(found)] = False
+    return objects.select(sound), [found[row] for row in sorted(found)]
+
+
+def _faults(objects: KittiObjects) -> dict[Callable[[np.ndarray], str], np.ndarray]:
+    """(N,) which objects have a fault, by what describes that fault of a row."""
     values, occluded = objects.values, objects.occluded
     cared = np.array([name.lower() != "dontcare" for name in objects.names], dtype=bool)
     boxed = cared & objects.has_box3d
@@ -213,11 +246,7 @@ def first_fault(objects: KittiObjects) -> tuple[int, str] | None:
         _describe_dimensions: boxed[:, None] & (objects.dimensions <= 0),
         _describe_behind: boxed & (_farthest_depth(objects) <= 0),
     }
-    for describe, mask in bad.items():
-        if mask.any():
-            row = int(np.flatnonzero(mask.reshape(len(values), -1).any(axis=1))[0])
-            return row, describe(objects.values[row])
-    return None
+    return {describe: mask.any(axis=1) if mask.ndim > 1 else mask for describe, mask in bad.items()}
 
 
 def _farthest_depth(objects: KittiObjects) -> np.ndarray:

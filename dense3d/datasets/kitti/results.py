@@ -11,6 +11,7 @@ from pathlib import Path
 from dense3d.datasets.kitti.frames import read_image_set
 from dense3d.datasets.kitti.objects import KittiObjects, first_fault, format_objects
 from dense3d.errors import DataError
+from dense3d.files import inside
 
 TEST_FRAMES = 7518
 
@@ -40,7 +41,8 @@ def write_results(
     temporary.mkdir()
     try:
         for frame in frames:
-            (temporary / f"{frame}.txt").write_text(_text(folder, frame, results[frame]), encoding="utf-8")
+            file = inside(temporary, f"{frame}.txt", folder)
+            file.write_text(_text(folder, frame, results[frame]), encoding="utf-8")
         if folder.exists():
             folder.rmdir()
         temporary.replace(folder)

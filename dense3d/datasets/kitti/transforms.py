@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, InstanceData
-from PIL import Image
 
 from dense3d.datasets.kitti.mono_targets import MonoTargets, encode_mono_targets
 from dense3d.datasets.kitti.velodyne import lidar_depth_map, read_velodyne
 from dense3d.datasets.kitti.warp import draw_warp
 from dense3d.datasets.scan.images import check_image
 from dense3d.errors import DataError
+from dense3d.image_files import open_image
 from dense3d.registry import TRANSFORMS
 
 
@@ -152,7 +152,7 @@ class PackKittiFrame(BaseTransform):
 
 def _read_image(path: str) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(str(check_image(path, decode=True) or f"{path}: {error}")) from None

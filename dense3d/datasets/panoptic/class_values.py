@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from dense3d.datasets.label_maps import LabelMapError, read_label_map
 from dense3d.datasets.panoptic.conversion import IGNORED
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
@@ -75,18 +75,16 @@ def read_class_map(path: str | Path, values: ClassValues, size: tuple[int, int])
         DataError: the file is missing, no whole image, has colours, another size or numbers of no class.
     """
     try:
-        with Image.open(path) as image:
-            numbers = np.asarray(image)
-    except FileNotFoundError:
+        numbers = read_label_map(Path(path).read_bytes(), str(path))
+    except OSError:
         raise DataError(
             f"{path}: the map of classes does not exist; correct the folder, or add a map for the image"
         ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"{path}: not a readable PNG ({error}); restore or make it again") from None
-    if numbers.ndim != 2:
-        raise DataError(
-            f"{path}: the map of classes has {numbers.shape[2]} channels, not one of class numbers"
-        )
+    except LabelMapError as error:
+        if error.rule in ("label-format", "label-range"):
+            value = error.value.replace("label map", "map of classes")
+            raise DataError(f"{path}: {value}; {error.remedy}") from None
+        raise DataError(f"{path}: not a readable PNG ({error.value}); restore or make it again") from None
     if numbers.shape != size:
         raise DataError(
             f"{path}: {numbers.shape[1]} x {numbers.shape[0]} pixels, but its image has {size[1]} x "

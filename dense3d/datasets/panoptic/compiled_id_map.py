@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from isal import isal_zlib
-from numba import njit
 
+from dense3d.compiled import njit
 from dense3d.datasets.panoptic.id_map import read_id_map
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -34,7 +34,7 @@ def read_id_map_compiled(path: str | Path) -> np.ndarray:
     """
     try:
         data = Path(path).read_bytes()
-    except OSError:
+    except (OSError, ValueError):
         return read_id_map(path)  # it says what is wrong
     ids = decode(data)
     return read_id_map(path) if ids is None else ids
@@ -90,25 +90,25 @@ def _chunks(data: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
-@njit(cache=True)
+@njit()
 def _added(a, b):
     """Sum of two words of three bytes, each byte modulo 256."""
     low, high = np.uint32(0x7F7F7F), np.uint32(0x808080)
     return ((a & low) + (b & low)) ^ ((a ^ b) & high)
 
 
-@njit(cache=True)
+@njit()
 def _averaged(a, b):
     """Mean of two words of three bytes, each byte rounded down."""
     return (a & b) + (((a ^ b) >> np.uint32(1)) & np.uint32(0x7F7F7F))
 
 
-@njit(cache=True)
+@njit()
 def _byte(word, shift):
     return np.int64(word >> np.uint32(shift)) & 255
 
 
-@njit(cache=True)
+@njit()
 def _paeth(left, above, corner):
     """Of left, above and corner, the nearest to left + above - corner, for each of three bytes."""
     word = np.uint32(0)
@@ -120,7 +120,7 @@ def _paeth(left, above, corner):
     return word
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def unfilter(filtered, ids):
     """Undo PNG's row filters and join the three bytes of a pixel to an id.
 

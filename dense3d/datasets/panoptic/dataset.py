@@ -50,7 +50,8 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
             raise DataError(f"{root}: {describe_absent(Path(root))}; set data_root (layouts: data/README.md)")
         panoptic = read_panoptic(self.ann_file)
         self.cat2label = labels_of(panoptic, self.metainfo["classes"], self.metainfo.get("aliases"))
-        self.cat_ids = sorted(self.cat2label, key=self.cat2label.get)
+        first = {label: number for number, label in reversed(self.cat2label.items())}  # of several categories
+        self.cat_ids = [first[label] for label in sorted(first)]
         self._adopt_kinds(panoptic)
         return [self._sample(image, panoptic) for image in panoptic.images.values()]
 
@@ -97,6 +98,12 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
     def _adopt_kinds(self, panoptic: PanopticFile) -> None:
         """Take what is a thing, and colours that are not given, from the file."""
         classes, categories = self.metainfo["classes"], [panoptic.categories[i] for i in self.cat_ids]
+        for number, label in self.cat2label.items():
+            if panoptic.categories[number]["isthing"] != categories[label]["isthing"]:
+                raise DataError(
+                    f"{panoptic.path}: categories {number} and {self.cat_ids[label]} are one class, "
+                    f"{classes[label]!r}, but one is a thing and the other stuff; correct the aliases"
+                )
         things = tuple(name for name, category in zip(classes, categories) if category["isthing"])
         stuff = tuple(name for name, category in zip(classes, categories) if not category["isthing"])
         if (*things, *stuff) != tuple(classes):

@@ -21,9 +21,10 @@ from dense3d.datasets.panoptic.coco_instances import decode_mask, instances_head
 from dense3d.datasets.panoptic.conversion import Instance, Overlap, panoptic_of, semantic_map_of
 from dense3d.datasets.panoptic.files import png_folder, read_panoptic
 from dense3d.datasets.panoptic.id_map import read_id_map, write_id_map
-from dense3d.datasets.scan.coco_file import read_coco, read_json
+from dense3d.datasets.panoptic.targets import is_class_map, is_numbered_map, map_targets
+from dense3d.datasets.scan.coco_file import open_coco, raise_first, read_json
 from dense3d.errors import ConfigError, DataError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, inside
 
 OnImage = Callable[[int, int], None]
 
@@ -48,7 +49,8 @@ def panoptic_to_instances(
         How many instances were written.
 
     Raises:
-        DataError: a file is missing or broken, or png and ``segments_info`` disagree.
+        DataError: a file is missing or broken, png and ``segments_info`` disagree, or the result would
+            replace what is converted.
     """
     _refuse_same(panoptic_json, instances_json)
     panoptic, folder = read_panoptic(panoptic_json), png_folder(panoptic_json, png_dir)
@@ -77,19 +79,28 @@ def panoptic_to_semantic(
         How many maps were written.
 
     Raises:
-        DataError: as :func:`panoptic_to_instances`; or the numbers do not fit into 8 bits.
+        DataError: as :func:`panoptic_to_instances`; the numbers do not fit into 8 bits; or a file name leads
+            out of the folder or to a file that is no such map, see
+            :func:`~dense3d.datasets.panoptic.targets.map_targets`.
     """
     panoptic, folder = read_panoptic(panoptic_json), png_folder(panoptic_json, png_dir)
     _refuse_same(folder, semantic_dir)
     numbers = ClassValues.of(panoptic.document["categories"], values, panoptic_json)
-    for image in _counted(list(panoptic.annotations), on_image):
-        annotation = panoptic.annotations[image]
+    annotations = panoptic.annotations
+    targets = map_targets(
+        [(panoptic.where(image), annotation["file_name"]) for image, annotation in annotations.items()],
+        semantic_dir,
+        is_class_map,
+        [folder / annotation["file_name"] for annotation in annotations.values()],
+    )
+    for image, target in _counted(list(zip(annotations, targets)), on_image):
+        annotation = annotations[image]
         png, segments = folder / annotation["file_name"], annotation["segments_info"]
         ids = read_id_map(png)
         if strict:
             check_segments(ids, segments, panoptic.where(image), png)
         semantic = semantic_map_of(ids, segments, numbers.of_category, numbers.void)
-        write_class_map(Path(semantic_dir) / annotation["file_name"], semantic)
+        write_class_map(target, semantic)
     return len(panoptic.annotations)
 
 
@@ -126,17 +137,29 @@ def instances_to_panoptic(
 
     Raises:
         DataError: a file is missing or broken; an instance is of no image, no category or has no mask; with
-            ``overlap="refuse"``, instances share pixels or have none.
+            ``overlap="refuse"``, instances share pixels or have none; a file name leads out of the folder or
+            to a file that is no such map.
     """
     _refuse_same(instances_json, panoptic_json)
     if overlap not in get_args(Overlap):
         raise ConfigError(f"overlap={overlap!r} is none of {', '.join(map(repr, get_args(Overlap)))}")
-    document = read_coco(instances_json)
+    opened = open_coco(instances_json)
+    document = opened.document
+    raise_first([fault for fault in opened.findings.faults if fault.rule != "unknown-category"])
     numbers = ClassValues.of(categories, values, "categories") if semantic_dir is not None else None
     grouped = _grouped(document, {category["id"] for category in categories}, instances_json)
     folder = Path(png_dir) if png_dir is not None else Path(panoptic_json).with_suffix("")
+    if folder == Path(panoptic_json):
+        raise DataError(
+            f"{panoptic_json}: name the file with .json: the folder without it gets the png files"
+        )
+    if semantic_dir is not None:
+        _refuse_same(semantic_dir, folder)
+    names = [_map_name(image, instances_json) for image in document["images"]]
     maker = _PanopticMaker(instances_json, folder, categories, semantic_dir, numbers, overlap)
-    entries = (maker.entry(image, grouped[image["id"]]) for image in _counted(document["images"], on_image))
+    map_targets(names, folder, is_numbered_map)
+    jobs = list(zip(document["images"], (name for _, name in names)))
+    entries = (maker.entry(image, name, grouped[image["id"]]) for image, name in _counted(jobs, on_image))
     head = {key: document[key] for key in ("info", "licenses", "images") if key in document}
     _write_annotations(panoptic_json, {**head, "categories": categories}, entries)
     return maker.segments, maker.left_out
@@ -155,9 +178,8 @@ class _PanopticMaker:
     segments: int = 0
     left_out: int = 0
 
-    def entry(self, image: dict[str, Any], annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    def entry(self, image: dict[str, Any], name: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
         size, where = (image["height"], image["width"]), f"{self.source}: image {image['id']}"
-        name = str(Path(image["file_name"]).with_suffix(".png"))
         instances = [_instance(annotation, size, where) for annotation in annotations]
         stuff, semantic = {}, np.zeros(size, dtype=np.uint8)
         if self.numbers is not None:
@@ -169,6 +191,13 @@ class _PanopticMaker:
         self.segments += len(segments)
         self.left_out += len(instances) - sum(segment["id"] <= len(instances) for segment in segments)
         return {"image_id": image["id"], "file_name": name, "segments_info": segments}
+
+
+def _map_name(image: dict[str, Any], source: str | Path) -> tuple[str, str]:
+    """The image as errors name it, and its map's file: the image's with the suffix ``.png``."""
+    where, name = f"{source}: image {image['id']}", image["file_name"]
+    inside(".", name, where, "png files are written by it: make it relative to the folder of images")
+    return where, Path(name).with_suffix(".png").as_posix()
 
 
 def read_categories(path: str | Path) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def read_id_map(path: str | Path) -> np.ndarray:
     """
     try:
         data = Path(path).read_bytes()
-    except OSError:
+    except (OSError, ValueError):
         raise DataError(
             f"{path}: the map of segment ids does not exist; unpack it or correct the folder"
         ) from None

@@ -15,7 +15,8 @@ __getattr__, __dir__, __all__ = attach(
         "coco": ["scan_coco"],
         "datasets": ["scanner", "scan_dataset", "scan_config", "scan_before_training"],
         "images": ["check_image"],
+        "panoptic": ["scan_panoptic"],
         "report": ["Fault", "ScanReport", "merged_table"],
-        "segmentation": ["scan_panoptic", "scan_segmentation"],
+        "segmentation": ["scan_segmentation"],
     },
 )

@@ -1,17 +1,18 @@
-"""The rules on COCO instance annotations and their images, all checked at once."""
+"""COCO instance annotations and their images, all checked at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dense3d.datasets.scan.coco_file import describe_absent, read_coco
+from dense3d.datasets.scan.coco_file import CocoFile, describe_absent, open_coco
+from dense3d.datasets.scan.coco_rules import is_file_name
 from dense3d.datasets.scan.images import check_images
 from dense3d.datasets.scan.report import Fault, ScanReport
+from dense3d.datasets.scan.schema import shortened
 from dense3d.errors import DataError, did_you_mean
+from dense3d.image_files import Reader
 
 
 def scan_coco(
@@ -20,6 +21,11 @@ def scan_coco(
     classes: Sequence[str] | None = None,
     decode_images: bool = True,
     workers: int = 2,
+    masks: bool = False,
+    annotations: bool = True,
+    allow_lost_boxes: bool = False,
+    polygons_only: bool = False,
+    reader: Reader | None = None,
 ) -> ScanReport:
     """Check a COCO instances file and the images that it names, and report all faults at once.
 
@@ -29,22 +35,27 @@ def scan_coco(
         classes: class names that the model is to learn, in order.
         decode_images: decode every pixel; otherwise see :func:`dense3d.datasets.scan.check_image`.
         workers: threads.
+        masks: every object needs a mask.
+        annotations: the file must have the list ``annotations``, which files of test images lack.
+        allow_lost_boxes, polygons_only: as for :func:`findings_of`.
+        reader: how the images are loaded.
 
     Returns:
         The report. A file that cannot be parsed is a fault there, not an exception.
     """
     report = ScanReport(str(annotation_file))
     try:
-        document = read_coco(annotation_file)
+        opened = open_coco(annotation_file, masks=masks, annotations=annotations)
     except DataError as error:
         file, _, value = str(error).partition(": ")
         report.faults.append(Fault("annotation-file", file, value or str(error)))
         return report
-    faults, report.notes = check_annotations(document, annotation_file, classes)
+    document = opened.document
+    faults, report.notes = findings_of(opened, classes, allow_lost_boxes, polygons_only)
     report.annotations = len(document["annotations"])
     annotated = {a["image_id"] for a in document["annotations"]}
     report.empty = sum(image["id"] not in annotated for image in document["images"])
-    image_faults = check_image_files(document, image_folder, decode_images, workers)
+    image_faults = check_image_files(document, image_folder, decode_images, workers, reader)
     report.missing = sum(f.rule in ("file-missing", "folder-missing") for f in image_faults)
     if any(f.rule == "folder-missing" for f in image_faults):
         report.missing = len(document["images"])
@@ -55,10 +66,15 @@ def scan_coco(
 
 
 def check_image_files(
-    document: dict[str, Any], image_folder: str | Path, decode: bool, workers: int = 2
+    document: dict[str, Any],
+    image_folder: str | Path,
+    decode: bool,
+    workers: int = 2,
+    reader: Reader | None = None,
 ) -> list[Fault]:
     """Faults of the image files, each with the id of its image."""
     images, folder = document["images"], Path(image_folder)
+    images = [image for image in images if is_file_name(image["file_name"])]  # others are faults already
     if images and not folder.is_dir():
         return [
             Fault(
@@ -70,7 +86,7 @@ def check_image_files(
         ]
     paths = [str(folder / image["file_name"]) for image in images]
     sizes = [_stated_size(image) for image in images]
-    found = check_images(paths, sizes, decode, workers)
+    found = check_images(paths, sizes, decode, workers, reader)
     return [
         Fault(f.rule, f.file, f.value, f"image {image['id']}", f.remedy, image["id"])
         for image, f in zip(images, found)
@@ -78,82 +94,55 @@ def check_image_files(
     ]
 
 
-def check_annotations(
-    document: dict[str, Any], file: str | Path, classes: Sequence[str] | None = None
+def findings_of(
+    opened: CocoFile,
+    classes: Sequence[str] | None,
+    allow_lost_boxes: bool = False,
+    polygons_only: bool = False,
 ) -> tuple[list[Fault], list[Fault]]:
-    """All rules on the contents of a COCO file.
+    """Faults and notes of a file that is to teach these classes.
 
-    Returns:
-        Faults, and notes on what is unusual but dealt with.
+    Args:
+        opened: the file.
+        classes: class names that the model is to learn, in order; None for all categories.
+        allow_lost_boxes: that more than half of the boxes is left out of training is no fault.
+        polygons_only: objects with run lengths would not be learned.
     """
-    file = str(file)
-    faults, notes = check_classes(document, file, classes)
-    faults += _duplicates(document["images"], "image", file)
-    faults += _duplicates(document["annotations"], "annotation", file)
-    if not document["images"]:
-        faults.append(Fault("no-images", file, "the list 'images' is empty"))
-    sizes = {image["id"]: _stated_size(image) for image in document["images"]}
-    faults += [
-        Fault(
-            "image-size", file, f"width and height are {image['width']!r} and {image['height']!r}",
-            f"image {image['id']}", "give both in pixels", image["id"],
+    findings = opened.findings
+    faults, notes = check_classes(opened.document, findings.file, classes)
+    wanted = {c["id"] for c in opened.document["categories"] if classes is None or c["name"] in classes}
+    boxes, small = (sum(n[i] for i in wanted) for n in (findings.boxes, findings.small_boxes))
+    if small * 2 > boxes and not faults:
+        value = f"{small} of {boxes} boxes are smaller than one pixel and would be left out"
+        remedy = (
+            "give boxes in pixels, not from 0 to 1; if it is meant, set allow_lost_boxes=True in the dataset"
         )
-        for image in document["images"]
-        if sizes[image["id"]] is None
-    ]  # fmt: skip
-    categories = {category["id"] for category in document["categories"]}
-    annotations = document["annotations"]
-
-    def report(
-        indices: Iterable[int], rule: str, value: Callable[[dict], str], remedy: str, to=faults
-    ) -> None:
-        for i in indices:
-            a = annotations[i]
-            item = f"annotation {a['id']} of image {a['image_id']}"
-            to.append(Fault(rule, file, value(a), item, remedy, a["image_id"]))
-
-    strays = [i for i, a in enumerate(annotations) if a["image_id"] not in sizes]
-    report(strays, "unknown-image", lambda a: f"image_id {a['image_id']} is not in 'images'", "remove it")
-    unknown = [i for i, a in enumerate(annotations) if a["category_id"] not in categories]
-    report(
-        unknown, "unknown-category", lambda a: f"category_id {a['category_id']} is not in 'categories'",
-        "correct it or add the category",
-    )  # fmt: skip
-    boxes, malformed = _boxes(annotations)  # (A, 4) x, y, width, height
-    report(malformed, "box-format", lambda a: f"bbox is {a['bbox']!r}, not four numbers", "correct it")
-    kept = np.setdiff1d(np.arange(len(annotations)), malformed + strays)
-    unlimited = (np.inf, np.inf)
-    limits = [sizes[annotations[i]["image_id"]] or unlimited for i in kept]  # (K, 2) width, height
-    limits = np.array(limits, dtype=float).reshape(-1, 2)
-    for rule, mask, remedy in _box_rules(boxes[kept], limits):
-        to = notes if rule in NOTES else faults
-        report(kept[mask].tolist(), rule, lambda a: f"bbox is {a['bbox']}", remedy, to)
-    polygons = [i for i, a in enumerate(annotations) if _bad_segmentation(a.get("segmentation"))]
-    report(polygons, "polygon-format", lambda a: f"segmentation is {_shortened(a['segmentation'])}",
-           "a polygon is a list of at least three x, y pairs")  # fmt: skip
-    return faults, notes
+        lost = Fault("boxes-lost", findings.file, value, remedy=remedy)
+        (notes if allow_lost_boxes else faults).append(lost)
+    if polygons_only:
+        value, remedy = "its mask is run lengths, which this pipeline leaves out", "set poly2mask=True in it"
+        faults += [
+            Fault("mask-no-polygon", findings.file, value, _item(a), remedy, a["image_id"])
+            for a in opened.document["annotations"]
+            if isinstance(a["segmentation"], dict) and not a["iscrowd"] and a["category_id"] in wanted
+        ]
+    return [*findings.faults, *faults], [*notes, *findings.notes]
 
 
-NOTES = ("box-empty", "box-exceeds")
-
-
-def _box_rules(boxes: np.ndarray, limits: np.ndarray) -> list[tuple[str, np.ndarray, str]]:
-    """Rule, mask over boxes (K, 4), remedy; limits (K, 2) are the images' width and height in pixels."""
-    start, extent = boxes[:, :2], boxes[:, 2:]
-    with np.errstate(invalid="ignore"):
-        finite = np.isfinite(boxes).all(1)
-        negative = finite & (extent < 0).any(1)
-        sound = finite & ~negative
-        outside = sound & ((start >= limits) | (start + extent <= 0)).any(1) & (extent >= 1).all(1)
-        empty = sound & ~outside & (extent < 1).any(1)
-        exceeds = sound & ~outside & ~empty & ((start < -2) | (start + extent > limits + 2)).any(1)
-    return [
-        ("box-not-finite", ~finite, "correct or remove it"),
-        ("box-negative", negative, "boxes are [x, y, width, height]; correct or remove it"),
-        ("box-outside", outside, "the box lies outside the image; are its coordinates in pixels?"),
-        ("box-empty", empty, "boxes under one pixel are left out of training"),
-        ("box-exceeds", exceeds, "the box is clipped to the image; is it [x, y, width, height]?"),
-    ]
+def masks_wanted(pipeline: Iterable[Any]) -> tuple[bool, bool]:
+    """Whether transforms, built or as configs, load masks, and whether from polygons alone."""
+    wanted = polygons_only = False
+    for step in pipeline:
+        settings = step if isinstance(step, dict) else getattr(step, "__dict__", {})
+        if settings.get("with_mask") is True:
+            wanted = True
+            polygons_only |= settings.get("poly2mask", True) is False
+        inner = settings.get("transforms")
+        if isinstance(inner, (list, tuple)) and inner:
+            steps = [one for part in inner for one in (part if isinstance(part, (list, tuple)) else [part])]
+            deeper = masks_wanted(steps)
+            wanted, polygons_only = wanted or deeper[0], polygons_only or deeper[1]
+    return wanted, polygons_only
 
 
 def check_classes(
@@ -165,6 +154,9 @@ def check_classes(
     if isinstance(classes, str):
         value = f"classes is the string {classes!r}, not a list"
         return [Fault("class-list", file, value, remedy=f"write metainfo=dict(classes=({classes!r},))")], []
+    if not classes or not all(isinstance(name, str) for name in classes):
+        value = f"classes are {shortened(tuple(classes))}, not names"
+        return [Fault("class-list", file, value, remedy="write the names of categories")], []
     names = [category["name"] for category in document["categories"]]
     absent = [name for name in classes if name not in names]
     if absent:
@@ -192,50 +184,16 @@ def check_classes(
 
 def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:
     """Width and height in pixels as the file states them, or None if it does not."""
-    size = (image["width"], image["height"])
-    return size if all(isinstance(v, (int, float)) and v > 0 for v in size) else None
+    size = (image.get("width"), image.get("height"))
+    return size if all(isinstance(side, int) and side > 0 for side in size) else None
 
 
-def _duplicates(entries: list[dict], kind: str, file: str) -> list[Fault]:
-    seen: set = set()
-    faults = []
-    for entry in entries:
-        if entry["id"] in seen:
-            faults.append(
-                Fault("duplicate-id", file, f"the id {entry['id']} occurs twice", f"{kind} {entry['id']}")
-            )
-        seen.add(entry["id"])
-    return faults
-
-
-def _boxes(annotations: list[dict]) -> tuple[np.ndarray, list[int]]:
-    """Boxes as an array (A, 4), and the indices of those that are not four numbers."""
-    try:
-        return np.array([a["bbox"] for a in annotations], dtype=float).reshape(len(annotations), 4), []
-    except (ValueError, TypeError):
-        pass
-    boxes, malformed = np.zeros((len(annotations), 4)), []
-    for i, a in enumerate(annotations):
-        try:
-            boxes[i] = np.array(a["bbox"], dtype=float).reshape(4)
-        except (ValueError, TypeError):
-            malformed.append(i)
-    return boxes, malformed
-
-
-def _bad_segmentation(segmentation: Any) -> bool:
-    if isinstance(segmentation, list):
-        return any(not isinstance(p, list) or len(p) < 6 or len(p) % 2 for p in segmentation)
-    if isinstance(segmentation, dict):
-        return "counts" not in segmentation or "size" not in segmentation
-    return segmentation is not None
+def _item(annotation: dict[str, Any]) -> str:
+    return f"annotation {annotation['id']} of image {shortened(annotation['image_id'])}"
 
 
 def _first(names: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(map(str, names[:most]))
+    shown = ", ".join(
+        name if len(name) < 60 and name.isprintable() else shortened(name) for name in names[:most]
+    )
     return f"{shown}, ..." if len(names) > most else shown
-
-
-def _shortened(value: Any, most: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -6,16 +6,21 @@ import contextlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from dense3d.datasets.scan.coco import scan_coco
+from dense3d.datasets.label_loading import rules_of
+from dense3d.datasets.scan.coco import masks_wanted, scan_coco
 from dense3d.datasets.scan.coco_file import describe_absent
+from dense3d.datasets.scan.panoptic import scan_panoptic
 from dense3d.datasets.scan.report import Fault, ScanReport
-from dense3d.datasets.scan.segmentation import scan_panoptic, scan_segmentation
+from dense3d.datasets.scan.segmentation import scan_segmentation, why_no_file
 from dense3d.errors import Dense3dError
+from dense3d.image_files import Reader
+from dense3d.pickles import restrict_loading
 
 Scanner = Callable[[dict, type, bool, int], ScanReport]
 SCANNERS: dict[str, Scanner] = {}
@@ -98,9 +103,7 @@ def scan_before_training(cfg: Config) -> list[ScanReport]:
     reports = []
     for name in ("train_dataloader", "val_dataloader"):
         for report in scan_config(cfg, quick=True, splits=(name,)):
-            if _skips(cfg[name]["dataset"]):
-                skipped = [fault for fault in report.faults if fault.image is not None]
-                report.notes += skipped
+            if _skips(cfg[name]["dataset"]):  # the run tells of them itself
                 report.faults = [fault for fault in report.faults if fault.image is None]
             report.raise_if_faulty()
             reports.append(report)
@@ -119,12 +122,18 @@ def _skips(cfg: dict) -> bool:
 def _scan_coco_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
     metainfo = cfg.get("metainfo") or {}
     classes = metainfo.get("classes", getattr(cls, "METAINFO", {}).get("classes"))
+    masks, polygons_only = masks_wanted(cfg.get("pipeline") or ())
     return scan_coco(
         _joined(cfg, cfg.get("ann_file", "")),
         _joined(cfg, (cfg.get("data_prefix") or {}).get("img", "")),
         classes,
         decode,
         workers,
+        masks,
+        annotations=not cfg.get("test_mode"),
+        allow_lost_boxes=bool(cfg.get("allow_lost_boxes")),
+        polygons_only=polygons_only,
+        reader=reader_of(cfg),
     )
 
 
@@ -142,6 +151,7 @@ def _scan_panoptic_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> 
         strict=all(step.get("strict") is not False for step in cfg.get("pipeline", ())),
         decode_images=decode,
         workers=workers,
+        reader=reader_of(cfg),
         **options,
     )
 
@@ -151,16 +161,20 @@ def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanRe
     dataset, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)
+    if not samples and dataset.data_prefix.get("img_path") and not cfg.get("ann_file"):
+        folder, _, value = why_no_file(dataset.data_prefix["img_path"], dataset.img_suffix).partition(": ")
+        value, _, remedy = value.partition("; ")
+        return ScanReport(_name(cfg), faults=[Fault("no-images", folder, value, remedy=remedy)])
     pairs = [(s["img_path"], s.get("seg_map_path")) for s in samples]
-    classes = dataset.metainfo.get("classes") if dataset.label_map is None else None
+    step = _step(cfg, "LoadAnnotations")
     return scan_segmentation(
         _name(cfg),
         pairs,
-        len(classes) if classes else None,
-        dataset.reduce_zero_label,
-        dataset.ignore_index,
-        decode,
-        workers,
+        decode_images=decode,
+        workers=workers,
+        rules=rules_of(dataset, SimpleNamespace(**step)),
+        reader=reader_of(cfg),
+        void_is_meant="ignore_index" in cfg or "ignore_index" in step,
     )
 
 
@@ -173,7 +187,11 @@ def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
         return ScanReport(faults[0].file, faults=faults)
     paths = [s[key] for s in samples for key in ("img_path", "seg_map_path") if isinstance(s.get(key), str)]
     report = scan_segmentation(
-        _name(cfg), [(path, None) for path in paths], decode_images=decode, workers=workers
+        _name(cfg),
+        [(path, None) for path in paths],
+        decode_images=decode,
+        workers=workers,
+        reader=reader_of(cfg),
     )
     report.annotations = sum(len(s.get("segments_info") or s.get("instances") or ()) for s in samples)
     return report
@@ -183,6 +201,7 @@ def _listed(cfg: dict, cls: type) -> tuple[Any, list[dict], list[Fault]]:
     """The dataset without its pipeline, the samples that it lists, and why it cannot list them."""
     settings = {k: v for k, v in cfg.items() if k not in ("type", "_scope_", "pipeline", "skip_bad_samples")}
     try:
+        restrict_loading()
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             dataset = cls(**settings, pipeline=[], lazy_init=True)
             return dataset, dataset.load_data_list(), []
@@ -191,6 +210,23 @@ def _listed(cfg: dict, cls: type) -> tuple[Any, list[dict], list[Fault]]:
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         what = f"the file list cannot be read: {type(error).__name__}: {error}"
     return None, [], [Fault("annotation-file", _name(cfg), what)]
+
+
+def reader_of(cfg: dict) -> Reader:
+    """How the pipeline of a dataset's config decodes images."""
+    step = _step(cfg, "LoadImageFromFile")
+    given = {"backend": step.get("imdecode_backend"), "flag": step.get("color_type")}
+    return Reader(**{key: value for key, value in given.items() if value is not None})
+
+
+def _step(cfg: dict, name: str) -> dict:
+    """The first step of that type in the pipeline of a dataset's config, or an empty dict."""
+    steps = (step for step in cfg.get("pipeline") or () if isinstance(step, dict))
+    return dict(next((step for step in steps if _type_name(step.get("type")) == name), {}))
+
+
+def _type_name(kind: Any) -> str:
+    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", "")
 
 
 def _name(cfg: dict) -> str:

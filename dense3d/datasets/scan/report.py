@@ -38,7 +38,10 @@ class Fault:
     def __str__(self) -> str:
         where = f"{self.file}: {self.item}" if self.item else self.file
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{where}: {self.value} ({self.rule}){remedy}"
+        sentence = f"{where}: {self.value} ({self.rule}){remedy}"
+        if sentence.isprintable():
+            return sentence
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
 
 
 @dataclass
@@ -80,7 +83,11 @@ class ScanReport:
 
     def lines(self) -> list[str]:
         """The faults and notes, at most a few of each rule, each group with its count."""
-        return [*_grouped(self.faults, "fault"), *_grouped(self.notes, "note")]
+        return [*_grouped(self.faults, "fault"), *self.note_lines()]
+
+    def note_lines(self, most: int = SHOWN) -> list[str]:
+        """The notes alone, at most ``most`` of each rule, each group with its count."""
+        return _grouped(self.notes, "note", most)
 
     def table(self) -> str:
         """Counts and faults as text."""
@@ -123,11 +130,11 @@ def save_reports(reports: Iterable[ScanReport], path: str | Path) -> None:
         json.dump([report.to_dict() for report in reports], file, indent=1, default=str)
 
 
-def _grouped(faults: list[Fault], kind: str) -> list[str]:
+def _grouped(faults: list[Fault], kind: str, most: int = SHOWN) -> list[str]:
     lines = []
     for rule, count in Counter(fault.rule for fault in faults).items():
         lines.append(f"{kind} {rule}: {count}")
         members = [fault for fault in faults if fault.rule == rule]
-        lines += [f"  {fault}" for fault in members[:SHOWN]]
-        lines += [f"  ... and {count - SHOWN} more"] if count > SHOWN else []
+        lines += [f"  {fault}" for fault in members[:most]]
+        lines += [f"  ... and {count - most} more"] if count > most else []
     return lines

@@ -7,12 +7,12 @@ more. Pairs are those of a ground truth with every detection of its frame, groun
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dense3d.compiled import njit
 from dense3d.ops.rotated_kernels import rectangle_intersection
 
 
-@njit(cache=True)
+@njit()
 def pair_overlaps(
     gt_first, gt_boxes, gt_footprints, gt_extents, dt_first, dt_boxes, dt_footprints, dt_extents, pairs
 ):
@@ -49,7 +49,7 @@ def pair_overlaps(
     return overlaps
 
 
-@njit(cache=True)
+@njit()
 def covered_by(region_first, regions, dt_first, dt_boxes):
     """(D,) largest part of each detection's 2D box that lies in one of its frame's regions."""
     covered = np.zeros(len(dt_boxes))
@@ -60,7 +60,7 @@ def covered_by(region_first, regions, dt_first, dt_boxes):
     return covered
 
 
-@njit(cache=True)
+@njit()
 def _box_overlap(a, b, over_first):
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
@@ -71,7 +71,7 @@ def _box_overlap(a, b, over_first):
     return common / area if over_first else common / (area + (b[2] - b[0]) * (b[3] - b[1]) - common)
 
 
-@njit(cache=True)
+@njit()
 def candidates(gt_first, gt_flags, dt_first, dt_flags, overlaps, limit):
     """Detections that may match each ground truth.
 
@@ -101,7 +101,7 @@ def candidates(gt_first, gt_flags, dt_first, dt_flags, overlaps, limit):
     return visible[:count], start[: count + 1], detection[:found].copy(), overlap[:found].copy()
 
 
-@njit(cache=True)
+@njit()
 def true_positive_scores(visible, start, detection, gt_flags, dt_flags, scores):
     """Scores of the matches without a score threshold: every ground truth takes its best-scored candidate."""
     assigned = np.zeros(len(dt_flags), np.bool_)
@@ -121,7 +121,7 @@ def true_positive_scores(visible, start, detection, gt_flags, dt_flags, scores):
     return found[:count].copy()
 
 
-@njit(cache=True)
+@njit()
 def counts_at(thresholds, visible, start, detection, overlap, gt_flags, dt_flags, scores, excused, turns):
     """True positives, false negatives, detections that cannot be false any more, and summed similarity.
 

@@ -9,6 +9,8 @@ from dense3d.datasets.kitti.frames import list_frames, read_image_set
 from dense3d.datasets.kitti.objects import KittiObjects, read_objects
 from dense3d.errors import DataError
 
+INNER = ("data", "results", "predictions")
+
 
 @dataclass(frozen=True, eq=False)
 class FramePairs:
@@ -27,7 +29,8 @@ def read_pair(
     Args:
         label_folder: ``training/label_2`` or a folder that holds it.
         result_folder: one ``NNNNNN.txt`` a frame, empty for a frame without detections; or a folder whose
-            subfolder ``data`` holds them, as the devkit has it.
+            subfolder holds them: ``data``, as the devkit has it, ``results`` of ``dense3d infer --out``, or
+            ``predictions`` of ``dense3d test --out``.
         image_set: list of the frames to evaluate; without it those of both folders, which must be the same.
 
     Raises:
@@ -61,14 +64,16 @@ def _label_folder(folder: Path) -> Path:
 
 
 def _result_folder(folder: Path) -> Path:
-    data = folder / "data"
-    if not data.is_dir():
-        return folder
-    if any(folder.glob("*.txt")):
-        raise DataError(
-            f"{folder} holds result files and a folder 'data' beside them; name the one to evaluate"
-        )
-    return data
+    """The folder of the files themselves: as given, or one that the devkit, infer or test put below it."""
+    inner = [folder / name for name in INNER if (folder / name).is_dir()]
+    inner = [place for place in inner if place.name == "data" or any(place.glob("*.txt"))]
+    holding = [folder, *inner] if any(folder.glob("*.txt")) else inner
+    if len(holding) > 1:
+        where = " and ".join(f"a folder {place.name!r}" for place in inner)
+        own = "result files and " if holding[0] == folder else ""
+        beside = " beside them" if own else ""
+        raise DataError(f"{folder} holds {own}{where}{beside}; name the one to evaluate")
+    return holding[0] if holding else folder
 
 
 def _check_present(

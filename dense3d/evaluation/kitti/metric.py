@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from dense3d.datasets.kitti.frames import read_image_set
-from dense3d.datasets.kitti.objects import FIELD_NAMES, KittiObjects, read_objects
+from dense3d.datasets.kitti.objects import KittiObjects, read_objects, without_faults
 from dense3d.datasets.kitti.results import require_new, write_results
 from dense3d.errors import DataError
 from dense3d.evaluation.kitti.average_precision import evaluate
@@ -40,7 +40,10 @@ class KittiMetric(BaseMetric):
     Raises:
         ConfigError: a class that KITTI does not evaluate.
         DataError: ``result_folder`` holds files; while it computes, if a frame is missing, came twice or has
-            no label, or a detection holds a value that is not finite.
+            no label.
+
+    Detections that cannot be, such as those of negative size, count as not made, and are warned of: see
+    :func:`dense3d.datasets.kitti.without_faults`.
     """
 
     default_prefix = "kitti"
@@ -65,17 +68,19 @@ class KittiMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the detections of one batch."""
         for sample in data_samples:
-            objects: KittiObjects = sample["predictions"]
-            self.results.append((sample["frame"], objects.names, objects.values))
+            objects, dropped = without_faults(sample["predictions"])
+            self.results.append((sample["frame"], objects.names, objects.values, dropped))
 
-    def compute_metrics(self, results: list[tuple[str, tuple[str, ...], np.ndarray]]) -> dict[str, float]:
+    def compute_metrics(
+        self, results: list[tuple[str, tuple[str, ...], np.ndarray, list[str]]]
+    ) -> dict[str, float]:
         """Figures of all frames."""
         detections: dict[str, KittiObjects] = {}
-        for frame, names, values in results:
+        for frame, names, values, _ in results:
             if frame in detections:
                 raise DataError(f"frame {frame} was predicted twice; the data set lists it twice")
             detections[frame] = KittiObjects(names, values)
-            _check_finite(frame, values)
+        self._tell_dropped([(frame, dropped) for frame, *_, dropped in results if dropped], detections)
         self._check_complete(detections)
         if self.result_folder:
             self._write(detections)
@@ -83,6 +88,18 @@ class KittiMetric(BaseMetric):
         result = evaluate(labels, list(detections.values()), self.protocol)
         MMLogger.get_current_instance().info("\n" + result.table((self.points,)))
         return result.flat(self.points)
+
+    @staticmethod
+    def _tell_dropped(dropped: list[tuple[str, list[str]]], detections: dict[str, KittiObjects]) -> None:
+        if not dropped:
+            return
+        number = sum(len(sentences) for _, sentences in dropped)
+        whole = number + sum(map(len, detections.values()))
+        frame, sentences = dropped[0]
+        MMLogger.get_current_instance().warning(
+            f"{number} of {whole} detections cannot be and are left out, "
+            f"first in frame {frame}: {sentences[0]}"
+        )
 
     def _write(self, detections: dict[str, KittiObjects]) -> None:
         if self._wrote:
@@ -103,13 +120,3 @@ class KittiMetric(BaseMetric):
                 f"{self.image_set} and the predicted frames differ: {first} "
                 f"({len(missing)} missing, {len(unlisted)} unlisted); use the same list in the data set"
             )
-
-
-def _check_finite(frame: str, values: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = bad[0]
-        raise DataError(
-            f"frame {frame}, detection {row}: {FIELD_NAMES[column]} is {values[row, column]}; "
-            "the model predicts values that are not finite"
-        )

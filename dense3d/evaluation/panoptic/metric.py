@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from dense3d.datasets.panoptic.agreement import disagreements, refuse
-from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic, write_panoptic
-from dense3d.datasets.panoptic.id_map import decode_segments, read_id_map, write_id_map
+from dense3d.datasets.panoptic.files import PanopticFile, read_panoptic, write_panoptic
+from dense3d.datasets.panoptic.id_map import decode_segments, read_id_map, segment_areas, write_id_map
 from dense3d.errors import DataError
+from dense3d.evaluation.panoptic.classes import EvaluatedClasses
 from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 from dense3d.evaluation.panoptic.result import summarise
+from dense3d.files import inside
 from dense3d.registry import METRICS
 
 
@@ -25,6 +27,7 @@ class PanopticQualityMetric(BaseMetric):
 
     Every data sample needs ``img_id`` and ``pred_panoptic_seg.sem_seg``, ``(1, H, W)`` at the size of the
     original image: label + 1000 x instance number, from ``num_classes`` on void, as mmdet's models give it.
+    Categories of the ground truth that are no classes of the data set are void, as in training.
     Images are matched as they come, so that no maps are kept. Figures are named ``panoptic/PQ``,
     ``panoptic/PQ_th`` (things), ``panoptic/SQ_st`` (stuff) and so on.
 
@@ -59,6 +62,8 @@ class PanopticQualityMetric(BaseMetric):
         self.seg_prefix = Path(seg_prefix) if seg_prefix else Path(ann_file).with_suffix("")
         self.result_file = Path(result_file) if result_file else None
         self._truth: PanopticFile | None = None
+        self._evaluated: tuple[tuple[str, ...], EvaluatedClasses] | None = None
+        self._written: dict[Path, Any] = {}
 
     @property
     def truth(self) -> PanopticFile:
@@ -75,9 +80,9 @@ class PanopticQualityMetric(BaseMetric):
                 raise DataError(f"{self.ann_file}: image {image} of the data set has no annotation there")
             prediction = sample["pred_panoptic_seg"]
             coded = prediction["sem_seg"].squeeze(0).cpu().numpy()  # (H, W)
-            classes = self.dataset_meta["classes"]
-            ids, labels = decode_segments(coded, len(classes), prediction.get("ignore_index"))
-            numbers = self._category_ids()[labels]
+            classes = self._classes()
+            ids, labels = decode_segments(coded, len(classes.categories), prediction.get("ignore_index"))
+            numbers = classes.category_ids[labels]
             segments = [
                 {"id": i, "category_id": number} for i, number in enumerate(numbers.tolist(), start=1)
             ]
@@ -92,37 +97,50 @@ class PanopticQualityMetric(BaseMetric):
         if len(set(images)) < len(images):
             twin = next(image for i, image in enumerate(images) if image in images[:i])
             raise DataError(f"image {twin} was predicted twice; the data set lists it twice")
-        categories = list(self.truth.categories.values())
-        result = summarise(categories, [match for _, match, _ in results], len(results))
+        classes = self._classes()
+        result = summarise(classes.categories, [match for _, match, _ in results], len(results))
         if self.result_file:
             annotations = [
-                {"image_id": image, "file_name": self._png(image).name, "segments_info": segments}
+                {"image_id": image, "file_name": self._png_name(image), "segments_info": segments}
                 for image, _, segments in results
             ]
             write_panoptic(self.result_file, annotations)
         logger = MMLogger.get_current_instance()
         logger.info(f"panoptic quality of {len(results)} images:\n{result.table(self.classwise)}")
+        if classes.left_out:
+            logger.info(f"{classes.left_out} categories of {self.ann_file} are no classes and count as void")
         return result.flat()
 
     def _match(self, image: Any, ids: np.ndarray, segments: list[dict]) -> ImageMatch:
         annotation, where = self.truth.annotations[image], self.truth.where(image)
         png = self.seg_prefix / annotation["file_name"]
-        true_map = read_id_map(png)
-        positions = {number: position for position, number in enumerate(self.truth.categories)}
+        true_map, listed, positions = read_id_map(png), annotation["segments_info"], self._classes().positions
         try:
-            overlaps = Overlaps.of(true_map, ids)
             if self.strict:
-                refuse(disagreements(*overlaps.true_areas(), annotation["segments_info"]), png)
-            truth = Segments.of(annotation["segments_info"], positions)
+                refuse(disagreements(*segment_areas(true_map), listed), png)
+            Segments.of(listed, {s["category_id"]: 0 for s in listed})  # says which area is none
+            true_map, kept = self._classes().ground_truth(true_map, listed)
+            overlaps, truth = Overlaps.of(true_map, ids), Segments.of(kept, positions)
             return match_segments(overlaps, truth, Segments.of(segments, positions, is_prediction=True))
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
 
-    def _category_ids(self) -> np.ndarray:
-        """Category id (C,) of each label."""
-        labels = labels_of(self.truth, self.dataset_meta["classes"], self.dataset_meta.get("aliases"))
-        return np.array(sorted(labels, key=labels.get))
+    def _classes(self) -> EvaluatedClasses:
+        names, aliases = tuple(self.dataset_meta["classes"]), self.dataset_meta.get("aliases")
+        if self._evaluated is None or self._evaluated[0] != names:
+            self._evaluated = names, EvaluatedClasses.of(self.truth, names, aliases)
+        return self._evaluated[1]
 
     def _png(self, image: Any) -> Path:
-        name = Path(self.truth.annotations[image]["file_name"]).name
-        return self.result_file.with_suffix("") / name
+        where = self.truth.where(image)
+        png = inside(self.result_file.with_suffix(""), self._png_name(image), where)
+        if self._written.setdefault(png, image) != image:
+            raise DataError(
+                f"{where}: its result {png} is also that of image {self._written[png]}; rename one"
+            )
+        return png
+
+    def _png_name(self, image: Any) -> str:
+        """The name in the ground truth; only its last part where the whole would lead elsewhere."""
+        name = PurePath(self.truth.annotations[image]["file_name"])
+        return name.name if name.is_absolute() or ".." in name.parts else name.as_posix()

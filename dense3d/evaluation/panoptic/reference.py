@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from dense3d.image_files import open_image
 
 
 def evaluate_reference(
@@ -33,7 +34,7 @@ def evaluate_reference(
 
 def decode(png: str | Path) -> np.ndarray:
     """Ids (H, W) of a png."""
-    with Image.open(png) as image:
+    with open_image(png) as image:
         pixels = np.array(image, dtype=np.uint32)
     return pixels[..., 0] + 256 * pixels[..., 1] + 65536 * pixels[..., 2]
 

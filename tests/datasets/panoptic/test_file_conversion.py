@@ -256,18 +256,21 @@ def save(pixels):
 
 
 FAULTS = {
-    "box": (segmentation([[0, 0, 1, 1]]), "image 1: annotation 4: its segmentation .* is neither polygons"),
-    "no mask": (segmentation(None), "annotation 4: its segmentation None"),
+    "box": (segmentation([[0, 0, 1, 1]]), "annotation 4 of image 1: segmentation is .* three x, y pairs"),
+    "no mask": (segmentation(None), r"annotation 4: its segmentation \[\]"),
     "empty": (segmentation([]), r"annotation 4: its segmentation \[\]"),
-    "sum": (segmentation({"size": [2, 2], "counts": [2, 1]}), "do not add up to the 4 pixels"),
-    "size": (segmentation({"size": [3, 2], "counts": [6]}), r"size \[3, 2\], but the image \[2, 2\]"),
-    "no counts": (segmentation({"size": [2, 2]}), "run lengths are a NoneType"),
+    "sum": (
+        segmentation({"size": [2, 2], "counts": [2, 1]}),
+        "annotation 4 .* add up to 3 pixels, its size to 4",
+    ),
+    "size": (segmentation({"size": [3, 2], "counts": [6]}), "are of 3 x 2 pixels .* image of 2 x 2"),
+    "no counts": (segmentation({"size": [2, 2]}), "id 4.*segmentation has no 'counts'"),
     "no pixel": (segmentation({"size": [2, 2], "counts": [4]}), "image 1: instance 1 of 1 .* empty mask"),
     "category": (
         lambda d, folder: d["annotations"][0].update(category_id=6),
         "annotation 4: the list of categories has no id 6",
     ),
-    "image": (lambda d, folder: d["annotations"][0].update(image_id=6), "annotation 4: no entry of 'images'"),
+    "image": (lambda d, folder: d["annotations"][0].update(image_id=6), "annotation 4 .* is not in 'images'"),
     "number": (save([[90, 3], [91, 90]]), r"a\.png: the map has the number 91, .*void is 0"),
     "map size": (save([[90, 3]]), r"a\.png: 2 x 1 pixels, but its image has 2 x 2"),
     "colours": (save([[[9, 0, 0]] * 2] * 2), r"a\.png: the map of classes has 3 channels"),

@@ -1,0 +1,434 @@
+"""COCO files as labelling tools write them: the same objects in training and in AP, or one sentence."""
+
+from __future__ import annotations
+
+import codecs
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+from mmdet.evaluation import CocoMetric
+from mmengine.dataset import pseudo_collate
+from pycocotools import mask as mask_tools
+from torch.utils.data import DataLoader
+
+from dense3d.datasets.coco import index_of
+from dense3d.datasets.scan import scan_coco
+from dense3d.datasets.scan.coco_file import read_coco
+from dense3d.datasets.scan.coco_masks import mask_area, mask_box, runs_of
+from dense3d.errors import ConfigError, DataError
+from dense3d.registry import DATASETS
+
+CLASSES = ("disk", "box")
+BOXES = [([4, 5, 24, 15], 0), ([5, 5, 25, 15], 1), ([6, 5, 26, 15], 0)]
+LOAD = [dict(type="mmdet.LoadImageFromFile"), dict(type="mmdet.PackDetInputs")]
+MASKS = [
+    dict(type="mmdet.LoadImageFromFile"),
+    dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(type="mmdet.PackDetInputs"),
+]
+
+
+def build(tiny, **settings):
+    return DATASETS.build(tiny.dataset_cfg(**settings))
+
+
+def objects(dataset) -> list[tuple[list[float], int]]:
+    """Boxes [x0, y0, x1, y1] and labels that are learned."""
+    loader = DataLoader(dataset, collate_fn=pseudo_collate)
+    samples = [sample.gt_instances for batch in loader for sample in batch["data_samples"]]
+    return [
+        (box, label)
+        for instances in samples
+        for box, label in zip(instances.bboxes.tensor.tolist(), instances.labels.tolist())
+    ]
+
+
+def perfect(tiny, metric: str = "bbox", classes=CLASSES) -> float:
+    """AP of the validation data's own objects, handed back as predictions."""
+    steps = MASKS if metric == "segm" else tiny.dataset_cfg()["pipeline"]
+    settings = dict(test_mode=True, pipeline=steps, metainfo=dict(classes=classes))
+    dataset = build(tiny, **settings)
+    evaluator = CocoMetric(metric=metric, iou_thrs=None)
+    masks = metric == "segm"
+    evaluator._coco_api = index_of(read_coco(tiny.annotation_file, masks=masks))
+    evaluator.dataset_meta = dataset.metainfo
+    for index in range(len(dataset)):
+        sample = dataset[index]["data_samples"]
+        truth, pred = sample.gt_instances, {}
+        pred["bboxes"], pred["labels"] = truth.bboxes.tensor, truth.labels
+        pred["scores"] = truth.labels * 0 + 0.9
+        if masks:
+            pred["masks"] = truth.masks.to_tensor(bool, "cpu")
+        evaluator.process({}, [{**sample.metainfo, "pred_instances": pred}])
+    return evaluator.compute_metrics(evaluator.results)[f"{metric}_mAP"]
+
+
+def each(**values):
+    """An edit of every annotation; functions get the annotation."""
+
+    def edit(document: dict) -> None:
+        for annotation in document["annotations"]:
+            annotation.update({k: v(annotation) if callable(v) else v for k, v in values.items()})
+
+    return edit
+
+
+def without(*keys: str):
+    def edit(document: dict) -> None:
+        for annotation in document["annotations"]:
+            for key in keys:
+                del annotation[key]
+
+    return edit
+
+
+def from_zero(document: dict) -> None:
+    for kind in ("images", "annotations", "categories"):
+        first = document[kind][0]["id"]
+        for entry in document[kind]:
+            entry["id"] -= first
+    for annotation in document["annotations"]:
+        annotation["image_id"] -= 10
+        annotation["category_id"] -= 1
+
+
+def text_ids(document: dict) -> None:
+    for image in document["images"]:
+        image["id"] = f"img-{image['id']}"
+    for annotation in document["annotations"]:
+        annotation["image_id"] = f"img-{annotation['image_id']}"
+
+
+def floats(document: dict) -> None:
+    for image in document["images"]:
+        image.update(id=float(image["id"]), width=48.0, height=32.0)
+    for annotation in document["annotations"]:
+        annotation.update({k: float(annotation[k]) for k in ("id", "image_id", "category_id", "iscrowd")})
+
+
+def root_category(document: dict) -> None:
+    """Roboflow puts a category before the others that no object has; it may share a name."""
+    document["categories"].insert(0, dict(id=0, name="disk", supercategory="none"))
+
+
+def corners(annotation: dict) -> list[list[float]]:
+    x, y, w, h = annotation["bbox"]
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
+
+
+FORMS = {
+    "as it is": lambda d: None,
+    "no area": without("area"),
+    "area 0": each(area=0),
+    "area -1": each(area=-1),
+    "area null": each(area=None),
+    "area []": each(area=[]),
+    "area NaN": each(area=math.nan),
+    "no iscrowd": without("iscrowd"),
+    "iscrowd null": each(iscrowd=None),
+    "iscrowd false": each(iscrowd=False),
+    "ignore 0": each(ignore=0),
+    "ids from 0": from_zero,
+    "no annotation ids": without("id"),
+    "text as annotation ids": each(id=lambda a: f"a{a['id']}"),
+    "huge annotation ids": each(id=lambda a: 2**62 + a["id"]),
+    "text as image ids": text_ids,
+    "huge image ids": lambda d: [d["images"][0].update(id=2**62), d["annotations"][0].update(image_id=2**62)],
+    "floats for integers": floats,
+    "no masks": without("segmentation"),
+    "masks null": each(segmentation=None),
+    "masks []": each(segmentation=[]),
+    "masks [[]]": each(segmentation=[[]]),
+    "a bare polygon": each(segmentation=lambda a: corners(a)[0]),
+    "no boxes": without("bbox"),
+    "boxes []": lambda d: [each(segmentation=corners)(d), each(bbox=[])(d)],
+    "root category": root_category,
+    "category twice": lambda d: d["categories"].append(d["categories"][0]),
+    "other fields": each(attributes={"occluded": False}, score=None),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_labelling_tools_write_is_learned_and_counted(tiny_coco, name: str) -> None:
+    tiny_coco.change(lambda d: each(segmentation=corners)(d))
+    tiny_coco.document = json.loads(tiny_coco.annotation_file.read_text())
+    tiny_coco.change(FORMS[name])
+    learned = objects(build(tiny_coco))
+    order = {tuple(box): label for box, label in learned}
+    assert sorted(order.items()) == sorted((tuple(map(float, box)), label) for box, label in BOXES)
+    assert scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES).ok
+    assert perfect(tiny_coco) == 1.0
+
+
+@pytest.mark.parametrize("area", [0, -1, None])
+def test_area_is_computed_from_mask_or_box(tiny_coco, area) -> None:
+    tiny_coco.change(lambda d: [each(area=area)(d), d["annotations"][0].update(segmentation=[])])
+    document = read_coco(tiny_coco.annotation_file)
+    assert [a["area"] for a in document["annotations"]] == [200, 200, 200]
+    (note,) = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES).notes
+    assert "3 annotations have no positive area" in str(note)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(tiny_coco, encoding: str) -> None:
+    tiny_coco.annotation_file.write_text(json.dumps(tiny_coco.document), encoding=encoding)
+    marks = (codecs.BOM_UTF8, codecs.BOM_UTF16)
+    assert tiny_coco.annotation_file.read_bytes().startswith(marks)
+    assert objects(build(tiny_coco)) == BOXES
+    assert perfect(tiny_coco) == 1.0
+
+
+def test_what_is_to_be_ignored_is_a_crowd(tiny_coco) -> None:
+    tiny_coco.change(lambda d: d["annotations"][0].update(ignore=1))
+    dataset = build(tiny_coco)
+    assert objects(dataset) == BOXES[1:]
+    assert len(dataset[0]["data_samples"].ignored_instances) == 1  # no background either
+    assert perfect(tiny_coco) == 1.0
+    notes = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES).notes
+    assert [note.rule for note in notes] == ["ignored-as-crowd"]
+
+
+@pytest.mark.parametrize("crowd", [1, 1.0, True])
+def test_crowds(tiny_coco, crowd) -> None:
+    tiny_coco.change(lambda d: d["annotations"][0].update(iscrowd=crowd))
+    assert objects(build(tiny_coco)) == BOXES[1:]
+    assert perfect(tiny_coco) == 1.0
+
+
+@pytest.mark.parametrize("classes", [("disk",), ("box",)])
+def test_subsets_of_classes(tiny_coco, classes) -> None:
+    dataset = build(tiny_coco, metainfo=dict(classes=classes))
+    assert {label for _, label in objects(dataset)} == {0}
+    assert len(objects(dataset)) == (2 if classes == ("disk",) else 1)
+    assert perfect(tiny_coco, classes=classes) == 1.0
+
+
+def test_small_boxes_count_but_are_not_learned(tiny_coco) -> None:
+    """0.5 pixels are an object for pycocotools; none at all can be met by no prediction."""
+    tiny_coco.change(
+        lambda d: [
+            d["annotations"][0].update(bbox=[4, 5, 0.5, 10]),
+            d["annotations"].append({**d["annotations"][0], "id": 9, "bbox": [4, 5, 0, 10]}),
+        ]
+    )
+    assert objects(build(tiny_coco)) == BOXES[1:]
+    assert objects(build(tiny_coco, test_mode=True)) == [([4, 5, 4.5, 15], 0), *BOXES[1:]]
+    assert perfect(tiny_coco) == 1.0
+
+
+def test_boxes_from_0_to_1_stop_the_run(tiny_coco) -> None:
+    edit = each(bbox=lambda a: [v / s for v, s in zip(a["bbox"], (48, 32, 48, 32))], segmentation=[])
+    tiny_coco.change(edit)
+    with pytest.raises(DataError, match=r"3 of 3 boxes are smaller than one pixel.*allow_lost_boxes"):
+        build(tiny_coco)
+    with pytest.raises(DataError, match="boxes-lost"):
+        build(tiny_coco, skip_bad_samples=True)
+    assert objects(build(tiny_coco, allow_lost_boxes=True)) == []
+    report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES)
+    assert [fault.rule for fault in report.faults] == ["boxes-lost"]
+    report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES, allow_lost_boxes=True)
+    assert report.ok
+
+
+def test_half_of_the_boxes_may_be_lost(tiny_coco) -> None:
+    tiny_coco.change(
+        lambda d: (
+            [a.update(bbox=[1, 1, 0.5, 0.5]) for a in d["annotations"][:2]]
+            + [d["annotations"].append({**d["annotations"][2], "id": 4})]
+        )
+    )
+    assert len(objects(build(tiny_coco))) == 2
+
+
+REFUSED = {
+    "category id twice": (
+        lambda d: d["categories"][1].update(id=1),
+        ["category 1", "'disk'", "'box'", "duplicate-id"],
+    ),
+    "category name twice": (
+        lambda d: (
+            d["categories"].append(dict(id=3, name="disk")) or d["annotations"][0].update(category_id=3)
+        ),
+        ["'disk'", "1, 3", "duplicate-name"],
+    ),
+    "number as text": (
+        lambda d: d["annotations"][1].update(category_id="1"),
+        ["annotations[1] (id 2)", "'1'"],
+    ),
+    "box as text": (lambda d: d["annotations"][1].update(bbox=[1, "2", 3, 4]), ["id 2", "bbox[1] is '2'"]),
+    "list as id": (lambda d: d["images"][1].update(id=[3]), ["images[1]", "id is [3]"]),
+    "huge id": (lambda d: d["images"][1].update(id=10**30), ["images[1]", "64 bits"]),
+    "fraction as id": (lambda d: d["annotations"][1].update(category_id=1.5), ["id 2", "category_id is 1.5"]),
+    "true as id": (lambda d: d["annotations"][1].update(category_id=True), ["id 2", "category_id is True"]),
+    "number as name": (lambda d: d["categories"][1].update(name=5), ["categories[1]", "name is 5, not text"]),
+    "iscrowd 2": (lambda d: d["annotations"][1].update(iscrowd=2), ["id 2", "iscrowd is 2"]),
+    "iscrowd as text": (lambda d: d["annotations"][1].update(iscrowd="0"), ["id 2", "iscrowd is '0'"]),
+    "no category": (lambda d: d["annotations"][1].pop("category_id"), ["id 2", "no 'category_id'"]),
+    "misspelt": (
+        lambda d: d["images"][1].update(filename=d["images"][1].pop("file_name")),
+        ["images[1] (id 11)", "no 'file_name'; is it 'filename'?"],
+    ),
+    "an annotation that is a number": (lambda d: d["annotations"].append(5), ["annotations[3]", "it is 5"]),
+    "ids of two kinds": (lambda d: d["images"][1].update(id="a"), ["partly text"]),
+    "name of no file": (lambda d: d["images"][1].update(file_name="a\0b"), ["image 11", r"a\x00b"]),
+    "size of half a pixel": (lambda d: d["images"][1].update(width=48.5), ["image 11", "48.5"]),
+    "size of a planet": (lambda d: d["images"][1].update(width=10**6, height=10**6), ["image 11", "1000000"]),
+    "no box and no mask": (
+        lambda d: d["annotations"][1].update(bbox=[], segmentation=[[]]),
+        ["annotation 2 of image 11", "bbox is []"],
+    ),
+    "box far away": (
+        lambda d: d["annotations"][1].update(bbox=[0, 0, 1e30, 5]),
+        ["annotation 2", "box-outside"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_uncertain_is_one_sentence(tiny_coco, name: str) -> None:
+    edit, parts = REFUSED[name]
+    tiny_coco.change(edit)
+    report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES)
+    for read in (lambda: build(tiny_coco), report.raise_if_faulty):
+        with pytest.raises(DataError) as caught:
+            read()
+        assert str(caught.value).startswith(str(tiny_coco.annotation_file))
+        for part in parts:
+            assert part in str(caught.value)
+        assert str(caught.value).isprintable()
+
+
+def test_entries_of_wrong_types_can_be_skipped(tiny_coco) -> None:
+    tiny_coco.change(lambda d: d["annotations"][1].update(bbox="5"))
+    dataset = build(tiny_coco, skip_bad_samples=True)
+    assert objects(dataset) == [BOXES[0], BOXES[2]]
+    assert len(dataset.left_out) == 1
+
+
+def rle(counts, size=(32, 48)) -> dict:
+    return dict(counts=counts, size=list(size))
+
+
+PIXELS = 32 * 48
+SOUND_RLE = mask_tools.encode(np.asfortranarray(np.eye(32, 48, dtype=np.uint8)))["counts"].decode()
+BAD_MASKS = {
+    "NaN": ([[1, 2, math.nan, 4, 5, 6]], "polygon-not-finite"),
+    "Infinity": ([[1, 2, math.inf, 4, 5, 6]], "polygon-not-finite"),
+    "1e10": ([[1, 2, 1e10, 4, 5, 6]], "polygon-outside"),
+    "1e30": ([[1, 2, -1e30, 4, 5, 6]], "polygon-outside"),
+    "in a second part": ([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 1e30]], "polygon-outside"),
+    "two vertices": ([[1, 2, 3, 4]], "polygon-format"),
+    "odd": ([[1, 2, 3, 4, 5, 6, 7]], "polygon-format"),
+    "numbers and lists": ([[1, 2, 3, 4, 5, 6], 7], "polygon-format"),
+    "rle of [1e6, 1e6]": (rle([10**12], (10**6, 10**6)), "rle-size"),
+    "rle turned": (rle([PIXELS], (48, 32)), "rle-size"),
+    "rle of one side": (rle([PIXELS], (32,)), "rle-format"),
+    "rle too short": (rle([5, 5]), "rle-counts"),
+    "rle too long": (rle([5, 5, 10**9]), "rle-counts"),
+    "rle huge": (rle([10**30]), "rle-counts"),
+    "rle negative": (rle([5, -5, PIXELS]), "rle-counts"),
+    "rle of fractions": (rle([5.5, PIXELS - 5.5]), "rle-format"),
+    "text too short": (rle(SOUND_RLE[:-2]), "rle-counts"),
+    "text of another size": (rle(SOUND_RLE, (48, 32)), "rle-size"),
+    "text of other letters": (rle("\x00\x01~é"), "rle-format"),
+    "text that breaks off": (rle(SOUND_RLE + "o"), "rle-format"),
+    "empty text": (rle(""), "rle-counts"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MASKS)
+def test_masks_are_checked_before_pycocotools_sees_them(tiny_coco, name: str) -> None:
+    mask, rule = BAD_MASKS[name]
+    tiny_coco.change(lambda d: d["annotations"][1].update(segmentation=mask))
+    report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES)
+    assert [fault.rule for fault in report.faults] == [rule]
+    assert "annotation 2 of image 11" in str(report.faults[0])
+    for steps in (LOAD, MASKS):
+        with pytest.raises(DataError, match=rule):
+            build(tiny_coco, pipeline=steps)
+    with pytest.raises(DataError, match=rule):
+        read_coco(tiny_coco.annotation_file)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        [[4, 5, 24, 5, 24, 15, 4, 15], [30, 5, 40, 5, 40, 15]],
+        [4.5, 5, 24, 5, 24, 15, 4, 15],
+        [[-20, -10, 60, -10, 60, 40, -20, 40]],
+        rle(SOUND_RLE),
+        rle([0, PIXELS]),
+        rle([10.0, 5.0, PIXELS - 15.0], (32.0, 48.0)),
+    ],
+    ids=["parts", "bare", "beyond the image", "text", "full", "floats"],
+)
+def test_sound_masks_score_perfectly(tiny_coco, mask) -> None:
+    tiny_coco.change(lambda d: d["annotations"][1].update(segmentation=mask))
+    assert scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES).ok
+    assert perfect(tiny_coco, "segm") == 1.0
+
+
+@pytest.mark.parametrize("mask", [[], [[]], None, "absent"])
+def test_masks_that_are_absent_are_wanted_or_not(tiny_coco, mask) -> None:
+    tiny_coco.change(
+        lambda d: (
+            d["annotations"][1].pop("segmentation")
+            if mask == "absent"
+            else d["annotations"][1].update(segmentation=mask)
+        )
+    )
+    assert objects(build(tiny_coco)) == BOXES
+    with pytest.raises(DataError, match=r"annotation 2 of image 11: it has no mask.*mask-missing"):
+        build(tiny_coco, pipeline=MASKS)
+    assert len(build(tiny_coco, pipeline=MASKS, skip_bad_samples=True)) == 3
+
+
+def test_masks_without_a_pixel_are_left_out_where_masks_count(tiny_coco) -> None:
+    dot = [[9.1, 9.1, 9.2, 9.1, 9.2, 9.2]]
+    tiny_coco.change(lambda d: d["annotations"].append({**d["annotations"][0], "id": 9, "segmentation": dot}))
+    assert perfect(tiny_coco, "segm") == 1.0
+    assert len(read_coco(tiny_coco.annotation_file)["annotations"]) == 4
+
+
+def test_run_lengths_where_polygons_alone_are_read(tiny_coco) -> None:
+    tiny_coco.change(lambda d: d["annotations"][1].update(segmentation=rle([0, PIXELS])))
+    steps = copy.deepcopy(MASKS)
+    steps[1]["poly2mask"] = False
+    with pytest.raises(DataError, match=r"annotation 2 .*mask-no-polygon.*poly2mask=True"):
+        build(tiny_coco, pipeline=steps)
+
+
+def test_files_of_test_images_need_no_annotations(tiny_coco) -> None:
+    for edit in (lambda d: d.pop("annotations"), lambda d: d.update(annotations=None)):
+        tiny_coco.change(edit)
+        dataset = build(tiny_coco, test_mode=True)
+        assert [dataset[i]["data_samples"].img_id for i in range(4)] == [10, 11, 12, 13]
+        assert read_coco(tiny_coco.annotation_file, annotations=False)["annotations"] == []
+        for read in (lambda: build(tiny_coco), lambda: read_coco(tiny_coco.annotation_file)):
+            with pytest.raises(DataError, match="no list 'annotations'"):
+                read()
+
+
+def test_filters_that_are_unknown_are_named(tiny_coco) -> None:
+    with pytest.raises(ConfigError, match=r"filter_cfg has no 'min_siz'.*'min_size'"):
+        build(tiny_coco, filter_cfg=dict(min_siz=4))
+
+
+def test_sound_documents_stay_as_they_are(tiny_coco) -> None:
+    assert read_coco(tiny_coco.annotation_file) == tiny_coco.document
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_run_lengths_as_pycocotools_reads_them(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mask = (random.random(random.integers(1, 60, 2)) < random.random() ** 3).astype(np.uint8)
+    encoded = mask_tools.encode(np.asfortranarray(mask))
+    runs = runs_of(encoded["counts"].decode())
+    size = list(mask.shape)
+    assert mask_tools.frPyObjects(dict(counts=runs, size=size), *size) == encoded
+    own = dict(counts=encoded["counts"].decode(), size=size)
+    assert mask_area(own) == mask.sum()
+    assert mask_box(own) == (mask_tools.toBbox(encoded).tolist() if mask.any() else None)
