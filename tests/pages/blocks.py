@@ -1,8 +1,8 @@
 """The code blocks of the pages, with the markers that tell how a test runs them.
 
-A comment ``<!-- block: s|OLD|NEW| ... -->`` in the line above a block replaces words when it is tested, for instance a
-placeholder by a config, or many seeds by two. ``<!-- block: base=NAME -->`` names the config that a fragment of a
-config belongs to.
+A comment ``<!-- block: s|OLD|NEW| ... -->`` in the line above a block replaces words when it is tested, for
+instance a placeholder by a config, or many seeds by two. ``<!-- block: base=NAME -->`` names the config that
+a fragment of a config belongs to.
 """
 
 from __future__ import annotations

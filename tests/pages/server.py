@@ -1,7 +1,7 @@
 """Runs ``dense3d`` for the blocks of the pages in forks of one process that has imported everything.
 
-``python server.py SOCKET`` serves; ``call.py SOCKET WORD...`` is ``dense3d WORD...`` through it, in the caller's folder
-and environment and with its output. Otherwise most of the minutes would go into importing torch again and again.
+``python server.py SOCKET`` serves; ``call.py SOCKET WORD...`` is ``dense3d WORD...`` through it, in the
+caller's folder and environment and with its output. Otherwise most of the time would go into importing torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``dense3d`` as the blocks of the pages call it: the same command on few images and iterations.
 
-A command that fails is excused only where its sentence says that a file does not exist which a reader brings: a data
-set under ``data/``, an official checkpoint, or what is converted from it.
+A command that fails is excused only where its sentence says that a file does not exist which a reader brings:
+a data set under ``data/``, an official checkpoint, or what is converted from it.
 """
 
 from __future__ import annotations
