@@ -20,7 +20,7 @@ from dense3d.config import check_config, load_config
 from dense3d.datasets.scan import ScanReport, scan_config
 from dense3d.datasets.strict import skipped_samples, with_strict_dataset
 from dense3d.errors import ConfigError, DataError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_folder
 from dense3d.visualization.annotations import draw_sample, grid
 from dense3d.visualization.pictures import denormalised
 
@@ -57,6 +57,9 @@ def browse(
     Raises:
         ConfigError, DataError: one sentence on what is wrong.
     """
+    require_writable_folder(out)
+    if number < 1:
+        raise ConfigError(f"{number} samples cannot be drawn: give 1 or more")
     cfg = _prepared(config, options)
     loader_cfg = copy.deepcopy(cfg.get(f"{split}_dataloader"))
     if loader_cfg is None:

@@ -83,7 +83,7 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
         if name.startswith("Coco"):
             evaluator["outfile_prefix"] = str(prefix)
         elif name == "IoUMetric":
-            evaluator["output_dir"] = str(prefix)
+            evaluator.update(type="dense3d.IoUMetric", output_dir=str(prefix))
         elif name == "KittiMetric":
             evaluator["result_folder"] = str(prefix)
         elif name == "PanopticQualityMetric":

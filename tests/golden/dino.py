@@ -132,6 +132,8 @@ _ROPE = {
 
 def open_v3(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
+    if any(name.startswith("downsample_layers.") for name, _, _ in kit.meta["params"]):
+        return open_convnext(kit)
     vit = load_kit(VisionTransformer(_v3_architecture(kit.options)), kit, "dinov3")
     outputs = DinoOutputs(vit, ("cls", "storage"))
     return by_name(

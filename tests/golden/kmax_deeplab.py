@@ -47,9 +47,7 @@ def open_model(kit) -> Run:
 
 def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
     """The model that fits a kit's options and its parameters."""
-    options.neutral(
-        "config_file", "image_size", "spatial_shape"
-    )  # what it is called, and what the inputs show
+    options.neutral("image_size", "spatial_shape")  # the inputs have them
     options.neutral("drop_path_prob", "ignore_label")  # of training
     bases, features = options.take("dec_channels"), options.take("pixel_decoder_in_features")
     if set(features) - {"stem"} != set(STAGES):
@@ -232,7 +230,6 @@ def open_losses(kit) -> Run:
     """Criterion of the kit's ``config``; there are no weights."""
     first = first_inputs(kit)
     config = {name: kit.options.take(name) for name in LOSSES}
-    kit.options.neutral("seed")  # of the inputs
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         return wanted(check, _Losses(config, tensors_of_inputs(first | inputs)).outputs())

@@ -47,7 +47,7 @@ def open_model(kit) -> Run:
 
 def build_model(options: Options, official: dict[str, Tensor]) -> Mask2Former:
     """The model that fits a kit's options and its parameters."""
-    options.neutral("config_file", "image_size")  # what it is called, and what the inputs show
+    options.neutral("image_size")  # the inputs have it
     resnet = "backbone.stem.conv1.weight" in official
     options.agree("backbone", "build_resnet_backbone" if resnet else "D2SwinTransformer")
     backbone = (

@@ -339,16 +339,17 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def open_results(kit) -> Run:
     """There are no weights; ``select`` of the config is the number of detections."""
     number = kit.options.take("select")
+    limits = (kit.options.take("confidence_score", -1), kit.options.take("nms_iou_threshold", -1))
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         tensors = tensors_of_inputs(inputs)
         if "logits" in tensors:
-            found = _detections(check, full_note(kit, check), number, **tensors)
+            found = _detections(check, full_note(kit, check), number, limits, **tensors)
         elif "image0" in tensors:
             found = _padding(check, full_note(kit, check), tensors)
         elif "sizes" in tensors:
-            limits = int(tensors["min_size"]), int(tensors["max_size"])
-            sizes = [evaluation_size(*size, *limits) for size in tensors["sizes"].tolist()]
+            sides = int(tensors["min_size"]), int(tensors["max_size"])
+            sizes = [evaluation_size(*size, *sides) for size in tensors["sizes"].tolist()]
             found = {"sizes": torch.tensor(sizes)}
         elif "image" in tensors:
             resized = evaluation_resize(tensors["image"], int(tensors["min_size"]), int(tensors["max_size"]))
@@ -367,21 +368,24 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def _detections(
-    check: dict, note: str, number: int, logits: Tensor, boxes: Tensor, sizes: Tensor
+    check: dict,
+    note: str,
+    number: int,
+    limits: tuple[float, float],
+    logits: Tensor,
+    boxes: Tensor,
+    sizes: Tensor,
 ) -> dict[str, Tensor]:
+    """The best; where each image has its own outputs, those above the limits of the note or the config."""
     scores, labels, corners = top_detections(logits, boxes, number)
     corners = corners * sizes.flip(1).repeat(1, 2)[:, None]
     if "scores" in check["outputs"]:
         return {"scores": scores, "labels": labels, "boxes": corners}
-    threshold, iou = (re.search(p, note) for p in (r"threshold ([\d.]+)", r"IoU ([\d.]+)"))
+    stated = (re.search(p, note) for p in (r"threshold ([\d.]+)", r"IoU ([\d.]+)"))
+    threshold, iou = (float(m[1].rstrip(".")) if m else limit for m, limit in zip(stated, limits))
     found = {}
     for image in range(len(logits)):
-        kept = keep_best(
-            scores[image],
-            corners[image],
-            float(threshold[1].rstrip(".")) if threshold else 0.0,
-            float(iou[1].rstrip(".")) if iou else None,
-        )
+        kept = keep_best(scores[image], corners[image], max(threshold, 0.0), iou if iou > 0 else None)
         for name, tensor in (("scores", scores), ("labels", labels), ("boxes", corners)):
             found[f"{name}{image}"] = tensor[image][kept]
     return found
