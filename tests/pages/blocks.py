@@ -37,8 +37,14 @@ class Block:
 
     @property
     def is_elided(self) -> bool:
-        """Whether ``...`` stands where a reader fills something in."""
-        return any(isinstance(n, ast.Constant) and n.value is ... for n in ast.walk(ast.parse(self.code)))
+        """Whether ``...`` or a name of the reader's stands where something is filled in."""
+        tree = ast.parse(self.code)
+        own = {"dict", *(name.id for name in ast.walk(tree) if _is_name(name, ast.Store))}
+        return any(
+            (isinstance(node, ast.Constant) and node.value is ...)
+            or (_is_name(node, ast.Load) and node.id not in own)
+            for node in ast.walk(tree)
+        )
 
     @property
     def types(self) -> list[str]:
@@ -84,3 +90,7 @@ def _is_setting(node: ast.Assign) -> bool:
     return isinstance(value, ast.Constant) or (
         isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict"
     )
+
+
+def _is_name(node: ast.AST, context: type) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, context)

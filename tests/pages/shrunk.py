@@ -71,6 +71,8 @@ def shrinking(config: str) -> list[str]:
     options = []
     if cfg.get("synthetic_data"):
         options += ["synthetic_data.train=16", "synthetic_data.val=4"]
+    elif "max_epochs" in cfg.train_cfg:  # the reader's few images
+        options += ["train_dataloader.batch_size=2", "train_cfg.max_epochs=1"]
     if "max_iters" in cfg.train_cfg:
         options += [f"train_cfg.max_iters={ITERATIONS}", f"train_cfg.val_interval={ITERATIONS}"]
         options += [f"default_hooks.checkpoint.interval={ITERATIONS}"]
