@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from dense3d.config import check_config, load_config, mark_scopes
+from dense3d.config.building import explained_building
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 from dense3d.engine.class_counts import fill_classes
@@ -74,7 +75,8 @@ def build_checked(
     if "data_preprocessor" not in settings and cfg.get("data_preprocessor"):
         settings.data_preprocessor = cfg.data_preprocessor
     loaders = {part: cfg.get(f"{key}_dataloader") for part, key in PARTS.items()}
-    return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device, loaders)
+    with explained_building(cfg):
+        return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device, loaders)
 
 
 def checked_config(config: str | Path | Config, options: dict[str, Any] | None = None) -> Config:

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from dense3d.config import cfg_keys
 from dense3d.config.arguments import accepted_arguments, reads_of
 from dense3d.config.nested import unknown_keys
-from dense3d.config.places import OPTIONS, locate, locate_path, option_sources, writes
+from dense3d.config.places import OPTIONS, locate, locate_path, option_sources, rank_of, writes
 from dense3d.config.reads import Reads
 from dense3d.config.settings import completed, plain_dicts, runner_settings, setting_faults
 from dense3d.config.sources import Source, read_sources
@@ -125,9 +125,17 @@ def _type_faults(node: Node, sources: list[Source]) -> Iterator[tuple[tuple, str
         return
     accepted = accepted_arguments(target, node.value, lambda name: find_type(name, node.scope, node.kind))
     if accepted is not None:
+        left, place = _left_of_base(node, accepted, sources)
+        if len(left) > 1:
+            yield (
+                (place, name, "_delete_"),
+                f"{place}: {name} at {node.path} takes the place of another type, whose arguments "
+                f"{', '.join(map(repr, left))} stay from the base; write _delete_=True beside the new type, "
+                "then nothing of the base's dict stays",
+            )
         taken = next((keys for end, keys in TAKEN_OUT.items() if node.key.endswith(end)), set())
         for key in node.value:
-            if key not in accepted and key not in BUILDER_KEYS | OWNER_KEYS | taken:
+            if key not in accepted and key not in BUILDER_KEYS | OWNER_KEYS | taken | {*left}:
                 hint = did_you_mean(key, accepted, limit=2)
                 if reads_of(target).swallows and not difflib.get_close_matches(key, accepted, 1, 0.85):
                     continue  # mmdet's own configs give some heads what they do not look at
@@ -148,6 +156,16 @@ def _type_faults(node: Node, sources: list[Source]) -> Iterator[tuple[tuple, str
             inner = reads_of(found).at(key) if found is not None else None
         if inner is not None and isinstance(value, (dict, list, tuple)):
             yield from _unread(value, inner, f"{node.path}.{key}", name, sources)
+
+
+def _left_of_base(node: Node, accepted: frozenset[str], sources: list[Source]) -> tuple[list[str], str]:
+    """Arguments of a base's dict that the type of an inheriting file lacks, and where that type is."""
+    kind = rank_of(sources, f"{node.path}.type")
+    unknown = [key for key in node.value if key not in accepted and key not in BUILDER_KEYS | OWNER_KEYS]
+    left = [
+        key for key in unknown if kind is not None and (rank_of(sources, f"{node.path}.{key}") or -1) > kind
+    ]
+    return left if "_delete_" not in node.value else [], locate_path(sources, f"{node.path}.type")
 
 
 def _unread(

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
+from dense3d.config.moving import follow_files
 from dense3d.config.options import apply_options
 from dense3d.config.places import OPTIONS, writes
 from dense3d.config.projects import KEY as PROJECTS
@@ -59,6 +60,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     object.__setattr__(cfg, "_format_python_code", False)
     for name in [name for name in cfg if name.startswith("_")]:
         cfg._cfg_dict.pop(name)
+    follow_files(cfg, sources)
     if options:
         apply_options(cfg, options)
         object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from

@@ -63,20 +63,42 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
     A dotted key goes down through dicts and (by number) lists. Its last part may be new, since many
     arguments have defaults that no config spells out; every part before it must exist, and a new
     top-level key that resembles an existing one is taken for a misspelling. A leading ``+`` on the
-    key adds it whatever it resembles.
+    key adds it whatever it resembles. ``data_root`` moves all data sets, and the files of their metrics.
 
     Raises:
         ConfigError: the key leads nowhere; the nearest existing key is named.
     """
+    from dense3d.config import moving
+
+    left: list[tuple] = []
     for key, value in options.items():
         add, name = key.startswith("+"), key.lstrip("+")
+        if name == moving.KEY:
+            moving.move_all(cfg, value, f"option {key!r}")
+            continue
         if not add:
             _check_path(cfg._cfg_dict, name)
+        if name.endswith(f".{moving.KEY}") and name.partition(".")[0].endswith("_dataloader"):
+            old = _value_at(cfg._cfg_dict, name)
+            moving.move_loader(cfg, name, old, value)
+            left.append((name, old, value))
         try:
             cfg.merge_from_dict({name: value})
         except (KeyError, TypeError, AttributeError, AssertionError, IndexError, ValueError) as error:
             reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError(f"option {key!r} cannot be merged into the config: {reason}") from error
+    for moved in left:
+        moving.refuse_left_behind(cfg, *moved)
+
+
+def _value_at(node: Any, name: str) -> Any:
+    """What stands at a dotted path, or None."""
+    for part in name.split("."):
+        if isinstance(node, (list, tuple)):
+            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def _check_path(node: Any, name: str) -> None:

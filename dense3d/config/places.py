@@ -69,6 +69,17 @@ def locate_path(sources: list[Source], path: str) -> str:
     return str(sources[0].path)
 
 
+def rank_of(sources: list[Source], path: str) -> int | None:
+    """Number of the first source that writes what stands at a dotted path; a base's is the greater."""
+    parts = path.split(".")
+    for rank, source in enumerate(sources):
+        if source.option is None and _line_of(source.tree, parts) is not None:
+            return rank
+        if source.option is not None and parts == source.option.split("."):
+            return rank
+    return None
+
+
 def used_names(sources: list[Source]) -> set[str]:
     """Variables that some file of the configuration reads, directly or as ``_base_.name``."""
     names: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ from mmengine.runner import BaseLoop
 
 from dense3d.datasets.strict import base_datasets
 from dense3d.engine.class_counts import faults_of
-from dense3d.engine.data_classes import DataClasses, classes_of
+from dense3d.engine.data_classes import DataClasses, classes_of, plain_name
 from dense3d.engine.loading import bare_model
 from dense3d.errors import ConfigError, DataError
 
@@ -81,20 +80,11 @@ def _compare(training: DataClasses, other: DataClasses) -> None:
             "metainfo=dict(classes=...)"
         )
     for label, (ours, theirs) in enumerate(zip(training.names, other.names)):
-        if _plain(ours) != _plain(theirs):
+        if plain_name(ours) != plain_name(theirs):
             raise DataError(
                 f"label {label} is {ours!r} in {training.source}, but {theirs!r} in {other.source}; give "
                 "both the same metainfo=dict(classes=...)"
             )
-
-
-def _plain(name: Any) -> str:
-    """
-    Example:
-        >>> _plain("Traffic_light") == _plain("traffic light")
-        True
-    """
-    return re.sub(r"[\W_]+", "", str(name)).casefold()
 
 
 def _compare_images(loop: BaseLoop) -> None:

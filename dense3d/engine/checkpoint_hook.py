@@ -13,6 +13,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
 from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
 from dense3d.engine.resumable import write_pointer
+from dense3d.errors import ConfigError, did_you_mean
 from dense3d.files import remove_stale_temporaries
 from dense3d.registry import HOOKS
 
@@ -91,6 +92,13 @@ class CheckpointHook(MMEngineCheckpointHook):
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:  # nor has it a file backend, where there is no training
             return
+        for key in self.save_best:
+            if key != "auto" and key not in metrics:
+                hint = did_you_mean(key, metrics)
+                raise ConfigError(
+                    f"CheckpointHook(save_best={key!r}): the evaluation has no such figure{hint} "
+                    f"(it has {', '.join(list(metrics)[:8])}); mend it and go on with --resume"
+                )
         with self._removals_last(runner):
             super()._save_best_checkpoint(runner, metrics)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
 
 from dense3d.engine import resume, schedule, settings
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.data_classes import plain_name
 from dense3d.engine.finite import refuse_non_finite
 from dense3d.engine.plain import revive_histories
 from dense3d.engine.resumable import check_parts, newest_resumable
@@ -160,7 +163,10 @@ class Loading:
 
     def _compare_classes(self, checkpoint: dict, filename: str, strict: bool) -> None:
         theirs, ours = _classes(checkpoint.get("meta", {})), self._dataset_classes()
-        if not theirs or not ours or len(theirs) == len(ours):
+        if not theirs or not ours:
+            return
+        if len(theirs) == len(ours):
+            self._compare_labels(theirs, ours, filename)
             return
         message = (
             f"{filename} was trained on {len(theirs)} classes ({_few(theirs)}), but the data set of this "
@@ -168,6 +174,23 @@ class Loading:
             "trained, or set strict_load=False to start anew where shapes differ"
         )
         if strict:
+            raise CheckpointError(message)
+        self.logger.warning(message)
+
+    def _compare_labels(self, theirs: list[str], ours: list[str], filename: str) -> None:
+        """Labels must mean what they meant, unless they are learned anew; other spellings are no matter."""
+        other = [
+            i for i, names in enumerate(zip(theirs, ours)) if plain_name(names[0]) != plain_name(names[1])
+        ]
+        if not other:
+            return
+        first = other[0]
+        message = (
+            f"{filename}: label {first} was {theirs[first]!r} in training, but is {ours[first]!r} in the data "
+            f"set of this config ({len(other)} of {len(ours)} classes differ); give it metainfo=dict(classes=...) "
+            "as it was trained"
+        )
+        if sorted(theirs) == sorted(ours) and not self.is_training:
             raise CheckpointError(message)
         self.logger.warning(message)
 
@@ -194,6 +217,7 @@ class Loading:
         Raises:
             CheckpointError: as :meth:`load_checkpoint`, or the optimiser's state does not fit.
         """
+        self._without_average(filename, map_location)
         checkpoint = self.load_checkpoint(filename, map_location, strict=True)
         check_parts(checkpoint, filename)
         try:
@@ -215,6 +239,17 @@ class Loading:
                 f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}"
             )
         self.logger.info(f"resumed {filename} at epoch {self.epoch}, iteration {self.iter}")
+
+    def _without_average(self, filename: str, map_location: Any) -> None:
+        """Resumed without the hook that averaged weights, training goes on from the weights themselves."""
+        checkpoint = self._read(filename, map_location)
+        own = checkpoint.get("ema_state_dict")
+        if not own or any(isinstance(hook, EMAHook) for hook in self.hooks):
+            return
+        weights = copy.copy(checkpoint["state_dict"])  # with what it says of the versions of modules
+        weights.update({n.removeprefix("module."): w for n, w in own.items() if n.startswith("module.")})
+        self._opened = (str(filename), {**checkpoint, "state_dict": weights})
+        self.logger.warning(f"{filename} has averaged weights, which end here: this config has no EMAHook")
 
     def _resume_optimizer(self, checkpoint: dict, filename: str, with_schedulers: bool) -> None:
         """Optimiser and schedules: as saved, bit for bit, or by the config where that has changed."""

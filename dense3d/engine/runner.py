@@ -110,6 +110,11 @@ class Runner(Loading, Saving, MMEngineRunner):
             visualizer = {**visualizer, "name": str(self._log_dir)}
         return super().build_visualizer(visualizer)
 
+    def dump_config(self) -> None:
+        """Write the config into the work directory when training starts; a test leaves that one alone."""
+        if self.is_training:
+            super().dump_config()
+
     def setup_env(self, env_cfg: dict) -> None:
         """Join the process group and set the environment up."""
         start_process_group(self._launcher, env_cfg.get("dist_cfg", {}))
@@ -232,6 +237,7 @@ class Runner(Loading, Saving, MMEngineRunner):
         self.is_training = True
         try:
             with naming_lost_processes(), self._alone(), self.interrupts.caught():
+                self.dump_config()
                 return super().train()
         finally:
             self.is_training = False

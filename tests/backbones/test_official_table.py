@@ -12,12 +12,26 @@ from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.backbones import ConvNeXt, FocalNet, Swin, VisionTransformer
 from dense3d.backbones.focalnet import _KEYS
 from dense3d.backbones.vit_architectures import ViTArchitecture
+from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
 from dense3d.detection3d.monodino_detr import MonoDETR
 from dense3d.pretraining import MaskedAutoencoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
+from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
+from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.mask2former import Mask2Former
 from dense3d.segmentation.mask2former.head import Mask2FormerHead
+
+
+def names_of(place: type | set[str]) -> set[str]:
+    """Arguments; where a class hands further ones on, those of what it extends too."""
+    if isinstance(place, set):
+        return place
+    parameters = inspect.signature(place).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return set(parameters)
+    return {name for one in place.__mro__[:-1] for name in inspect.signature(one).parameters}
+
 
 VIT = {field.name for field in dataclasses.fields(ViTArchitecture)}
 # heading -> class, names behind "arch." and other prefixes
@@ -31,14 +45,12 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "ViT-CoMer": (ViTCoMer, {"vit.arch": VIT, "vit": VisionTransformer}),
     "MAE": (MaskedAutoencoder, {"encoder.arch": VIT, "decoder": PixelDecoder}),
     "Mask2Former": (Mask2Former, {"head": Mask2FormerHead}),
+    "kMaX-DeepLab": (KMaXDeepLab, {"pixel_decoder": KMaXPixelDecoder}),
     "Relation-DETR": (RelationDETR, {}),
+    "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
 }
 NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")
-
-
-def names_of(place: type | set[str]) -> set[str]:
-    return place if isinstance(place, set) else set(inspect.signature(place).parameters)
 
 
 @pytest.fixture(scope="module")

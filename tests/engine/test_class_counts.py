@@ -166,6 +166,14 @@ def test_a_config_without_counts_builds_the_model_of_its_data(config):
     }
 
 
+def test_the_word_data_stands_where_a_base_has_a_number():
+    options = {"model.num_classes": "data", "model.thing_classes": "data"}
+    cfg = load_config("kmax_r18_synthetic-panoptic", options)
+    with torch.device("meta"):
+        model = build_model(cfg)
+    assert (model.num_classes, len(model.thing_classes)) == (9, 6)
+
+
 def test_a_checkpoint_tells_the_classes_of_its_model(tmp_path):
     model = load_config("dino_r18_synthetic-coco").model.to_dict()
     three = dict(model, bbox_head=dict(model["bbox_head"], num_classes=3))

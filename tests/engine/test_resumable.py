@@ -143,6 +143,15 @@ def test_the_best_checkpoint_of_the_original_stays(tmp_path):
     assert len(list(second.glob("best_*"))) == 1
 
 
+def test_a_best_figure_that_the_evaluation_lacks_is_one_sentence(tmp_path):
+    hook = {"type": "CheckpointHook", "interval": 1, "save_best": "tiny/eror", "rule": "less"}
+    process = start(tmp_path, validate=True, default_hooks={"checkpoint": hook})
+    process.join()
+    output = (tmp_path / "output.txt").read_text()
+    assert "ConfigError: CheckpointHook(save_best='tiny/eror'): the evaluation has no such figure" in output
+    assert "did you mean 'tiny/error'?" in output and (tmp_path / "epoch_1.pth").exists()
+
+
 def test_a_flipped_bit_is_found_whoever_reads(run, tmp_path):
     path = tmp_path / "flipped.pth"
     content = bytearray((run / "iter_28.pth").read_bytes())

@@ -63,6 +63,7 @@ def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
         aspp = f"{prefix}_auxiliary_semantic_predictor._aspp._aspp_conv0.conv.weight" in official
         semantic = "aspp" if aspp else "coarse"
     options.agree("add_aux_semantic_pred", semantic is not None)
+    options.agree("use_aux_semantic_decoder", semantic != "coarse")
     return KMaXDeepLab(
         backbone=backbone_config(official, with_stem="stem" in features),
         num_classes=options.take("num_classes"),

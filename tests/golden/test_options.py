@@ -134,3 +134,6 @@ def test_blocks_stand_in_notes_and_names():
     kit = noted("a: blocks.4(x), windowed; b: blocks.1(x)", "", "")
     assert stated_numbers(kit, kit.checks[0], r"blocks\.(\d+)", "b") == [1]
     assert stated_numbers(kit, kit.checks[0], r"blocks\.(\d+)") == [4, 1]
+    # another check says it of an output of the same name
+    assert stated_numbers(kit, kit.checks[1], r"blocks\.(\d+)", "b") == [1]
+    assert stated_numbers(kit, kit.checks[1], r"blocks\.(\d+)") == []

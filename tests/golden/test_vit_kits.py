@@ -145,6 +145,23 @@ def test_vit_comers_exchanges_are_those_of_the_notes(golden_dir, name):
         run(dict(check, note="a 4x8 grid", outputs=["mrfp7"]), {"x": x.numpy(), "c": c.numpy()})
 
 
+def test_vit_comers_outputs_with_numbers_are_of_these(golden_dir):
+    """Where the note has no clause for each, those that it names together."""
+    _, run, model, x, c = comer(golden_dir, "vit-comer")
+    names = ["mrfp1", "mrfp3", "block2", "block7"]
+    note = "a 4x8 grid: interactions.1.mrfp(c), interactions.3.mrfp(c), blocks.2(x), blocks.7(x)"
+    check = {"name": "modules", "note": note, "outputs": names}
+    found = run(check, {"x": x.numpy(), "c": c.numpy()})
+    with torch.no_grad():
+        for name, number in zip(names, (1, 3, 2, 7)):
+            wanted = (
+                model.interactions[number].mrfp(c, (4, 8))
+                if "mrfp" in name
+                else model.vit.run_blocks(x, (4, 8), number, number + 1)
+            )
+            np.testing.assert_allclose(found[name], wanted.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("name", ["dinov2-reg", "beit", "mae-vit"])
 def test_single_blocks_are_those_of_the_notes(golden_dir, name):
     kit = GoldenKit(golden_dir / name)
