@@ -165,6 +165,11 @@ def _build(cfg: dict) -> Any:
             dataset.full_init()
         return dataset
     except ValueError as error:
+        if "meta information" in str(error):  # mmengine's ConcatDataset compares them
+            raise DataError(
+                f"the data sets of a {cfg['type']} differ in their metainfo, as classes or colours: give all "
+                "the same metainfo=dict(classes=...), or ConcatDataset ignore_keys=[...] with what may differ"
+            ) from error
         if "need at least one array" not in str(error):  # mmengine's way of packing no samples
             raise
         raise DataError(_why_empty(cfg)) from error
