@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from dense3d.datasets.coco import index_of
 from dense3d.datasets.scan import scan_coco
 from dense3d.datasets.scan.coco_file import read_coco
-from dense3d.datasets.scan.coco_masks import mask_area, mask_box, runs_of
+from dense3d.datasets.scan.coco_masks import mask_areas, mask_box, runs_of
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import DATASETS
 
@@ -421,6 +421,14 @@ def test_sound_documents_stay_as_they_are(tiny_coco) -> None:
     assert read_coco(tiny_coco.annotation_file) == tiny_coco.document
 
 
+def test_areas_of_polygons_are_coco_s(sample_data) -> None:
+    document = json.loads((sample_data / "coco/annotations/instances_val2017.json").read_text())
+    annotations = [a for a in document["annotations"] if not a["iscrowd"]]
+    stated = [annotation["area"] for annotation in annotations]
+    computed = mask_areas([annotation["segmentation"] for annotation in annotations])
+    np.testing.assert_allclose(computed, stated, atol=0.01)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_run_lengths_as_pycocotools_reads_them(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -430,5 +438,5 @@ def test_run_lengths_as_pycocotools_reads_them(seed: int) -> None:
     size = list(mask.shape)
     assert mask_tools.frPyObjects(dict(counts=runs, size=size), *size) == encoded
     own = dict(counts=encoded["counts"].decode(), size=size)
-    assert mask_area(own) == mask.sum()
+    assert mask_areas([own, []]).tolist() == [mask.sum(), 0]
     assert mask_box(own) == (mask_tools.toBbox(encoded).tolist() if mask.any() else None)
