@@ -17,10 +17,12 @@ from mmengine.runner import Runner
 
 from dense3d.apis.setup import make_synthetic_data
 from dense3d.config import check_config, load_config
+from dense3d.config.building import explained_building
+from dense3d.config.moving import SPLITS
 from dense3d.datasets.scan import ScanReport, scan_config
 from dense3d.datasets.strict import skipped_samples, with_strict_dataset
 from dense3d.errors import ConfigError, DataError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_folder
 from dense3d.visualization.annotations import draw_sample, grid
 from dense3d.visualization.pictures import denormalised
 
@@ -57,7 +59,10 @@ def browse(
     Raises:
         ConfigError, DataError: one sentence on what is wrong.
     """
-    cfg = _prepared(config, options)
+    require_writable_folder(out)
+    if number < 1:
+        raise ConfigError(f"{number} samples cannot be drawn: give 1 or more")
+    cfg = _prepared(config, options, (split,))
     loader_cfg = copy.deepcopy(cfg.get(f"{split}_dataloader"))
     if loader_cfg is None:
         raise ConfigError(f"{cfg.filename} has no {split}_dataloader: there is nothing to browse")
@@ -67,8 +72,9 @@ def browse(
     torch.manual_seed(seed)
     np.random.seed(seed)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        loader = Runner.build_dataloader(with_strict_dataset(loader_cfg), seed=seed)
-        preprocessor = _preprocessor(cfg)
+        with explained_building(cfg):
+            loader = Runner.build_dataloader(with_strict_dataset(loader_cfg), seed=seed)
+            preprocessor = _preprocessor(cfg)
         pictures = _pictures(loader, preprocessor, loader.dataset.metainfo, number, training=split == "train")
         result = _write_sheets(pictures, Path(out), split)
     result.skipped = skipped_samples(loader.dataset)
@@ -80,10 +86,12 @@ def check_data(config: str | Path | Config, options: dict[str, Any] | None = Non
     return scan_config(_prepared(config, options), quick=False)
 
 
-def _prepared(config: str | Path | Config, options: dict[str, Any] | None) -> Config:
+def _prepared(
+    config: str | Path | Config, options: dict[str, Any] | None, splits: tuple[str, ...] = SPLITS
+) -> Config:
     cfg = config if isinstance(config, Config) else load_config(config, options)
     check_config(cfg)
-    make_synthetic_data(cfg)
+    make_synthetic_data(cfg, splits)
     return cfg
 
 

@@ -16,12 +16,17 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from dense3d.config import check_config, load_config, mark_scopes
+from dense3d.config.building import explained_building
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.class_counts import fill_classes
+from dense3d.engine.data_classes import DataClasses, classes_of_config
 from dense3d.engine.finite import refuse_non_finite
 from dense3d.engine.pretrained import without_pretrained
 from dense3d.errors import ConfigError
 from dense3d.registry import MODELS, SCOPE
+
+PARTS = {"training": "train", "validation": "val", "test": "test"}
 
 
 def build_model(
@@ -31,8 +36,9 @@ def build_model(
 ) -> nn.Module:
     """Build the model that a config describes.
 
-    Channel numbers that the config leaves to the backbone are filled in, names are looked up in the config's
-    scope, and the config's ``data_preprocessor`` goes into the model.
+    Channel numbers that the config leaves to the backbone are filled in, and numbers of classes that it
+    leaves out: those of the checkpoint's data or else of the config's data sets. Names are looked up in the
+    config's scope, and the config's ``data_preprocessor`` goes into the model.
 
     Args:
         config: config file, name of a config, loaded config, or a model's settings alone (``cfg.model``). It
@@ -55,7 +61,7 @@ def build_model(
     if isinstance(config, Mapping):
         settings = ConfigDict(copy.deepcopy(dict(config)))
         mark_scopes(settings, SCOPE)
-        return _built(settings, SCOPE, checkpoint, device)
+        return _built(settings, SCOPE, checkpoint, device, {})
     return build_checked(checked_config(config), checkpoint, device)
 
 
@@ -68,7 +74,9 @@ def build_checked(
         raise ConfigError(f"{cfg.filename or 'the config'} describes no model: it has no dict 'model'")
     if "data_preprocessor" not in settings and cfg.get("data_preprocessor"):
         settings.data_preprocessor = cfg.data_preprocessor
-    return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device)
+    loaders = {part: cfg.get(f"{key}_dataloader") for part, key in PARTS.items()}
+    with explained_building(cfg):
+        return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device, loaders)
 
 
 def checked_config(config: str | Path | Config, options: dict[str, Any] | None = None) -> Config:
@@ -100,7 +108,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has no memory to take a number from
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
         reason = str(error).splitlines()[0]
@@ -115,13 +123,17 @@ def _built(
     scope: str,
     checkpoint: str | Path | None,
     device: str | torch.device | None,
+    loaders: Mapping[str, Any],
 ) -> nn.Module:
     device = usable_device(device) if device is not None else None
     loaded = load_checkpoint(checkpoint) if checkpoint is not None else None
     if loaded is not None:
         settings = without_pretrained(settings)
+    metainfo = loaded.get("meta", {}).get("dataset_meta") if loaded is not None else None
+    trained = DataClasses.of(metainfo, f"the data of {checkpoint}")
     with DefaultScope.overwrite_default_scope(scope):
-        model = MODELS.build(fill_channels(settings))
+        settings = fill_classes(fill_channels(settings), lambda: trained or classes_of_config(loaders))
+        model = MODELS.build(settings)
     if loaded is not None:
         bare = model.module if isinstance(model, BaseTTAModel) else model
         load_into(bare, weights_of(loaded, checkpoint), source=str(checkpoint))

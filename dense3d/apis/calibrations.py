@@ -43,4 +43,4 @@ def calibration_for(name: str, image: Path | None, given: Calibration) -> KittiC
             f"{image} has no calibration: {path} does not exist; name a file for all images or a folder "
             "with a file for each (--calib)"
         )
-    return read_calibration(path)
+    return read_calibration(path, needed=("P2",))  # of the camera that took the image

@@ -10,8 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from dense3d.apis.old_logs import OldSchedule
 from dense3d.errors import ConfigError, DataError, did_you_mean
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_file
 
 Curve = dict[int, float]  # iteration -> value
 
@@ -24,7 +25,7 @@ def read_curve(run: str | Path, metric: str) -> Curve:
         metric: name in the log, such as ``coco/bbox_mAP_50``.
 
     Raises:
-        DataError: there is no log, or it holds no evaluation.
+        DataError: there is no log, it holds no evaluation, or does not tell their iterations.
         ConfigError: the evaluations have no such metric; the message names a near one.
     """
     logs = sorted(Path(run).glob("*/vis_data/scalars.json"))
@@ -33,16 +34,16 @@ def read_curve(run: str | Path, metric: str) -> Curve:
     curve: Curve = {}
     known: set[str] = set()
     for log in logs:
-        iteration = 0
-        for row in _rows(log):
-            if "loss" in row:
-                iteration = int(row["iter"])
-                continue
-            known |= {name for name in row if "/" in name}
-            if metric in row and iteration:
-                curve[iteration] = float(row[metric])
+        found, names = _evaluations(log, metric)
+        known |= names
+        curve |= found
     if not known:
         raise DataError(f"{run}: the log holds no evaluation yet; wait for the first one")
+    if not curve and metric in known:
+        raise DataError(
+            f"{run}: the log does not say after which iteration {metric} was evaluated, since no loss was "
+            "logged before; train again, or with a smaller default_hooks.logger.interval"
+        )
     if not curve:
         hint = did_you_mean(metric, known) or f"; there are: {', '.join(sorted(known))}"
         raise ConfigError(f"{run}: no evaluation has the metric {metric!r}{hint}")
@@ -59,6 +60,8 @@ def compare_runs(
         metric: name in the logs.
         out: picture to write.
     """
+    if out is not None:
+        require_writable_file(out)
     curves = {name: [read_curve(run, metric) for run in runs] for name, runs in groups.items()}
     if out is not None:
         draw_comparison(curves, metric, out)
@@ -146,6 +149,30 @@ def draw_comparison(curves: Mapping[str, Sequence[Curve]], metric: str, out: str
     with atomic_write(Path(out)) as file:
         figure.savefig(file, format="png", dpi=120)
     pyplot.close(figure)
+
+
+def _evaluations(log: Path, metric: str) -> tuple[Curve, set[str]]:
+    """Values by iteration in one log, and the names of all metrics in it."""
+    curve: Curve = {}
+    known: set[str] = set()
+    trained = evaluated = 0
+    schedule = None
+    for row in _rows(log):
+        if "loss" in row:
+            trained = int(row["iter"])
+            continue
+        names = {name for name in row if "/" in name}
+        known |= names
+        if not names:
+            continue
+        if "iter" in row:
+            evaluated = int(row["iter"])
+        else:  # a log of dense3d 0.1, or of mmengine
+            schedule = schedule or OldSchedule.of(log)
+            evaluated = schedule.iteration(int(row.get("step", 0)), trained, evaluated)
+        if metric in row and evaluated:
+            curve[evaluated] = float(row[metric])
+    return curve, known
 
 
 def _rows(log: Path) -> list[dict]:

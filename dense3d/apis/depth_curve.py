@@ -46,6 +46,7 @@ def exit_curve(
         ConfigError, DataError, CheckpointError: one sentence on what is wrong.
     """
     from dense3d.apis.setup import prepare_config
+    from dense3d.config.building import explained_building
     from dense3d.early_exit.curve_loop import ExitCurveLoop
     from dense3d.early_exit.quality_loop import training_images
     from dense3d.engine import Runner
@@ -58,8 +59,9 @@ def exit_curve(
         train_dataset=training_images(cfg),
     )
     cfg.load_from, cfg.resume = str(checkpoint), False
-    runner = Runner.from_cfg(cfg)
-    runner.test()
+    with explained_building(cfg):
+        runner = Runner.from_cfg(cfg)
+        runner.test()
     points = runner.test_loop.points
     if out is not None:
         with atomic_write(Path(out) / "curve.json", "w") as file:

@@ -36,6 +36,7 @@ def derive_depths(
         ConfigError, DataError, CheckpointError: one sentence on what is wrong.
     """
     from dense3d.apis.setup import prepare_config
+    from dense3d.config.building import explained_building
     from dense3d.early_exit.quality_loop import measure_training_data
     from dense3d.engine import Runner
 
@@ -43,7 +44,8 @@ def derive_depths(
     origin = f"{Path(cfg.filename).name if cfg.filename else 'config'}, {Path(checkpoint).name}"
     measure_training_data(cfg, beta, str(out), origin)
     cfg.load_from, cfg.resume = str(checkpoint), False
-    Runner.from_cfg(cfg).test()
+    with explained_building(cfg):
+        Runner.from_cfg(cfg).test()
     return ExitTargets.read(out)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dense3d.apis.building import build_checked, checked_config
 from dense3d.detection2d.relation_detr import top_detections
 from dense3d.errors import ConfigError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_file
 from dense3d.optional import require
 
 OPSET = 18
@@ -104,6 +104,7 @@ def export_detector(
         raise ConfigError(f"{out}: the suffix chooses the format and must be {' or '.join(SUFFIXES)}")
     if out.suffix == ".onnx":
         require_onnx()
+    require_writable_file(out)
     graph = InferenceGraph(build_checked(checked_config(config, options), checkpoint))
     program = exported_program(graph, torch.zeros(batch, 3, *size))
     with atomic_write(out) as file:

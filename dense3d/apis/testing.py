@@ -11,7 +11,8 @@ from typing import Any
 from mmengine.config import Config
 
 from dense3d.apis.calibrations import needs_calibration
-from dense3d.apis.setup import prepare_config
+from dense3d.apis.setup import prepare_config, require
+from dense3d.config.building import explained_building
 from dense3d.engine import Runner
 from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError
@@ -51,9 +52,10 @@ def test(
     for folder in filter(None, (out, show_dir)):
         require_writable_folder(folder)
     look_for(checkpoint)
-    cfg = prepare_config(config, options, work_dir, launcher)
+    cfg = prepare_config(config, options, work_dir, launcher, ("test",))
     if cfg.get("test_dataloader") is None:
         raise ConfigError(f"{cfg.filename} has no test_dataloader: there is nothing to evaluate")
+    require(cfg, "model", "test_cfg", "test_evaluator")
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     cfg.strict_load = True  # False is for weights that training starts from
@@ -64,7 +66,9 @@ def test(
         _keep_predictions(cfg, Path(out) / "predictions")
     if tta:
         augment(cfg)
-    metrics = {k: float(v) if isinstance(v, Real) else v for k, v in Runner.from_cfg(cfg).test().items()}
+    with explained_building(cfg):
+        found = Runner.from_cfg(cfg).test()
+    metrics = {k: float(v) if isinstance(v, Real) else v for k, v in found.items()}
     if out is not None:
         with atomic_write(Path(out) / "metrics.json", "w") as file:
             json.dump(metrics, file, indent=1)
@@ -83,7 +87,7 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
         if name.startswith("Coco"):
             evaluator["outfile_prefix"] = str(prefix)
         elif name == "IoUMetric":
-            evaluator["output_dir"] = str(prefix)
+            evaluator.update(type="dense3d.IoUMetric", output_dir=str(prefix))
         elif name == "KittiMetric":
             evaluator["result_folder"] = str(prefix)
         elif name == "PanopticQualityMetric":

@@ -9,7 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from dense3d.apis.setup import prepare_config, use_amp
+from dense3d.apis.setup import prepare_config, require, use_amp
+from dense3d.config.building import explained_building
 from dense3d.datasets.scan import scan_before_training
 from dense3d.engine import Runner
 from dense3d.engine.checkpoint import look_for
@@ -63,7 +64,8 @@ def train(
         ConfigError, DataError, CheckpointError, TrainingError: one sentence on what is wrong.
     """
     with paused_collection():
-        cfg = prepare_config(config, options, work_dir, launcher)
+        cfg = prepare_config(config, options, work_dir, launcher, ("train", "val"))
+        require(cfg, "model", "train_dataloader", "train_cfg", "optim_wrapper")
         if amp:
             use_amp(cfg)
         randomness = cfg.setdefault("randomness", {})
@@ -85,10 +87,12 @@ def train(
     with locked(cfg.work_dir) if launcher == "none" else nullcontext():
         with paused_collection():
             notes = show_notes(scan_before_training(cfg))
-            runner = Runner.from_cfg(cfg)
+            with explained_building(cfg):
+                runner = Runner.from_cfg(cfg)
             for line in notes:
                 runner.logger.info(line)
-        runner.train()
+        with explained_building(cfg):
+            runner.train()
     return TrainedRun(
         config=cfg,
         work_dir=Path(cfg.work_dir),

@@ -37,6 +37,7 @@ ARCHITECTURES: dict[str, dict] = {
     "huge_fl3": dict(focal_levels=3, **_HUGE, **_LARGE),
     "huge_fl4": dict(focal_levels=4, **_HUGE, **_LARGE),
 }
+LINEAR = ("modulation.f", "modulation.proj", "mlp.fc1", "mlp.fc2")
 _KEYS = {
     "embed_dim",
     "depths",
@@ -117,10 +118,20 @@ class FocalNet(StagedBackbone):
             drop_path_rate=drop_path_rate,
         )
         del self.body.norm, self.body.head
+        self._initialise()
         norm = type(self.body.stem.norm)
         for index, dim in zip(self.out_indices, self.out_channels):
             self.add_module(f"norm{index}", norm(dim, eps=1e-5))
         self.freeze()
+
+    def _initialise(self) -> None:
+        """Convolutions start as PyTorch has them, as in the official code, not small as timm has them.
+
+        Those of ``LINEAR`` are linear layers there and keep timm's start, a deviation of 0.02.
+        """
+        for name, module in self.body.named_modules():
+            if isinstance(module, nn.Conv2d) and not name.endswith(LINEAR):
+                module.reset_parameters()
 
     def stem(self, images: Tensor) -> Tensor:
         """``(B, 3, H, W)`` -> ``(B, C, H / 4, W / 4)``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dense3d.cli.common import add_config, add_config_options
+from dense3d.cli.common import add_config, add_config_options, at_least_one
 
 EPILOG = (
     "examples: dense3d browse dino_r18_synthetic-coco --out browse; "
@@ -16,7 +16,7 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--out", help="folder for the pictures (default: work_dirs/CONFIG/browse)")
-    parser.add_argument("--number", type=int, default=24, help="samples to draw (default: 24)")
+    parser.add_argument("--number", type=at_least_one, default=24, help="samples to draw (default: 24)")
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: train")
     parser.add_argument("--seed", type=int, default=0, help="of shuffling and augmentation (default: 0)")
     parser.add_argument(
@@ -36,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     options = parse_options(arguments.cfg_options)
     if arguments.check:
         from dense3d.datasets.scan.report import merged_table, save_reports
+        from dense3d.files import require_writable_file
 
+        if arguments.json:
+            require_writable_file(arguments.json)
         reports = check_data(arguments.config, options)
         print(merged_table(reports))
         if arguments.json:

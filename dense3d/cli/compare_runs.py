@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
         name, equals, runs = group.partition("=")
         if not (name and equals and runs):
             raise ConfigError(f"{group!r} is not NAME=DIR[,DIR...], such as DINO=work_dirs/a,work_dirs/b")
+        if name in groups:
+            raise ConfigError(f"two groups are named {name!r}: give each a name of its own")
         groups[name] = runs.split(",")
     curves = compare_runs(groups, arguments.metric, arguments.out)
     print_comparison(curves, arguments.metric)

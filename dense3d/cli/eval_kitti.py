@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which of Car, Pedestrian and Cyclist (default: all three)",
     )
     parser.add_argument(
+        "--extra-classes",
+        nargs="+",
+        default=[],
+        metavar="NAME=CLASS",
+        help="further classes, each with the one of the three whose limits it takes, such as Bus=Car",
+    )
+    parser.add_argument(
         "--ap",
         type=int,
         choices=(11, 40),
@@ -42,6 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", metavar="DIR", help="also draw precision-recall curves here")
 
 
+def _pairs(words: list[str]) -> dict[str, str]:
+    from dense3d.errors import ConfigError
+
+    for word in words:
+        if not all(word.partition("=")):
+            raise ConfigError(f"--extra-classes: {word!r} is no NAME=CLASS, such as Bus=Car")
+    return {name: like for name, _, like in (word.partition("=") for word in words)}
+
+
 def run(arguments: argparse.Namespace) -> None:
     from dense3d.apis.kitti_evaluation import evaluate_kitti
 
@@ -52,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         image_set=arguments.split,
         json_file=arguments.json,
         plot_folder=arguments.plots,
+        extra_classes=_pairs(arguments.extra_classes),
     )
     print(f"{result.frames} frames, {result.detections} detections\n")
     print(result.table((arguments.ap,) if arguments.ap else (40, 11)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dense3d.cli.common import add_config, add_config_options, at_least_one
+from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in dense3d test")
-    parser.add_argument("--batch-size", type=at_least_one, default=1, help="images at a time (default: 1)")
+    parser.add_argument("--batch-size", type=int, default=1, help="images at a time (default: 1)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add_config_options(parser)
 

@@ -1,74 +1,54 @@
-"""Which keyword arguments a class or function accepts, judged from signatures without calling it."""
+"""Which keyword arguments a class or function accepts, judged from its source without calling it."""
 
 from __future__ import annotations
 
 import ast
-import inspect
-import textwrap
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from dense3d.config.reads import Reads
+from dense3d.config.syntax import method, parameters
+
 
 @cache
-def accepted_arguments(target: Any) -> frozenset[str] | None:
+def reads_of(target: Any) -> Reads:
+    """What a class or function reads of its keyword arguments, and of the dicts among them."""
+    return Reads(calls=(target,))
+
+
+def accepted_arguments(
+    target: Any, given: Mapping[str, Any] = {}, find: Callable[[str], Any] | None = None
+) -> frozenset[str] | None:
     """Names of the keyword arguments, or None where they cannot be known.
 
-    A constructor with ``**kwargs`` is followed to its base classes only if all it does with
-    ``kwargs`` is to hand it to ``super().__init__``.
+    ``**kwargs`` is followed to where it goes: to base classes, to other classes, or into a dict of which
+    the code reads keys.
+
+    Args:
+        target: class or function.
+        given: the arguments that a config gives it. One may name the class that takes the others, as
+            ``resize_type`` of mmcv's ``RandomResize``.
+        find: from the name of such a class to the class.
     """
-    if not inspect.isclass(target):
-        return _of_function(target)
-    names: set[str] = set()
-    for cls in target.__mro__:
-        init = cls.__dict__.get("__init__")
-        if init is None:
-            continue
-        if cls is object:
-            return frozenset(names) or None
-        try:
-            parameters = list(inspect.signature(init).parameters.values())[1:]
-        except (TypeError, ValueError):
+    reads = reads_of(target)
+    if reads.is_open or reads.takes_any_key or not reads.keys:
+        return None
+    names = set(reads.keys)
+    for kind in reads.built:
+        inner = find(_named(kind, target, given)) if find and kind is not None else None
+        more = accepted_arguments(inner) if inner is not None else None
+        if more is None:
             return None
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
-        if rest is None:
-            return frozenset(names)
-        if not _only_forwards(init, rest):
-            return None
+        names |= more
     return frozenset(names)
 
 
-def _of_function(function: Any) -> frozenset[str] | None:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return frozenset(p.name for p in parameters)
-
-
-def _only_forwards(init: Any, rest: str) -> bool:
-    """Whether the only use of ``**rest`` in ``init`` is ``super().__init__(..., **rest)``."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
-    except (OSError, TypeError, SyntaxError):
-        return False
-    uses = sum(isinstance(node, ast.Name) and node.id == rest for node in ast.walk(tree))
-    forwards = sum(_forwards_to_super(node, rest) for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return uses == forwards == 1
-
-
-def _forwards_to_super(call: ast.Call, rest: str) -> bool:
-    method = call.func
-    if not (
-        isinstance(method, ast.Attribute) and method.attr == "__init__" and isinstance(method.value, ast.Call)
-    ):
-        return False
-    is_super = isinstance(method.value.func, ast.Name) and method.value.func.id == "super"
-    # super(Class, self) may start further up the bases than the next one.
-    return (
-        is_super
-        and not method.value.args
-        and any(k.arg is None and isinstance(k.value, ast.Name) and k.value.id == rest for k in call.keywords)
-    )
+def _named(kind: ast.expr, target: Any, given: Mapping[str, Any]) -> str:
+    """The name of the type that an expression of the class gives: a constant, or one of the arguments."""
+    if isinstance(kind, ast.Constant):
+        return str(kind.value)
+    name = kind.id if isinstance(kind, ast.Name) else ""
+    found = method(target, "__init__") if isinstance(target, type) else (None, target)
+    default = next((p.default for p in parameters(found[1]) or () if p.name == name), "")
+    return str(given.get(name, default))

@@ -11,11 +11,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
 
+from dense3d.config.moving import follow_files
 from dense3d.config.options import apply_options
+from dense3d.config.places import OPTIONS, writes
 from dense3d.config.projects import KEY as PROJECTS
 from dense3d.config.projects import add_project, find_projects
 from dense3d.config.shipped import PREFIX, find_shipped, resolve_config
-from dense3d.config.sources import OPTIONS, Source, read_sources
+from dense3d.config.sources import Source, read_sources
 from dense3d.config.types import SCOPES
 from dense3d.errors import ConfigError
 
@@ -49,7 +51,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     logging.disable(logging.INFO)  # mmengine prints each environment variable that a config reads
     try:
         cfg = Config.fromfile(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _explained(error, sources) from error
     finally:
         logging.disable(disabled)
@@ -58,6 +60,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     object.__setattr__(cfg, "_format_python_code", False)
     for name in [name for name in cfg if name.startswith("_")]:
         cfg._cfg_dict.pop(name)
+    follow_files(cfg, sources)
     if options:
         apply_options(cfg, options)
         object.__setattr__(cfg, OPTIONS, dict(options))  # not a setting; tells errors where a value is from
@@ -93,7 +96,7 @@ def _make_mmseg_findable() -> None:
 
 def _set_default_scope(cfg: Config, sources: list[Source], options: dict[str, Any]) -> None:
     """A library's own ``default_scope`` counts for its own dicts, which are marked; ours is dense3d."""
-    written_here = any(s.scope is None and s.line_of_key("default_scope") for s in sources)
+    written_here = any(s.scope is None and writes(s, "default_scope") for s in sources)
     parsed = all(s.tree is not None for s in sources)
     if "default_scope" in options or written_here or not parsed:
         cfg.setdefault("default_scope", DEFAULT_SCOPE)
@@ -124,7 +127,7 @@ def mark_scopes(node: Any, scope: str | None, key: str = "") -> None:
             mark_scopes(value, scope, key)
 
 
-def _explained(error: Exception, sources: list[Source]) -> ConfigError:
+def _explained(error: BaseException, sources: list[Source]) -> ConfigError:
     """One sentence with the line of the config file where running it failed."""
     files = {str(source.path) for source in sources}
     where = next(
@@ -139,4 +142,5 @@ def _explained(error: Exception, sources: list[Source]) -> ConfigError:
         error = error.__cause__
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
     name = "" if isinstance(error, (KeyError, ImportError)) else f"{type(error).__name__}: "
-    return ConfigError(f"{where}: {name}{str(message).splitlines()[0]}")
+    sentence = next(iter(str(message).splitlines()), "") or "running the file ends here without a message"
+    return ConfigError(f"{where}: {name}{sentence}")

@@ -1,4 +1,4 @@
-"""The files a configuration is made of, and the line where a name stands in them."""
+"""The files a configuration is made of."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from dense3d.config.shipped import PREFIX, find_shipped, missing_config
 from dense3d.errors import ConfigError, did_you_mean
 
 BASE_KEY = "_base_"
-OPTIONS = "_dense3d_options"  # attribute of a loaded config that keeps the options merged into it
 LIBRARIES = ("mmdet", "mmseg", "mmpretrain", "mmdet3d", "mmpose", "mmrotate")
 # {{_base_.name}}, {{fileBasename}} and {{$VARIABLE:default}} are filled in by mmengine before parsing.
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
@@ -22,75 +20,15 @@ _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
 
 @dataclass(frozen=True)
 class Source:
-    """One file of a configuration, or an option: its name, library (None: local) and syntax tree."""
+    """One file of a configuration, or an option: its name, library (None: local) and syntax tree.
+
+    ``option`` is the dotted key of an option of the command line.
+    """
 
     path: Path | str
     scope: str | None
     tree: ast.Module | None
-
-    def line_of_value(self, key: str, value: str) -> int | None:
-        """Line where ``key="value"`` (or ``{"key": "value"}``) stands, or None."""
-        for name, node in _pairs(self.tree):
-            if name == key and isinstance(node, ast.Constant) and node.value == value:
-                return node.lineno
-        return None
-
-    def line_of_key(self, key: str) -> int | None:
-        """Line where the key is written: an assignment, a keyword or a dict key, or None."""
-        for name, node in _pairs(self.tree):
-            if name == key:
-                return node.lineno
-        return None
-
-
-def _pairs(tree: ast.Module | None):
-    """Every (key, value node) that the file writes: assignments, keyword arguments, dict entries."""
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    yield target.id, node.value
-                elif isinstance(target, ast.Attribute):
-                    yield target.attr, node.value
-        elif isinstance(node, ast.keyword) and node.arg:
-            yield node.arg, node.value
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    yield key.value, value
-
-
-def used_names(sources: list[Source]) -> set[str]:
-    """Variables that some file of the configuration reads, directly or as ``_base_.name``."""
-    names: set[str] = set()
-    for source in sources:
-        for node in ast.walk(source.tree) if source.tree else ():
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                names.add(node.id)
-            elif isinstance(node, ast.Attribute):
-                names.add(node.attr)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                names.update(re.findall(r"_base_\.(\w+)", node.value))
-    return names
-
-
-def locate(sources: list[Source], key: str, value: str | None = None) -> str:
-    """``file:line`` of a key, or of a key with that value; files that inherit come before their bases."""
-    for source in sources:
-        line = source.line_of_key(key) if value is None else source.line_of_value(key, value)
-        if line is not None:
-            return f"{source.path}:{line}" if isinstance(source.path, Path) else source.path
-    return str(sources[0].path) if sources else "config"
-
-
-def option_sources(options: dict[str, Any]) -> list[Source]:
-    """Options of the command line as sources, so that faults in them are located there."""
-    sources = []
-    for key, value in options.items():
-        name = key.rpartition(".")[2].lstrip("+")
-        tree = ast.parse(f"dict(**{{{name!r}: {value!r}}})")
-        sources.append(Source(f"--cfg-options {key}", None, tree))
-    return sources
+    option: str | None = None
 
 
 def read_sources(path: Path) -> list[Source]:
@@ -126,6 +64,9 @@ def _parse(path: str, _mtime: int) -> ast.Module:
     except SyntaxError as error:
         shown = (error.text or "").strip()
         raise ConfigError(f"{path}:{error.lineno}: syntax error: {error.msg}, at {shown!r}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, brackets nested too deeply
+        reason = str(error) or "it is nested too deeply"
+        raise ConfigError(f"{path}: no Python file: {reason}") from None
 
 
 def _quote_placeholders(text: str) -> str:
@@ -145,6 +86,8 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _bases(tree: ast.Module, path: Path) -> list[tuple[str, int]]:
@@ -153,13 +96,20 @@ def _bases(tree: ast.Module, path: Path) -> list[tuple[str, int]]:
         if is_base and node.targets[0].id == BASE_KEY:
             try:
                 value = ast.literal_eval(node.value)
-            except ValueError:
-                raise ConfigError(
-                    f"{path}:{node.lineno}: {BASE_KEY} must be a string or a list of strings"
-                ) from None
+            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                value = None
             bases = value if isinstance(value, (list, tuple)) else [value]
+            if not all(isinstance(base, str) and base for base in bases):
+                raise ConfigError(
+                    f"{path}:{node.lineno}: {BASE_KEY} must be a string or a list of strings, not "
+                    f"{_few(ast.unparse(node.value))}"
+                )
             return [(base, node.lineno) for base in bases]
     return []
+
+
+def _few(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _resolve_base(base: str, path: Path, line: int) -> tuple[str | None, Path]:

@@ -14,6 +14,7 @@ from dense3d.datasets.panoptic.files import read_panoptic
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.datasets.scan.report import Fault
 from dense3d.errors import DataError
+from dense3d.image_files import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ def _suffix(new: str, old: str | None = None) -> Callable[[str], str]:
     return lambda name: name.removesuffix(old or Path(name).suffix) + new
 
 
-def _kitti(split: str, count: int) -> list[LayoutPart]:
-    images = (f"{split}/image_2", "*.png")
+def _kitti(split: str, count: int, suffix: str = ".png") -> list[LayoutPart]:
+    images = (f"{split}/image_2", f"*{suffix}")
+    use = "a submission to the benchmark's server" if split == "testing" else None
+    calibrations = dict(needed_for=use, partner_of=images, partner=_suffix(".txt"))
     parts = [
-        LayoutPart(f"{split}/image_2", "*.png", count),
-        LayoutPart(f"{split}/calib", "*.txt", count, partner_of=images, partner=_suffix(".txt")),
-        LayoutPart(f"{split}/image_3", "*.png", count, needed_for="stereo"),
+        LayoutPart(*images, count, needed_for=use),
+        LayoutPart(f"{split}/calib", "*.txt", count, **calibrations),
+        LayoutPart(f"{split}/image_3", f"*{suffix}", count, needed_for="stereo"),
         LayoutPart(f"{split}/velodyne", "*.bin", count, needed_for="depth from lidar"),
     ]
     if split == "training":
@@ -104,6 +107,19 @@ def _cityscapes(split: str, count: int) -> list[LayoutPart]:
         remedy="made from the labelIds files by csCreateTrainIdLabelImgs of cityscapesscripts",
     )
     return [LayoutPart(*images, count), labels]
+
+
+def _kitti_of_cameras(root: Path, report: LayoutReport) -> list[LayoutPart]:
+    """KITTI's parts, with the images' suffix as it is under ``root``: own cameras seldom write PNG."""
+    folder = root / "training" / "image_2"
+    suffixes = [p.suffix for p in folder.iterdir()] if folder.is_dir() else []
+    suffix = next((s for s in sorted(set(suffixes)) if s.lower() in IMAGE_SUFFIXES), ".png")
+    if ".png" in suffixes or suffix == ".png":
+        return LAYOUTS["kitti"]
+    remedy = f"set img_suffix={suffix!r} in the data set"
+    report.notes.append(Fault("suffix", str(folder), f"the images are {suffix} files", remedy=remedy))
+    own = [*_kitti("training", 7481, suffix), *_kitti("testing", 7518, suffix)]
+    return [*own, *(part for part in LAYOUTS["kitti"] if part.folder == "ImageSets")]
 
 
 LAYOUTS: dict[str, list[LayoutPart]] = {
@@ -153,7 +169,7 @@ def check_layout(name: str, root: str | Path) -> LayoutReport:
     inner = root / INNER.get(name, "")
     root = inner if inner.is_dir() else root
     report = LayoutReport(name, str(root))
-    for part in LAYOUTS[name]:
+    for part in _kitti_of_cameras(root, report) if name == "kitti" else LAYOUTS[name]:
         _check_part(part, root, report)
     if name.startswith("coco"):
         for split in ("train2017", "val2017"):

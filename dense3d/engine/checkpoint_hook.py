@@ -13,6 +13,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
 from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
 from dense3d.engine.resumable import write_pointer
+from dense3d.errors import ConfigError, did_you_mean
 from dense3d.files import remove_stale_temporaries
 from dense3d.registry import HOOKS
 
@@ -28,8 +29,17 @@ class CheckpointHook(MMEngineCheckpointHook):
     def before_train(self, runner) -> None:
         """Prepare the folder; remove what a killed run was writing."""
         super().before_train(runner)
+        self._best_ones_of_this_folder()
         if is_main_process() and "://" not in str(self.out_dir):
             remove_stale_temporaries(self.out_dir)
+
+    def _best_ones_of_this_folder(self) -> None:
+        """A copied folder's checkpoints name the best one of the original, which must stay."""
+        if getattr(self, "best_ckpt_path", None):
+            self.best_ckpt_path = self.file_backend.join_path(self.out_dir, Path(self.best_ckpt_path).name)
+        for key, path in getattr(self, "best_ckpt_path_dict", {}).items():
+            if path:
+                self.best_ckpt_path_dict[key] = self.file_backend.join_path(self.out_dir, Path(path).name)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         outdated = self._keep(runner, step) if self.max_keep_ckpts > 0 else None
@@ -80,6 +90,15 @@ class CheckpointHook(MMEngineCheckpointHook):
         runner.logger.info(f"published {ckpt_path} as {path}")
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        if not self.save_best:  # nor has it a file backend, where there is no training
+            return
+        for key in self.save_best:
+            if key != "auto" and key not in metrics:
+                hint = did_you_mean(key, metrics)
+                raise ConfigError(
+                    f"CheckpointHook(save_best={key!r}): the evaluation has no such figure{hint} "
+                    f"(it has {', '.join(list(metrics)[:8])}); mend it and go on with --resume"
+                )
         with self._removals_last(runner):
             super()._save_best_checkpoint(runner, metrics)
 

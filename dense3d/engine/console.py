@@ -7,6 +7,7 @@ in the work directory; :func:`quiet` keeps it off the screen.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import time
@@ -25,12 +26,15 @@ from rich.table import Table
 
 from dense3d.config.shipped import config_name
 from dense3d.datasets.scan.report import ScanReport
+from dense3d.engine.resumable import read_pointer
 from dense3d.registry import HOOKS
 
 # Losses of decoder layers, of the encoder and of denoising queries are logged to the file only.
 _AUXILIARY = re.compile(r"(^|\.)(d\d+|enc|dn|aux)[._]|_(enc|dn|aux|\d+)$|dn_|enc_")
 
 EXAMPLES = 3  # of notes of one kind
+# Of KITTI's many figures, by overlap, difficulty and kind of box, these are what detectors are ranked by.
+_KITTI_MINOR = re.compile(r"^kitti/(?!.*/(3d|bev)_ap40_moderate_strict$)")
 MANY_METRICS = 10  # of an evaluation; the line about it names no more
 ROOM = 68  # characters that columns of metrics may take beside each other
 
@@ -108,13 +112,27 @@ def _table(title: str, names: list[str], rows: Mapping[str, Mapping[str, float]]
     return table
 
 
+def main_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The figures that count; the rest is in the log.
+
+    Example:
+        >>> main_metrics({"kitti/Car/3d_ap40_moderate_strict": 9.0, "kitti/Car/aos_ap40_easy_loose": 30.0})
+        {'kitti/Car/3d_ap40_moderate_strict': 9.0}
+    """
+    main = {name: value for name, value in metrics.items() if not _KITTI_MINOR.search(name)}
+    return main or dict(metrics)
+
+
 def _short(name: str) -> str:
     name = re.sub("^(coco|panoptic|semantic)/", "", name)
     return name.replace("bbox_m", "box ").replace("segm_m", "mask ")
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    """Three decimals; NaN, as of classes or sizes without an object, is not available."""
+    if not isinstance(value, float):
+        return str(value)
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 @HOOKS.register_module()
@@ -134,7 +152,7 @@ class ConsoleHook(Hook):
         self._window: list[Mapping] = []
         self._start = self._shown = 0.0
         self._first_iteration = 0
-        self._test_shown = 0.0
+        self._evaluation_start = self._evaluation_shown = 0.0
 
     def before_train(self, runner) -> None:
         """Say what is trained, on what, and where the results go."""
@@ -159,7 +177,7 @@ class ConsoleHook(Hook):
         """Show the losses, averaged since they were last shown."""
         if not is_main_process():
             return
-        self._window.append({k: v for k, v in (outputs or {}).items() if "loss" in k})
+        self._window.append({k: float(v) for k, v in (outputs or {}).items() if "loss" in k})
         now, done = time.monotonic(), runner.iter + 1
         if self._progress is not None:
             if now - self._shown > 0.5 or done == runner.max_iters:
@@ -177,20 +195,39 @@ class ConsoleHook(Hook):
             self._shown = now
 
     def _losses(self) -> str:
-        """Mean of each main loss over the window, which is emptied."""
+        """Mean of each main loss over the window, which is emptied; steps that were left out do not count."""
         window, self._window = self._window, []
         names = [n for n in window[-1] if n == "loss" or not _AUXILIARY.search(n)][:5]
-        means = {n: sum(float(row[n]) for row in window if n in row) / len(window) for n in names}
+        values = {n: [row[n] for row in window if math.isfinite(row.get(n, math.nan))] for n in names}
+        means = {name: sum(found) / len(found) if found else math.nan for name, found in values.items()}
         return "  ".join(f"{name} {value:.3f}" for name, value in means.items())
+
+    def before_val_epoch(self, runner) -> None:
+        """Start the clock of the evaluation."""
+        self._evaluation_start = self._evaluation_shown = time.monotonic()
+
+    def after_val_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """A line every few seconds, with ETA."""
+        if self._progress is None and hasattr(self, "_console"):
+            self._evaluated(batch_idx, len(runner.val_dataloader), "validation ")
+
+    def _evaluated(self, batch: int, total: int, title: str = "") -> None:
+        now = time.monotonic()
+        if now - self._evaluation_shown >= self.seconds:
+            remaining = (now - self._evaluation_start) / (batch + 1) * (total - batch - 1)
+            self._console.print(f"{title}batch {batch + 1}/{total}  ETA {_duration(remaining)}")
+            self._evaluation_shown = now
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Show this evaluation's metrics in one line and keep them for the closing table."""
         if not metrics or not hasattr(self, "_console"):
             return
         scalars = {k: float(v) for k, v in metrics.items() if isinstance(v, Real)}
-        self._metrics[f"epoch {runner.epoch}" if runner.epoch else f"iteration {runner.iter}"] = scalars
-        text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in islice(scalars.items(), MANY_METRICS))
-        text += f"  ... of {len(scalars)}" if len(scalars) > MANY_METRICS else ""
+        main = main_metrics(scalars)
+        self._metrics[f"epoch {runner.epoch}" if runner.epoch else f"iteration {runner.iter}"] = main
+        text = "  ".join(f"{_short(k)} {_number(v)}" for k, v in islice(main.items(), MANY_METRICS))
+        shown = min(len(main), MANY_METRICS)
+        text += f"  ... of {len(scalars)}, see the log" if shown < len(scalars) else ""
         self._console.print(f"evaluated after iteration {runner.iter}: {text}", soft_wrap=True)
 
     def after_train(self, runner) -> None:
@@ -202,12 +239,11 @@ class ConsoleHook(Hook):
             self._console.print(metric_table("metrics", self._metrics))
         folder = _relative(runner.work_dir)
         config = config_name(runner.cfg.filename) if runner.cfg.filename else "CONFIG"
-        checkpoint = _last_checkpoint(runner.work_dir)
-        self._console.print(
-            f"trained in {_duration(elapsed)}; checkpoints, logs and curves.png are in {folder}\n"
-            f"next: dense3d test {config} {checkpoint}",
-            soft_wrap=True,
-        )
+        text = f"trained in {_duration(elapsed)}; {_contents(runner.work_dir)} in {folder}"
+        checkpoint = read_pointer(runner.work_dir)
+        if checkpoint is not None:
+            text += f"\nnext: dense3d test {config} {_relative(checkpoint)}"
+        self._console.print(text, soft_wrap=True)
 
     def before_test(self, runner) -> None:
         """Say what is evaluated."""
@@ -216,22 +252,20 @@ class ConsoleHook(Hook):
             f"[bold]test[/bold] {type(_unwrap(runner.model)).__name__}, "
             f"{len(runner.test_dataloader.dataset)} images, {_device(runner)}"
         )
-        self._test_start = self._test_shown = time.monotonic()
+        self._evaluation_start = self._evaluation_shown = time.monotonic()
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """A line every few seconds, with ETA."""
-        now = time.monotonic()
-        if now - self._test_shown >= self.seconds:
-            total = len(runner.test_dataloader)
-            remaining = (now - self._test_start) / (batch_idx + 1) * (total - batch_idx - 1)
-            self._console.print(f"batch {batch_idx + 1}/{total}  ETA {_duration(remaining)}")
-            self._test_shown = now
+        self._evaluated(batch_idx, len(runner.test_dataloader))
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """The metric table."""
         scalars = {k: v for k, v in (metrics or {}).items() if isinstance(v, Real)}
         main = {k: v for k, v in scalars.items() if "_precision" not in k}
-        self._console.print(metric_table("metrics", {"test": main}))
+        few = main_metrics(main)
+        self._console.print(metric_table("metrics", {"test": few}))
+        if len(few) < len(main):
+            self._console.print(f"all {len(main)} figures are in the log and in metrics.json of --out")
         classes = {k: v for k, v in scalars.items() if k not in main}
         if classes:
             rows = {k.split("/")[-1].removesuffix("_precision"): {"AP": v} for k, v in classes.items()}
@@ -273,9 +307,17 @@ def _unwrap(model: torch.nn.Module) -> torch.nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def _last_checkpoint(work_dir: str) -> str:
-    pointer = Path(work_dir) / "last_checkpoint"
-    return _relative(pointer.read_text().strip()) if pointer.is_file() else "CHECKPOINT"
+def _contents(work_dir: str) -> str:
+    """What a run left in its folder.
+
+    Example:
+        >>> _contents("no-such-folder")
+        'logs are'
+    """
+    folder = Path(work_dir)
+    picture = ["curves.png"] if (folder / "curves.png").is_file() else []
+    things = [*(["checkpoints"] if any(folder.glob("*.pth")) else []), "logs", *picture]
+    return " and ".join(filter(None, [", ".join(things[:-1]), things[-1]])) + " are"
 
 
 def _relative(path: str | Path) -> str:

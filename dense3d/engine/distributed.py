@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
-from mmengine.dist import all_gather_object, get_world_size, is_distributed
+from mmengine.dist import all_gather_object, get_rank, get_world_size, is_distributed
 
-from dense3d.errors import ConfigError
+from dense3d.errors import ConfigError, TrainingError
+from dense3d.files import is_alive
 
 _TORCHRUN = "torchrun --nproc_per_node=GPUS -m dense3d train CONFIG --launcher pytorch"
 
@@ -56,6 +63,63 @@ def _environment_from_slurm(port: int | None) -> None:
         command = ["scontrol", "show", "hostname", os.environ["SLURM_NODELIST"]]
         hosts = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         os.environ["MASTER_ADDR"] = hosts[0]
+
+
+# What gloo and NCCL say when the other side of a connection is gone.
+_LOST = re.compile(
+    r"(?s)gloo.*(closed by peer|reset by peer|pair closure|Broken pipe|Socket closed|Timed out)"
+    r"|ncclRemoteError|remote process exited|communicator was aborted|NCCL.*(timeout|connection)"
+)
+# A process that was killed is gone a moment after its connections are.
+_PATIENCE = 2.0
+
+
+@contextlib.contextmanager
+def naming_lost_processes() -> Iterator[None]:
+    """Say in one sentence which process of the group has ended, when the block fails for that.
+
+    NCCL tells of it by an exception where it notices the broken connection; where it only waits in vain,
+    torch's watchdog ends this process itself.
+
+    Raises:
+        TrainingError: in place of what gloo or NCCL raise.
+    """
+    if get_world_size() == 1:
+        yield
+        return
+    processes = from_all_processes((socket.gethostname(), os.getpid()))
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        ended = _ended(processes)
+        others = ", ".join(
+            f"process {rank} (pid {processes[rank][1]} on {processes[rank][0]})" for rank in ended
+        )
+        raise TrainingError(
+            f"process {get_rank()} of {len(processes)} has lost {others or 'another one'}, which has ended: "
+            "its own output says why, or it was killed, for instance for its memory; go on with --resume"
+        ) from error
+
+
+def _ended(processes: list[tuple[str, int]]) -> list[int]:
+    """Ranks on this machine whose process is no more."""
+    here = socket.gethostname()
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        ended = [rank for rank, (host, pid) in enumerate(processes) if host == here and not _runs(pid)]
+        if ended or time.monotonic() > deadline:
+            return ended
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process works; one that has ended may wait for its parent to notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return is_alive(pid)
 
 
 def any_process(*flags: bool) -> tuple[bool, ...]:

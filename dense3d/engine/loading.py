@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
@@ -194,6 +196,7 @@ class Loading:
         Raises:
             CheckpointError: as :meth:`load_checkpoint`, or the optimiser's state does not fit.
         """
+        self._without_average(filename, map_location)
         checkpoint = self.load_checkpoint(filename, map_location, strict=True)
         check_parts(checkpoint, filename)
         try:
@@ -215,6 +218,17 @@ class Loading:
                 f"nothing is left to train: {filename} is at iteration {self.iter} of {self.max_iters}"
             )
         self.logger.info(f"resumed {filename} at epoch {self.epoch}, iteration {self.iter}")
+
+    def _without_average(self, filename: str, map_location: Any) -> None:
+        """Resumed without the hook that averaged weights, training goes on from the weights themselves."""
+        checkpoint = self._read(filename, map_location)
+        own = checkpoint.get("ema_state_dict")
+        if not own or any(isinstance(hook, EMAHook) for hook in self.hooks):
+            return
+        weights = copy.copy(checkpoint["state_dict"])  # with what it says of the versions of modules
+        weights.update({n.removeprefix("module."): w for n, w in own.items() if n.startswith("module.")})
+        self._opened = (str(filename), {**checkpoint, "state_dict": weights})
+        self.logger.warning(f"{filename} has averaged weights, which end here: this config has no EMAHook")
 
     def _resume_optimizer(self, checkpoint: dict, filename: str, with_schedulers: bool) -> None:
         """Optimiser and schedules: as saved, bit for bit, or by the config where that has changed."""

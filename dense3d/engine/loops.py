@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import loops as mmengine_loops
 from torch.utils.data import DataLoader
 
 from dense3d.engine import seeding
 from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.seeding import SeededBatchSampler
+from dense3d.errors import ConfigError
 from dense3d.registry import LOOPS
 
 
@@ -56,6 +58,23 @@ def start_batches(dataloader: DataLoader, epoch: int, batch: int) -> Iterator:
         for _ in range(batch):
             next(batches)
         return batches
+
+
+def require_batches(dataloader: DataLoader) -> None:
+    """Complain about training data that are fewer than a batch, where incomplete batches are left out.
+
+    Raises:
+        ConfigError: no batch is left.
+    """
+    batches, number = dataloader.batch_sampler, len(dataloader.dataset)
+    endless = isinstance(getattr(batches, "sampler", dataloader.sampler), InfiniteSampler)
+    if len(dataloader) or endless:
+        return
+    raise ConfigError(
+        f"the training data have {number} samples, fewer than one batch of {batches.batch_size}, and "
+        f"drop_last leaves incomplete batches out: set train_dataloader.batch_size to {number} or less, or "
+        "train_dataloader.drop_last=False"
+    )
 
 
 class ResumableLoop:

@@ -22,7 +22,7 @@ THRESHOLD = 0.3  # boxes with lower scores are not drawn
 class CurveHook(Hook):
     """Draws ``curves.png`` into the work directory from the JSON logs of this run and those it resumed."""
 
-    priority = "VERY_LOW"
+    priority = "LOW"  # after the logger, before the console's last line, which names the picture
 
     @master_only
     def after_val_epoch(self, runner, metrics=None) -> None:

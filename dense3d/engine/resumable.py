@@ -138,9 +138,9 @@ def _files(folders: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def _place(path: Path) -> tuple:
-    """How far training was; empty for weights without the state of a run."""
+    """How far training was; empty for what is no checkpoint of a run, such as weights alone."""
     checkpoint = peek(path)
-    if "optimizer" not in checkpoint:
+    if any(part not in checkpoint for part in (*_NEEDED, "optimizer")):
         return ()
     check_parts(checkpoint, path)
     progress = _part(checkpoint, "dense3d.progress") or checkpoint["meta"]

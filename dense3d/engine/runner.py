@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
@@ -21,26 +22,38 @@ from torch import nn
 
 from dense3d.datasets.strict import with_strict_dataset
 from dense3d.engine import resume, seeding
+from dense3d.engine.agreement import AgreementHook
 from dense3d.engine.bad_batches import SkippedSamplesHook
 from dense3d.engine.channels import fill_channels
 from dense3d.engine.checkpoint_hook import CheckpointHook
+from dense3d.engine.class_counts import fill_classes
 from dense3d.engine.console import quiet
-from dense3d.engine.distributed import start_process_group
+from dense3d.engine.data_classes import DataClasses, classes_of_config
+from dense3d.engine.distributed import naming_lost_processes, start_process_group
+from dense3d.engine.ema import EMAHook
 from dense3d.engine.interrupt import InterruptHook, Interrupts
 from dense3d.engine.loading import Loading
 from dense3d.engine.lock import locked
-from dense3d.engine.loops import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
+from dense3d.engine.logger_hook import LoggerHook
+from dense3d.engine.loops import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    TestLoop,
+    ValLoop,
+    require_batches,
+)
 from dense3d.engine.nonfinite import NonFiniteLossHook
 from dense3d.engine.optim import AmpOptimWrapper
 from dense3d.engine.pretrained import without_pretrained
 from dense3d.engine.saving import Saving
 from dense3d.engine.seeding import SeededBatchSampler
 from dense3d.errors import ConfigError
+from dense3d.evaluation.evaluators import with_our_metrics
 from dense3d.registry import RUNNERS
 
 # Ours under mmengine's names: taken whatever default scope a config inherits.
 _LOOPS = (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop, TestLoop)
-_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, AmpOptimWrapper)}
+_OURS = {c.__name__: c for c in (*_LOOPS, CheckpointHook, EMAHook, LoggerHook, AmpOptimWrapper)}
 
 
 def _prefer_ours(cfg: Any) -> Any:
@@ -97,6 +110,11 @@ class Runner(Loading, Saving, MMEngineRunner):
             visualizer = {**visualizer, "name": str(self._log_dir)}
         return super().build_visualizer(visualizer)
 
+    def dump_config(self) -> None:
+        """Write the config into the work directory when training starts; a test leaves that one alone."""
+        if self.is_training:
+            super().dump_config()
+
     def setup_env(self, env_cfg: dict) -> None:
         """Join the process group and set the environment up."""
         start_process_group(self._launcher, env_cfg.get("dist_cfg", {}))
@@ -126,7 +144,7 @@ class Runner(Loading, Saving, MMEngineRunner):
     # Building
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model; channel numbers that the config leaves to the backbone are filled in.
+        """Build the model; what the config leaves to the backbone and to the data is filled in.
 
         Nothing is fetched for a model whose weights all come from a checkpoint.
         """
@@ -136,7 +154,15 @@ class Runner(Loading, Saving, MMEngineRunner):
         is_complete = self._load_from is not None and self.cfg.get("strict_load", True)
         if self._opened is not None or (is_complete and not self._resume):
             model = without_pretrained(model)
-        return super().build_model(fill_channels(model))
+        return super().build_model(fill_classes(fill_channels(model), self._data_classes))
+
+    def _data_classes(self) -> DataClasses | None:
+        loaders = (self._train_dataloader, self._val_dataloader, self._test_dataloader)
+        return classes_of_config(dict(zip(("training", "validation", "test"), loaders)))
+
+    def build_evaluator(self, evaluator: Any) -> Evaluator:
+        """Build the evaluator; metrics of mmdet of which there is one of ours become that."""
+        return super().build_evaluator(with_our_metrics(evaluator))
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build our loop on a data loader whose batches carry seeds."""
@@ -150,7 +176,9 @@ class Runner(Loading, Saving, MMEngineRunner):
             loop["type"] = EpochBasedTrainLoop if by_epoch else IterBasedTrainLoop
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = self._with_seeds(self._train_dataloader)
-        return super().build_train_loop(_prefer_ours(loop))
+        built = super().build_train_loop(_prefer_ours(loop))
+        require_batches(built.dataloader)
+        return built
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build our loop, which names the files of a batch that the model refuses."""
@@ -184,7 +212,7 @@ class Runner(Loading, Saving, MMEngineRunner):
         return super().build_optim_wrapper(_prefer_ours(optim_wrapper))
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
-        """Register a hook; ``CheckpointHook`` is ours."""
+        """Register a hook; ``CheckpointHook`` and ``EMAHook`` are ours."""
         super().register_hook(_prefer_ours(hook), priority)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -197,6 +225,7 @@ class Runner(Loading, Saving, MMEngineRunner):
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
         """Register the config's hooks, those that resuming rests on, and one that tells of bad samples."""
         super().register_hooks(default_hooks, custom_hooks)
+        self.register_hook(AgreementHook())
         self.register_hook(SkippedSamplesHook())
         self.register_hook(resume.ValidationStateHook())
         self.register_hook(InterruptHook())
@@ -207,10 +236,21 @@ class Runner(Loading, Saving, MMEngineRunner):
         """Train; see :class:`dense3d.engine.interrupt.TrainingInterrupted` for Ctrl-C."""
         self.is_training = True
         try:
-            with self._alone(), self.interrupts.caught():
+            with naming_lost_processes(), self._alone(), self.interrupts.caught():
+                self.dump_config()
                 return super().train()
         finally:
             self.is_training = False
+
+    def val(self) -> dict:
+        """Validate; the metrics."""
+        with naming_lost_processes():
+            return super().val()
+
+    def test(self) -> dict:
+        """Test; the metrics."""
+        with naming_lost_processes():
+            return super().test()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

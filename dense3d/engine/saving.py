@@ -13,6 +13,7 @@ from mmengine.runner import save_checkpoint as save_remote
 import dense3d
 from dense3d.engine import resume
 from dense3d.engine.checkpoint import save_checkpoint
+from dense3d.engine.data_classes import metainfo_of
 from dense3d.engine.loading import bare_model
 from dense3d.engine.nonfinite import check_weights
 from dense3d.engine.plain import make_plain
@@ -73,7 +74,7 @@ class Saving:
             mmengine_version=mmengine.__version__,
             dense3d_version=dense3d.__version__,
         )
-        metainfo = getattr(self.train_dataloader.dataset, "metainfo", None)
+        metainfo = metainfo_of(self.train_dataloader.dataset)
         if metainfo is not None:
             meta["dataset_meta"] = metainfo
         return meta

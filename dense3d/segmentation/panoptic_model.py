@@ -6,6 +6,7 @@ of a mask, which is relative to the other queries or absolute.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,11 @@ class PanopticModel(BaseModel):
         test_cfg = dict(test_cfg or {})
         self.results = {key: test_cfg.pop(key, default) for key, default in RESULTS.items()}
         self.post_process = self.post_process_class(**test_cfg)
+
+    @classmethod
+    def test_cfg_keys(cls) -> set[str]:
+        """What ``test_cfg`` may hold."""
+        return {*RESULTS, *inspect.signature(cls.post_process_class).parameters}
 
     def decode(self, features: Sequence[Tensor]) -> Any:
         """Predictions of all layers, from the maps of the backbone."""

@@ -35,6 +35,55 @@ def test_evaluations_are_placed_at_the_iteration_trained_before_them(tmp_path):
     assert read_curve(tmp_path, "coco/bbox_mAP") == {20: 0.1, 40: 0.3}
 
 
+def test_evaluations_between_two_rows_of_losses(tmp_path):
+    rows = [training(10), training(20), {**evaluation(0.1, 0), "iter": 25}, training(30)]
+    write_log(tmp_path, [*rows, {**evaluation(0.3, 0), "iter": 50}])
+    assert read_curve(tmp_path, "coco/bbox_mAP") == {25: 0.1, 50: 0.3}
+    write_log(tmp_path / "early", [{**evaluation(0.1, 0), "iter": 5}])
+    assert read_curve(tmp_path / "early", "coco/bbox_mAP") == {5: 0.1}
+
+
+def test_older_logs_of_epochs_are_placed_by_the_text_log(tmp_path):
+    write_log(tmp_path, [training(10), training(20), evaluation(0.1, 1), training(30), evaluation(0.3, 2)])
+    (tmp_path / "1/1.log").write_text("a line\nEpoch(train)  [1][10/25]  lr: 1\nEpoch(train) [2][ 5/25]\n")
+    assert read_curve(tmp_path, "coco/bbox_mAP") == {25: 0.1, 50: 0.3}
+
+
+@pytest.mark.parametrize(
+    ("interval", "rows", "expected"),
+    [
+        (
+            25,
+            [training(10), training(20), evaluation(0.1, 0), training(30), evaluation(0.3, 0)],
+            {25: 0.1, 50: 0.3},
+        ),
+        (
+            5,
+            [evaluation(0.1, 0), training(10), evaluation(0.2, 0), evaluation(0.3, 0)],
+            {5: 0.1, 10: 0.2, 15: 0.3},
+        ),
+        (
+            20,
+            [training(20), evaluation(0.1, 0), training(40), training(55), evaluation(0.2, 0)],
+            {20: 0.1, 55: 0.2},
+        ),
+    ],
+)
+def test_older_logs_of_iterations_are_placed_by_the_config(tmp_path, interval, rows, expected):
+    write_log(tmp_path, rows)
+    config = (
+        f"model = dict(a=1)\ntrain_cfg = dict(\n    max_iters=55, type='Loop', val_interval={interval})\n"
+    )
+    (tmp_path / "1/vis_data/config.py").write_text(config)
+    assert read_curve(tmp_path, "coco/bbox_mAP") == expected
+
+
+def test_a_metric_that_cannot_be_placed_is_not_called_unknown(tmp_path):
+    write_log(tmp_path, [evaluation(0.1, 1)])
+    with pytest.raises(DataError, match="does not say after which iteration coco/bbox_mAP was evaluated"):
+        read_curve(tmp_path, "coco/bbox_mAP")
+
+
 def test_a_resumed_run_goes_on_and_a_cut_line_is_passed_over(tmp_path):
     write_log(tmp_path, [training(20), evaluation(0.1, 1), '{"loss": 1.0, "it'], "1")
     write_log(tmp_path, [training(40), evaluation(0.3, 2)], "2")

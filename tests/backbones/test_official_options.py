@@ -108,6 +108,50 @@ def test_focalnets_levels_and_windows_are_checked():
             FocalNet(arch)
 
 
+def test_focalnets_start_is_the_official_one():
+    """Linear layers with a deviation of 0.02, convolutions as PyTorch starts them."""
+    network = FocalNet(dict(embed_dim=64, depths=(1, 1), focal_window=5), out_indices=(0, 1))
+    network.requires_grad_(False)
+    modulation = network.body.layers[0].blocks[0].modulation
+    for linear in (modulation.f, modulation.proj, network.body.layers[0].blocks[0].mlp.fc1):
+        assert float(linear.weight.std()) == pytest.approx(0.02, rel=0.1)
+        assert not bool(linear.bias.any())
+    convolutions = [modulation.h, network.body.stem.proj, network.body.layers[1].downsample.proj]
+    convolutions += [layer[0] for layer in modulation.focal_layers]
+    for convolution in convolutions:
+        bound = convolution.weight[0].numel() ** -0.5
+        assert 0.95 * bound < float(convolution.weight.abs().max()) <= bound
+        assert float(convolution.weight.std()) == pytest.approx(bound / math.sqrt(3), rel=0.1)
+
+
+HALVES = {
+    "focalnet": lambda: FocalNet(
+        dict(FOCAL, focal_levels=(2, 3, 1, 4), modulation_norm=True, post_norm=True, layer_scale=0.5)
+    ),
+    "swin": lambda: Swin(dict(embed_dim=16, depths=(2, 2, 1, 1), num_heads=(2,) * 4), qk_scale=0.3),
+    "vit-comer": lambda: ViTCoMer(
+        dict(arch=dict(VIT, patch_size=16, layer_scale=0.5), prefix_tokens=False),
+        stages=[(0, 0), (1, 1)],
+        stem_width=8,
+        num_heads=4,
+        gamma_init=0.5,
+        cnn_feed_forward=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_autocast_is_near_single_precision(name):
+    network, images = shaken(HALVES[name]()), torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        single = network(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(images)
+    for a, b in zip(single, half):
+        assert bool(b.isfinite().all())
+        assert float((b.float() - a).abs().mean() / a.abs().mean()) < 0.1
+
+
 # Transformers -------------------------------------------------------------------------------------------
 
 

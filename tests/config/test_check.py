@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dense3d.config import check_config, find_faults, load_config
-from dense3d.config.arguments import accepted_arguments
+from dense3d.config.arguments import accepted_arguments, reads_of
 from dense3d.errors import ConfigError
 
 
@@ -119,8 +119,26 @@ def test_kwargs_are_followed_to_the_base() -> None:
     assert accepted_arguments(Forwarding) == {"height", "width", "depth"}
 
 
-def test_arguments_are_unknown_where_kwargs_are_taken_apart() -> None:
-    assert accepted_arguments(Consuming) is None
+class Swallowing(Base):
+    def __init__(self, num_queries: int, **kwargs) -> None:
+        super().__init__(width=1)
+
+
+class Handing:
+    def __init__(self, **kwargs) -> None:
+        self.inner = sorted(**kwargs)  # a function that is not Python
+
+
+def test_keys_that_are_taken_out_of_kwargs_are_arguments() -> None:
+    assert accepted_arguments(Consuming) == {"extra", "width", "depth"}
+
+
+def test_arguments_are_unknown_where_kwargs_go_out_of_sight() -> None:
+    assert accepted_arguments(Handing) is None
+
+
+def test_kwargs_that_nobody_looks_at_hide_no_misspelling() -> None:
+    assert reads_of(Swallowing).swallows and not reads_of(Forwarding).swallows
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+from types import SimpleNamespace
 
 import cv2
 import pytest
 from rich.console import Console
 
-from dense3d.engine.console import _AUXILIARY, metric_table, quiet
+from dense3d.datasets.synthetic import generate
+from dense3d.engine.console import _AUXILIARY, ConsoleHook, metric_table, quiet
 from dense3d.engine.pictures import draw_curves, read_scalars
+from dense3d.engine.resumable import write_pointer
 
 
 def test_metric_table_has_a_row_an_evaluation_and_blanks_where_nothing_was_measured():
@@ -96,3 +99,53 @@ def test_curves_join_a_run_and_its_resumption(tmp_path):
 def test_nothing_logged_draws_nothing(tmp_path):
     assert draw_curves(tmp_path) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_kittis_many_figures_are_told_in_few(capsys):
+    """72 figures of three classes: six in the line and the table, all of them in the log."""
+    figures = {
+        f"kitti/{name}/{kind}_ap40_{difficulty}_{overlap}": 1.0
+        for name in ("Car", "Pedestrian", "Cyclist")
+        for kind in ("3d", "bev", "bbox", "aos")
+        for difficulty in ("easy", "moderate", "hard")
+        for overlap in ("strict", "loose")
+    }
+    assert len(figures) == 72
+    hook = ConsoleHook()
+    hook._console = Console(width=400)
+    hook.after_val_epoch(SimpleNamespace(epoch=1, iter=7), figures)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.count("kitti/") == 6 and "kitti/Car/3d_ap40_moderate_strict 1.000" in line
+    assert line.endswith("... of 72, see the log")
+    hook.after_test_epoch(None, figures)
+    out = capsys.readouterr().out
+    assert out.count("kitti/") == 6 and "all 72 figures are in the log" in out
+
+
+@pytest.mark.parametrize("files", [[], ["curves.png"], ["curves.png", "epoch_1.pth"]])
+def test_the_last_line_names_what_is_there(tmp_path, capsys, files):
+    for name in files:
+        (tmp_path / name).touch()
+    if "epoch_1.pth" in files:
+        write_pointer(tmp_path, tmp_path / "epoch_1.pth")
+    hook = ConsoleHook()
+    hook._console = Console(width=400)
+    hook.after_train(SimpleNamespace(work_dir=str(tmp_path), cfg=SimpleNamespace(filename=None)))
+    out = capsys.readouterr().out
+    assert ("curves.png" in out) == ("curves.png" in files)
+    assert ("checkpoints" in out) == ("next: dense3d test" in out) == ("epoch_1.pth" in files)
+
+
+def test_a_left_out_step_does_not_hide_the_other_losses():
+    hook = ConsoleHook()
+    hook._window = [{"loss": 1.0}, {"loss": float("nan")}, {"loss": 3.0}]
+    assert hook._losses() == "loss 2.000"
+    hook._window = [{"loss": float("nan")}]
+    assert hook._losses() == "loss nan"
+
+
+def test_a_redirected_rendering_tells_of_itself_at_once(capsys, monkeypatch):
+    monkeypatch.setattr(generate, "LINE_SECONDS", 0.0)
+    assert list(generate._with_bar(iter("abc"), 3, progress=True)) == ["a", "b", "c"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "rendering 3 synthetic images, once" and lines[-1].startswith("rendered 3/3")

@@ -16,7 +16,7 @@ import torch
 import torch.distributed
 from processes import assert_same, finish, losses, start
 
-from dense3d.engine.distributed import start_process_group
+from dense3d.engine.distributed import _LOST, start_process_group
 from dense3d.errors import ConfigError
 
 # Without batch norm (its statistics are per process) and dropout (its mask is per process); the random
@@ -138,3 +138,43 @@ def test_launcher_without_its_environment_says_how_to_start(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match=r"--launcher pytorch, but .*RANK.* not set; start with: torchrun"):
         start_process_group("pytorch", {})
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_the_process_that_is_lost_is_named_by_the_other(tmp_path, lost):
+    processes = start_two(tmp_path, loading=0.01)
+    deadline = time.monotonic() + 60
+    while len(losses(tmp_path)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    processes[lost].kill()
+    for process in processes:
+        process.join(60)
+    assert processes[1 - lost].exitcode == 1
+    output = (tmp_path / "output.txt").read_text()
+    sentence = f"process {1 - lost} of 2 has lost process {lost} (pid {processes[lost].pid} on "
+    assert sentence in output.rpartition("TrainingError: ")[2]
+
+
+def test_lost_connections_are_told_from_other_errors():
+    """What gloo and NCCL say, and what is no lost process."""
+    lost = [
+        "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:24",
+        "[gloo/transport/tcp/pair.cc:525] Read error [127.0.0.1]:24: Connection reset by peer",
+        "[../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv",
+        "NCCL error in: x.cpp:12, remote process exited or there was a network error, NCCL version 2.21.5\n"
+        "ncclRemoteError: A call failed possibly due to a network error.",
+        "NCCL communicator was aborted on rank 1.",
+    ]
+    other = ["size mismatch for w", "NCCL error: invalid argument", "CUDA out of memory", "Detected mismatch"]
+    assert all(_LOST.search(text) for text in lost) and not any(_LOST.search(text) for text in other)
+
+
+def test_two_runs_of_two_processes_in_one_folder(tmp_path):
+    first = start_two(tmp_path, loading=0.02)
+    while len(losses(tmp_path)) < 2 and first[0].is_alive():
+        time.sleep(0.01)
+    second = start_two(tmp_path)
+    for process in (*second, *first):
+        process.join(60)
+    assert [p.exitcode for p in (*first, *second)] == [0, 0, 1, 1]
+    assert (tmp_path / "output.txt").read_text().count("two would mix their files") == 2

@@ -99,3 +99,20 @@ def test_detections_that_cannot_be_are_dropped_and_counted(data, monkeypatch, co
 def test_wrong_class(data):
     with pytest.raises(ConfigError, match="'Tram'"):
         build(data[0], classes=["Tram"])
+
+
+def test_frames_are_compared_before_the_first_and_a_subset_is_measured_alone(data):
+    root, labels, results = data
+    subset = [1, 3, 4]
+    metric = build(root, image_set=str(root / "val.txt"))
+    metric.check_loader([{"frame": frame_id(n)} for n in subset], ("Car",))
+    metric.process(None, samples(results, subset))
+    alone = evaluate([labels[n] for n in subset], [results[n] for n in subset])
+    assert metric.evaluate(3)["kitti/Car/3d_ap40_hard_strict"] == pytest.approx(alone.ap40[0, 3, 0, 2]) != 0
+    metric.process(None, samples(results, subset[:2]))
+    with pytest.raises(DataError, match=r"frame 000004 was not predicted \(1 missing"):
+        metric.evaluate(2)
+    with pytest.raises(DataError, match=r"val.txt: 1 of .* 2 images are not in it, first image '000009'"):
+        metric.check_loader([{"frame": frame_id(n)} for n in (1, 9)], None)
+    with pytest.raises(DataError, match="has image 000001 twice"):
+        metric.check_loader([{"frame": frame_id(n)} for n in (1, 1)], None)

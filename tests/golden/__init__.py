@@ -34,7 +34,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
     "convnext": "convnext.open_kit",
     "dinov2": "dino.open_v2",
-    "dinov3": {"depths": "dino.open_convnext", "dims": "dino.open_convnext", "": "dino.open_v3"},
+    "dinov3": "dino.open_v3",
     "eco-m2f": "eco_m2f.open_kit",
     "kitti-eval": "kitti_eval.open_kit",
     "kmax-deeplab": {
@@ -71,6 +71,9 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "vit-comer": "vit_comer.open_kit",
 }
 
+# What a config may say beside the arguments: where it is from, how its inputs were drawn.
+DESCRIPTIONS = ("config_file", "seed")
+
 # Checks that belong to a system which is not built yet: failures for the tool, left out by the tests.
 NOT_BUILT: dict[str, tuple[str, ...]] = {"obb-iou3d": ("midpoint_coder", "evaluator")}
 
@@ -88,6 +91,7 @@ def open_kit(kit: GoldenKit) -> Run:
     """
     module, function = adapter_of(kit).split(".")
     kit.options = Options(kit.meta.get("config") or {}, kit.folder)
+    kit.options.neutral(*DESCRIPTIONS)
     run = getattr(importlib.import_module(f"{__name__}.{module}"), function)(kit)
     kit.options.refuse_rest()
     return run

@@ -94,7 +94,9 @@ class _Dense:
         channels, stages = self.model.channels, self.model.body.stages
         if x.shape[1] not in channels:
             raise DataError(f"no stage of this ConvNeXt has {x.shape[1]} channels")
-        index = channels.index(x.shape[1])
+        fitting = [i for i, width in enumerate(channels) if width == x.shape[1]]
+        named = stated_numbers(self.kit, check, r"(?<![.\w])stages\.(\d+)")
+        index = next((i for i in named if i in fitting), fitting[0])
         block = (stated_numbers(self.kit, check, rf"(?<![.\w])stages\.{index}\.(\d+)") or [0])[0]
         parts = {"block": stages[index].blocks[block](x)}
         if index + 1 < len(channels):

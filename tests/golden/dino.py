@@ -52,6 +52,8 @@ def _v2_architecture(options: Options) -> dict:
     take = options.take
     # of training alone; num_classes is of no network here
     options.neutral("block_chunks", "drop_path_rate", "drop_path_uniform", "num_classes")
+    for module in ("embed_layer", "act_layer", "block_fn"):
+        options.only(module, None)
     return dict(
         embed_dim=take("embed_dim", 768),
         depth=take("depth", 12),
@@ -130,6 +132,8 @@ _ROPE = {
 
 def open_v3(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
+    if any(name.startswith("downsample_layers.") for name, _, _ in kit.meta["params"]):
+        return open_convnext(kit)
     vit = load_kit(VisionTransformer(_v3_architecture(kit.options)), kit, "dinov3")
     outputs = DinoOutputs(vit, ("cls", "storage"))
     return by_name(

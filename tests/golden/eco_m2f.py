@@ -12,17 +12,22 @@ from dense3d.checkpoints.mask2former import rename_head
 from dense3d.early_exit import EarlyExitEncoder, Gate, best_depths, gate_loss, utilities
 from tests.golden.checks import Arrays, Run, first_inputs, tensors_of_inputs, wanted
 from tests.golden.detectron2 import STAGES, blocks
+from tests.golden.options import Options
 from tests.golden.weights import load_strictly, tensors_of
 
 ENCODER = "transformer.encoder.layers"
 GATE = "transformer.encoder.gt."
+FINEST = 4  # stride of the mask features
 POINTS = 4  # the official code has this number for every config
 
 
 def open_kit(kit) -> Run:
     """Build the kit's pixel decoder and gate and load their weights."""
     official = tensors_of(kit)
-    decoder = load_strictly(_GatedDecoder(kit.options.take("channels"), official), _renamed(official), kit)
+    kit.options.only("norm", "GN")
+    kit.options.only("common_stride", FINEST)
+    kit.options.neutral("transformer_dropout")
+    decoder = load_strictly(_GatedDecoder(kit.options, official), _renamed(official), kit)
     first = first_inputs(kit)
     derived = next((kit.inputs(c["name"]) for c in kit.checks if "pq" in c["inputs"]), {})
 
@@ -45,14 +50,16 @@ def open_kit(kit) -> Run:
 class _GatedDecoder(nn.Module):
     """What the official pixel decoder holds, of the sizes that its weights have."""
 
-    def __init__(self, channels: list[int], official: dict[str, Tensor]) -> None:
+    def __init__(self, options: Options, official: dict[str, Tensor]) -> None:
         from dense3d.segmentation.mask2former import FINEST_STRIDE, Mask2FormerPixelDecoder
 
         super().__init__()
         levels, width = official["transformer.level_embed"].shape
-        layers = blocks(official, ENCODER.replace(".", r"\."))
+        layers = options.agree("transformer_enc_layers", blocks(official, ENCODER.replace(".", r"\.")))
         heads = len(official[f"{ENCODER}.0.self_attn.attention_weights.weight"]) // (levels * POINTS)
-        hidden = len(official[f"{ENCODER}.0.linear1.weight"])
+        heads = options.agree("transformer_nheads", heads)
+        hidden = options.agree("transformer_dim_feedforward", len(official[f"{ENCODER}.0.linear1.weight"]))
+        channels = options.take("channels")
         attention = dict(embed_dims=width, num_heads=heads, num_levels=levels, num_points=POINTS, dropout=0.0)
         layer = dict(
             self_attn_cfg=dict(attention, batch_first=True),
@@ -61,8 +68,8 @@ class _GatedDecoder(nn.Module):
         self.pixel_decoder = Mask2FormerPixelDecoder(
             in_channels=list(channels),
             strides=[FINEST_STRIDE * 2**i for i in range(len(channels))],
-            feat_channels=width,
-            out_channels=len(official["mask_features.weight"]),
+            feat_channels=options.agree("conv_dim", width),
+            out_channels=options.agree("mask_dim", len(official["mask_features.weight"])),
             encoder=ConfigDict(num_layers=layers, layer_cfg=layer),
             positional_encoding=dict(num_feats=width // 2, normalize=True),
         )

@@ -68,7 +68,7 @@ def sizes(name: str, options: Options, official: dict[str, Tensor]) -> dict:
         depths=options.agree("depths", blocks.depths),
         focal_levels=options.agree("focal_levels", blocks.levels),
         focal_window=options.agree("focal_windows", blocks.windows),
-        mlp_ratio=options.agree("mlp_ratio", blocks.mlp_ratio),
+        mlp_ratio=options.ratio("mlp_ratio", blocks.dim, blocks.hidden),
         overlapping_patches=options.agree("use_conv_embed", blocks.overlapping),
         layer_scale=1e-4 if options.agree("use_layerscale", blocks.scaled) else None,
         modulation_norm=options.agree("use_postln_in_modulation", blocks.modulation_norm),
@@ -93,6 +93,6 @@ class Weights:
         self.windows = [
             state[f"layers.{stage}.blocks.0.modulation.focal_layers.0.0.weight"].shape[-1] for stage in stages
         ]
-        self.mlp_ratio = len(state[f"{first}mlp.fc1.weight"]) / self.dim
+        self.hidden = len(state[f"{first}mlp.fc1.weight"])
         self.scaled = f"{first}gamma_1" in state
         self.modulation_norm = f"{first}modulation.ln.weight" in state

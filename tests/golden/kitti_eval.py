@@ -17,6 +17,7 @@ from dense3d.evaluation.kitti.frames import Comparison
 from dense3d.evaluation.kitti.protocol import OVERLAPS
 from tests.golden.checks import Arrays, Run, wanted
 from tests.golden.kit import GoldenKit
+from tests.golden.notes import full_note
 from tests.golden.options import Options
 
 # every edge case is evaluated together with a second frame, whose two lines the check's note gives
@@ -33,6 +34,7 @@ def open_kit(kit: GoldenKit) -> Run:
         labels = [parse_objects(str(text), "gt") for text in inputs["gt"]]
         results = [parse_objects(str(text), "dt", is_result=True) for text in inputs["dt"]]
         if "tags" in inputs:
+            check = check | {"note": full_note(kit, check)}
             return _edge_cases(check, labels, results, [str(tag) for tag in inputs["tags"]], protocol)
         if check["name"].split(".")[0].endswith("steps"):
             return _steps(check, labels, results, protocol)
@@ -91,7 +93,7 @@ def _steps(
 def _edge_cases(
     check: dict, labels: list[KittiObjects], results: list[KittiObjects], tags: list[str], protocol: Protocol
 ) -> Arrays:
-    lines = COMPANION.search(check.get("note", ""))
+    lines = COMPANION.search(check["note"])
     label, result = lines.groups() if lines else (COMPANION_LABEL, COMPANION_RESULT)
     label, result = parse_objects(label), parse_objects(result, is_result=True)
     car = protocol.classes.index("Car")

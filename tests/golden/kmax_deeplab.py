@@ -47,7 +47,8 @@ def open_model(kit) -> Run:
 
 def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
     """The model that fits a kit's options and its parameters."""
-    options.neutral("config_file", "image_size")  # what it is called, and what the inputs show
+    options.neutral("image_size", "spatial_shape")  # the inputs have them
+    options.neutral("drop_path_prob", "ignore_label")  # of training
     bases, features = options.take("dec_channels"), options.take("pixel_decoder_in_features")
     if set(features) - {"stem"} != set(STAGES):
         raise options.refusal("pixel_decoder_in_features", features, f"{', '.join(STAGES)} are all needed")
@@ -61,6 +62,8 @@ def build_model(options: Options, official: dict[str, Tensor]) -> KMaXDeepLab:
     if any(name.startswith(f"{prefix}_auxiliary_semantic_predictor.") for name in official):
         aspp = f"{prefix}_auxiliary_semantic_predictor._aspp._aspp_conv0.conv.weight" in official
         semantic = "aspp" if aspp else "coarse"
+    options.agree("add_aux_semantic_pred", semantic is not None)
+    options.agree("use_aux_semantic_decoder", semantic != "coarse")
     return KMaXDeepLab(
         backbone=backbone_config(official, with_stem="stem" in features),
         num_classes=options.take("num_classes"),
@@ -228,7 +231,6 @@ def open_losses(kit) -> Run:
     """Criterion of the kit's ``config``; there are no weights."""
     first = first_inputs(kit)
     config = {name: kit.options.take(name) for name in LOSSES}
-    kit.options.neutral("seed")  # of the inputs
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         return wanted(check, _Losses(config, tensors_of_inputs(first | inputs)).outputs())

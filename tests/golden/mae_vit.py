@@ -70,6 +70,7 @@ def open_kit(kit: GoldenKit) -> Run:
 
 
 def _build(options: Options) -> MaskedAutoencoder:
+    options.only("norm_layer", None)  # norm_eps says what is left of it
     config = options.take_all(_DEFAULTS)
     arch = dict(
         embed_dim=config["embed_dim"],

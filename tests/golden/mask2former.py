@@ -22,6 +22,7 @@ from tests.golden.detectron2 import STAGES, blocks, by_score_and_class, resnet_n
 from tests.golden.options import Options
 from tests.golden.weights import Recorder, load_strictly, tensors_of
 
+LEVELS, POINTS = 3, 4
 LOSSES = ("num_classes", "num_points", "oversample_ratio", "importance_sample_ratio")
 RESULTS = ("object_mask_threshold", "overlap_threshold", "thing_classes", "test_topk_per_image")
 
@@ -46,9 +47,7 @@ def open_model(kit) -> Run:
 
 def build_model(options: Options, official: dict[str, Tensor]) -> Mask2Former:
     """The model that fits a kit's options and its parameters."""
-    options.neutral("config_file", "image_size")  # what it is called, and what the inputs show
-    encoder = "sem_seg_head.pixel_decoder.transformer.encoder.layers"
-    feedforward = "sem_seg_head.predictor.transformer_ffn_layers"
+    options.neutral("image_size")  # the inputs have it
     resnet = "backbone.stem.conv1.weight" in official
     options.agree("backbone", "build_resnet_backbone" if resnet else "D2SwinTransformer")
     backbone = (
@@ -65,14 +64,37 @@ def build_model(options: Options, official: dict[str, Tensor]) -> Mask2Former:
         backbone=backbone,
         num_classes=options.take("num_classes"),
         thing_classes=(),
-        head=dict(
-            num_queries=options.take("num_queries"),
-            embed_dims=official["sem_seg_head.predictor.query_embed.weight"].shape[1],
-            encoder_layers=blocks(official, encoder.replace(".", r"\.")),
-            encoder_channels=len(official[f"{encoder}.0.linear1.weight"]),
-            decoder_layers=blocks(official, feedforward.replace(".", r"\.")),
-            decoder_channels=len(official[f"{feedforward}.0.linear1.weight"]),
-        ),
+        head=_head(options, official),
+    )
+
+
+def _head(options: Options, official: dict[str, Tensor]) -> dict:
+    """Arguments of the head; what the official constructors call them is compared with the parameters."""
+    encoder = "sem_seg_head.pixel_decoder.transformer.encoder.layers"
+    feedforward = "sem_seg_head.predictor.transformer_ffn_layers"
+    for name in ("pre_norm", "enforce_input_project"):
+        options.only(name, False)
+    options.only("mask_classification", True)
+    options.only("norm", "GN")
+    options.only("common_stride", 4)
+    options.only("transformer_in_features", ["res3", "res4", "res5"])
+    options.neutral("transformer_dropout", "in_channels")
+    width = official["sem_seg_head.predictor.query_embed.weight"].shape[1]
+    for name in ("hidden_dim", "conv_dim", "mask_dim"):
+        options.agree(name, width)
+    # 3 levels of 4 points are fixed in the official code
+    heads = len(official[f"{encoder}.0.self_attn.attention_weights.bias"]) // (LEVELS * POINTS)
+    options.agree("nheads", options.agree("transformer_nheads", heads))
+    hidden = len(official[f"{encoder}.0.linear1.weight"])
+    inside = len(official[f"{feedforward}.0.linear1.weight"])
+    return dict(
+        num_queries=options.take("num_queries"),
+        embed_dims=width,
+        num_heads=heads,
+        encoder_layers=options.agree("transformer_enc_layers", blocks(official, encoder.replace(".", r"\."))),
+        encoder_channels=options.agree("transformer_dim_feedforward", hidden),
+        decoder_layers=options.agree("dec_layers", blocks(official, feedforward.replace(".", r"\."))),
+        decoder_channels=options.agree("dim_feedforward", inside),
     )
 
 

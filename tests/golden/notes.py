@@ -46,6 +46,12 @@ def _notes(kit: GoldenKit, check: dict) -> tuple[list[str], list[str], list[str]
     return [own], named, others
 
 
+def full_note(kit: GoldenKit, check: dict) -> str:
+    """The note of a check, and behind it those of the checks that it names."""
+    own, named, _ = _notes(kit, check)
+    return "; ".join([*own, *named])
+
+
 def stated_numbers(kit: GoldenKit, check: dict, pattern: str, output: str | None = None) -> list[int]:
     """Numbers that ``pattern`` has as its group in the notes, in the order of the first note with any.
 
@@ -53,7 +59,7 @@ def stated_numbers(kit: GoldenKit, check: dict, pattern: str, output: str | None
         kit: the kit.
         check: the check; its note comes first, then those of the checks that it names.
         pattern: regular expression with one group.
-        output: only in what a note says of this output, ``<output>: ... ;``.
+        output: only in what a note says of this output, ``<output>: ... ;``, be it that of any check.
 
     Example:
         >>> check = {"name": "modules", "note": "block_window: blocks.4(x); block_global: blocks.2(x)"}
@@ -63,7 +69,8 @@ def stated_numbers(kit: GoldenKit, check: dict, pattern: str, output: str | None
         >>> stated_numbers(kit, check, r"blocks\\.(\\d+)")
         [4, 2]
     """
-    for note in [note for notes in _notes(kit, check)[:2] for note in notes]:
+    own, named, others = _notes(kit, check)
+    for note in [*own, *named, *(others if output is not None else ())]:
         text = note
         if output is not None:
             clause = re.search(rf"(?<![\w.]){re.escape(output)}\s*[:=]([^;]*)", note)

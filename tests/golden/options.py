@@ -89,6 +89,17 @@ class Options:
             raise self.refusal(name, value, f"its parameters are those of {name}={found!r}")
         return found
 
+    def ratio(self, name: str, dim: int, width: int) -> float:
+        """The factor by which a network of ``dim`` channels has layers of ``width``.
+
+        Raises:
+            DataError: the config states another one.
+        """
+        value = self.take(name, width / dim)
+        if int(dim * value) != width:
+            raise self.refusal(name, value, f"its parameters are of {width} channels from {dim}")
+        return value
+
     def neutral(self, *names: str) -> None:
         """Arguments without effect on outputs in evaluation mode with loaded weights."""
         self._read.update(names)

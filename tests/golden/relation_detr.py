@@ -205,12 +205,9 @@ class _Checks:
         self.model, self.kit, self.names, self.limits = model, kit, names, limits
         self.layers = LayerRecord(model.decoder)
         self.stages: dict[str, object] = {}
-        for name, module in (
-            ("backbone", model.backbone),
-            ("neck", model.neck),
-            ("encoder", model.encoder),
-            ("encoder_layer0", model.encoder.layers[0]),
-        ):
+        modules = dict(backbone=model.backbone, neck=model.neck, encoder=model.encoder)
+        self.encoder_layers = {f"encoder_layer{i}": layer for i, layer in enumerate(model.encoder.layers)}
+        for name, module in (modules | self.encoder_layers).items():
             module.register_forward_hook(self._keep(name))
 
     def _keep(self, name: str) -> Callable:
@@ -273,7 +270,7 @@ class _Checks:
             "valid_ratios": scene.valid_ratios,
             "pos_embed": position,
             "encoder_reference_points": references,
-            "encoder_layer0": self.stages["encoder_layer0"].output.masked_fill(shown[..., None], 0),
+            **{n: self.stages[n].output.masked_fill(shown[..., None], 0) for n in self.encoder_layers},
             "memory": scene.memory.masked_fill(shown[..., None], 0),
             "proposal_score": self.model.selection.proposal_scores(head, scene.memory, valid),
         }

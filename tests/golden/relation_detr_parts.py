@@ -26,6 +26,7 @@ from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 from tests.golden.evaluation_resize import evaluation_resize, evaluation_size
+from tests.golden.notes import full_note
 from tests.golden.weights import kept_numbers, load_strictly, strided, tensors_of
 
 UNWEIGHTED = dict(loss_class_weight=1.0, loss_bbox_weight=1.0, loss_giou_weight=1.0)
@@ -37,7 +38,9 @@ def open_criterion(kit) -> Run:
     matcher = {name: take(name) for name in ("cost_class", "cost_bbox", "cost_giou")}
     matcher |= dict(alpha=take("focal_alpha", 0.25), gamma=take("focal_gamma", 2.0))
     alpha, gamma, assign = take("alpha", 0.25), take("gamma", 2.0), take("hybrid_assign", 6)
-    kit.options.neutral("num_classes")  # the logits have it
+    kit.options.neutral("num_classes", "weight_dict")  # the logits have it; losses are not weighted
+    for name in ("mixed_match", "two_stage_binary_cls"):
+        kit.options.only(name, False)
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         name = check["name"]
@@ -49,7 +52,7 @@ def open_criterion(kit) -> Run:
         if "last.logits" not in tensors:
             raise UnknownCheckError(f"there is no rule for the check {name!r} of the criterion")
         stored = kit.outputs(name)
-        copies = _copies(check, assign) if name.startswith("hybrid") else 1
+        copies = _copies(full_note(kit, check), assign) if name.startswith("hybrid") else 1
         found = wanted(check, Predictions(criterion, tensors).results(copies))
         return {key: _same_copy(found, stored, key, tensors) for key in found}
 
@@ -70,9 +73,9 @@ def _matcher(
     return found | {"pred_index": matches.query, "gt_index": matches.target}
 
 
-def _copies(check: dict, assign: int) -> int:
+def _copies(note: str, assign: int) -> int:
     """How often a hybrid check assigns each target: as its note says, else ``assign``."""
-    stated = re.search(r"repeated (\d+) times", check.get("note", ""))
+    stated = re.search(r"repeated (\d+) times", note)
     return int(stated[1]) if stated else assign
 
 
@@ -184,6 +187,7 @@ def open_denoising(kit) -> Run:
 
 def open_attention(kit) -> Run:
     """Build the attention of the kit's ``config`` and load its weights."""
+    kit.options.neutral("img2col_step")
     sizes = tuple(kit.options.take(name) for name in ("embed_dim", "num_heads", "num_levels", "num_points"))
     attention = load_strictly(MultiScaleDeformableAttention(*sizes), tensors_of(kit), kit)
 
@@ -243,6 +247,7 @@ def _module(
 
 def open_encodings(kit) -> Run:
     """Build the relation encoder of the kit's ``config`` and load its weights."""
+    kit.options.neutral("inplace")
     names = ("embed_dim", "num_heads", "temperature", "scale")
     relation = PositionRelation(*(kit.options.take(name) for name in names))
     load_strictly(relation, tensors_of(kit), kit)
@@ -256,7 +261,7 @@ def open_encodings(kit) -> Run:
             return wanted(check, _relation(relation, **tensors))
         for prefix, function in ENCODINGS.items():
             if name.startswith(prefix):
-                return wanted(check, function(check.get("note", ""), **tensors))
+                return wanted(check, function(full_note(kit, check), **tensors))
         raise UnknownCheckError(f"there is no rule for the check {name!r} of Relation-DETR's encodings")
 
     return run
@@ -334,16 +339,17 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def open_results(kit) -> Run:
     """There are no weights; ``select`` of the config is the number of detections."""
     number = kit.options.take("select")
+    limits = (kit.options.take("confidence_score", -1), kit.options.take("nms_iou_threshold", -1))
 
     def run(check: dict, inputs: Arrays) -> Arrays:
         tensors = tensors_of_inputs(inputs)
         if "logits" in tensors:
-            found = _detections(check, number, **tensors)
+            found = _detections(check, full_note(kit, check), number, limits, **tensors)
         elif "image0" in tensors:
-            found = _padding(check, tensors)
+            found = _padding(check, full_note(kit, check), tensors)
         elif "sizes" in tensors:
-            limits = int(tensors["min_size"]), int(tensors["max_size"])
-            sizes = [evaluation_size(*size, *limits) for size in tensors["sizes"].tolist()]
+            sides = int(tensors["min_size"]), int(tensors["max_size"])
+            sizes = [evaluation_size(*size, *sides) for size in tensors["sizes"].tolist()]
             found = {"sizes": torch.tensor(sizes)}
         elif "image" in tensors:
             resized = evaluation_resize(tensors["image"], int(tensors["min_size"]), int(tensors["max_size"]))
@@ -361,30 +367,35 @@ def normalise(image: Tensor) -> Tensor:
     return (image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
 
-def _detections(check: dict, number: int, logits: Tensor, boxes: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+def _detections(
+    check: dict,
+    note: str,
+    number: int,
+    limits: tuple[float, float],
+    logits: Tensor,
+    boxes: Tensor,
+    sizes: Tensor,
+) -> dict[str, Tensor]:
+    """The best; where each image has its own outputs, those above the limits of the note or the config."""
     scores, labels, corners = top_detections(logits, boxes, number)
     corners = corners * sizes.flip(1).repeat(1, 2)[:, None]
     if "scores" in check["outputs"]:
         return {"scores": scores, "labels": labels, "boxes": corners}
-    threshold, iou = (re.search(p, check["note"]) for p in (r"threshold ([\d.]+)", r"IoU ([\d.]+)"))
+    stated = (re.search(p, note) for p in (r"threshold ([\d.]+)", r"IoU ([\d.]+)"))
+    threshold, iou = (float(m[1].rstrip(".")) if m else limit for m, limit in zip(stated, limits))
     found = {}
     for image in range(len(logits)):
-        kept = keep_best(
-            scores[image],
-            corners[image],
-            float(threshold[1].rstrip(".")) if threshold else 0.0,
-            float(iou[1].rstrip(".")) if iou else None,
-        )
+        kept = keep_best(scores[image], corners[image], max(threshold, 0.0), iou if iou > 0 else None)
         for name, tensor in (("scores", scores), ("labels", labels), ("boxes", corners)):
             found[f"{name}{image}"] = tensor[image][kept]
     return found
 
 
-def _padding(check: dict, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _padding(check: dict, note: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     images = [tensors[f"image{i}"] for i in range(len(tensors))]
     height, width = stack_batch(images, pad_size_divisor=32).shape[-2:]
     levels = sorted(name for name in check["outputs"] if re.fullmatch(r"mask\d+", name))
-    stated = re.search(r"strides ([\d, ]+)", check.get("note", ""))
+    stated = re.search(r"strides ([\d, ]+)", note)
     strides = re.findall(r"\d+", stated[1]) if stated else [8 * 2**i for i in range(len(levels))]
     shapes = [(height, width)] + [(-(-height // int(s)), -(-width // int(s))) for s in strides]
     sizes = [tuple(image.shape[-2:]) for image in images]

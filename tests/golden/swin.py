@@ -81,7 +81,7 @@ def arguments(name: str, options: Options, official: dict[str, Tensor]) -> dict:
         arch={key: options.agree(key, value) for key, value in sizes.items()},
         version=version,
         window_size=window,
-        mlp_ratio=options.agree("mlp_ratio", hidden / dim),
+        mlp_ratio=options.ratio("mlp_ratio", dim, hidden),
         shift_small_maps=False,
         output_norm=bool(normed),
         out_indices=sorted(returned),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -95,23 +96,31 @@ class Reference:
         if bias:
             yield f"{name}.bias", (outputs,)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which positions are computed."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+            self.config["pos_embed_rope_dtype"]
+        ]
+
     def periods(self) -> Tensor:
         c, count = self.config, self.head_dim // 4
         low, high = c.get("pos_embed_rope_min_period"), c.get("pos_embed_rope_max_period")
         if c["pos_embed_rope_base"] is None:
-            return torch.tensor([low * (high / low) ** (k / (count - 1)) for k in range(count)])
-        return torch.tensor([c["pos_embed_rope_base"] ** (k / count) for k in range(count)])
+            values = [low * (high / low) ** (k / (count - 1)) for k in range(count)]
+        else:
+            values = [c["pos_embed_rope_base"] ** (k / count) for k in range(count)]
+        return torch.tensor(values).to(self.dtype).float()
 
     def rope(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Sines and cosines, one patch after the other."""
+        """Sines and cosines, one patch after the other, every step rounded to :attr:`dtype`."""
         ways = {"separate": grid, "max": [max(grid)] * 2, "min": [min(grid)] * 2}
         sides = ways[self.config["pos_embed_rope_normalize_coords"]]
-        rows = []
-        for i in range(grid[0]):
-            for j in range(grid[1]):
-                row, column = (2 * (k + 0.5) / side - 1 for k, side in zip((i, j), sides))
-                angles = 2 * math.pi * torch.cat([row / self.periods(), column / self.periods()])
-                rows.append(torch.cat([angles, angles]))
+        periods, rows = self.periods().to(self.dtype), []
+        for place in itertools.product(*map(range, grid)):
+            centres = [torch.tensor(k + 0.5, dtype=self.dtype) / side for k, side in zip(place, sides)]
+            angles = torch.cat([2 * math.pi * (2 * centre - 1) / periods for centre in centres])
+            rows.append(torch.cat([angles, angles]))
         return torch.stack(rows).sin(), torch.stack(rows).cos()
 
     def norm(self, name: str, x: Tensor) -> Tensor:
@@ -131,9 +140,10 @@ class Reference:
         sin, cos = self.rope(grid)
 
         def turned(heads: Tensor) -> Tensor:
+            heads = heads.to(self.dtype)
             first, second = heads[..., self.prefix :, :].chunk(2, -1)
             patches = heads[..., self.prefix :, :] * cos + torch.cat([-second, first], -1) * sin
-            return torch.cat([heads[..., : self.prefix, :], patches], -2)
+            return torch.cat([heads[..., : self.prefix, :], patches], -2).float()
 
         qkv = self.linear(f"{block}attn.qkv", x).chunk(3, -1)
         q, k, v = (t.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for t in qkv)
@@ -186,7 +196,7 @@ class Reference:
                 {"x": self.block(1, x, (2, 6)), "norm": self.norm("norm", 0.003 * x)},
                 "blocks.1 on a 2x6 patch grid behind the prefix; norm = norm(0.003 x)",
             ),
-            ("rope", sides, {"sin": sin, "cos": cos}, ""),
+            ("rope", sides, {"sin": sin.float(), "cos": cos.float()}, ""),
         ]
         rows = [
             dict(name=name, inputs=arrays(a), outputs=arrays(b), note=note, rtol=1e-4, atol=2e-5)
@@ -223,6 +233,9 @@ PERIODS = dict(pos_embed_rope_base=None, pos_embed_rope_min_period=0.2, pos_embe
         dict(ffn_layer="swiglu32"),
         dict(ffn_layer="swiglu64"),
         dict(ffn_layer="swiglu128", ffn_ratio=4.0),
+        dict(pos_embed_rope_dtype="bf16", n_storage_tokens=1),
+        dict(pos_embed_rope_dtype="fp16", pos_embed_rope_normalize_coords="max"),
+        dict(pos_embed_rope_dtype="bf16") | PERIODS,
         dict(pos_embed_rope_shift_coords=0.5, pos_embed_rope_jitter_coords=1.3, drop_path_rate=0.4),
     ],
     ids=lambda options: " ".join(options) or "defaults",

@@ -82,6 +82,10 @@ def test_options():
     assert options.take("width", 96) == 96
     options.only("mode", "LID")
     assert options.agree("heads", (1, 2)) == (1, 2)
+    assert Options({"mlp_ratio": 2.6667}, "kit").ratio("mlp_ratio", 24, 64) == 2.6667
+    assert Options({}, "kit").ratio("mlp_ratio", 24, 64) == 64 / 24
+    with pytest.raises(DataError, match=r"mlp_ratio=4 .* parameters are of 64 channels from 24"):
+        Options({"mlp_ratio": 4}, "kit").ratio("mlp_ratio", 24, 64)
     options.neutral("drop", "attn_drop")
     with pytest.raises(DataError, match="kit: the golden adapter does not know the config argument 'ape'"):
         options.refuse_rest()
@@ -130,3 +134,6 @@ def test_blocks_stand_in_notes_and_names():
     kit = noted("a: blocks.4(x), windowed; b: blocks.1(x)", "", "")
     assert stated_numbers(kit, kit.checks[0], r"blocks\.(\d+)", "b") == [1]
     assert stated_numbers(kit, kit.checks[0], r"blocks\.(\d+)") == [4, 1]
+    # another check says it of an output of the same name
+    assert stated_numbers(kit, kit.checks[1], r"blocks\.(\d+)", "b") == [1]
+    assert stated_numbers(kit, kit.checks[1], r"blocks\.(\d+)") == []

@@ -187,7 +187,10 @@ class _Checks:
         c1, outputs, grid = model.interact(inputs["image"])
         patches = [p for p, _ in outputs]
         maps = model.merge(c1, outputs[-1][1], patches, grid)
-        return {"x": tokens_to_map(patches[-1], grid)} | {f"f{i + 1}": m for i, m in enumerate(maps)}
+        as_tokens = (self.kit.meta.get("config") or {}).get("version") == "old"
+        return {"x": patches[-1] if as_tokens else tokens_to_map(patches[-1], grid)} | {
+            f"f{i + 1}": m for i, m in enumerate(maps)
+        }
 
     def stages(self, _check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         model, image = self.model, inputs["image"]
@@ -239,12 +242,9 @@ class _Checks:
         return exchanges[len(exchanges) - len(extras) :]
 
     def _stated(self, check: dict, output: str, path: str, default: int) -> int:
-        """The number that the notes give to an output, or to all of its kind."""
-        return (
-            stated_numbers(self.kit, check, path, output)
-            or stated_numbers(self.kit, check, path)
-            or [default]
-        )[0]
+        """The number that the notes give to an output, or to those of its kind."""
+        numbers = stated_numbers(self.kit, check, path, output) or stated_numbers(self.kit, check, path)
+        return default if not numbers or default in numbers else numbers[0]
 
     def _item(self, check: dict, modules: Sequence, number: int):
         if number >= len(modules):
@@ -258,7 +258,7 @@ class _Checks:
             return stated[0]
         named = stated_numbers(self.kit, check, r"blocks\.(\d+)")
         if number is not None:
-            return int(number)
+            return int(number) if not named or int(number) in named else named[0]
         if kind in ("window", "global"):
             fitting = [i for i in named or range(len(self.vit.blocks)) if self._is(kind, i)]
             if not fitting:

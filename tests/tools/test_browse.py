@@ -87,6 +87,14 @@ def test_denormalising_undoes_the_preprocessor(bgr_to_rgb: bool) -> None:
     assert np.array_equal(denormalised(image, preprocessor), expected)
 
 
+def test_no_samples_and_no_place_are_told(config: Path, tmp_path: Path) -> None:
+    for number in (0, -3):
+        with pytest.raises(ConfigError, match=f"{number} samples cannot be drawn: give 1 or more"):
+            browse(config, tmp_path / "out", number=number)
+    with pytest.raises(ConfigError, match="/dev/null is no folder"):
+        browse(config, "/dev/null")
+
+
 def test_check_scans_each_data_set_once(config: Path, tmp_path: Path) -> None:
     (report,) = check_data(config)
     assert report.ok

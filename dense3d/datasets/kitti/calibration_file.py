@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,31 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write
 from dense3d.structures.kitti_calibration import SHAPES, KittiCalibration, matrix_fault
 
+NO_RIG = {
+    "R0_rect": np.eye(3),
+    "Tr_velo_to_cam": np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]]),
+    "Tr_imu_to_velo": np.eye(3, 4),
+}
+
 # how the tracking benchmark spells the names
 SYNONYMS = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}
 
 
-def read_calibration(path: str | Path) -> KittiCalibration:
+def read_calibration(path: str | Path, needed: Collection[str] = tuple(SHAPES)) -> KittiCalibration:
     """Read a calibration file; lines with other names are passed over.
 
+    Args:
+        path: the file.
+        needed: matrices that must be there, ``P2`` among them. In place of others that are not, all cameras
+            are camera 2, the camera's frame is the rectified one, and the lidar stands in the camera.
+
     Raises:
-        DataError: the file is missing, lacks a matrix or has one twice, or a matrix has the wrong number of
-            values, a value that is no finite number, or no inverse. The message names file and line.
+        DataError: the file is missing, lacks a matrix that is needed or has one twice, or a matrix has the
+            wrong number of values, a value that is no finite number, or no inverse. The message names file
+            and line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(
             f"{path}: the calibration file does not exist; unpack data_object_calib.zip"
@@ -41,10 +54,13 @@ def read_calibration(path: str | Path) -> KittiCalibration:
         if name in found:
             raise DataError(f"{path}, line {number}: {name} is given twice")
         found[name] = _matrix(f"{path}, line {number}", name, fields[1:])
-    missing = [name for name in SHAPES if name not in found]
+    missing = [name for name in SHAPES if name in needed and name not in found]
     if missing:
-        raise DataError(f"{path} has no matrix {missing[0]}; a calibration has {', '.join(SHAPES)}")
-    return KittiCalibration(**found)
+        others = len(needed) == len(SHAPES) and "P2" in found
+        hint = "; where only P2 is known, set p2_only=True in the data set" if others else ""
+        raise DataError(f"{path} has no matrix {missing[0]}; a calibration has {', '.join(needed)}{hint}")
+    defaults = dict.fromkeys(("P0", "P1", "P3"), found["P2"])
+    return KittiCalibration(**{**defaults, **NO_RIG, **found})
 
 
 def write_calibration(path: str | Path, calibration: KittiCalibration) -> None:

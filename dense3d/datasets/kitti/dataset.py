@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from mmengine.dataset import BaseDataset
 
 from dense3d.datasets.kitti.calibration_file import read_calibration
 from dense3d.datasets.kitti.frames import read_image_set
-from dense3d.datasets.kitti.objects import CLASSES, read_objects
+from dense3d.datasets.kitti.objects import CLASSES, class_names, read_objects
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import ConfigError, DataError, did_you_mean
+from dense3d.image_files import IMAGE_SUFFIXES
 from dense3d.registry import DATASETS
+from dense3d.structures.kitti_calibration import SHAPES
 
 FOLDERS = {"training": True, "testing": False}  # whether labels are there
 
@@ -32,6 +35,12 @@ class KittiDataset(StrictSamples, BaseDataset):
         folder: ``"training"`` or ``"testing"``.
         classes: types that are learned, in the order of the class indices.
         with_right, with_velodyne: also name, and require, these files.
+        img_suffix: of the images.
+        any_frame_names: whether frames may be named otherwise than by six digits.
+        p2_only: whether calibrations may lack all matrices but P2, and P3 with the right image, and
+            R0_rect and Tr_velo_to_cam with lidar scans.
+        extra_classes: types beside KITTI's own that labels, and ``classes``, may have; of a mapping as
+            that of :class:`~dense3d.evaluation.kitti.KittiMetric` its keys.
         filter_cfg: ``dict(filter_empty_gt=True)`` leaves out frames without an object of the classes.
         skip_bad_samples: see :class:`~dense3d.datasets.strict.StrictSamples`.
         **kwargs: ``pipeline``, ``test_mode``, ``indices`` ... of mmengine's ``BaseDataset``.
@@ -49,15 +58,22 @@ class KittiDataset(StrictSamples, BaseDataset):
         classes: Sequence[str] = ("Pedestrian", "Car", "Cyclist"),
         with_right: bool = False,
         with_velodyne: bool = False,
+        img_suffix: str = ".png",
+        any_frame_names: bool = False,
+        p2_only: bool = False,
+        extra_classes: Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
         if folder not in FOLDERS:
             raise ConfigError(f"folder must be 'training' or 'testing', not {folder!r}")
+        known = [*CLASSES[:-1], *class_names(extra_classes)]
         for name in classes:
-            if name not in CLASSES or name == "DontCare":
-                raise ConfigError(
-                    f"KITTI has no objects of the class {name!r}{did_you_mean(name, CLASSES[:-1])}"
-                )
+            if name not in known:
+                hint = did_you_mean(name, known) or f"; extra_classes=[{name!r}] adds it"
+                raise ConfigError(f"KITTI has no objects of the class {name!r}{hint}")
+        self.img_suffix, self.any_frame_names = img_suffix, any_frame_names
+        self.extra_classes = class_names(extra_classes)
+        self.matrices = _needed_matrices(with_right, with_velodyne) if p2_only else tuple(SHAPES)
         self.folder, self.with_right, self.with_velodyne = folder, with_right, with_velodyne
         super().__init__(
             data_root=data_root, ann_file=ann_file, metainfo=dict(classes=tuple(classes)), **kwargs
@@ -68,7 +84,8 @@ class KittiDataset(StrictSamples, BaseDataset):
         root = Path(self.data_root)
         if not root.is_dir():
             raise DataError(f"{root}: the data root does not exist; its layout is in data/README.md")
-        return [self._frame(root / self.folder, frame) for frame in read_image_set(self.ann_file)]
+        frames = read_image_set(self.ann_file, self.any_frame_names)
+        return [self._frame(root / self.folder, frame) for frame in frames]
 
     def filter_data(self) -> list[dict[str, Any]]:
         """Frames that pass ``filter_cfg``."""
@@ -84,17 +101,32 @@ class KittiDataset(StrictSamples, BaseDataset):
         return kept
 
     def _frame(self, folder: Path, frame: str) -> dict[str, Any]:
-        files = {"img_path": folder / "image_2" / f"{frame}.png"}
+        files = {"img_path": folder / "image_2" / f"{frame}{self.img_suffix}"}
         if self.with_right:
-            files["right_img_path"] = folder / "image_3" / f"{frame}.png"
+            files["right_img_path"] = folder / "image_3" / f"{frame}{self.img_suffix}"
         if self.with_velodyne:
             files["velodyne_path"] = folder / "velodyne" / f"{frame}.bin"
         for path in files.values():
             if not path.is_file():
-                raise DataError(f"{path} does not exist, but {self.ann_file} lists the frame {frame}")
-        data: dict[str, Any] = {"frame": frame, "sample_idx": int(frame)}
+                hint = _other_suffix(path, frame)
+                raise DataError(f"{path} does not exist, but {self.ann_file} lists the frame {frame}{hint}")
+        data: dict[str, Any] = {"frame": frame}
         data |= {key: str(path) for key, path in files.items()}
-        data["calibration"] = read_calibration(folder / "calib" / f"{frame}.txt")
+        data["calibration"] = read_calibration(folder / "calib" / f"{frame}.txt", self.matrices)
         if FOLDERS[self.folder]:
-            data["objects"] = read_objects(folder / "label_2" / f"{frame}.txt")
+            label = folder / "label_2" / f"{frame}.txt"
+            data["objects"] = read_objects(label, extra_classes=self.extra_classes)
         return data
+
+
+def _needed_matrices(with_right: bool, with_velodyne: bool) -> tuple[str, ...]:
+    right = ("P3",) if with_right else ()
+    return ("P2", *right, *(("R0_rect", "Tr_velo_to_cam") if with_velodyne else ()))
+
+
+def _other_suffix(path: Path, frame: str) -> str:
+    """A hint where an image lies there by another suffix."""
+    found = sorted(
+        p for p in path.parent.glob(f"{glob.escape(frame)}.*") if p.suffix.lower() in IMAGE_SUFFIXES
+    )
+    return f"; there is {found[0].name}: set img_suffix={found[0].suffix!r} in the data set" if found else ""

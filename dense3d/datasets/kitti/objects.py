@@ -8,13 +8,13 @@ occluded, dimensions), -10 (angles) and -1000 (location).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dense3d.errors import DataError, did_you_mean
+from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.files import atomic_write
 
 CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc", "DontCare")
@@ -129,13 +129,16 @@ class KittiObjects:
         return KittiObjects(self.names, np.column_stack([self.values[:, :SCORE], column]))
 
 
-def parse_objects(text: str, source: str | Path = "label", is_result: bool = False) -> KittiObjects:
+def parse_objects(
+    text: str, source: str | Path = "label", is_result: bool = False, extra_classes: Iterable[str] = ()
+) -> KittiObjects:
     """Objects of a label or result file's text.
 
     Args:
         text: whole content; empty for a frame without objects.
         source: name of the file, for messages.
         is_result: whether every line has a score.
+        extra_classes: types beside KITTI's own that are known.
 
     Raises:
         DataError: a line has another number of fields, an unknown type, a value that is no finite number,
@@ -154,21 +157,23 @@ def parse_objects(text: str, source: str | Path = "label", is_result: bool = Fal
     except ValueError:
         raise DataError(_not_a_number(source, lines)) from None
     objects = KittiObjects(names, values.reshape(len(names), wanted - 1))
-    fault = first_fault(objects)
+    fault = first_fault(objects, extra_classes)
     if fault is not None:
         row, sentence = fault
         raise DataError(f"{source}, line {lines[row][0]}: {sentence}")
     return objects
 
 
-def read_objects(path: str | Path, is_result: bool = False) -> KittiObjects:
+def read_objects(
+    path: str | Path, is_result: bool = False, extra_classes: Iterable[str] = ()
+) -> KittiObjects:
     """Read a label or result file; see :func:`parse_objects`.
 
     Raises:
         DataError: the file is missing, is not text, or has a faulty line.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         kind = "result" if is_result else "label"
         raise DataError(
@@ -176,7 +181,7 @@ def read_objects(path: str | Path, is_result: bool = False) -> KittiObjects:
         ) from None
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} cannot be read as text ({error}); restore the file") from None
-    return parse_objects(text, path, is_result)
+    return parse_objects(text, path, is_result, extra_classes)
 
 
 def format_objects(objects: KittiObjects) -> str:
@@ -196,12 +201,28 @@ def write_objects(path: str | Path, objects: KittiObjects) -> None:
         file.write(format_objects(objects))
 
 
-def first_fault(objects: KittiObjects) -> tuple[int, str] | None:
+def class_names(extra_classes: Iterable[str]) -> tuple[str, ...]:
+    """Classes that are given beside KITTI's own, checked.
+
+    Raises:
+        ConfigError: one of them cannot be the first word of a line, or is DontCare.
+    """
+    if isinstance(extra_classes, str):
+        raise ConfigError(f"extra_classes is a list of names, such as [{extra_classes!r}]")
+    names = tuple(extra_classes)
+    for name in names:
+        word = isinstance(name, str) and len(name.split()) == 1 and name == name.strip()
+        if not word or "/" in name or name.lower() == "dontcare":
+            raise ConfigError(f"extra_classes holds {name!r}; the name of a class is one word without /")
+    return names
+
+
+def first_fault(objects: KittiObjects, extra_classes: Iterable[str] = ()) -> tuple[int, str] | None:
     """Row of the first faulty object and what is wrong with it; None if all are sound."""
-    for name in objects.names:
-        if name.lower() not in _KNOWN:
-            hint = did_you_mean(name, CLASSES).rstrip("?") or f"; known are {', '.join(CLASSES)}"
-            return objects.names.index(name), f"unknown class {name!r}{hint}"
+    known = _KNOWN | {name.lower() for name in extra_classes}
+    for row, name in enumerate(objects.names):
+        if name.lower() not in known:
+            return row, _unknown_class(name, [*CLASSES, *extra_classes])
     for describe, mask in _faults(objects).items():
         if mask.any():
             row = int(np.flatnonzero(mask)[0])
@@ -247,6 +268,15 @@ def _faults(objects: KittiObjects) -> dict[Callable[[np.ndarray], str], np.ndarr
         _describe_behind: boxed & (_farthest_depth(objects) <= 0),
     }
     return {describe: mask.any(axis=1) if mask.ndim > 1 else mask for describe, mask in bad.items()}
+
+
+def _unknown_class(name: str, known: list[str]) -> str:
+    name = name if len(name) <= 40 else name[:37] + "..."
+    hint = did_you_mean(name, known).rstrip("?") or f"; known are {', '.join(known)}"
+    return (
+        f"unknown class {name!r}{hint}; classes beside KITTI's are named by extra_classes, or "
+        "--extra-classes of eval-kitti"
+    )
 
 
 def _farthest_depth(objects: KittiObjects) -> np.ndarray:

@@ -17,7 +17,10 @@ TEST_FRAMES = 7518
 
 
 def write_results(
-    folder: str | Path, results: Mapping[str, KittiObjects], frames: Iterable[str] | None = None
+    folder: str | Path,
+    results: Mapping[str, KittiObjects],
+    frames: Iterable[str] | None = None,
+    extra_classes: Iterable[str] = (),
 ) -> None:
     """Write ``folder/NNNNNN.txt`` for every frame; the folder appears whole or not at all.
 
@@ -27,6 +30,7 @@ def write_results(
         folder: must not exist, or be empty.
         results: detections of each frame, with scores.
         frames: the frames that must be covered; those of ``results`` if not given.
+        extra_classes: types beside KITTI's own that are known.
 
     Raises:
         DataError: the folder holds files, a frame has no result or is not asked for, detections lack scores,
@@ -42,7 +46,7 @@ def write_results(
     try:
         for frame in frames:
             file = inside(temporary, f"{frame}.txt", folder)
-            file.write_text(_text(folder, frame, results[frame]), encoding="utf-8")
+            file.write_text(_text(folder, frame, results[frame], extra_classes), encoding="utf-8")
         if folder.exists():
             folder.rmdir()
         temporary.replace(folder)
@@ -97,10 +101,10 @@ def _check_frames(folder: Path, results: Mapping[str, KittiObjects], frames: lis
         )
 
 
-def _text(folder: Path, frame: str, objects: KittiObjects) -> str:
+def _text(folder: Path, frame: str, objects: KittiObjects, extra_classes: Iterable[str]) -> str:
     if not objects.is_result:
         raise DataError(f"{folder} was not written: the objects of frame {frame} have no scores")
-    fault = first_fault(objects)
+    fault = first_fault(objects, extra_classes)
     if fault:
         raise DataError(f"{folder} was not written: frame {frame}, detection {fault[0]}: {fault[1]}")
     return format_objects(objects)

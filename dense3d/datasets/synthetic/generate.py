@@ -9,6 +9,8 @@ import contextlib
 import json
 import os
 import shutil
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ SCENES = ("room", "close_up", "street")
 SPLITS = ("train", "val")
 # Each worker holds some 250 MB, and more of them than this wait for the disk.
 MAX_WORKERS = 16
+LINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -206,12 +209,29 @@ def _with_bar(items: Iterator, total: int, progress: bool) -> Iterator:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from _with_lines(items, total)
+        return
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("rendering", total=total)
         for item in items:
             yield item
             bar.advance(task)
+
+
+def _with_lines(items: Iterator, total: int) -> Iterator:
+    """Where a bar would not show, in a log or a pipe, a line at the start and every ten seconds."""
+    start = shown = time.monotonic()
+    print(f"rendering {total} synthetic images, once", file=sys.stderr, flush=True)
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - shown >= LINE_SECONDS:
+            remaining = (now - start) / done * (total - done)
+            print(f"rendered {done}/{total}  ETA {remaining:.0f} s", file=sys.stderr, flush=True)
+            shown = now
 
 
 @contextlib.contextmanager

@@ -138,6 +138,7 @@ class RelationDETR(BaseModel):
         )
         self.level_embeds = nn.Parameter(torch.randn(num_levels, embed_dims))
         self.encoder = Encoder(encoder_layers, memory_fusion, with_cp, **layer)
+        self.num_classes = num_classes
         self.decoder = RelationDecoder(decoder_layers, num_classes, relation, query_scale, with_cp, **layer)
         self.selection = ProposalSelection(embed_dims)
         self.query_head = QueryHead(num_queries, num_classes, embed_dims)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,37 +23,43 @@ class FramePairs:
 
 
 def read_pair(
-    label_folder: str | Path, result_folder: str | Path, image_set: str | Path | None = None
+    label_folder: str | Path,
+    result_folder: str | Path,
+    image_set: str | Path | None = None,
+    extra_classes: Iterable[str] = (),
 ) -> FramePairs:
     """Read the labels and results of all frames.
 
     Args:
         label_folder: ``training/label_2`` or a folder that holds it.
-        result_folder: one ``NNNNNN.txt`` a frame, empty for a frame without detections; or a folder whose
+        result_folder: one ``<frame>.txt`` a frame, empty for a frame without detections; or a folder whose
             subfolder holds them: ``data``, as the devkit has it, ``results`` of ``dense3d infer --out``, or
             ``predictions`` of ``dense3d test --out``.
         image_set: list of the frames to evaluate; without it those of both folders, which must be the same.
+        extra_classes: types beside KITTI's own that are known.
 
     Raises:
         DataError: a folder is missing or empty, a frame has a result and no label or a label and no result,
             or a file is faulty.
     """
     label_folder, result_folder = _label_folder(Path(label_folder)), _result_folder(Path(result_folder))
-    labelled, given = list_frames(label_folder), list_frames(result_folder)
+    labelled, given = (list_frames(folder, any_names=True) for folder in (label_folder, result_folder))
     if not labelled:
-        raise DataError(f"{label_folder} holds no label file; expected one NNNNNN.txt a frame")
+        raise DataError(f"{label_folder} holds no label file; expected one file a frame, such as 000042.txt")
     if not given:
         raise DataError(
-            f"{result_folder} holds no result file; expected one NNNNNN.txt a frame, empty without detections"
+            f"{result_folder} holds no result file; expected one file a frame, such as 000042.txt, empty "
+            "without detections"
         )
-    wanted = read_image_set(image_set) if image_set else labelled
+    wanted = read_image_set(image_set, any_names=True) if image_set else labelled
     _check_present(wanted, labelled, label_folder, "label", image_set)
     _check_present(given, labelled, label_folder, "label", None)
     _check_present(wanted, given, result_folder, "result", image_set)
     if image_set is not None:
         _check_unlisted(given, wanted, result_folder, image_set)
-    labels = [read_objects(label_folder / f"{frame}.txt") for frame in wanted]
-    results = [read_objects(result_folder / f"{frame}.txt", is_result=True) for frame in wanted]
+    extra = tuple(extra_classes)
+    labels = [read_objects(label_folder / f"{frame}.txt", False, extra) for frame in wanted]
+    results = [read_objects(result_folder / f"{frame}.txt", True, extra) for frame in wanted]
     return FramePairs(wanted, labels, results)
 
 

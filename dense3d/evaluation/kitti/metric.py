@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 
 from dense3d.datasets.kitti.frames import read_image_set
 from dense3d.datasets.kitti.objects import KittiObjects, read_objects, without_faults
 from dense3d.datasets.kitti.results import require_new, write_results
 from dense3d.errors import DataError
+from dense3d.evaluation.images import refuse_strangers, refuse_twins
 from dense3d.evaluation.kitti.average_precision import evaluate
 from dense3d.evaluation.kitti.protocol import Protocol
 from dense3d.registry import METRICS
@@ -24,7 +26,7 @@ from dense3d.registry import METRICS
 class KittiMetric(BaseMetric):
     """AP of 2D, BEV and 3D boxes and of orientation, equal to the C++ devkit's.
 
-    Every data sample needs ``frame``, the six digits of its files, and ``predictions``, the detections as
+    Every data sample needs ``frame``, the name of its files, and ``predictions``, the detections as
     :class:`~dense3d.datasets.kitti.KittiObjects` with scores, empty where nothing is detected. Figures are
     named ``kitti/Car/3d_ap40_moderate_strict`` and so on.
 
@@ -32,6 +34,7 @@ class KittiMetric(BaseMetric):
         label_folder: ``training/label_2``.
         image_set: list of the frames that must be there, such as ``ImageSets/val.txt``.
         classes: which of Car, Pedestrian and Cyclist.
+        extra_classes: further classes, each with the one whose limits it takes: ``dict(Bus="Car")``.
         points: report AP over 11 or 40 recalls.
         result_folder: also write the detections there, a file a frame; must be new or empty. Of several
             validations it keeps the last one's.
@@ -55,15 +58,43 @@ class KittiMetric(BaseMetric):
         classes: Sequence[str] = ("Car", "Pedestrian", "Cyclist"),
         points: int = 40,
         result_folder: str | None = None,
+        extra_classes: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = Protocol.of(classes)
+        self.protocol = Protocol.of(classes, extra_classes)
+        self.extra_classes = tuple(extra_classes or ())
         self.label_folder, self.image_set = Path(label_folder), image_set
         self.points, self.result_folder = points, result_folder
         if result_folder:
             require_new(result_folder)
         self._wrote = False
+        self._frames: set[str] | None = None
+
+    def check_loader(self, samples: Sequence[Mapping[str, Any]], classes: Sequence[str] | None) -> None:
+        """Compare with the frames of the data set, before anything is predicted.
+
+        Frames of ``image_set`` that the data set leaves out, as with ``indices``, are not asked for then.
+
+        Args:
+            samples: ``frame`` of every image.
+            classes: of the data set, which may have more or fewer than are evaluated.
+
+        Raises:
+            DataError: a frame comes twice or is not in ``image_set``.
+        """
+        refuse_twins(samples, "frame")
+        if self.image_set is None:
+            return
+        listed = read_image_set(self.image_set, any_names=True)
+        refuse_strangers(samples, dict.fromkeys(listed), self.image_set, "frame")
+        self._frames = {sample["frame"] for sample in samples}
+        if len(self._frames) < len(listed):
+            print_log(
+                f"{len(self._frames)} of the {len(listed)} frames of {self.image_set} are evaluated",
+                "current",
+                logging.WARNING,
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the detections of one batch."""
@@ -84,7 +115,8 @@ class KittiMetric(BaseMetric):
         self._check_complete(detections)
         if self.result_folder:
             self._write(detections)
-        labels = [read_objects(self.label_folder / f"{frame}.txt") for frame in detections]
+        files = [self.label_folder / f"{frame}.txt" for frame in detections]
+        labels = [read_objects(file, extra_classes=self.extra_classes) for file in files]
         result = evaluate(labels, list(detections.values()), self.protocol)
         MMLogger.get_current_instance().info("\n" + result.table((self.points,)))
         return result.flat(self.points)
@@ -104,13 +136,13 @@ class KittiMetric(BaseMetric):
     def _write(self, detections: dict[str, KittiObjects]) -> None:
         if self._wrote:
             shutil.rmtree(self.result_folder)  # what the validation before this one wrote
-        write_results(self.result_folder, detections)
+        write_results(self.result_folder, detections, extra_classes=self.extra_classes)
         self._wrote = True
 
     def _check_complete(self, detections: dict[str, KittiObjects]) -> None:
         if self.image_set is None:
             return
-        wanted = read_image_set(self.image_set)
+        wanted = self._frames or read_image_set(self.image_set, any_names=True)
         missing, unlisted = sorted(set(wanted) - set(detections)), sorted(set(detections) - set(wanted))
         if missing or unlisted:
             first = (

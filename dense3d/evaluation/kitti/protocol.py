@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dense3d.datasets.kitti.objects import class_names
 from dense3d.errors import ConfigError, did_you_mean
 
 METRICS = ("bbox", "aos", "bev", "3d")
@@ -43,25 +44,53 @@ class Protocol:
     max_truncation: tuple[float, ...] = (0.15, 0.30, 0.50)
 
     @classmethod
-    def of(cls, classes: Iterable[str] = ("Car", "Pedestrian", "Cyclist")) -> Protocol:
-        """KITTI's own rules for some of its classes.
+    def of(
+        cls,
+        classes: Iterable[str] = ("Car", "Pedestrian", "Cyclist"),
+        extra_classes: Mapping[str, str] | None = None,
+    ) -> Protocol:
+        """KITTI's own rules for some of its classes, and for others the limits of one of them.
+
+        Args:
+            classes: those to evaluate.
+            extra_classes: further ones, each with the class whose limits it takes: ``{"Bus": "Car"}``.
 
         Raises:
-            ConfigError: no class, one that KITTI does not evaluate, or one given twice.
+            ConfigError: no class, one without limits, or one given twice.
         """
+        extra = _checked(extra_classes or {})
+        classes = [*classes, *(name for name in extra if name not in classes)]
         keys = [name.lower() for name in classes]
+        rules = {key: key for key in STRICT} | {name.lower(): like.lower() for name, like in extra.items()}
+        names = {**{name.lower(): name for name in extra}, **NAMES}
         for name, key in zip(classes, keys):
-            if key not in STRICT:
+            if key not in rules:
                 hint = did_you_mean(name, NAMES.values()).rstrip("?")
                 raise ConfigError(
-                    f"KITTI does not evaluate the class {name!r}{hint}; it has Car, Pedestrian and Cyclist"
+                    f"KITTI does not evaluate the class {name!r}{hint}; it has Car, Pedestrian and Cyclist, "
+                    f"and extra_classes=dict({name}='Car') adds one (--extra-classes {name}=Car)"
                 )
             if keys.count(key) > 1:
                 raise ConfigError(f"the class {name!r} is given twice")
         if not keys:
             raise ConfigError("no class is given; KITTI evaluates Car, Pedestrian and Cyclist")
         limits = tuple(
-            tuple(tuple(table[key][overlap] for key in keys) for overlap in range(len(OVERLAPS)))
+            tuple(tuple(table[rules[key]][overlap] for key in keys) for overlap in range(len(OVERLAPS)))
             for table in (STRICT, LOOSE)
         )
-        return cls(tuple(NAMES[key] for key in keys), limits)
+        return cls(tuple(names[key] for key in keys), limits)
+
+
+def _checked(extra: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(extra, Mapping):
+        raise ConfigError(
+            f"extra_classes names for each class one of KITTI's, such as dict(Bus='Car'), not {extra!r}"
+        )
+    for name, like in zip(class_names(extra), extra.values()):
+        if name.lower() in STRICT:
+            raise ConfigError(f"extra_classes holds {name!r}, which KITTI evaluates by rules of its own")
+        if str(like).lower() not in STRICT:
+            raise ConfigError(
+                f"extra_classes gives {name!r} the limits of {like!r}; choose Car, Pedestrian or Cyclist"
+            )
+    return dict(extra)

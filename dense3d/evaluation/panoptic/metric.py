@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,6 +14,7 @@ from dense3d.datasets.panoptic.agreement import disagreements, refuse
 from dense3d.datasets.panoptic.files import PanopticFile, read_panoptic, write_panoptic
 from dense3d.datasets.panoptic.id_map import decode_segments, read_id_map, segment_areas, write_id_map
 from dense3d.errors import DataError
+from dense3d.evaluation.images import refuse_strangers, refuse_twins
 from dense3d.evaluation.panoptic.classes import EvaluatedClasses
 from dense3d.evaluation.panoptic.matching import ImageMatch, Overlaps, Segments, match_segments
 from dense3d.evaluation.panoptic.result import summarise
@@ -71,6 +72,20 @@ class PanopticQualityMetric(BaseMetric):
         if self._truth is None:
             self._truth = read_panoptic(self.ann_file)
         return self._truth
+
+    def check_loader(self, samples: Sequence[Mapping[str, Any]], classes: Sequence[str] | None) -> None:
+        """Compare with the images of the data set, before anything is predicted.
+
+        Args:
+            samples: ``img_id``, ``img_path`` and ``seg_map_path`` of every image.
+            classes: names by label; the data set has found them in its own file.
+
+        Raises:
+            DataError: an image comes twice, or is not, or is another one, in ``ann_file``.
+        """
+        refuse_twins(samples)
+        files = {number: annotation["file_name"] for number, annotation in self.truth.annotations.items()}
+        refuse_strangers(samples, files, self.ann_file, file="seg_map_path")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match the results of one batch."""

@@ -21,7 +21,7 @@ from dense3d.datasets.panoptic import read_id_map, read_panoptic, write_id_map, 
 from dense3d.datasets.scan import scan_dataset
 from dense3d.errors import DataError
 from dense3d.evaluation.panoptic import evaluate_files
-from dense3d.registry import DATASETS
+from dense3d.registry import DATASETS, METRICS
 from dense3d.results import ModelInfo, Result
 from dense3d.visualization.annotations import draw_sample
 
@@ -268,3 +268,17 @@ def test_pictures_show_segments_in_their_colours(root: Path) -> None:
     assert both[-480:, :480][heap].argmax() == 1
     assert np.ptp(both[-480:, -480:][heap]) < 10
     assert read_panoptic(root / "maps.json").categories[3]["name"] == "cup"
+
+
+def test_the_metrics_images_are_compared_with_the_data_sets(root: Path) -> None:
+    dataset = build(config(root, test_mode=True))
+    known = [dataset.get_data_info(index) for index in range(len(dataset))]
+    metric = METRICS.build(dict(type="PanopticQualityMetric", ann_file=str(root / "maps.json")))
+    metric.check_loader(known, None)
+    metric.check_loader(known[1:], None)
+    with pytest.raises(DataError, match="the data set has image id-a twice"):
+        metric.check_loader([*known, known[0]], None)
+    with pytest.raises(DataError, match=r"maps\.json: 1 of the data set's 1 images are not in it"):
+        metric.check_loader([{**known[0], "img_id": "id-z"}], None)
+    with pytest.raises(DataError, match=r"maps\.json: image 'id-a' is .*\.png there and other/b\.png in"):
+        metric.check_loader([{**known[0], "seg_map_path": "other/b.png"}], None)

@@ -1,0 +1,135 @@
+"""Before the first step: do model, data and metrics speak of the same classes and the same images?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop
+
+from dense3d.datasets.strict import base_datasets
+from dense3d.engine.class_counts import faults_of
+from dense3d.engine.data_classes import DataClasses, classes_of
+from dense3d.engine.loading import bare_model
+from dense3d.errors import ConfigError, DataError
+
+SAMPLE_KEYS = ("img_id", "img_path", "seg_map_path", "frame")
+
+
+class AgreementHook(Hook):
+    """Compares what a run has built, before its first step.
+
+    Raises:
+        ConfigError: a head's number of classes is not that of the data.
+        DataError: validation has other classes than training, or a metric other images than its loader.
+    """
+
+    priority = "HIGHEST"
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def before_run(self, runner: Any) -> None:
+        """Compare training and validation before weights are fetched."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._compare(runner)
+
+    def before_val(self, runner: Any) -> None:
+        """Compare a validation without training."""
+        self._compare(runner)
+
+    def before_test(self, runner: Any) -> None:
+        """Compare a test, once its checkpoint is loaded: one of other classes says more."""
+        self._compare(runner)
+
+    def _compare(self, runner: Any) -> None:
+        if self._done:
+            return
+        self._done = True
+        model, data = bare_model(runner.model), {}
+        for part, loop in _loops(runner):
+            data[part] = classes_of(loop.dataloader.dataset, part)
+            if data[part] is not None:
+                faults = faults_of(model, data[part])
+                if faults:
+                    more = f" [and {len(faults) - 1} more: {faults[1]}]" if faults[1:] else ""
+                    raise ConfigError(f"{faults[0]}{more}")
+        training = data.get("training")
+        for other in (data.get("validation"), data.get("test")):
+            if training is not None and other is not None:
+                _compare(training, other)
+        for _, loop in _loops(runner):
+            if hasattr(loop, "evaluator"):
+                _compare_images(loop)
+
+
+def _loops(runner: Any) -> Iterator[tuple[str, BaseLoop]]:
+    loops = {"training": runner._train_loop, "validation": runner._val_loop, "test": runner._test_loop}
+    for part, loop in loops.items():
+        if isinstance(loop, BaseLoop):
+            yield part, loop
+
+
+def _compare(training: DataClasses, other: DataClasses) -> None:
+    """Class names may be written differently, but one label must mean one class."""
+    if len(training.names) != len(other.names):
+        raise DataError(
+            f"{training}, but {other}: labels would mean other classes; give both the same "
+            "metainfo=dict(classes=...)"
+        )
+    for label, (ours, theirs) in enumerate(zip(training.names, other.names)):
+        if _plain(ours) != _plain(theirs):
+            raise DataError(
+                f"label {label} is {ours!r} in {training.source}, but {theirs!r} in {other.source}; give "
+                "both the same metainfo=dict(classes=...)"
+            )
+
+
+def _plain(name: Any) -> str:
+    """
+    Example:
+        >>> _plain("Traffic_light") == _plain("traffic light")
+        True
+    """
+    return re.sub(r"[\W_]+", "", str(name)).casefold()
+
+
+def _compare_images(loop: BaseLoop) -> None:
+    """Hand every metric that asks for it the list of the loader's samples."""
+    evaluator, dataset = loop.evaluator, loop.dataloader.dataset
+    parts = [dataset]
+    if hasattr(evaluator, "split"):
+        evaluator.split(loop.dataloader)
+        parts = dataset.datasets
+    together = hasattr(dataset, "datasets") and len(parts) == 1
+    for number, metric in enumerate(getattr(evaluator, "metrics", ())):
+        part = parts[number] if len(parts) > 1 else dataset
+        if not hasattr(metric, "check_loader"):
+            continue
+        samples = _samples(part)
+        if samples is None:
+            continue
+        data = classes_of(part, "evaluated")
+        try:
+            metric.check_loader(samples, data.names if data is not None else None)
+        except DataError as error:
+            hint = (
+                "; a ConcatDataset needs dict(type='MultiDatasetsEvaluator', dataset_prefixes=[...], "
+                "metrics=[...]) as evaluator, with a metric for each of its data sets, or one annotation "
+                "file with all their images"
+                if together
+                else ""
+            )
+            raise DataError(f"{error}{hint}") from None
+
+
+def _samples(dataset: Any) -> list[dict[str, Any]] | None:
+    """What is known of every sample before it is loaded; None for data sets that do not tell."""
+    leaves = list(base_datasets(dataset))
+    if not all(isinstance(leaf, BaseDataset) for leaf in leaves):
+        return None
+    infos = (leaf.get_data_info(i) for leaf in leaves for i in range(len(leaf)))
+    return [{key: info[key] for key in SAMPLE_KEYS if key in info} for info in infos]

@@ -1,0 +1,83 @@
+"""The page of official arguments names arguments that there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+from dense3d.adapters import RescaledPyramid, ViTCoMer
+from dense3d.backbones import ConvNeXt, FocalNet, Swin, VisionTransformer
+from dense3d.backbones.focalnet import _KEYS
+from dense3d.backbones.vit_architectures import ViTArchitecture
+from dense3d.detection2d.co_detr import CoDINO
+from dense3d.detection2d.relation_detr import RelationDETR
+from dense3d.detection3d.monodino_detr import MonoDETR
+from dense3d.pretraining import MaskedAutoencoder
+from dense3d.pretraining.image_mae.model import PixelDecoder
+from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
+from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
+from dense3d.segmentation.mask2former import Mask2Former
+from dense3d.segmentation.mask2former.head import Mask2FormerHead
+
+
+def names_of(place: type | set[str]) -> set[str]:
+    """Arguments; where a class hands further ones on, those of what it extends too."""
+    if isinstance(place, set):
+        return place
+    parameters = inspect.signature(place).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return set(parameters)
+    return {name for one in place.__mro__[:-1] for name in inspect.signature(one).parameters}
+
+
+VIT = {field.name for field in dataclasses.fields(ViTArchitecture)}
+# heading -> class, names behind "arch." and other prefixes
+FAMILIES: dict[str, tuple[type, dict]] = {
+    "FocalNet": (FocalNet, {"arch": _KEYS}),
+    "Swin": (Swin, {"arch": {"embed_dim", "depths", "num_heads"}}),
+    "ConvNeXt": (ConvNeXt, {"arch": {"dims", "depths"}}),
+    "DINOv2": (VisionTransformer, {"arch": VIT}),
+    "DINOv3": (VisionTransformer, {"arch": VIT}),
+    "BEiT": (RescaledPyramid, {"vit.arch": VIT, "vit": VisionTransformer}),
+    "ViT-CoMer": (ViTCoMer, {"vit.arch": VIT, "vit": VisionTransformer}),
+    "MAE": (MaskedAutoencoder, {"encoder.arch": VIT, "decoder": PixelDecoder}),
+    "Mask2Former": (Mask2Former, {"head": Mask2FormerHead}),
+    "kMaX-DeepLab": (KMaXDeepLab, {"pixel_decoder": KMaXPixelDecoder}),
+    "Relation-DETR": (RelationDETR, {}),
+    "Co-DETR": (CoDINO, {}),
+    "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
+}
+NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")
+
+
+@pytest.fixture(scope="module")
+def sections(repository) -> dict[str, str]:
+    text = (repository / "docs" / "official-options.md").read_text()
+    parts = re.split(r"^## (.+)$", text, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def test_every_family_has_a_table(sections):
+    assert list(sections) == list(FAMILIES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_page_names_exists(sections, family):
+    own, prefixes = FAMILIES[family]
+    rows = [line.strip("|").split("|") for line in sections[family].splitlines() if line.startswith("| `")]
+    assert len(rows) >= 5
+    for official, here in rows:
+        assert NAME.search(official), official
+        if re.match(r" (fixed|not built|without effect)", here):
+            continue
+        found = [name for name in NAME.findall(here) if name not in ("layernormbf16", "rmsnorm", *IGNORED)]
+        assert found, here
+        for name in found:
+            prefix, _, last = name.rpartition(".")
+            assert last in names_of(prefixes[prefix] if prefix else own), f"{family}: {name}"
+
+
+IGNORED = ("swiglu", "swiglufused", "identity")  # values, not names
