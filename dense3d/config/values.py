@@ -31,6 +31,11 @@ RANGES = {
     "weight_decay": 0,
     "seed": 0,
 }
+# Words in place of numbers, which the runner fills in: see engine/channels.py and engine/class_counts.py.
+_FILLED_IN = {
+    "backbone": ("in_channels",),
+    "data": ("num_classes", "num_things_classes", "num_stuff_classes", "thing_classes", "class_names"),
+}
 _COUNTS = {key for key in RANGES if key not in ("lr", "weight_decay")}
 _EXACT = ("batch_size", "num_workers", "seed")  # torch and NumPy refuse 8.0
 _NUMBERS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
@@ -40,7 +45,7 @@ _KINDS = {**_NUMBERS, dict: "a dict", list: "a list"}
 def wrong_value(value: Any, key: str, target: Any) -> str | None:
     """What is wrong with the value that a config gives argument ``key`` of a class or function, or None."""
     parameter = _parameters(target).get(key)
-    if parameter is None or (key.endswith("in_channels") and value == "backbone"):
+    if parameter is None or (isinstance(value, str) and key.endswith(_FILLED_IN.get(value, ()))):
         return None
     hint = _hints(target).get(key, parameter.annotation)
     if value is None and (parameter.default is None or parameter.default is parameter.empty):
@@ -66,6 +71,9 @@ def fits(value: Any, hint: Any) -> bool:
     Example:
         >>> fits("8", int), fits(8, float), fits([1, 2], tuple[int, int]), fits(None, int | None)
         (False, True, True, True)
+        >>> from collections.abc import Iterable, Sequence
+        >>> fits({"Bus": "Car"}, Iterable[str]), fits({"Bus": "Car"}, Sequence[str])
+        (True, False)
     """
     origin = typing.get_origin(hint)
     if origin is typing.Union or origin is types.UnionType:
@@ -105,6 +113,8 @@ def _fits_one(value: Any, hint: Any) -> bool:
 def _fits_items(value: Any, hint: Any, kind: type) -> bool:
     if isinstance(value, str):
         return kind.__name__ in ("Sequence", "Iterable")
+    if isinstance(value, Mapping) and kind.__name__ == "Iterable":  # of its keys
+        return True
     if not isinstance(value, (list, tuple)):  # one number may stand for all
         return isinstance(value, (int, float)) or _is_object(value)
     wishes = [wish for wish in typing.get_args(hint) if wish is not Ellipsis]

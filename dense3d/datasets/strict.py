@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from dense3d.datasets.label_loading import read_label_maps_by_our_rules
+from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import check_image
 from dense3d.datasets.scan.segmentation import why_no_file
 from dense3d.errors import DataError
@@ -163,9 +165,24 @@ def _build(cfg: dict) -> Any:
             dataset.full_init()
         return dataset
     except ValueError as error:
+        if "meta information" in str(error):  # mmengine's ConcatDataset compares them
+            raise DataError(
+                f"the data sets of a {cfg['type']} differ in their metainfo, as classes or colours: give all "
+                "the same metainfo=dict(classes=...), or ConcatDataset ignore_keys=[...] with what may differ"
+            ) from error
         if "need at least one array" not in str(error):  # mmengine's way of packing no samples
             raise
         raise DataError(_why_empty(cfg)) from error
+    except OSError as error:
+        if not error.filename:
+            raise
+        path = Path(str(error.filename))
+        what = error.strerror.lower() if path.exists() else describe_absent(path)
+        raise DataError(f"{path}: {what}; correct data_root, data_prefix or ann_file") from error
+    except AssertionError as error:
+        if "ann_file" not in str(error):
+            raise
+        raise DataError(f"{str(error).replace('`', '')}: there is no such file; correct ann_file") from error
 
 
 def _why_empty(cfg: dict) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,16 @@ def metainfo_of(dataset: Any) -> dict[str, Any] | None:
     if agree and len(ids[0]) == len(metainfo.get("classes") or ()):
         return {**metainfo, "category_ids": list(ids[0])}
     return metainfo
+
+
+def plain_name(name: Any) -> str:
+    """A class's name without what spellings differ in.
+
+    Example:
+        >>> plain_name("Traffic_light") == plain_name("traffic light")
+        True
+    """
+    return re.sub(r"[\W_]+", "", str(name)).casefold() or str(name)
 
 
 def _of_config(cfg: Any, part: str, scope: str | None = None) -> DataClasses | None:

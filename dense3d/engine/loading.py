@@ -16,6 +16,7 @@ from torch import nn
 
 from dense3d.engine import resume, schedule, settings
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.data_classes import plain_name
 from dense3d.engine.finite import refuse_non_finite
 from dense3d.engine.plain import revive_histories
 from dense3d.engine.resumable import check_parts, newest_resumable
@@ -162,7 +163,10 @@ class Loading:
 
     def _compare_classes(self, checkpoint: dict, filename: str, strict: bool) -> None:
         theirs, ours = _classes(checkpoint.get("meta", {})), self._dataset_classes()
-        if not theirs or not ours or len(theirs) == len(ours):
+        if not theirs or not ours:
+            return
+        if len(theirs) == len(ours):
+            self._compare_labels(theirs, ours, filename)
             return
         message = (
             f"{filename} was trained on {len(theirs)} classes ({_few(theirs)}), but the data set of this "
@@ -170,6 +174,21 @@ class Loading:
             "trained, or set strict_load=False to start anew where shapes differ"
         )
         if strict:
+            raise CheckpointError(message)
+        self.logger.warning(message)
+
+    def _compare_labels(self, theirs: list[str], ours: list[str], filename: str) -> None:
+        """Labels must mean what they meant, unless they are learned anew; other spellings are no matter."""
+        pairs = enumerate(zip(theirs, ours))
+        other = [(i, was, now) for i, (was, now) in pairs if plain_name(was) != plain_name(now)]
+        if not other:
+            return
+        label, was, now = other[0]
+        message = (
+            f"{filename}: label {label} was {was!r} in training, but is {now!r} in the data set of this "
+            f"config ({len(other)} of {len(ours)} classes differ); give it metainfo=dict(classes=...) as in training"
+        )
+        if sorted(theirs) == sorted(ours) and not self.is_training:
             raise CheckpointError(message)
         self.logger.warning(message)
 

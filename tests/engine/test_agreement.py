@@ -8,7 +8,7 @@ import pytest
 import torch
 from perfect import dataset, document, loader, runner, write
 
-from dense3d.errors import ConfigError, DataError
+from dense3d.errors import CheckpointError, ConfigError, DataError
 
 
 def coco(file, **settings) -> dict:
@@ -169,6 +169,41 @@ def test_data_sets_trained_together_have_the_same_classes(tmp_path):
     both = dict(type="mmdet.ConcatDataset", datasets=[dataset(file), dataset(swapped, ("box", "disk"))])
     with pytest.raises(DataError, match="loaded together"):
         runner(tmp_path, dataset(file), coco(file), both).train()
+
+
+def test_a_checkpoint_of_the_same_classes_in_another_order_is_not_evaluated(tmp_path):
+    file = write(tmp_path, document())
+    runner(tmp_path, dataset(file), coco(file), dataset(file)).train()
+    trained = str(tmp_path / "work/epoch_1.pth")
+    swapped = write(tmp_path / "c", document(classes=("box", "disk")))
+    evaluated = dataset(swapped, ("box", "disk"))
+    text = refused(runner(tmp_path, evaluated, coco(swapped), load_from=trained), CheckpointError)
+    assert "label 0 was 'disk' in training, but is 'box'" in text and "2 of 2 classes differ" in text
+    renamed = write(tmp_path / "d", document(classes=("Disk", "crate")))
+    run = runner(tmp_path, dataset(renamed, ("Disk", "crate")), coco(renamed), load_from=trained)
+    assert run.val()["coco/bbox_mAP"] == 1.0
+
+
+def test_images_that_a_wrapper_repeats_are_refused(tmp_path):
+    file = write(tmp_path, document())
+    twice = dict(type="RepeatDataset", times=2, dataset=dataset(file))
+    assert "has 6 samples of 3 images" in refused(runner(tmp_path, twice, coco(file)))
+
+
+def test_mmdets_other_metrics_see_the_loaders_images_too(tmp_path):
+    file = write(tmp_path, document())
+    others = write(tmp_path / "b", document(3, first=7))
+    metric = dict(type="mmdet.CocoVideoMetric", ann_file=str(others))
+    text = refused(runner(tmp_path, dataset(file), metric))
+    assert "ann_file of CocoVideoMetric: 3 of the data set's 3 images are not in it" in text
+
+
+def test_sets_of_other_classes_are_not_concatenated(tmp_path):
+    file = write(tmp_path, document())
+    other = write(tmp_path / "b", document(classes=("disk", "cone")))
+    both = dict(type="ConcatDataset", datasets=[dataset(file), dataset(other, ("disk", "cone"))])
+    with pytest.raises(DataError, match="the data sets of a ConcatDataset differ in their metainfo"):
+        runner(tmp_path, both, coco(file)).val()
 
 
 def test_the_checkpoint_tells_the_datas_category_ids(tmp_path):

@@ -144,6 +144,19 @@ def test_proposals_backbones_and_heads_of_other_things_keep_their_numbers():
     assert "write num_classes=5 there and in 1 more parts" in fault
 
 
+def test_weights_of_classes_are_as_many_as_the_classes():
+    class Head(nn.Module):
+        def __init__(self, weights) -> None:
+            super().__init__()
+            self.num_classes, self.loss_cls = CLASSES, nn.Module()
+            self.loss_cls.class_weight = weights
+
+    for sound in (None, 2.0, [1.0] * CLASSES, [1.0] * CLASSES + [0.1]):
+        assert faults_of(nn.ModuleDict(dict(bbox_head=Head(sound))), data()) == []
+    (fault,) = faults_of(nn.ModuleDict(dict(bbox_head=Head([1.0] * 80 + [0.1]))), data())
+    assert fault.startswith("model.bbox_head.loss_cls.class_weight has 81 weights for 5 classes")
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -164,6 +177,14 @@ def test_a_config_without_counts_builds_the_model_of_its_data(config):
     assert {k: v.shape for k, v in bare.state_dict().items()} == {
         k: v.shape for k, v in whole.state_dict().items()
     }
+
+
+def test_the_word_data_stands_where_a_base_has_a_number():
+    options = {"model.num_classes": "data", "model.thing_classes": "data"}
+    cfg = load_config("kmax_r18_synthetic-panoptic", options)
+    with torch.device("meta"):
+        model = build_model(cfg)
+    assert (model.num_classes, len(model.thing_classes)) == (9, 6)
 
 
 def test_a_checkpoint_tells_the_classes_of_its_model(tmp_path):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from timm.models import convnext as timm_convnext
 from timm.models import focalnet as timm_focalnet
+from torchvision.models import swin_transformer as tv_swin
 
 from dense3d.backbones import ConvNeXt, Swin
 from dense3d.checkpoints import convert
@@ -125,6 +126,30 @@ def test_swin_runs_stages_behind_the_last_map(tmp_path):
         found.append(run(check, {"image": image}))
     for name in names:
         np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("returned", [[0, 1, 2], [0, 2], [1]])
+def test_swin_of_torchvision_with_some_maps(tmp_path, version, returned):
+    """torchvision's own network, as Relation-DETR takes its maps."""
+    torch.manual_seed(0)
+    sizes = dict(embed_dim=24, depths=[1, 2, 2], num_heads=[2, 3, 4], window_size=[4, 4], mlp_ratio=2.0)
+    kinds = dict(block=tv_swin.SwinTransformerBlockV2, downsample_layer=tv_swin.PatchMergingV2)
+    peer = tv_swin.SwinTransformer([4, 4], **sizes, **(kinds if version == 2 else {})).eval()
+    seed_module(peer, keep=("*.relative_coords_table",))
+    image, outputs = torch.randn(1, 3, 64, 96), {}
+    with torch.no_grad():
+        x = image
+        for index, module in enumerate(peer.features):
+            x = module(x)
+            if index % 2 and index // 2 in returned:
+                outputs[f"features.{index}"] = x.permute(0, 3, 1, 2).numpy()
+    state = {n: v.numpy() for n, v in peer.state_dict().items() if n.startswith("features.")}
+    config = dict(sizes, arch="swin_v2_t" if version == 2 else "swin_t", return_indices=returned)
+    check = dict(check_of("features", [], []), inputs={"x": image.numpy()}, outputs=outputs)
+    meta = {"system": "relation-detr", "source": {}, "config": config}
+    write_kit(tmp_path, meta, state, [check], keep=("*.relative_coords_table",))
+    assert [str(row) for row in verify_kit(tmp_path) if not row.passed] == []
 
 
 @pytest.mark.parametrize("indices", [[0, 1, 2, 3], [1, 3], [2], [0]])
