@@ -186,7 +186,8 @@ class Loading:
         label, was, now = other[0]
         message = (
             f"{filename}: label {label} was {was!r} in training, but is {now!r} in the data set of this "
-            f"config ({len(other)} of {len(ours)} classes differ); give it metainfo=dict(classes=...) as in training"
+            f"config ({len(other)} of {len(ours)} classes differ); give it metainfo=dict(classes=...) "
+            "as in training"
         )
         if sorted(theirs) == sorted(ours) and not self.is_training:
             raise CheckpointError(message)
