@@ -152,8 +152,9 @@ def with_strict_dataset(dataloader: Any) -> Any:
         return dataloader
     cfg = copy.deepcopy(dataloader["dataset"])
     skip = _take_switches(cfg)
-    name_formats_of_mmcv(), restrict_loading()
+    restrict_loading()  # the module of the dataset's class is imported by now
     dataset = _build(cfg)
+    name_formats_of_mmcv()  # as are those of its pipeline's steps
     return {**dataloader, "dataset": _Uncopied(make_strict(dataset, skip))}
 
 

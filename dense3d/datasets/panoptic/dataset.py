@@ -51,6 +51,11 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
         if root and "://" not in root and not Path(root).is_dir():
             raise DataError(f"{root}: {describe_absent(Path(root))}; set data_root (layouts: data/README.md)")
         panoptic = read_panoptic(self.ann_file)
+        if len(self.metainfo["classes"]) > IGNORED:
+            raise DataError(
+                f"{panoptic.path}: {len(self.metainfo['classes'])} classes; maps of classes have 8 bits, so "
+                f"that {IGNORED} is the most: train on a part of the classes"
+            )
         self.cat2label = labels_of(panoptic, self.metainfo["classes"], self.metainfo.get("aliases"))
         first = {label: number for number, label in reversed(self.cat2label.items())}  # of several categories
         self.cat_ids = [first[label] for label in sorted(first)]
