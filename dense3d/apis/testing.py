@@ -79,7 +79,7 @@ def test(
 
 def _draw_into(cfg: Config, folder: Path) -> None:
     hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
-    cfg.setdefault("default_hooks", {})["visualization"] = hook
+    cfg.default_hooks = {**(cfg.get("default_hooks") or {}), "visualization": hook}
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:

@@ -19,7 +19,6 @@ from mmengine.registry import DATASETS
 from dense3d.datasets.label_loading import read_label_maps_by_our_rules
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import check_image
-from dense3d.datasets.scan.segmentation import why_no_file
 from dense3d.errors import DataError
 from dense3d.image_files import name_formats_of_mmcv
 from dense3d.pickles import restrict_loading
@@ -198,6 +197,8 @@ def _why_empty(cfg: dict) -> str:
         return f"{_listed_by(dataset)}: filter_cfg or indices leave no sample of the data set; correct them"
     folder = (getattr(dataset, "data_prefix", None) or {}).get("img_path")
     if folder and hasattr(dataset, "img_suffix") and not dataset.ann_file:
+        from dense3d.datasets.scan.segmentation import why_no_file
+
         return why_no_file(folder, dataset.img_suffix)
     return f"{_listed_by(dataset)}: the data set has no sample; correct its paths"
 

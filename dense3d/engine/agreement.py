@@ -51,18 +51,16 @@ class AgreementHook(Hook):
         if self._done:
             return
         self._done = True
-        model, data = bare_model(runner.model), {}
-        for part, loop in _loops(runner):
-            data[part] = classes_of(loop.dataloader.dataset, part)
-            if data[part] is not None:
-                faults = faults_of(model, data[part])
-                if faults:
-                    more = f" [and {len(faults) - 1} more: {faults[1]}]" if faults[1:] else ""
-                    raise ConfigError(f"{faults[0]}{more}")
+        data = {part: classes_of(loop.dataloader.dataset, part) for part, loop in _loops(runner)}
         training = data.get("training")
         for other in (data.get("validation"), data.get("test")):
             if training is not None and other is not None:
                 _compare(training, other)
+        for known in filter(None, data.values()):
+            faults = faults_of(bare_model(runner.model), known)
+            if faults:
+                more = f" [and {len(faults) - 1} more: {faults[1]}]" if faults[1:] else ""
+                raise ConfigError(f"{faults[0]}{more}")
         for _, loop in _loops(runner):
             if hasattr(loop, "evaluator"):
                 _compare_images(loop)

@@ -7,12 +7,14 @@ import copy
 import json
 import math
 
+import mmdet.datasets
 import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 from pycocotools import mask as mask_tools
 from torch.utils.data import DataLoader
 
+from dense3d.datasets.coco import CocoDataset
 from dense3d.datasets.scan import scan_coco
 from dense3d.datasets.scan.coco_file import read_coco
 from dense3d.datasets.scan.coco_masks import mask_areas, mask_box, runs_of
@@ -423,6 +425,18 @@ def test_size_of_images_is_compared_when_they_are_loaded(tiny_coco) -> None:
 
 def test_sound_documents_stay_as_they_are(tiny_coco) -> None:
     assert read_coco(tiny_coco.annotation_file) == tiny_coco.document
+
+
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_sound_data_are_loaded_as_by_mmdet(sample_data, test_mode: bool) -> None:
+    root = sample_data / "coco"
+    document = json.loads((root / "annotations/instances_val2017.json").read_text())
+    settings = dict(
+        data_root=str(root), ann_file="annotations/instances_val2017.json", data_prefix=dict(img="val2017/"),
+        metainfo=dict(classes=[category["name"] for category in document["categories"]]), pipeline=[],
+        filter_cfg=dict(filter_empty_gt=True, min_size=32), serialize_data=False, test_mode=test_mode,
+    )  # fmt: skip
+    assert CocoDataset(**settings).data_list == mmdet.datasets.CocoDataset(**settings).data_list
 
 
 def test_areas_of_polygons_are_coco_s(sample_data) -> None:
