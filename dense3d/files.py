@@ -17,6 +17,7 @@ from typing import IO
 
 from dense3d.errors import ConfigError, DataError, Dense3dError
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")  # no file name has them, and messages would break
 _TEMPORARY = re.compile(r"^\..+\.(\d+)\.[0-9a-f]{8}\.tmp$")
 
 
@@ -128,7 +129,7 @@ def inside(folder: str | os.PathLike, name: str, where: str | os.PathLike = "", 
         dense3d.files.OutsideError: maps.json: the file name '../b.png' leads out of out; make it ...
     """
     folder, prefix = Path(folder), f"{where}: " if str(where) else ""
-    is_name = isinstance(name, str) and name.strip() and "\0" not in name and name.isprintable()
+    is_name = isinstance(name, str) and name.strip() and not CONTROL.search(name)
     parts = re.split(r"[/\\\\]", name) if is_name else []
     if not is_name or parts[-1] in ("", "."):
         raise OutsideError(f"{prefix}the file name {str(name)[:80]!r} names no file; correct it there")

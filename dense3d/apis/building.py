@@ -18,7 +18,7 @@ from torch import nn
 from dense3d.config import check_config, load_config, mark_scopes
 from dense3d.config.building import explained_building
 from dense3d.engine.channels import fill_channels
-from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.checkpoint import dataset_meta_of, load_checkpoint, load_into, weights_of
 from dense3d.engine.class_counts import fill_classes
 from dense3d.engine.data_classes import DataClasses, classes_of_config
 from dense3d.engine.finite import refuse_non_finite
@@ -129,7 +129,7 @@ def _built(
     loaded = load_checkpoint(checkpoint) if checkpoint is not None else None
     if loaded is not None:
         settings = without_pretrained(settings)
-    metainfo = loaded.get("meta", {}).get("dataset_meta") if loaded is not None else None
+    metainfo = dataset_meta_of(loaded)
     trained = DataClasses.of(metainfo, f"the data of {checkpoint}")
     with DefaultScope.overwrite_default_scope(scope):
         settings = fill_classes(fill_channels(settings), lambda: trained or classes_of_config(loaders))
@@ -138,7 +138,7 @@ def _built(
         bare = model.module if isinstance(model, BaseTTAModel) else model
         load_into(bare, weights_of(loaded, checkpoint), source=str(checkpoint))
         refuse_non_finite(bare, checkpoint)
-        model.dataset_meta = dict(loaded.get("meta", {}).get("dataset_meta") or {})
+        model.dataset_meta = dataset_meta_of(loaded)
         model.eval()
     elif not any(parameter.is_meta for parameter in model.parameters()):
         with _without_reports():

@@ -25,8 +25,10 @@ def convert_checkpoint(system: str, source: str | Path, target: str | Path) -> i
         How many tensors were written.
 
     Raises:
-        CheckpointError: the file is unsafe or damaged, or does not hold what ``system`` has.
+        CheckpointError: the file is unsafe or damaged, does not hold what ``system`` has, or is ``target``.
     """
+    if Path(source).resolve() == Path(target).resolve():
+        raise CheckpointError(f"{target} is the official checkpoint itself; write to another file")
     loaded = read_arrays(source) if Path(source).suffix == ".npz" else load_checkpoint(source)
     for key in ("state_dict", "model", "module"):
         if isinstance(loaded.get(key), dict):

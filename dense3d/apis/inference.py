@@ -30,7 +30,8 @@ class InferenceReport:
     """What a run of :func:`infer` wrote, and the files that it left out.
 
     Attributes:
-        results: ``predictions.json``, of detectors of 3D boxes the folder of result files.
+        results: ``predictions.json``, or what takes its place: of detectors of 3D boxes the folder of result
+            files, of panoptic models ``panoptic.json``, of segmentors the folder of label maps.
         pictures: in the order of the images.
         left_out: files that are no readable images, or that the model refused, and why; or why there is no
             picture of an image whose results are written.
@@ -70,12 +71,11 @@ def infer(
         checkpoint: checkpoint file.
         inputs: images, folders (searched recursively) and globs, arrays, PIL images and tensors; one of them
             or a list. See :class:`dense3d.apis.Predictor`.
-        out: folder; gets a picture per image under ``pictures/``, ``predictions.json``, a list in COCO's
-            result format in which every entry also names its file and category, and of segmentors the
-            classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations; of panoptic
-            models also ``panoptic.json`` and ``panoptic/*.png`` in COCO's format. Detectors of 3D boxes
-            write KITTI's result files ``results/*.txt`` in place of ``predictions.json``, and draw the boxes
-            in the image and from above.
+        out: folder; gets a picture per image under ``pictures/`` and, of detectors, ``predictions.json``, a
+            list in COCO's result format in which every entry also names its file and category; of segmentors
+            the classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations; of
+            panoptic models ``panoptic.json`` and ``panoptic/*.png`` in COCO's format. Detectors of 3D boxes
+            write KITTI's result files ``results/*.txt``, and draw the boxes in the image and from above.
         score_threshold: predictions below it are neither drawn nor written.
         batch_size: images at a time.
         device, tta: see :class:`dense3d.apis.Predictor`.
@@ -97,7 +97,7 @@ def infer(
         raise no_calibration_wanted(cfg)
     predictor = Predictor(cfg, checkpoint, device, score_threshold, batch_size, tta)
     results = predictor.each(images, calibration)
-    run = _Run(out, has_list=not predictor.detects_3d)
+    run = _Run(out, predictor.detects_3d)
     try:
         for result in results:
             run.take(result)
@@ -111,12 +111,11 @@ def infer(
 class _Run:
     """The files of a run, written image by image."""
 
-    def __init__(self, out: Path, has_list: bool) -> None:
-        self.out = out
-        self.report = InferenceReport(out / ("predictions.json" if has_list else "results"))
+    def __init__(self, out: Path, detects_3d: bool) -> None:
+        self.out, self.detects_3d = out, detects_3d
+        self.report = InferenceReport(out / ("results" if detects_3d else "predictions.json"))
         self.names = FileNames()
-        self.predictions = GrowingList(self.report.results) if has_list else None
-        self.panoptic = GrowingList(out / "panoptic.json")
+        self.lists = {name: GrowingList(out / f"{name}.json") for name in ("predictions", "panoptic")}
         self.done = 0
         self.numbers_classes = False
 
@@ -133,28 +132,30 @@ class _Run:
         self.done += 1
         report.dropped += sum(part.dropped for part in result.parts)
         entries = result.write(self.out, stem, self.done)
-        if self.predictions is not None:
-            self.predictions.extend(entries.get("predictions", ()))
-        if "panoptic" in entries:
-            self.panoptic.extend(entries["panoptic"])
+        for name, rows in entries.items():
+            self.lists[name].extend(rows)
         self.numbers_classes |= any(entries.values())
         picture = self.out / "pictures" / f"{stem}.jpg"
         try:
             report.pictures.append(result.save(picture))
+        except OSError:  # of the disk, not of the picture
+            raise
         except Exception as error:  # the results are there, and further images wait
-            if isinstance(error, OSError):  # of the disk, not of the picture
-                raise
             report.left_out[result.name] = (
                 f"{result.name}: its results are written, but it cannot be drawn ({first_line(error)})"
             )
 
     def finish(self) -> None:
         """Turn the lines that were written into the lists that other tools read."""
-        if self.panoptic.has_begun:
-            write_panoptic(self.panoptic.target, self.panoptic.rows())
-            self.panoptic.close()
-        if self.predictions is not None:
-            self.predictions.finish()
+        predictions, panoptic = self.lists["predictions"], self.lists["panoptic"]
+        if panoptic.has_begun:
+            write_panoptic(panoptic.target, panoptic.rows())
+            panoptic.close()
+        if predictions.has_begun or not (self.done or self.detects_3d):
+            predictions.finish()
+        elif not self.detects_3d:  # a model without objects; a list of that name is somebody else's
+            places = (panoptic.target, self.out / "labels", self.out / "pictures")
+            self.report.results = next((place for place in places if place.exists()), self.out)
 
 
 def _spare_inputs(images: list[ImageInput], out: Path) -> None:

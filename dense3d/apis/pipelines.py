@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from dense3d.apis.inputs import ImageInput
 from dense3d.datasets.scan.images import check_image
 from dense3d.errors import ConfigError, DataError
+from dense3d.image_files import Reader, name_formats_of_mmcv
 
 
 def inference_steps(cfg: Config) -> list[dict]:
@@ -50,6 +51,7 @@ class Preparation:
         with DefaultScope.overwrite_default_scope(scope):
             self.load, *others = Compose(steps).transforms
             self.others = Compose(others)
+        name_formats_of_mmcv()
 
     def __call__(self, image: ImageInput, fields: dict[str, Any]) -> dict[str, Any]:
         """What the model takes for an image.
@@ -85,7 +87,12 @@ class Preparation:
             ) from error
 
     def _from_file(self, image: ImageInput, item: dict) -> dict:
-        fault = check_image(image.path)  # from header and end: of bombs and cut files nothing is unpacked
+        reader = Reader(
+            getattr(self.load, "imdecode_backend", "cv2"), getattr(self.load, "color_type", "color")
+        )
+        fault = check_image(
+            image.path, reader=reader
+        )  # from header and end: of bombs and cut files nothing is unpacked
         if fault is not None:
             raise _unreadable(image, fault.value)
         try:

@@ -44,7 +44,8 @@ def prepare_config(
     require_writable_folder(cfg.work_dir)
     cfg.launcher = launcher
     if not torch.cuda.is_available():
-        cfg.setdefault("env_cfg", {}).setdefault("dist_cfg", {})["backend"] = "gloo"
+        environment = cfg.get("env_cfg") or {}
+        cfg.env_cfg = {**environment, "dist_cfg": {**environment.get("dist_cfg", {}), "backend": "gloo"}}
     hooks = list(cfg.get("custom_hooks") or [])
     named = {str(hook.get("type")).rpartition(".")[2] for hook in hooks}
     for name in ("ConsoleHook", "CurveHook"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -71,13 +72,14 @@ def test(
     metrics = {k: float(v) if isinstance(v, Real) else v for k, v in found.items()}
     if out is not None:
         with atomic_write(Path(out) / "metrics.json", "w") as file:
-            json.dump(metrics, file, indent=1)
+            known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in metrics.items()}
+            json.dump(known, file, indent=1)  # JSON has no NaN, which no object counts for
     return metrics
 
 
 def _draw_into(cfg: Config, folder: Path) -> None:
     hook = dict(type="dense3d.PictureHook", folder=str(folder.resolve()))
-    cfg.setdefault("default_hooks", {})["visualization"] = hook
+    cfg.default_hooks = {**(cfg.get("default_hooks") or {}), "visualization": hook}
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:

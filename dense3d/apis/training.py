@@ -68,10 +68,11 @@ def train(
         require(cfg, "model", "train_dataloader", "train_cfg", "optim_wrapper")
         if amp:
             use_amp(cfg)
-        randomness = cfg.setdefault("randomness", {})
+        randomness = dict(cfg.get("randomness") or {})  # configs of mmdet and mmseg have none
         randomness["seed"] = seed if seed is not None else randomness.get("seed") or 0
         if deterministic:
             randomness["deterministic"] = True
+        cfg.randomness = randomness
         if resume in (True, "auto"):
             cfg.resume = True
             cfg.load_from = None

@@ -71,6 +71,9 @@ def fits(value: Any, hint: Any) -> bool:
     Example:
         >>> fits("8", int), fits(8, float), fits([1, 2], tuple[int, int]), fits(None, int | None)
         (False, True, True, True)
+        >>> from collections.abc import Iterable, Sequence
+        >>> fits({"Bus": "Car"}, Iterable[str]), fits({"Bus": "Car"}, Sequence[str])
+        (True, False)
     """
     origin = typing.get_origin(hint)
     if origin is typing.Union or origin is types.UnionType:
@@ -110,6 +113,8 @@ def _fits_one(value: Any, hint: Any) -> bool:
 def _fits_items(value: Any, hint: Any, kind: type) -> bool:
     if isinstance(value, str):
         return kind.__name__ in ("Sequence", "Iterable")
+    if isinstance(value, Mapping) and kind.__name__ == "Iterable":  # of its keys
+        return True
     if not isinstance(value, (list, tuple)):  # one number may stand for all
         return isinstance(value, (int, float)) or _is_object(value)
     wishes = [wish for wish in typing.get_args(hint) if wish is not Ellipsis]

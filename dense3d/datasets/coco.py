@@ -90,6 +90,23 @@ class CheckedCoco(StrictSamples):
         )
         return {**instance, "mask": annotation["segmentation"]} if annotation["segmentation"] else instance
 
+    def prepare_data(self, idx: int) -> Any:
+        """A sample after the pipeline; see mmengine.
+
+        Raises:
+            DataError: the image has another size than the file says, in which its masks would be drawn.
+        """
+        info = self.get_data_info(idx)
+        stated = info["width"], info["height"]
+        data = self.pipeline(info)
+        seen = tuple(info.get("ori_shape", ())[1::-1])
+        if seen and seen != stated:
+            raise DataError(
+                f"{info['img_path']}: the image is {seen[0]} x {seen[1]} pixels but the annotations say "
+                f"{stated[0]} x {stated[1]}; correct width and height there"
+            )
+        return data
+
     def filter_data(self) -> list[dict]:
         """Samples that pass ``filter_cfg``; see mmdet."""
         kept = super().filter_data()

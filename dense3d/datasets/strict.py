@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from dense3d.datasets.label_loading import read_label_maps_by_our_rules
+from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import check_image
-from dense3d.datasets.scan.segmentation import why_no_file
 from dense3d.errors import DataError
 from dense3d.image_files import name_formats_of_mmcv
 from dense3d.pickles import restrict_loading
@@ -150,8 +151,9 @@ def with_strict_dataset(dataloader: Any) -> Any:
         return dataloader
     cfg = copy.deepcopy(dataloader["dataset"])
     skip = _take_switches(cfg)
-    name_formats_of_mmcv(), restrict_loading()
+    restrict_loading()  # the module of the dataset's class is imported by now
     dataset = _build(cfg)
+    name_formats_of_mmcv()  # as are those of its pipeline's steps
     return {**dataloader, "dataset": _Uncopied(make_strict(dataset, skip))}
 
 
@@ -163,9 +165,24 @@ def _build(cfg: dict) -> Any:
             dataset.full_init()
         return dataset
     except ValueError as error:
+        if "meta information" in str(error):  # mmengine's ConcatDataset compares them
+            raise DataError(
+                f"the data sets of a {cfg['type']} differ in their metainfo, as classes or colours: give all "
+                "the same metainfo=dict(classes=...), or ConcatDataset ignore_keys=[...] with what may differ"
+            ) from error
         if "need at least one array" not in str(error):  # mmengine's way of packing no samples
             raise
         raise DataError(_why_empty(cfg)) from error
+    except OSError as error:
+        if not error.filename:
+            raise
+        path = Path(str(error.filename))
+        what = error.strerror.lower() if path.exists() else describe_absent(path)
+        raise DataError(f"{path}: {what}; correct data_root, data_prefix or ann_file") from error
+    except AssertionError as error:
+        if "ann_file" not in str(error):
+            raise
+        raise DataError(f"{str(error).replace('`', '')}: there is no such file; correct ann_file") from error
 
 
 def _why_empty(cfg: dict) -> str:
@@ -180,6 +197,8 @@ def _why_empty(cfg: dict) -> str:
         return f"{_listed_by(dataset)}: filter_cfg or indices leave no sample of the data set; correct them"
     folder = (getattr(dataset, "data_prefix", None) or {}).get("img_path")
     if folder and hasattr(dataset, "img_suffix") and not dataset.ann_file:
+        from dense3d.datasets.scan.segmentation import why_no_file
+
         return why_no_file(folder, dataset.img_suffix)
     return f"{_listed_by(dataset)}: the data set has no sample; correct its paths"
 

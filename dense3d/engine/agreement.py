@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
 
 from dense3d.datasets.strict import base_datasets
@@ -14,6 +16,7 @@ from dense3d.engine.class_counts import faults_of
 from dense3d.engine.data_classes import DataClasses, classes_of, plain_name
 from dense3d.engine.loading import bare_model
 from dense3d.errors import ConfigError, DataError
+from dense3d.evaluation.images import refuse_strangers, refuse_twins
 
 SAMPLE_KEYS = ("img_id", "img_path", "seg_map_path", "frame")
 
@@ -48,18 +51,16 @@ class AgreementHook(Hook):
         if self._done:
             return
         self._done = True
-        model, data = bare_model(runner.model), {}
-        for part, loop in _loops(runner):
-            data[part] = classes_of(loop.dataloader.dataset, part)
-            if data[part] is not None:
-                faults = faults_of(model, data[part])
-                if faults:
-                    more = f" [and {len(faults) - 1} more: {faults[1]}]" if faults[1:] else ""
-                    raise ConfigError(f"{faults[0]}{more}")
+        data = {part: classes_of(loop.dataloader.dataset, part) for part, loop in _loops(runner)}
         training = data.get("training")
         for other in (data.get("validation"), data.get("test")):
             if training is not None and other is not None:
                 _compare(training, other)
+        for known in filter(None, data.values()):
+            faults = faults_of(bare_model(runner.model), known)
+            if faults:
+                more = f" [and {len(faults) - 1} more: {faults[1]}]" if faults[1:] else ""
+                raise ConfigError(f"{faults[0]}{more}")
         for _, loop in _loops(runner):
             if hasattr(loop, "evaluator"):
                 _compare_images(loop)
@@ -97,14 +98,17 @@ def _compare_images(loop: BaseLoop) -> None:
     together = hasattr(dataset, "datasets") and len(parts) == 1
     for number, metric in enumerate(getattr(evaluator, "metrics", ())):
         part = parts[number] if len(parts) > 1 else dataset
-        if not hasattr(metric, "check_loader"):
+        if not hasattr(metric, "check_loader") and getattr(metric, "_coco_api", None) is None:
             continue
         samples = _samples(part)
         if samples is None:
             continue
         data = classes_of(part, "evaluated")
         try:
-            metric.check_loader(samples, data.names if data is not None else None)
+            if hasattr(metric, "check_loader"):
+                metric.check_loader(samples, data.names if data is not None else None)
+            else:
+                _check_library_metric(metric, samples)
         except DataError as error:
             hint = (
                 "; a ConcatDataset needs dict(type='MultiDatasetsEvaluator', dataset_prefixes=[...], "
@@ -116,10 +120,31 @@ def _compare_images(loop: BaseLoop) -> None:
             raise DataError(f"{error}{hint}") from None
 
 
+def _check_library_metric(metric: Any, samples: list[dict[str, Any]]) -> None:
+    """A metric of mmdet's that reads annotations in COCO's manner, such as LVIS's."""
+    name, images = type(metric).__name__, metric._coco_api.imgs
+    refuse_twins(samples)
+    refuse_strangers(
+        samples, {n: image.get("file_name") for n, image in images.items()}, f"ann_file of {name}"
+    )
+    if len(samples) < len(images):
+        print_log(
+            f"{name} reads {len(images)} images, but {len(samples)} are evaluated: others count as missed",
+            "current",
+            logging.WARNING,
+        )
+
+
 def _samples(dataset: Any) -> list[dict[str, Any]] | None:
     """What is known of every sample before it is loaded; None for data sets that do not tell."""
     leaves = list(base_datasets(dataset))
     if not all(isinstance(leaf, BaseDataset) for leaf in leaves):
         return None
+    images = sum(map(len, leaves))
+    if len(dataset) != images:
+        raise DataError(
+            f"the evaluated data set has {len(dataset)} samples of {images} images: take out the wrapper "
+            "that repeats or drops images"
+        )
     infos = (leaf.get_data_info(i) for leaf in leaves for i in range(len(leaf)))
     return [{key: info[key] for key in SAMPLE_KEYS if key in info} for info in infos]

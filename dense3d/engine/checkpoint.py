@@ -90,14 +90,27 @@ def weights_of(checkpoint: Mapping, path: str | os.PathLike) -> dict[str, torch.
             "an official checkpoint of another code base is converted with dense3d convert"
         )
     state_dict = checkpoint["state_dict"]
-    if not isinstance(state_dict, Mapping):
-        raise CheckpointError(
-            f"{path} is damaged: its 'state_dict' is a {type(state_dict).__name__}, not a dict"
-        )
+    for name, part in (("state_dict", state_dict), ("meta", checkpoint.get("meta") or {})):
+        if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
+            raise CheckpointError(
+                f"{path} is damaged: its {name!r} is a {type(part).__name__}, not a dict with names"
+            )
     weights = OrderedDict((re.sub(r"^module\.", "", name), tensor) for name, tensor in state_dict.items())
     # Versions of the modules that wrote the weights; modules that renamed something look at them.
     weights._metadata = getattr(state_dict, "_metadata", OrderedDict())
     return weights
+
+
+def dataset_meta_of(checkpoint: Mapping | None) -> dict[str, Any]:
+    """What a checkpoint says of its data set (``classes``, ...); empty where it says nothing readable.
+
+    Example:
+        >>> dataset_meta_of({"meta": {"dataset_meta": {"classes": ["a"]}}}), dataset_meta_of({"meta": None})
+        ({'classes': ['a']}, {})
+    """
+    meta = (checkpoint or {}).get("meta")
+    found = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def save_checkpoint(checkpoint: Mapping, path: str | os.PathLike) -> None:

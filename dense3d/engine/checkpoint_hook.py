@@ -30,6 +30,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         """Prepare the folder; remove what a killed run was writing."""
         super().before_train(runner)
         self._best_ones_of_this_folder()
+        # A better figure saves the last checkpoint again, in a resumed run as in one that went through.
+        last = runner.message_hub.runtime_info.get("last_ckpt")
+        self.last_ckpt = last and self.file_backend.join_path(self.out_dir, Path(last).name)
         if is_main_process() and "://" not in str(self.out_dir):
             remove_stale_temporaries(self.out_dir)
 

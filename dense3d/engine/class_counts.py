@@ -85,12 +85,24 @@ def faults_of(model: nn.Module, data: DataClasses) -> list[str]:
                 wrong.setdefault((key, _shown(known[key]), _shown(value)), []).append(
                     f"model{path and '.'}{path} ({type(module).__name__})"
                 )
+    if not wrong:
+        return [fault for path, module in model.named_modules() for fault in _weight_faults(module, path)]
     return [
         f"{places[0]} has {key}={found}, but {data}: write {key}={value} "
         f"{'there' if len(places) == 1 else f'there and in {len(places) - 1} more parts'}, "
         f"leave it out or write {key}={FROM_DATA!r} to take it from the data"
         for (key, found, value), places in wrong.items()
     ]
+
+
+def _weight_faults(head: nn.Module, path: str) -> Iterator[str]:
+    """Of losses with a weight for each class, and maybe one for the background, that are too few or many."""
+    number = getattr(head, "num_classes", None)
+    for name, loss in head.named_children() if isinstance(number, int) else ():
+        weights = getattr(loss, "class_weight", None)
+        if isinstance(weights, (list, tuple)) and len(weights) not in (number, number + 1):
+            place = f"model{path and '.'}{path}.{name}.class_weight"
+            yield f"{place} has {len(weights)} weights for {number} classes: give one each, or leave it out"
 
 
 def _expected(kind: type, path: str, data: DataClasses, known: Container[str]) -> dict[str, Any]:

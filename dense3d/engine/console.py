@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import sys
 import time
@@ -72,8 +73,10 @@ def show_notes(reports: Iterable[ScanReport]) -> list[str]:
     lines = []
     for name, report in {report.name: report for report in reports if report.notes}.items():
         lines += [f"notes on {name}:", *(f"  {line}" for line in report.note_lines(EXAMPLES))]
-    for line in lines:
-        console().print(line, markup=False, soft_wrap=True)
+    # Of several processes, which know nothing of each other yet, the first speaks.
+    if not int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0):
+        for line in lines:
+            console().print(line, markup=False, soft_wrap=True)
     return lines
 
 

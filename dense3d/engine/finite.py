@@ -27,7 +27,7 @@ def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
         False
     """
     values = [_dense(tensor) for tensor in tensors]
-    values = [tensor for tensor in values if tensor.is_floating_point() or tensor.is_complex()]
+    values = [v for v in values if (v.is_floating_point() and v.element_size() > 1) or v.is_complex()]
     if not values or bool(torch.isfinite(torch.nn.utils.get_total_norm(values))):
         return True
     return all(bool(torch.isfinite(tensor).all()) for tensor in values)

@@ -179,16 +179,15 @@ class Loading:
 
     def _compare_labels(self, theirs: list[str], ours: list[str], filename: str) -> None:
         """Labels must mean what they meant, unless they are learned anew; other spellings are no matter."""
-        other = [
-            i for i, names in enumerate(zip(theirs, ours)) if plain_name(names[0]) != plain_name(names[1])
-        ]
+        pairs = enumerate(zip(theirs, ours))
+        other = [(i, was, now) for i, (was, now) in pairs if plain_name(was) != plain_name(now)]
         if not other:
             return
-        first = other[0]
+        label, was, now = other[0]
         message = (
-            f"{filename}: label {first} was {theirs[first]!r} in training, but is {ours[first]!r} in the data "
-            f"set of this config ({len(other)} of {len(ours)} classes differ); give it metainfo=dict(classes=...) "
-            "as it was trained"
+            f"{filename}: label {label} was {was!r} in training, but is {now!r} in the data set of this "
+            f"config ({len(other)} of {len(ours)} classes differ); give it metainfo=dict(classes=...) as in "
+            "training"
         )
         if sorted(theirs) == sorted(ours) and not self.is_training:
             raise CheckpointError(message)
@@ -279,7 +278,7 @@ def _classes(meta: dict) -> list[str] | None:
     if not isinstance(metainfo, dict):
         return None
     found = metainfo.get("classes", metainfo.get("CLASSES", meta.get("CLASSES")))
-    return [found] if isinstance(found, str) else list(found) if found is not None else None
+    return [found] if isinstance(found, str) else list(found) if isinstance(found, (list, tuple)) else None
 
 
 def _few(names: list[str]) -> str:

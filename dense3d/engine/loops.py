@@ -125,6 +125,7 @@ class EpochBasedTrainLoop(ResumableLoop, mmengine_loops.EpochBasedTrainLoop):
         batches = start_batches(self.dataloader, self._epoch, first)
         for number, data_batch in enumerate(batches, start=first):
             self.run_iter(number, data_batch)
+        self.runner.restore_random_state()  # of a run that is resumed when nothing of the epoch is left
         self.progress = Progress(epoch=self._epoch + 1, iter=self._iter, data_epoch=self._epoch + 1)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1

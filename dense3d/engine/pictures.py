@@ -36,7 +36,7 @@ class CurveHook(Hook):
 
 
 def read_scalars(work_dir: str | Path) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
-    """Training scalars by iteration and evaluation metrics by step, over all logs in ``work_dir``.
+    """Training scalars and evaluation metrics by iteration, over all logs in ``work_dir``.
 
     A step that was logged twice (before a kill and again after resuming) keeps its later value.
     """
@@ -51,7 +51,9 @@ def read_scalars(work_dir: str | Path) -> tuple[dict[str, dict[int, float]], dic
             target = training if "loss" in row else metrics
             for name, value in row.items():
                 if isinstance(value, (int, float)) and name not in ("step", "iter", "epoch"):
-                    target.setdefault(name, {})[int(row.get("step", 0))] = float(value)
+                    # An evaluation's step is its epoch, 0 in runs without; logs of 0.1 have it alone.
+                    step = int(row.get("iter", row.get("step", 0)))
+                    target.setdefault(name, {})[step] = float(value)
     return training, metrics
 
 
@@ -69,7 +71,7 @@ def draw_curves(work_dir: str | Path) -> Path | None:
     panels = [("iteration", losses, "log"), ("iteration", {"lr": training.get("lr", {})}, "linear")]
     shown = {k: v for k, v in metrics.items() if "time" not in k and "_precision" not in k}
     if shown:
-        panels.insert(1, ("evaluation step", shown, "linear"))
+        panels.insert(1, ("iteration", shown, "linear"))
     figure, axes = pyplot.subplots(1, len(panels), figsize=(6 * len(panels), 4), squeeze=False)
     for axis, (label, curves, scale) in zip(axes[0], panels):
         for name, points in curves.items():

@@ -134,3 +134,24 @@ def test_the_package_alone_is_light():
     assert "'build_model'" in done.stdout
     assert "'load'" in done.stdout
     assert done.stdout.rstrip().endswith("[]")
+
+
+def test_a_config_without_randomness_and_environment_is_trained_as_one_with_them(monkeypatch, tmp_path):
+    from dense3d.apis import training
+
+    built = []
+
+    def from_cfg(cfg):
+        built.append(cfg)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(training.Runner, "from_cfg", from_cfg)
+    monkeypatch.setattr(training, "scan_before_training", lambda cfg: [])
+    cfg = load_config(NAME)
+    for key in ("randomness", "env_cfg", "synthetic_data"):
+        cfg._cfg_dict.pop(key, None)
+    with pytest.raises(ConfigError, match="enough"):
+        training.train(cfg, tmp_path, seed=3)
+    assert built[0].randomness == dict(seed=3)
+    if not torch.cuda.is_available():
+        assert built[0].env_cfg.dist_cfg.backend == "gloo"

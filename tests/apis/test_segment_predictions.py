@@ -69,7 +69,12 @@ def test_panoptic_files(images, tmp_path):
     cfg = load_config("mask2former_r18_synthetic-panoptic", PANOPTIC)
     meta = dict(classes=THINGS + STUFF, category_ids=CATEGORY_IDS)
     checkpoint = checkpoint_of(cfg, tmp_path, meta)
-    infer(cfg, checkpoint, images, tmp_path / "out", device="cpu")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/predictions.json").write_text("what dense3d test --out wrote")
+    report = infer(cfg, checkpoint, images, tmp_path / "out", device="cpu")
+    assert report.results == tmp_path / "out/panoptic.json"
+    assert (tmp_path / "out/predictions.json").read_text() == "what dense3d test --out wrote"
+    assert not list((tmp_path / "out").glob("*.jsonl"))
     annotations = json.loads((tmp_path / "out/panoptic.json").read_text())["annotations"]
     assert [annotation["file_name"] for annotation in annotations] == ["one.png", "two.png"]
     for path, annotation in zip(images, annotations, strict=True):

@@ -168,7 +168,8 @@ def test_augmented_testing_averages_probabilities(folder, tmp_path, name, sizes)
 
 def test_predictor_gives_the_labels_that_infer_writes(folder, tmp_path):
     config, checkpoint = folder / "config.py", folder / "model.pth"
-    infer(config, checkpoint, [folder / "images"], tmp_path)
+    report = infer(config, checkpoint, [folder / "images"], tmp_path)
+    assert report.results == tmp_path / "labels"
     results = load(config, checkpoint, device="cpu")(folder / "images")
     assert len(results) == len(list((tmp_path / "labels").iterdir()))
     for result in results:

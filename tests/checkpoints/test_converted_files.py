@@ -166,3 +166,13 @@ def test_convnext_of_transformers(tmp_path, version):
     image = torch.randn(1, 3, 64, 96)
     found = load(ConvNeXt, arch, tmp_path / "pytorch_model.bin", **options)(image)
     torch.testing.assert_close(found, source(image))
+
+
+def test_the_official_file_is_never_replaced(tmp_path) -> None:
+    path = tmp_path / "official.pth"
+    torch.save({"model": {}}, path)
+    before = path.read_bytes()
+    (tmp_path / "link.pth").symlink_to(path)
+    with pytest.raises(CheckpointError, match="is the official checkpoint itself"):
+        convert_checkpoint("swin", path, tmp_path / "link.pth")
+    assert path.read_bytes() == before

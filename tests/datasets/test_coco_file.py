@@ -7,18 +7,19 @@ import copy
 import json
 import math
 
+import mmdet.datasets
 import numpy as np
 import pytest
-from mmdet.evaluation import CocoMetric
 from mmengine.dataset import pseudo_collate
 from pycocotools import mask as mask_tools
 from torch.utils.data import DataLoader
 
-from dense3d.datasets.coco import index_of
+from dense3d.datasets.coco import CocoDataset
 from dense3d.datasets.scan import scan_coco
 from dense3d.datasets.scan.coco_file import read_coco
-from dense3d.datasets.scan.coco_masks import mask_area, mask_box, runs_of
+from dense3d.datasets.scan.coco_masks import mask_areas, mask_box, runs_of
 from dense3d.errors import ConfigError, DataError
+from dense3d.evaluation.coco import CocoMetric
 from dense3d.registry import DATASETS
 
 CLASSES = ("disk", "box")
@@ -49,21 +50,17 @@ def objects(dataset) -> list[tuple[list[float], int]]:
 def perfect(tiny, metric: str = "bbox", classes=CLASSES) -> float:
     """AP of the validation data's own objects, handed back as predictions."""
     steps = MASKS if metric == "segm" else tiny.dataset_cfg()["pipeline"]
-    settings = dict(test_mode=True, pipeline=steps, metainfo=dict(classes=classes))
-    dataset = build(tiny, **settings)
-    evaluator = CocoMetric(metric=metric, iou_thrs=None)
-    masks = metric == "segm"
-    evaluator._coco_api = index_of(read_coco(tiny.annotation_file, masks=masks))
+    dataset = build(tiny, test_mode=True, pipeline=steps, metainfo=dict(classes=classes))
+    evaluator = CocoMetric(ann_file=str(tiny.annotation_file), metric=metric)
     evaluator.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         sample = dataset[index]["data_samples"]
-        truth, pred = sample.gt_instances, {}
-        pred["bboxes"], pred["labels"] = truth.bboxes.tensor, truth.labels
-        pred["scores"] = truth.labels * 0 + 0.9
-        if masks:
-            pred["masks"] = truth.masks.to_tensor(bool, "cpu")
-        evaluator.process({}, [{**sample.metainfo, "pred_instances": pred}])
-    return evaluator.compute_metrics(evaluator.results)[f"{metric}_mAP"]
+        truth = sample.gt_instances
+        found = dict(bboxes=truth.bboxes.tensor, labels=truth.labels, scores=truth.labels * 0 + 0.9)
+        if metric == "segm":
+            found["masks"] = truth.masks.to_tensor(bool, "cpu")
+        evaluator.process({}, [{**sample.metainfo, "pred_instances": found}])
+    return evaluator.evaluate(len(dataset))[f"coco/{metric}_mAP"]
 
 
 def each(**values):
@@ -417,8 +414,37 @@ def test_filters_that_are_unknown_are_named(tiny_coco) -> None:
         build(tiny_coco, filter_cfg=dict(min_siz=4))
 
 
+def test_size_of_images_is_compared_when_they_are_loaded(tiny_coco) -> None:
+    """The scan before training does it as well, but nothing scans the data of an evaluation."""
+    tiny_coco.change(lambda d: d["images"][1].update(width=32, height=48))
+    dataset = build(tiny_coco, test_mode=True)
+    assert dataset[0]["data_samples"].img_id == 10
+    with pytest.raises(DataError, match=r"001\.jpg: the image is 48 x 32 pixels but .* say 32 x 48"):
+        dataset[1]
+
+
 def test_sound_documents_stay_as_they_are(tiny_coco) -> None:
     assert read_coco(tiny_coco.annotation_file) == tiny_coco.document
+
+
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_sound_data_are_loaded_as_by_mmdet(sample_data, test_mode: bool) -> None:
+    root = sample_data / "coco"
+    document = json.loads((root / "annotations/instances_val2017.json").read_text())
+    settings = dict(
+        data_root=str(root), ann_file="annotations/instances_val2017.json", data_prefix=dict(img="val2017/"),
+        metainfo=dict(classes=[category["name"] for category in document["categories"]]), pipeline=[],
+        filter_cfg=dict(filter_empty_gt=True, min_size=32), serialize_data=False, test_mode=test_mode,
+    )  # fmt: skip
+    assert CocoDataset(**settings).data_list == mmdet.datasets.CocoDataset(**settings).data_list
+
+
+def test_areas_of_polygons_are_coco_s(sample_data) -> None:
+    document = json.loads((sample_data / "coco/annotations/instances_val2017.json").read_text())
+    annotations = [a for a in document["annotations"] if not a["iscrowd"]]
+    stated = [annotation["area"] for annotation in annotations]
+    computed = mask_areas([annotation["segmentation"] for annotation in annotations])
+    np.testing.assert_allclose(computed, stated, atol=0.01)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -430,5 +456,5 @@ def test_run_lengths_as_pycocotools_reads_them(seed: int) -> None:
     size = list(mask.shape)
     assert mask_tools.frPyObjects(dict(counts=runs, size=size), *size) == encoded
     own = dict(counts=encoded["counts"].decode(), size=size)
-    assert mask_area(own) == mask.sum()
+    assert mask_areas([own, []]).tolist() == [mask.sum(), 0]
     assert mask_box(own) == (mask_tools.toBbox(encoded).tolist() if mask.any() else None)

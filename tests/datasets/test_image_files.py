@@ -139,6 +139,20 @@ def test_mmcv_opens_named_formats_only(no_ghostscript) -> None:
     assert np.array_equal(mmcv.imfrombytes(png.getvalue(), backend="pillow", channel_order="rgb"), NOISE)
 
 
+def test_inference_opens_named_formats_only(tmp_path: Path, no_ghostscript, monkeypatch) -> None:
+    import dense3d.image_files as image_files
+    from dense3d.apis.inputs import as_inputs
+    from dense3d.apis.pipelines import Preparation
+
+    monkeypatch.setattr("mmcv.image.io.Image", Image)  # as after a fresh import
+    steps = [dict(type="LoadImageFromFile", imdecode_backend="pillow"), dict(type="dense3d.PackImage")]
+    prepare = Preparation(steps, "dense3d")
+    assert isinstance(mmcv.image.io.Image, image_files._ImageOfNamedFormats)
+    (tmp_path / "a.jpg").write_bytes(EPS)
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        prepare(as_inputs(str(tmp_path / "a.jpg"))[0], {})
+
+
 def test_no_other_way_to_open_images(repository: Path) -> None:
     allowed = {"image_files.py"}
     found = [

@@ -15,6 +15,7 @@ from PIL import Image
 from dense3d.apis.calibrations import calibration_for
 from dense3d.apis.kitti_evaluation import evaluate_kitti
 from dense3d.cli.dispatch import main
+from dense3d.config.values import wrong_value
 from dense3d.datasets.kitti import KittiObjects, read_calibration, read_objects, write_results
 from dense3d.datasets.layouts import check_layout
 from dense3d.datasets.scan.datasets import scan_dataset
@@ -95,6 +96,11 @@ def test_classes_of_ones_own_are_named_by_an_option(root):
     for names in ("Bus", ["a b"], ["DontCare"], [3]):
         with pytest.raises(ConfigError, match="extra_classes"):
             build(root, **{**OWN, "extra_classes": names})
+
+
+@pytest.mark.parametrize("names", [["Bus"], ("Bus",), {"Bus": "Car"}])
+def test_a_config_may_name_classes_as_a_list_or_as_the_metric_does(names):
+    assert wrong_value(names, "extra_classes", DATASETS.get("KittiDataset")) is None
 
 
 def test_a_sample_with_all_options(root):

@@ -175,7 +175,7 @@ def test_switch_for_lost_boxes(tiny_coco) -> None:
     assert {"boxes-lost", "box-empty"} == {note.rule for note in report.notes}
 
 
-def test_notes_are_shown_counted_and_with_examples(tiny_coco, capsys) -> None:
+def test_notes_are_shown_counted_and_with_examples(tiny_coco, capsys, monkeypatch) -> None:
     tiny_coco.change(
         lambda d: d["annotations"].extend(
             {**d["annotations"][i % 3], "id": 10 + i, "bbox": [0, 0, 200 if i < 5 else 8, 8]}
@@ -190,3 +190,6 @@ def test_notes_are_shown_counted_and_with_examples(tiny_coco, capsys) -> None:
     assert "annotation 10 of image 10: bbox is [0, 0, 200, 8]" in lines[2]
     assert lines[5].strip() == "... and 2 more"
     assert capsys.readouterr().out.splitlines() == lines
+    monkeypatch.setenv("RANK", "1")  # of torchrun's processes one speaks
+    assert show_notes(scan_before_training(cfg)) == lines
+    assert capsys.readouterr().out == ""

@@ -8,6 +8,7 @@ import pytest
 from tiny_training import train
 
 from dense3d.apis.comparison import read_curve
+from dense3d.engine.pictures import read_scalars
 from dense3d.errors import ConfigError
 
 
@@ -35,6 +36,8 @@ def test_evaluations_are_logged_with_their_iterations(tmp_path, loop, changes, e
         assert found[1] == 2 * found[0] > 0
         expected = found
     assert found == expected
+    _, metrics = read_scalars(tmp_path)
+    assert [list(points) for name, points in metrics.items() if name.endswith("error")] == [expected]
     metric = next(name for row in rows(tmp_path) for name in row if name.endswith("error"))
     if "/" in metric:
         assert list(read_curve(tmp_path, metric)) == expected

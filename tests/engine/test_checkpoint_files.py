@@ -206,3 +206,9 @@ def test_odd_objects_are_left_out_where_they_only_inform_and_refused_elsewhere()
 def test_views_do_not_drag_their_storage_along():
     view = torch.zeros(1000)[:2]
     assert make_plain({"state_dict": {"x": view}})["state_dict"]["x"].untyped_storage().nbytes() == 8
+
+
+@pytest.mark.parametrize("part", [{"meta": "text"}, {"state_dict": [1]}, {"state_dict": {1: torch.ones(1)}}])
+def test_parts_of_other_types_are_named(part):
+    with pytest.raises(CheckpointError, match=r"x\.pth is damaged: its '\w+' is a \w+, not a dict"):
+        weights_of({"state_dict": {}, **part}, "x.pth")

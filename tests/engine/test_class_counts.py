@@ -144,6 +144,19 @@ def test_proposals_backbones_and_heads_of_other_things_keep_their_numbers():
     assert "write num_classes=5 there and in 1 more parts" in fault
 
 
+def test_weights_of_classes_are_as_many_as_the_classes():
+    class Head(nn.Module):
+        def __init__(self, weights) -> None:
+            super().__init__()
+            self.num_classes, self.loss_cls = CLASSES, nn.Module()
+            self.loss_cls.class_weight = weights
+
+    for sound in (None, 2.0, [1.0] * CLASSES, [1.0] * CLASSES + [0.1]):
+        assert faults_of(nn.ModuleDict(dict(bbox_head=Head(sound))), data()) == []
+    (fault,) = faults_of(nn.ModuleDict(dict(bbox_head=Head([1.0] * 80 + [0.1]))), data())
+    assert fault.startswith("model.bbox_head.loss_cls.class_weight has 81 weights for 5 classes")
+
+
 @pytest.mark.parametrize(
     "config",
     [

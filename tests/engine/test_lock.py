@@ -7,7 +7,9 @@ import socket
 
 import pytest
 from processes import finish, kill_when, losses, start
+from tiny_training import config
 
+from dense3d.engine import Runner
 from dense3d.engine.lock import OWNER, locked
 from dense3d.errors import ConfigError
 
@@ -65,3 +67,19 @@ def test_an_owner_that_cannot_be_read_is_unnamed(tmp_path):
     with pytest.raises(ZeroDivisionError), locked(tmp_path):
         raise ZeroDivisionError
     assert not (tmp_path / OWNER).exists()
+
+
+def test_an_evaluation_beside_a_training_goes_on(tmp_path):
+    """It takes no lock, and leaves the config that the training wrote alone."""
+    process = start(tmp_path, loading=0.02)
+    while len(losses(tmp_path)) < 2 and process.is_alive():
+        pass
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.py")}
+    assert len(before) == 1
+    loader = {**config(tmp_path)["train_dataloader"], "sampler": {"type": "DefaultSampler", "shuffle": False}}
+    metric = {"type": "TinyMetric", "work_dir": str(tmp_path)}
+    runner = Runner.from_cfg(config(tmp_path, test_dataloader=loader, test_cfg={}, test_evaluator=metric))
+    assert runner.test()["tiny/error"] > 0
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.py")} == before
+    process.join()
+    assert process.exitcode == 0

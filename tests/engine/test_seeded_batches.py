@@ -156,4 +156,4 @@ def test_skipped_batches_are_not_loaded():
 )
 def test_inherited_configs_get_our_loop(name):
     assert _prefer_ours({"type": name, "max_epochs": 3}) == {"type": EpochBasedTrainLoop, "max_epochs": 3}
-    assert _prefer_ours({"type": "EMAHook"}) == {"type": "EMAHook"}
+    assert _prefer_ours({"type": "IterTimerHook"}) == {"type": "IterTimerHook"}

@@ -10,6 +10,7 @@ from dense3d.benchmarks.kitti_eval import make_frames, write_frames
 from dense3d.datasets.kitti import frame_id, list_frames, read_objects, write_image_set
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.kitti import evaluate
+from dense3d.evaluation.kitti import metric as metric_module
 from dense3d.registry import METRICS
 
 FRAMES = 6
@@ -116,3 +117,13 @@ def test_frames_are_compared_before_the_first_and_a_subset_is_measured_alone(dat
         metric.check_loader([{"frame": frame_id(n)} for n in (1, 9)], None)
     with pytest.raises(DataError, match="has image 000001 twice"):
         metric.check_loader([{"frame": frame_id(n)} for n in (1, 1)], None)
+
+
+def test_classes_that_are_not_learned_are_said(data, monkeypatch):
+    root, _, _ = data
+    said = []
+    monkeypatch.setattr(metric_module, "print_log", lambda sentence, *_: said.append(sentence))
+    build(root, classes=["Car"]).check_loader([{"frame": frame_id(0)}], ("Car", "Van"))
+    assert said == []
+    build(root).check_loader([{"frame": frame_id(0)}], ("Car",))
+    assert said[0].startswith("Pedestrian, Cyclist: evaluated, but no class of the data set")

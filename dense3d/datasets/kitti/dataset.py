@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class KittiDataset(StrictSamples, BaseDataset):
         img_suffix: str = ".png",
         any_frame_names: bool = False,
         p2_only: bool = False,
-        extra_classes: Iterable[str] = (),
+        extra_classes: Sequence[str] | Mapping[str, str] = (),
         **kwargs: Any,
     ) -> None:
         if folder not in FOLDERS:

@@ -11,6 +11,7 @@ pipeline = [
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from dense3d.datasets.kitti.velodyne import lidar_depth_map, read_velodyne
 from dense3d.datasets.kitti.warp import draw_warp
 from dense3d.datasets.scan.images import check_image
 from dense3d.errors import DataError
-from dense3d.image_files import open_image
+from dense3d.image_files import Reader
 from dense3d.registry import TRANSFORMS
 
 
@@ -151,10 +152,10 @@ class PackKittiFrame(BaseTransform):
 
 
 def _read_image(path: str) -> np.ndarray:
+    """RGB, upright and of 8 bits, as all loaders give it."""
     try:
-        with open_image(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+        return np.ascontiguousarray(Reader().decode(Path(path).read_bytes())[..., ::-1])
+    except (OSError, ValueError) as error:
         raise DataError(str(check_image(path, decode=True) or f"{path}: {error}")) from None
 
 

@@ -37,8 +37,8 @@ def disagreements(ids: np.ndarray, areas: np.ndarray, segments: Segments) -> lis
         if number not in counted:
             found.append(("id-not-in-png", f"segment {number} of segments_info has no pixel in the png"))
         elif segment.get("area", counted[number]) != counted[number]:
-            stated = segment["area"]
-            value = f"segment {number} has area {stated!r} in segments_info but {counted[number]} pixels"
+            stated = repr(segment["area"])[:60]
+            value = f"segment {number} has area {stated} in segments_info but {counted[number]} pixels"
             found.append(("area-differs", value))
     return found
 

@@ -15,7 +15,9 @@ from mmdet.datasets import CocoPanopticDataset as MMDetCocoPanopticDataset
 
 from dense3d.datasets.panoptic.conversion import IGNORED
 from dense3d.datasets.panoptic.files import PanopticFile, labels_of, read_panoptic
+from dense3d.datasets.panoptic.schema import LARGEST_SIDE
 from dense3d.datasets.scan.coco_file import describe_absent
+from dense3d.datasets.scan.schema import shortened
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import DataError
 from dense3d.registry import DATASETS
@@ -49,6 +51,11 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
         if root and "://" not in root and not Path(root).is_dir():
             raise DataError(f"{root}: {describe_absent(Path(root))}; set data_root (layouts: data/README.md)")
         panoptic = read_panoptic(self.ann_file)
+        if len(self.metainfo["classes"]) > IGNORED:
+            raise DataError(
+                f"{panoptic.path}: {len(self.metainfo['classes'])} classes; maps of classes have 8 bits, so "
+                f"that {IGNORED} is the most: train on a part of the classes"
+            )
         self.cat2label = labels_of(panoptic, self.metainfo["classes"], self.metainfo.get("aliases"))
         first = {label: number for number, label in reversed(self.cat2label.items())}  # of several categories
         self.cat_ids = [first[label] for label in sorted(first)]
@@ -114,20 +121,30 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
         self._metainfo.update(thing_classes=things, stuff_classes=stuff, category_ids=self.cat_ids)
         if "classes" in self._given_metainfo and "palette" not in self._given_metainfo:
             self._metainfo.pop("palette", None)  # it is that of COCO's classes
-            if all("color" in category for category in categories):
+            if all(_is_colour(category.get("color")) for category in categories):
                 self._metainfo["palette"] = [tuple(category["color"]) for category in categories]
 
 
 def _corners(segment: dict[str, Any], where: str) -> list[float]:
     """x1, y1, x2, y2 in pixels of a segment's ``bbox``."""
     box = segment.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or min(box[2:]) < 0:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)) or min(box[2:]) < 0:
         raise DataError(
-            f"{where}: segment {segment['id']} has bbox {box!r}, not [x, y, width, height] in pixels; "
-            "dense3d.datasets.panoptic.counted_segments gives the boxes of a map"
+            f"{where}: segment {segment['id']} has bbox {shortened(box)}, not [x, y, width, height] in "
+            "pixels; dense3d.datasets.panoptic.counted_segments gives the boxes of a map"
         )
     x, y, width, height = box
     return [x, y, x + width, y + height]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST_SIDE
+
+
+def _is_colour(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
+    )
 
 
 @DATASETS.register_module()

@@ -21,6 +21,7 @@ from dense3d.datasets.panoptic.coco_instances import decode_mask, instances_head
 from dense3d.datasets.panoptic.conversion import Instance, Overlap, panoptic_of, semantic_map_of
 from dense3d.datasets.panoptic.files import png_folder, read_panoptic
 from dense3d.datasets.panoptic.id_map import read_id_map, write_id_map
+from dense3d.datasets.panoptic.schema import Category, check_document, refuse_twins
 from dense3d.datasets.panoptic.targets import is_class_map, is_numbered_map, map_targets
 from dense3d.datasets.scan.coco_file import open_coco, raise_first, read_json
 from dense3d.errors import ConfigError, DataError
@@ -216,6 +217,8 @@ def read_categories(path: str | Path) -> list[dict[str, Any]]:
             raise DataError(
                 f"{path}: category {index} has no {absent[0]!r}; isthing is 1 for things, 0 for stuff"
             )
+    check_document({"categories": categories}, str(path), {"categories": Category})
+    refuse_twins(str(path), categories, "id", "categories")
     return categories
 
 

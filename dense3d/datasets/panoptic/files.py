@@ -9,17 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dense3d.datasets.panoptic.id_map import MAX_ID, VOID
+from dense3d.datasets.panoptic.schema import (
+    GROUND_TRUTH,
+    PREDICTIONS,
+    check_document,
+    refuse_twins,
+    segments_fault,
+)
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.errors import DataError, did_you_mean
 from dense3d.files import atomic_write
-
-GROUND_TRUTH = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("image_id", "file_name", "segments_info"),
-    "categories": ("id", "name", "isthing"),
-}
-PREDICTIONS = {"annotations": GROUND_TRUTH["annotations"]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,8 @@ class PanopticFile:
 
     def where(self, image_id: Hashable) -> str:
         """The annotation of an image as errors name it."""
-        return f"{self.path}: image {image_id} ({self.annotations[image_id]['file_name']})"
+        file_name = self.annotations[image_id]["file_name"]
+        return f"{self.path}: image {_shown(image_id)} ({_shown(file_name)})"
 
 
 def read_panoptic(path: str | Path) -> PanopticFile:
@@ -62,15 +62,10 @@ def read_panoptic(path: str | Path) -> PanopticFile:
             image or segment listed twice; a segment whose id or category is impossible. The message names
             file, image and segment.
     """
-    panoptic = PanopticFile(str(path), _read(path, GROUND_TRUTH))
-    for category in panoptic.document["categories"]:
-        if category["isthing"] not in (0, 1):
-            raise DataError(
-                f"{path}: the category {category['name']!r} has isthing {category['isthing']!r}; "
-                "write 1 for things and 0 for stuff"
-            )
-    for name, key in (("images", "id"), ("categories", "id")):
-        _refuse_twins(path, panoptic.document[name], key, name)
+    document = check_document(read_json(path), str(path), GROUND_TRUTH)
+    panoptic = PanopticFile(str(path), document)
+    for name in ("images", "categories"):
+        refuse_twins(str(path), document[name], "id", name)
     _check_annotations(panoptic, panoptic.categories)
     stray = next((image for image in panoptic.annotations if image not in panoptic.images), None)
     if stray is not None:
@@ -88,7 +83,7 @@ def read_predictions(path: str | Path, categories: dict[int, Any] | None = None)
     Raises:
         DataError: as :func:`read_panoptic`.
     """
-    panoptic = PanopticFile(str(path), _read(path, PREDICTIONS))
+    panoptic = PanopticFile(str(path), check_document(read_json(path), str(path), PREDICTIONS))
     _check_annotations(panoptic, categories)
     return panoptic
 
@@ -155,71 +150,15 @@ def labels_of(
     return {number: position[name] for number, name in names.items() if name in position}
 
 
-def _read(path: str | Path, required: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    document = read_json(path)
-    lists = ", ".join(required)
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: expected a JSON object with {lists}, found a {type(document).__name__}")
-    for name, keys in required.items():
-        entries = document.get(name)
-        if not isinstance(entries, list):
-            seen = ", ".join(sorted(document)) or "nothing"
-            raise DataError(
-                f"{path}: not in COCO's panoptic format: no list {name!r}; "
-                f"expected {lists}, found the keys {seen}"
-            )
-        for index, entry in enumerate(entries):
-            absent = [k for k in keys if not isinstance(entry, dict) or k not in entry]
-            if absent:
-                raise DataError(_without(path, name, index, entry, absent[0], keys))
-    return document
-
-
-def _without(path: str | Path, name: str, index: int, entry: Any, key: str, keys: tuple[str, ...]) -> str:
-    if key == "isthing":
-        label = entry.get("name", entry.get("id", index))
-        return f"{path}: the category {label!r} has no 'isthing'; write 1 for things and 0 for stuff"
-    if key == "segments_info" and isinstance(entry, dict) and "bbox" in entry:
-        return (
-            f"{path}: annotations of single instances, not of panoptic maps ({name}[{index}] has a bbox but "
-            "no segments_info); use the panoptic file"
-        )
-    known = ", ".join(keys)
-    return f"{path}: not in COCO's panoptic format: {name}[{index}] has no {key!r}; the keys are {known}"
-
-
 def _check_annotations(panoptic: PanopticFile, categories: dict[int, Any] | None) -> None:
-    _refuse_twins(panoptic.path, panoptic.document["annotations"], "image_id", "annotations")
+    refuse_twins(panoptic.path, panoptic.document["annotations"], "image_id", "annotations")
     for image_id, annotation in panoptic.annotations.items():
         fault = segments_fault(annotation["segments_info"], categories)
         if fault:
             raise DataError(f"{panoptic.where(image_id)}: {fault}")
 
 
-def segments_fault(segments: Any, categories: dict[int, Any] | None) -> str:
-    """What is wrong with the segments of one image as the JSON lists them, or ``""``."""
-    if not isinstance(segments, list):
-        return f"segments_info is a {type(segments).__name__}, not a list"
-    seen: set[int] = set()
-    for segment in segments:
-        absent = [k for k in ("id", "category_id") if not isinstance(segment, dict) or k not in segment]
-        if absent:
-            return f"a segment has no {absent[0]!r}: {str(segment)[:80]}"
-        number = segment["id"]
-        if not isinstance(number, int) or not VOID < number <= MAX_ID:
-            return f"the segment id {number!r} is not in 1 .. {MAX_ID} (0 is void); renumber the segments"
-        if number in seen:
-            return f"segment {number} is listed twice in segments_info; remove one"
-        if categories is not None and segment["category_id"] not in categories:
-            category = segment["category_id"]
-            return f"segment {number} has category_id {category!r}, which is not in 'categories'"
-        seen.add(number)
-    return ""
-
-
-def _refuse_twins(path: str | Path, entries: list[dict], key: str, name: str) -> None:
-    values = [entry[key] for entry in entries]
-    if len(set(values)) == len(values):
-        return
-    twin = next(value for i, value in enumerate(values) if value in values[:i])
-    raise DataError(f"{path}: the {key} {twin!r} occurs twice in {name!r}; remove one")
+def _shown(value: Any) -> str:
+    text = str(value)
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dense3d.errors import DataError, did_you_mean
+from dense3d.garbage import paused_collection
 
 if TYPE_CHECKING:
     from dense3d.datasets.scan.coco_rules import Findings
@@ -88,6 +89,7 @@ def read_coco(path: str | Path, *, masks: bool = False, annotations: bool = True
     return opened.document
 
 
+@paused_collection()
 def open_coco(path: str | Path, *, masks: bool = False, annotations: bool = True) -> CocoFile:
     """Read a COCO instances file with all that is wrong in it; see :func:`read_coco`.
 

@@ -71,10 +71,7 @@ def _wrong_polygons(annotations: list[dict[str, Any]], sizes: np.ndarray) -> Ite
         parts += mask
     if not parts:
         return
-    lengths = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))
-    flat = np.fromiter(chain.from_iterable(parts), dtype=np.float64, count=int(lengths.sum()))
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]) // 2
-    points = flat.reshape(-1, 2)
+    points, starts = _joined(parts)
     low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
     limits = sizes[owners]
     finite = np.isfinite(low + high).all(1)
@@ -150,11 +147,43 @@ def runs_of(counts: list[int] | str) -> list[int] | None:
     return numbers.tolist()
 
 
-def mask_area(mask: list | dict) -> float:
-    """Pixels of run lengths, or the area that polygons enclose, as COCO counts it; 0 without a mask."""
-    if isinstance(mask, dict):
-        return float(sum(runs_of(mask["counts"])[1::2]))
-    return float(sum(_enclosed(np.array(part, dtype=float).reshape(-1, 2)) for part in mask))
+def mask_areas(masks: list[list | dict]) -> np.ndarray:
+    """Pixels of run lengths, or the areas that polygons enclose, as COCO counts them; 0 without a mask.
+
+    Args:
+        masks: M sound ones.
+
+    Returns:
+        ``(M,)`` square pixels.
+    """
+    areas = np.zeros(len(masks))
+    for start in range(0, len(masks), CHUNK):
+        owners, parts = [], []
+        for index, mask in enumerate(masks[start : start + CHUNK], start):
+            if isinstance(mask, dict):
+                areas[index] = sum(runs_of(mask["counts"])[1::2])
+            else:
+                owners += [index] * len(mask)
+                parts += mask
+        if parts:
+            np.add.at(areas, owners, _enclosed(*_joined(parts)))
+    return areas
+
+
+def _joined(parts: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """All vertices of P polygons, ``(V, 2)`` x and y, and where each polygon begins, ``(P,)``."""
+    lengths = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))
+    flat = np.fromiter(chain.from_iterable(parts), dtype=np.float64, count=int(lengths.sum()))
+    return flat.reshape(-1, 2), np.concatenate([[0], np.cumsum(lengths)[:-1]]) // 2
+
+
+def _enclosed(points: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Areas (P,) by the shoelace formula."""
+    following = np.roll(points, -1, axis=0)
+    ends = np.append(starts[1:], len(points)) - 1
+    following[ends] = points[starts]
+    products = points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]
+    return abs(np.add.reduceat(products, starts)) / 2
 
 
 def mask_box(mask: list | dict) -> list[float] | None:
@@ -175,8 +204,3 @@ def mask_box(mask: list | dict) -> list[float] | None:
         return None
     low, high = points.min(0), points.max(0)
     return [*low.tolist(), *(high - low).tolist()]
-
-
-def _enclosed(points: np.ndarray) -> float:
-    x, y = points.T
-    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2

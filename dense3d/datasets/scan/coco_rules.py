@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dense3d.datasets.scan.coco_masks import REMEDIES, mask_area, mask_box, tidy_masks, wrong_masks
+from dense3d.datasets.scan.coco_masks import REMEDIES, mask_areas, mask_box, tidy_masks, wrong_masks
 from dense3d.datasets.scan.report import Fault
 from dense3d.datasets.scan.schema import shortened
 
@@ -229,9 +229,11 @@ def _fill_rest(annotations: list[dict], boxes: np.ndarray, broken: set[int], fou
         crowds += crowd
         area = a.get("area")
         if not isinstance(area, (int, float)) or isinstance(area, bool) or not 0 < area < 1e300:
-            area = mask_area(a["segmentation"]) if i not in broken else 0.0
-            a["area"] = area if area > 0 else float(boxes[i, 2] * boxes[i, 3])
-            computed.append(a)
+            computed.append(i)
+    areas = mask_areas([[] if i in broken else annotations[i]["segmentation"] for i in computed])
+    for i, area in zip(computed, areas.tolist()):
+        annotations[i]["area"] = area if area > 0 else float(boxes[i, 2] * boxes[i, 3])
+    computed = [annotations[i] for i in computed]
     _count("area-computed", computed, "have no positive area: it is computed", found)
     _count("ignored-as-crowd", ignored, "have ignore=1: neither learned nor counted, as a crowd", found)
     if crowds * 2 > len(annotations):
@@ -245,17 +247,14 @@ def _without_pixels(
     """Objects whose mask covers no pixel: nothing that is predicted could meet it."""
     from pycocotools import mask as mask_tools
 
-    indices = []
-    for i, a in enumerate(annotations):
-        mask = a["segmentation"]
-        if not mask or i in broken or not np.isfinite(limits[i]).all():
-            continue
-        area = mask_area(mask)
-        if isinstance(mask, list) and area < 2:
+    known = np.isfinite(limits).all(1)
+    masks = [[] if i in broken or not known[i] else a["segmentation"] for i, a in enumerate(annotations)]
+    areas = mask_areas(masks)
+    for i in np.flatnonzero(areas < 2):  # COCO counts area between vertices, not pixels
+        if isinstance(masks[i], list) and masks[i]:
             width, height = map(int, limits[i])
-            area = int(mask_tools.area(mask_tools.merge(mask_tools.frPyObjects(mask, height, width))))
-        if not area:
-            indices.append(i)
+            areas[i] = mask_tools.area(mask_tools.merge(mask_tools.frPyObjects(masks[i], height, width)))
+    indices = [i for i in np.flatnonzero(areas == 0).tolist() if masks[i]]
     _count("mask-empty", [annotations[i] for i in indices], "have a mask without pixels: left out", found)
     return set(indices)
 

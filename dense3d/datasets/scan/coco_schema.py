@@ -16,7 +16,7 @@ Number = int | float
 Id = int | float | str
 
 
-class Image(msgspec.Struct):
+class Image(msgspec.Struct, gc=False):
     """An entry of ``images``; ids may be text, sizes may be written as 640.0."""
 
     id: Id
@@ -25,21 +25,21 @@ class Image(msgspec.Struct):
     width: Number | None = None
 
 
-class Category(msgspec.Struct):
+class Category(msgspec.Struct, gc=False):
     """An entry of ``categories``."""
 
     id: Number
     name: str
 
 
-class RunLengths(msgspec.Struct):
+class RunLengths(msgspec.Struct, gc=False):
     """A mask as run lengths: numbers, or pycocotools' compressed text; ``size`` is height and width."""
 
     counts: list[Number] | str
     size: list[Number]
 
 
-class Annotation(msgspec.Struct):
+class Annotation(msgspec.Struct, gc=False):
     """An entry of ``annotations``; what may be absent has a certain meaning without it."""
 
     image_id: Id
@@ -71,13 +71,23 @@ def take_sound(document: dict[str, Any], name: str, file: str) -> list[Fault]:
     """
     entries = document[name]
     wrong = dict(mismatches(entries, KINDS[name]))
-    for index, entry in enumerate(entries):
-        if index not in wrong and (sentence := _not_whole(entry, WHOLE[name])):
-            wrong[index] = sentence
+    if wrong or not _all_whole(entries, WHOLE[name]):
+        for index, entry in enumerate(entries):
+            if index not in wrong and (sentence := _not_whole(entry, WHOLE[name])):
+                wrong[index] = sentence
     if not wrong:
         return []
     document[name] = [entry for index, entry in enumerate(entries) if index not in wrong]
     return [_fault(name, index, entries[index], wrong[index], file) for index in sorted(wrong)]
+
+
+def _all_whole(entries: list[dict[str, Any]], keys: tuple[str, ...]) -> bool:
+    """Whether all ids are int of 64 bits and switches 0 or 1, as almost always; at little cost."""
+    for key in keys:
+        values = [entry.get(key) for entry in entries]
+        if {*map(type, values)} - {int} or (values and max(max(values), -min(values)) > LARGEST_ID):
+            return False
+    return all({entry.get(key) for entry in entries} <= {0, 1, None} for key in SWITCHES)
 
 
 def _not_whole(entry: dict[str, Any], keys: tuple[str, ...]) -> str | None:

@@ -15,9 +15,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from dense3d.datasets.label_loading import rules_of
 from dense3d.datasets.scan.coco import masks_wanted, scan_coco
 from dense3d.datasets.scan.coco_file import describe_absent
-from dense3d.datasets.scan.panoptic import scan_panoptic
 from dense3d.datasets.scan.report import Fault, ScanReport
-from dense3d.datasets.scan.segmentation import scan_segmentation, why_no_file
 from dense3d.errors import Dense3dError
 from dense3d.image_files import Reader
 from dense3d.pickles import restrict_loading
@@ -139,6 +137,8 @@ def _scan_coco_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
 
 @scanner("CocoPanopticDataset")
 def _scan_panoptic_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    from dense3d.datasets.scan.panoptic import scan_panoptic  # what a run does not need is not imported
+
     metainfo = {**getattr(cls, "METAINFO", {}), **(cfg.get("metainfo") or {})}
     folders = cfg.get("data_prefix") or {}
     options = {"image_file": cls.image_file} if hasattr(cls, "image_file") else {}
@@ -158,6 +158,8 @@ def _scan_panoptic_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> 
 
 @scanner("BaseSegDataset")
 def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    from dense3d.datasets.scan.segmentation import scan_segmentation, why_no_file
+
     dataset, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)
@@ -182,6 +184,8 @@ def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanRe
 @scanner("LVISV05Dataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
     """Only the files that the dataset lists."""
+    from dense3d.datasets.scan.segmentation import scan_segmentation
+
     _, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)

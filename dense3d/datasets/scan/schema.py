@@ -14,6 +14,7 @@ import msgspec
 
 from dense3d.errors import did_you_mean
 
+CHUNK = 10_000  # entries whose converted copies are in memory at once
 _MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]*)`, got `.*`")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
@@ -38,12 +39,15 @@ def mismatches(entries: Sequence[Any], kind: Any) -> list[tuple[int, str]]:
     Returns:
         Index and sentence of each entry that has another type; the sentence names the field.
     """
-    try:
-        msgspec.convert(entries, list[kind])
-        return []
-    except msgspec.ValidationError:
-        checked = ((index, mismatch(entry, kind)) for index, entry in enumerate(entries))
-        return [(index, sentence) for index, sentence in checked if sentence is not None]
+    wrong = []
+    for start in range(0, len(entries), CHUNK):
+        chunk = entries[start : start + CHUNK]
+        try:
+            msgspec.convert(chunk, list[kind])
+        except (msgspec.ValidationError, OverflowError):
+            checked = enumerate((mismatch(entry, kind) for entry in chunk), start)
+            wrong += [(index, sentence) for index, sentence in checked if sentence is not None]
+    return wrong
 
 
 def mismatch(value: Any, kind: Any) -> str | None:

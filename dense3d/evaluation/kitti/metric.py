@@ -84,6 +84,15 @@ class KittiMetric(BaseMetric):
             DataError: a frame comes twice or is not in ``image_set``.
         """
         refuse_twins(samples, "frame")
+        learned = {name.lower() for name in classes or self.protocol.classes}
+        absent = [name for name in self.protocol.classes if name.lower() not in learned]
+        if absent:
+            print_log(
+                f"{', '.join(absent)}: evaluated, but no class of the data set, so that the figures are 0; "
+                "correct the metric's classes",
+                "current",
+                logging.WARNING,
+            )
         if self.image_set is None:
             return
         listed = read_image_set(self.image_set, any_names=True)

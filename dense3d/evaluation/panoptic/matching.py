@@ -51,8 +51,9 @@ class Segments:
             return cls(ids, classes, np.zeros(len(ids), dtype=bool))
         faulty = [s for s in segments if not _is_area(s.get("area"))]
         if faulty:
+            area = repr(faulty[0].get("area"))[:60]
             raise DataError(
-                f"segment {faulty[0]['id']} has area {faulty[0].get('area')!r}, but the evaluation needs its "
+                f"segment {faulty[0]['id']} has area {area}, but the evaluation needs its "
                 "number of pixels; dense3d.datasets.panoptic.counted_segments counts them"
             )
         crowd = np.array([s.get("iscrowd", 0) for s in segments], dtype=bool)
@@ -60,7 +61,7 @@ class Segments:
 
 
 def _is_area(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 < value < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 @dataclass(frozen=True, eq=False)

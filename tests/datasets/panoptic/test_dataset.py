@@ -139,6 +139,16 @@ def test_faulty_data_are_named(root: Path) -> None:
         build(config(root))
 
 
+def test_more_classes_than_labels(root: Path) -> None:
+    """Label 255 is that of void: a class of that label would be void without a word."""
+    names = [f"c{i}" for i in range(256)]
+    categories = [{"id": i, "name": name, "isthing": 1} for i, name in enumerate(names, 1)]
+    change_json(root, lambda d: d.update(categories=categories, annotations=[]))
+    assert len(build(config(root, metainfo=dict(classes=names[:255])))) == 3
+    with pytest.raises(DataError, match=r"maps\.json: 256 classes; .*255 is the most"):
+        build(config(root, metainfo=dict(classes=names)))
+
+
 def test_scan_lists_all_faults(root: Path) -> None:
     (report,) = scan_dataset(config(root), quick=False)
     assert report.ok, report.table()
