@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 # Modules that tests import; collecting them for doctests would import them a second time under another name.
-collect_ignore = ["engine/perfect.py", "engine/processes.py", "engine/tiny_training.py", "losses/loss_file.py"]
+collect_ignore = [
+    *("engine/perfect.py", "engine/processes.py", "engine/tiny_training.py"),
+    "losses/loss_file.py",
+]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
