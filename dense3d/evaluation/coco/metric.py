@@ -155,7 +155,6 @@ class CocoMetric(MMDetCocoMetric):
                 f"{self.ann_file}: {len(differ)} of the data set's {len(samples)} images have other objects "
                 f"there, first image {number!r}, {counts[number]} for "
                 f"{differ[0].get('objects', 0)}: is it the annotation file of the data set?"
-                "annotation file of the data set?"
             )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
