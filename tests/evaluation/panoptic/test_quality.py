@@ -331,8 +331,8 @@ def test_areas_that_are_none(tmp_path: Path, area) -> None:
 def test_areas_that_are_none_are_told_before_the_first_step(tmp_path: Path, area) -> None:
     gt, _ = small_set(tmp_path)
     edit(gt, lambda d: segments_of(d)[0].update(area=area))
-    annotation = json.loads(gt.read_text())["annotations"][0]
-    samples = [{"img_id": annotation["image_id"], "seg_map_path": annotation["file_name"]}]
+    annotations = json.loads(gt.read_text())["annotations"]
+    samples = [{"img_id": a["image_id"], "seg_map_path": a["file_name"]} for a in annotations]
     metric = METRICS.build({"type": "PanopticQualityMetric", "ann_file": str(gt)})
     with pytest.raises(DataError, match=rf"{FIRST} 1 has area {area}.*counted_segments"):
         metric.check_loader(samples, None)
