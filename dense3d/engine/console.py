@@ -266,7 +266,8 @@ class ConsoleHook(Hook):
         scalars = {k: v for k, v in (metrics or {}).items() if isinstance(v, Real)}
         main = {k: v for k, v in scalars.items() if "_precision" not in k}
         few = main_metrics(main)
-        self._console.print(metric_table("metrics", {"test": few}))
+        if few:  # a metric that only writes results measures nothing
+            self._console.print(metric_table("metrics", {"test": few}))
         if len(few) < len(main):
             self._console.print(f"all {len(main)} figures are in the log and in metrics.json of --out")
         classes = {k: v for k, v in scalars.items() if k not in main}

@@ -265,6 +265,13 @@ def test_ids_of_images_as_text_here_and_numbers_there(tiny_coco) -> None:
         build(tiny_coco)
 
 
+@pytest.mark.parametrize("factor", [1 / 48 / 32, 100])
+def test_areas_in_other_units_are_told_of(tiny_coco, factor: float) -> None:
+    tiny_coco.change(each(area=lambda a: a["area"] * factor))
+    (note,) = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES).notes
+    assert note.rule == "area-differs" and "ids 1, 2, 3" in note.value
+
+
 def test_a_file_without_objects_is_told_of_before_training(tiny_coco) -> None:
     tiny_coco.change(lambda d: d.update(annotations=[]))
     report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES)

@@ -149,3 +149,10 @@ def test_a_redirected_rendering_tells_of_itself_at_once(capsys, monkeypatch):
     assert list(generate._with_bar(iter("abc"), 3, progress=True)) == ["a", "b", "c"]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "rendering 3 synthetic images, once" and lines[-1].startswith("rendered 3/3")
+
+
+def test_without_figures_there_is_no_table():
+    out, hook = io.StringIO(), ConsoleHook()
+    hook._console = Console(file=out, width=80)
+    hook.after_test_epoch(None, {})
+    assert not out.getvalue()

@@ -244,12 +244,28 @@ def _fill_rest(annotations: list[dict], boxes: np.ndarray, broken: set[int], fou
         area = a.get("area")
         if not isinstance(area, (int, float)) or isinstance(area, bool) or not 0 < area < 1e300:
             computed.append(i)
+    _tell_of_other_areas(annotations, boxes, {*computed, *broken}, found)
     areas = mask_areas([[] if i in broken else annotations[i]["segmentation"] for i in computed])
     for i, area in zip(computed, areas.tolist()):
         annotations[i]["area"] = area if area > 0 else float(boxes[i, 2] * boxes[i, 3])
     computed = [annotations[i] for i in computed]
     _count("area-computed", computed, "have no positive area: it is computed", found)
     _count("ignored-as-crowd", ignored, "have ignore=1: neither learned nor counted, as a crowd", found)
+
+
+def _tell_of_other_areas(
+    annotations: list[dict], boxes: np.ndarray, computed: set[int], found: Findings
+) -> None:
+    """Areas in other units than pixels, which would count small objects as large or the other way round."""
+    other = []
+    for i, (width, height) in enumerate(boxes[:, 2:].tolist()):
+        if i not in computed and width >= 2 and height >= 2:
+            area = annotations[i]["area"]
+            if area < 1 or area > 2 * width * height:
+                other.append(annotations[i])
+    if len(other) * 10 > len(annotations):
+        what = "have an area under a pixel or twice that of their box, which AP by size goes by"
+        _count("area-differs", other, what, found)
 
 
 def _without_pixels(
