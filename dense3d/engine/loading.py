@@ -171,7 +171,7 @@ class Loading:
         message = (
             f"{filename} was trained on {len(theirs)} classes ({_few(theirs)}), but the data set of this "
             f"config has {len(ours)} ({_few(ours)}); give metainfo=dict(classes=...) and the head as it was "
-            "trained, or set strict_load=False to start anew where shapes differ"
+            "trained, or, for a training, set strict_load=False to start anew where shapes differ"
         )
         if strict:
             raise CheckpointError(message)
