@@ -63,6 +63,7 @@ class AgreementHook(Hook):
                 raise ConfigError(f"{faults[0]}{more}")
         for _, loop in _loops(runner):
             if hasattr(loop, "evaluator"):
+                _refuse_dropping(loop.dataloader)
                 _compare_images(loop)
 
 
@@ -86,6 +87,17 @@ def _compare(training: DataClasses, other: DataClasses) -> None:
                 f"label {label} is {ours!r} in {training.source}, but {theirs!r} in {other.source}; give "
                 "both the same metainfo=dict(classes=...)"
             )
+
+
+def _refuse_dropping(loader: Any) -> None:
+    """A last batch that is not full is evaluated too."""
+    size = getattr(loader, "batch_size", None)
+    left = len(loader.dataset) % size if getattr(loader, "drop_last", False) and size else 0
+    if left:
+        raise ConfigError(
+            f"drop_last=True of a loader would leave the last {left} of its {len(loader.dataset)} samples "
+            "out of the evaluation: set drop_last=False in val_dataloader or test_dataloader"
+        )
 
 
 def _compare_images(loop: BaseLoop) -> None:
@@ -147,4 +159,10 @@ def _samples(dataset: Any) -> list[dict[str, Any]] | None:
             "that repeats or drops images"
         )
     infos = (leaf.get_data_info(i) for leaf in leaves for i in range(len(leaf)))
-    return [{key: info[key] for key in SAMPLE_KEYS if key in info} for info in infos]
+    return [
+        {
+            **{key: info[key] for key in SAMPLE_KEYS if key in info},
+            **({"objects": len(info["instances"])} if "instances" in info else {}),
+        }
+        for info in infos
+    ]

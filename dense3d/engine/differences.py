@@ -126,8 +126,8 @@ def load_into(
     if strict:
         raise CheckpointError(
             f"{source} does not fit the model {name}: {differences.matched} of its {len(state_dict)} entries "
-            f"fit the model's {differences.total}; use the config it was trained with, or, for a training "
-            f"that starts from it, strict_load=False to keep what fits\n{differences}"
+            f"fit the model's {differences.total}; use the config it was trained with, or, "
+            f"for a new training from what fits, load_from with strict_load=False\n{differences}"
         )
     if warn is not None:
         warn(f"{source} fits the model {name} in part, the rest keeps its initial values:\n{differences}")

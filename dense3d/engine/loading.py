@@ -152,9 +152,13 @@ class Loading:
         checkpoint = self._read(filename, map_location)
         weights_of(checkpoint, filename)
         self._compare_classes(checkpoint, filename, strict)
-        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        weights = weights_of(checkpoint, filename)
         model = bare_model(self.model)
+        try:
+            self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        except RuntimeError:  # averaged weights of another model: say it as of the model's own
+            load_into(model, weights_of(checkpoint, filename), True, filename, self.logger.warning)
+            raise
+        weights = weights_of(checkpoint, filename)
         load_into(model, weights, strict, filename, self.logger.warning)
         refuse_non_finite(model, filename)
         self._has_loaded = True
@@ -171,7 +175,7 @@ class Loading:
         message = (
             f"{filename} was trained on {len(theirs)} classes ({_few(theirs)}), but the data set of this "
             f"config has {len(ours)} ({_few(ours)}); give metainfo=dict(classes=...) and the head as it was "
-            "trained, or, for a training, set strict_load=False to start anew where shapes differ"
+            "trained, or, for a new training from what fits, load_from with strict_load=False"
         )
         if strict:
             raise CheckpointError(message)

@@ -230,6 +230,49 @@ def test_boxes_from_0_to_1_stop_the_run(tiny_coco) -> None:
     assert report.ok
 
 
+LOST = {
+    "crowds": (each(iscrowd=1), "3 of 3 boxes are crowds", "iscrowd 0"),
+    "masks from 0 to 1": (
+        each(segmentation=lambda a: [[v / 48 for v in a["segmentation"][0]]]),
+        "3 of 3 boxes are without a pixel in their mask",
+        "masks in pixels",
+    ),
+    "two reasons": (
+        lambda d: (
+            d["annotations"][0].update(iscrowd=1),
+            d["annotations"][1].update(bbox=[4, 5, 0.5, 9]),
+        ),
+        "1 of 3 boxes are smaller than one pixel, 1 of 3 boxes are crowds",
+        "allow_lost_boxes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_whatever_takes_more_than_half_of_the_objects_stops_the_run(tiny_coco, name: str) -> None:
+    edit, value, remedy = LOST[name]
+    tiny_coco.change(edit)
+    pipeline = tiny_coco.dataset_cfg()["pipeline"]
+    pipeline[1]["with_mask"] = True
+    with pytest.raises(DataError, match=f"{value}.*boxes-lost.*{remedy}"):
+        build(tiny_coco, pipeline=pipeline)
+    assert len(build(tiny_coco, pipeline=pipeline, allow_lost_boxes=True)) == 4
+
+
+def test_ids_of_images_as_text_here_and_numbers_there(tiny_coco) -> None:
+    tiny_coco.change(lambda d: [image.update(id=str(image["id"])) for image in d["images"]])
+    with pytest.raises(DataError, match=r"image_id 10 is not in 'images', whose ids are text.*alike"):
+        build(tiny_coco)
+
+
+def test_a_file_without_objects_is_told_of_before_training(tiny_coco) -> None:
+    tiny_coco.change(lambda d: d.update(annotations=[]))
+    report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES)
+    assert report.ok and [note.rule for note in report.notes] == ["no-objects"]
+    path, images = tiny_coco.annotation_file, tiny_coco.root / "images"
+    assert not scan_coco(path, images, CLASSES, annotations=False).notes
+
+
 def test_half_of_the_boxes_may_be_lost(tiny_coco) -> None:
     tiny_coco.change(
         lambda d: (

@@ -192,6 +192,16 @@ def test_frames_without_the_classes_can_be_left_out(sample_data):
         build(sample_data / "kitti", classes=("Tram",), **settings)
 
 
+def test_classes_are_compared_without_case_as_by_the_evaluator(sample_data, tmp_path):
+    root = tmp_path / "kitti"
+    shutil.copytree(sample_data / "kitti", root)
+    settings = dict(ann_file="ImageSets/trainval.txt", filter_cfg=dict(filter_empty_gt=True))
+    kept = len(build(root, **settings))
+    for label in (root / "training" / "label_2").iterdir():
+        label.write_text(label.read_text().replace("Car", "car").replace("Pedestrian", "pedestrian"))
+    assert len(build(root, **settings)) == kept > 0
+
+
 def test_labels_as_predictions_through_the_evaluator(sample_data):
     dataset = build(sample_data / "kitti", ann_file="ImageSets/val.txt", test_mode=True)
     root = sample_data / "kitti"

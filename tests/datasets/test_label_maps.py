@@ -215,6 +215,13 @@ def test_masks_of_0_and_255(data) -> None:
     assert [f.rule for f in scan_dataset(all_void)[0].faults] == ["labels-ignored"]
 
 
+def test_one_class_and_masks_of_0_and_255(data) -> None:
+    """What is meant as background would be the class."""
+    mask = encoded(Image.fromarray(np.array([[0, 255]], np.uint8)))
+    (report,) = scan_dataset(data([mask] * 2, ("a",)))
+    assert report.ok and [note.rule for note in report.notes] == ["labels-mask"]
+
+
 def test_absent_classes_and_large_ignored_shares_are_notes(data) -> None:
     half = encoded(Image.fromarray(np.array([[0, 1, 255, 255, 255]], np.uint8)))
     report = scan_dataset(data([half], ("road", "car", "tree")))[0]

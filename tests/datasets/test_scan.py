@@ -197,3 +197,12 @@ def test_real_coco_sample_is_sound(sample_data: Path) -> None:
         report = scan_coco(file, sample_data / "coco" / split)
         assert report.ok, report.table()
         assert (report.found, report.annotations) == (images, objects)
+
+
+@pytest.mark.parametrize("name", ["images\\000.jpg", "images%2F000.jpg", "images/000.png", "images/000.JPG"])
+def test_a_file_that_is_there_under_another_name(tiny_coco, name: str) -> None:
+    """As tools under Windows, or of the web, write names."""
+    tiny_coco.change(lambda d: d["images"][0].update(file_name=name))
+    (fault,) = scan_coco(tiny_coco.annotation_file, tiny_coco.root, CLASSES, False).faults[:1]
+    assert fault.rule == "file-missing" and f"but {tiny_coco.image(0)} does" in str(fault)
+    assert "correct the name" in str(fault)

@@ -209,3 +209,31 @@ def test_the_checkpoint_tells_the_datas_category_ids(tmp_path):
     runner(tmp_path, dataset(file), coco(file), dataset(file)).train()
     saved = torch.load(tmp_path / "work/epoch_1.pth", weights_only=False)
     assert saved["meta"]["dataset_meta"]["category_ids"] == [3, 6]
+
+
+def test_a_loader_that_drops_the_last_images_is_refused(tmp_path):
+    file = write(tmp_path, document(3))
+    run = runner(
+        tmp_path, dataset(file), coco(file), val_dataloader={**loader(dataset(file)), "drop_last": True}
+    )
+    assert "last 1 of its 3 samples" in refused(run, ConfigError)
+    full = {**loader(dataset(file)), "drop_last": True, "batch_size": 3}
+    assert runner(tmp_path, dataset(file), coco(file), val_dataloader=full).val()["coco/bbox_mAP"] == 1.0
+
+
+def test_another_file_with_the_same_images_is_told_of(tmp_path):
+    file, changed = write(tmp_path / "a", document(3)), document(3)
+    del changed["annotations"][2]
+    other = write(tmp_path / "b", changed)
+    told = "1 of the data set's 3 images have other objects there, first image 2, 1 for 2"
+    for metric, count in ((other, 1), (file, 0)):
+        run = runner(tmp_path / metric.parent.name, dataset(file), coco(metric))
+        run.val()
+        assert sum(told in sentence for sentence in run.val_evaluator.metrics[0]._said) == count
+
+
+def test_a_metric_without_annotations_says_how_to_get_them(tmp_path):
+    file = write(tmp_path, document(3))
+    run = runner(tmp_path, dataset(file), dict(type="mmdet.CocoMetric"))
+    with pytest.raises(ConfigError, match=r"ann_file.*meta_keys"):
+        run.val()

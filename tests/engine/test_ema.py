@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from processes import assert_same_run, finish, kill_when, losses, start
+from tiny_training import config
 
+from dense3d.engine import Runner
 from dense3d.engine.ema import EMAHook
-from dense3d.errors import ConfigError
+from dense3d.errors import CheckpointError, ConfigError
 
 RECIPE = {
     "type": "EMAHook",
@@ -43,3 +45,13 @@ def test_resumed_without_the_hook_training_goes_on_from_the_weights_themselves(t
     finish(tmp_path / "whole", custom_hooks=[{"type": "WriteLosses"}])
     assert losses(tmp_path) == losses(tmp_path / "whole")
     assert "has averaged weights, which end here" in (tmp_path / "output.txt").read_text()
+
+
+def test_averaged_weights_of_another_model_are_named_as_the_models_own(tmp_path):
+    short = {"type": "EpochBasedTrainLoop", "max_epochs": 2}
+    finish(tmp_path, train_cfg=short, **HOOKS)
+    runner = Runner.from_cfg(
+        config(tmp_path, model={"type": "TinyModel", "width": 6}, resume=True, custom_hooks=[RECIPE])
+    )
+    with pytest.raises(CheckpointError, match=r"stem.weight: \[8, 3, 3, 3\] in the checkpoint, \[6, 3"):
+        runner.train()

@@ -8,6 +8,7 @@ process starts with all that is imported by then.
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import pickle
 import resource
@@ -25,6 +26,7 @@ from typing import Any
 from dense3d.errors import Dense3dError
 
 SUCCESS, REFUSED, FAULT = "success", "refused", "fault"
+WAITING = 10  # how many times longer a call may take than its seconds of work: other processes work, too
 LONGEST_SENTENCE = 700  # characters; paths included
 _BORING = ("Traceback", " object at 0x", "<class '")  # words of a program, not of a sentence for a person
 
@@ -55,7 +57,7 @@ def outcome_of(
         function: what to call. Its own assertions that fail are faults. A command line may leave by
             ``SystemExit``: with 0 it is a success, with 2 the last line of stderr is the sentence.
         *args, **kwargs: its arguments.
-        seconds: limit of its time.
+        seconds: limit of the time that the processor works for it.
         megabytes: limit of the memory that it takes beyond what the process has already.
 
     Returns:
@@ -67,21 +69,21 @@ def outcome_of(
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _run(writer, megabytes, lambda: function(*args, **kwargs))
+        _run(writer, seconds, megabytes, lambda: function(*args, **kwargs))
     os.close(writer)
     try:
-        content = _read(reader, start + seconds)
+        content = _read(reader, start + WAITING * seconds)
     finally:
         os.close(reader)
-        if content_is_late := time.monotonic() >= start + seconds:
+        if content_is_late := time.monotonic() >= start + WAITING * seconds:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     took = time.monotonic() - start
     if content:
         kind, text, value = pickle.loads(content)
         return Outcome(kind, text, value, took)
-    if content_is_late:
-        return Outcome(FAULT, f"still running after {seconds} seconds", seconds=took)
+    if content_is_late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+        return Outcome(FAULT, f"still running after {took:.0f} seconds, of work at most {seconds}", seconds=took)
     end = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {status}"
     return Outcome(FAULT, f"the process ended with {end}", seconds=took)
 
@@ -113,7 +115,7 @@ def why_unclear(sentence: str) -> str | None:
     return next((f"it has {word.strip()}" for word in _BORING if word in sentence), None)
 
 
-def _run(writer: int, megabytes: int, call: Callable[[], Any]) -> None:
+def _run(writer: int, seconds: float, megabytes: int, call: Callable[[], Any]) -> None:
     """What the forked process does; it never returns."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     faulthandler.disable()  # pytest's would fill the screen
@@ -124,6 +126,7 @@ def _run(writer: int, megabytes: int, call: Callable[[], Any]) -> None:
     limit = pages * resource.getpagesize() + megabytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), resource.RLIM_INFINITY))
     try:
         result = _classified(call, lambda: _last_line(log))
         try:

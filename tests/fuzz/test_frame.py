@@ -39,6 +39,7 @@ def leave(status: int, line: str) -> None:
         (FAULT, "AssertionError", lambda: np.testing.assert_equal(1, 2)),
         (FAULT, "SIGSEGV", lambda: ctypes.string_at(0)),
         (FAULT, "still running", lambda: time.sleep(60)),
+        (FAULT, "still running", lambda: sum(iter(int, 1))),  # endless work
         (FAULT, "MemoryError", lambda: np.zeros(10**9)),
         (SUCCESS, "", lambda: leave(0, "done")),
         (REFUSED, "error: no such file", lambda: leave(2, "usage\nerror: no such file")),

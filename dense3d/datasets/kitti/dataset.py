@@ -91,8 +91,10 @@ class KittiDataset(StrictSamples, BaseDataset):
         """Frames that pass ``filter_cfg``."""
         if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
             return self.data_list
-        classes = set(self.metainfo["classes"])
-        kept = [data for data in self.data_list if classes & set(data["objects"].names)]
+        classes = {name.lower() for name in self.metainfo["classes"]}  # as KITTI's evaluation compares
+        kept = [
+            data for data in self.data_list if not classes.isdisjoint(map(str.lower, data["objects"].names))
+        ]
         if not kept:
             raise DataError(
                 f"{self.ann_file}: none of its {len(self.data_list)} frames has an object of the classes "

@@ -114,14 +114,13 @@ def findings_of(
     if any(fault.rule == "class-list" for fault in faults):
         return [*findings.faults, *faults], [*notes, *findings.notes]
     wanted = {c["id"] for c in opened.document["categories"] if classes is None or c["name"] in classes}
-    boxes, small = (sum(n[i] for i in wanted) for n in (findings.boxes, findings.small_boxes))
-    if small * 2 > boxes and not faults:
-        value = f"{small} of {boxes} boxes are smaller than one pixel and would be left out"
-        remedy = (
-            "give boxes in pixels, not from 0 to 1; if it is meant, set allow_lost_boxes=True in the dataset"
+    boxes = sum(findings.boxes[i] for i in wanted)
+    lost = {reason: sum(counts[i] for i in wanted) for reason, counts in findings.lost.items()}
+    if sum(lost.values()) * 2 > boxes and not faults:
+        value, remedy = _lost(lost, boxes)
+        (notes if allow_lost_boxes else faults).append(
+            Fault("boxes-lost", findings.file, value, remedy=remedy)
         )
-        lost = Fault("boxes-lost", findings.file, value, remedy=remedy)
-        (notes if allow_lost_boxes else faults).append(lost)
     if polygons_only:
         value, remedy = "its mask is run lengths, which this pipeline leaves out", "set poly2mask=True in it"
         faults += [
@@ -130,6 +129,22 @@ def findings_of(
             if isinstance(a["segmentation"], dict) and not a["iscrowd"] and a["category_id"] in wanted
         ]
     return [*findings.faults, *faults], [*notes, *findings.notes]
+
+
+CAUSES = {
+    "smaller than one pixel": "give boxes in pixels, not from 0 to 1",
+    "without a pixel in their mask": "give masks in pixels, not from 0 to 1",
+    "crowds": "crowds are not learned, write iscrowd 0 for single objects",
+}
+
+
+def _lost(lost: dict[str, int], boxes: int) -> tuple[str, str]:
+    """What is said of boxes that would not be learned, by reason, and the remedy for most of them."""
+    counts = {reason: number for reason, number in lost.items() if number}
+    parts = [f"{number} of {boxes} boxes are {reason}" for reason, number in counts.items()]
+    value = f"{', '.join(parts)} and would be left out"
+    cause = CAUSES[max(counts, key=counts.get)]
+    return value, f"{cause}; if it is meant, set allow_lost_boxes=True in the dataset"
 
 
 def masks_wanted(pipeline: Iterable[Any]) -> tuple[bool, bool]:

@@ -113,6 +113,8 @@ def open_coco(path: str | Path, *, masks: bool = False, annotations: bool = True
     sizes = dict.fromkeys(unsound) | coco_rules.check_images(document["images"], found)
     categories = coco_rules.check_categories(document, found)
     coco_rules.check_annotations(document, sizes, categories, masks, found)
+    if annotations and not document["annotations"] and not found.faults:
+        found.note("no-objects", "no image has an object", "training would learn background alone")
     return CocoFile(document, found)
 
 

@@ -6,7 +6,7 @@ objects without a word. Here a document gets the fields that both of them read, 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,14 +35,15 @@ class Findings:
         file: the file.
         faults: what pycocotools or the loader would stumble over.
         notes: what is unusual but is dealt with.
-        boxes, small_boxes: number of all boxes, and of those under one pixel, by category id.
+        boxes: number of all boxes by category id.
+        lost: for each reason, the number of boxes that are not learned for it, by category id.
     """
 
     file: str
     faults: list[Fault] = field(default_factory=list)
     notes: list[Fault] = field(default_factory=list)
     boxes: Counter[int] = field(default_factory=Counter)
-    small_boxes: Counter[int] = field(default_factory=Counter)
+    lost: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
 
     def fault(self, rule: str, value: str, item: str = "", remedy: str = "", image: Any = None) -> None:
         self.faults.append(Fault(rule, self.file, value, item, remedy, image))
@@ -140,7 +141,11 @@ def check_annotations(
     _refuse_duplicates([a for a in annotations if a.get("id") is not None], "annotation", found)
     strays = [i for i, a in enumerate(annotations) if a["image_id"] not in sizes]
     value = lambda a: f"image_id {shortened(a['image_id'])} is not in 'images'"  # noqa: E731
-    report(strays, "unknown-image", value, "remove it")
+    number = isinstance(next(iter(sizes), ""), (int, float))
+    other = [i for i in strays if isinstance(annotations[i]["image_id"], str) == number]
+    report(other, "unknown-image", lambda a: f"{value(a)}, whose ids are {'numbers' if number else 'text'}",
+           "write both alike, as numbers or as text")  # fmt: skip
+    report(sorted({*strays} - {*other}), "unknown-image", value, "remove it")
     unknown = [i for i, a in enumerate(annotations) if a["category_id"] not in categories]
     value = lambda a: f"category_id {a['category_id']} is not in 'categories'"  # noqa: E731
     report(unknown, "unknown-category", value, "correct it or add the category")
@@ -158,21 +163,31 @@ def check_annotations(
     boxes, malformed = _boxes(annotations)  # (A, 4) x, y, width, height
     value = lambda a: f"bbox is {shortened(a.get('bbox'))}, not four numbers"  # noqa: E731
     report(malformed, "box-format", value, "correct it")
-    kept = np.setdiff1d(np.arange(len(annotations)), malformed + strays)
+    kept, small = np.setdiff1d(np.arange(len(annotations)), malformed + strays), []
     for rule, mask, remedy in _box_rules(boxes[kept], limits[kept]):
         to = found.notes if rule in NOTES else found.faults
         report(kept[mask].tolist(), rule, lambda a: f"bbox is {shortened(a['bbox'], 100)}", remedy, to)
-        if rule == "box-empty":
-            found.small_boxes.update(annotations[i]["category_id"] for i in kept[mask])
+        small += kept[mask].tolist() if rule == "box-empty" else []
     found.boxes.update(a["category_id"] for a in annotations)
     _fill_rest(annotations, boxes, broken, found)
     with np.errstate(invalid="ignore"):
         empty = {*kept[(boxes[kept, 2:] < SMALLEST_EXTENT).any(1)].tolist()}
-    if masks:
-        empty |= _without_pixels(annotations, limits, broken, found)
+    flat = _without_pixels(annotations, limits, broken, found) if masks else set()
+    empty |= flat
+    crowds = [i for i, a in enumerate(annotations) if a["iscrowd"]]
+    _count_lost({"smaller than one pixel": small, "without a pixel in their mask": flat, "crowds": crowds},
+                annotations, found)  # fmt: skip
     if empty:
         document["annotations"] = [a for i, a in enumerate(annotations) if i not in empty]
     _number(document["annotations"])
+
+
+def _count_lost(reasons: dict[str, Ids], annotations: list[dict], found: Findings) -> None:
+    """Count what is not learned, each object for its first reason."""
+    seen: set[int] = set()
+    for reason, indices in reasons.items():
+        found.lost[reason].update(annotations[i]["category_id"] for i in set(indices) - seen)
+        seen.update(indices)
 
 
 NOTES = ("box-empty", "box-exceeds")
@@ -218,15 +233,14 @@ def _fill_boxes(annotations: list[dict], broken: set[int], found: Findings) -> N
 
 def _fill_rest(annotations: list[dict], boxes: np.ndarray, broken: set[int], found: Findings) -> None:
     """Fill in ``iscrowd`` and ``area``; what is to be ignored becomes a crowd, which pycocotools ignores."""
-    computed, ignored, crowds = [], [], 0
+    computed, ignored = [], []
     for i, a in enumerate(annotations):
         if a.pop("ignore", None) and not a.get("iscrowd"):
             a["iscrowd"] = 1
             ignored.append(a)
         crowd = a.get("iscrowd")
         if type(crowd) is not int:  # absent, null, false or 1.0
-            a["iscrowd"] = crowd = int(crowd or 0)
-        crowds += crowd
+            a["iscrowd"] = int(crowd or 0)
         area = a.get("area")
         if not isinstance(area, (int, float)) or isinstance(area, bool) or not 0 < area < 1e300:
             computed.append(i)
@@ -236,9 +250,6 @@ def _fill_rest(annotations: list[dict], boxes: np.ndarray, broken: set[int], fou
     computed = [annotations[i] for i in computed]
     _count("area-computed", computed, "have no positive area: it is computed", found)
     _count("ignored-as-crowd", ignored, "have ignore=1: neither learned nor counted, as a crowd", found)
-    if crowds * 2 > len(annotations):
-        value = f"{crowds} of {len(annotations)} annotations are crowds"
-        found.note("many-crowds", value, "they are neither learned nor counted; is iscrowd meant?")
 
 
 def _without_pixels(
@@ -279,7 +290,8 @@ def _refuse_duplicates(entries: list[dict], kind: str, found: Findings) -> None:
     for entry in entries:
         number = entry["id"]
         if number in seen:
-            found.fault("duplicate-id", f"the id {number!r} occurs twice", f"{kind} {shortened(number)}")
+            value, item = f"the id {number!r} occurs twice", f"{kind} {shortened(number)}"
+            found.fault("duplicate-id", value, item, f"give each {kind} its own id")
         seen.add(number)
 
 

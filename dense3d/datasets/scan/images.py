@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
+from urllib.parse import unquote
 
 from PIL import Image, UnidentifiedImageError
 
 from dense3d.datasets.scan.report import Fault
-from dense3d.image_files import Reader, open_image
+from dense3d.image_files import IMAGE_SUFFIXES, Reader, open_image
 
 # Bytes that end a whole file of the format; without them the file is decoded to make sure.
 _TAILS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -65,8 +66,10 @@ def measure_image(
             seen = reader.decode(Path(path).read_bytes()).shape[1::-1]
         return None, seen
     except FileNotFoundError:
-        remedy = "download or restore it"
-        return Fault("file-missing", path, "the file does not exist", remedy=remedy, image=path), None
+        value, remedy = "the file does not exist", "download or restore it"
+        if (other := _written_otherwise(path)) is not None:
+            value, remedy = f"{value}, but {other} does", "correct the name in the annotations"
+        return Fault("file-missing", path, value, remedy=remedy, image=path), None
     except (IsADirectoryError, PermissionError, NotADirectoryError) as error:
         return Fault("file-missing", path, error.strerror.lower(), remedy="correct it", image=path), None
     except UnidentifiedImageError:
@@ -77,6 +80,14 @@ def measure_image(
     except Exception as error:  # decoders raise what they like
         value = f"{str(error) or type(error).__name__} (the file has {length} bytes)"
         return Fault("truncated", path, value, remedy=_REMEDY, image=path), None
+
+
+def _written_otherwise(path: str) -> str | None:
+    """A file that is there under a name as labelling tools write it: of Windows, of a URL, another suffix."""
+    plain = Path(path.replace("\\", "/"))
+    suffixes = [suffix for kind in IMAGE_SUFFIXES for suffix in (kind, kind.upper())]
+    others = [plain, Path(unquote(path)), *(plain.with_suffix(suffix) for suffix in suffixes if plain.suffix)]
+    return next((str(other) for other in others if other.is_file()), None)
 
 
 def check_images(

@@ -212,6 +212,10 @@ class Occurrence:
         if share > LARGE_SHARE:
             value = f"{self.what()} of {self.seen()} are ignored"
             notes.append(Fault("labels-ignored", self.name, value))
+        if len(self.rules.classes) == 1 and list(self.counts) == [0, 255] and 255 in self.ignored:
+            value = f"all is {self.rules.classes[0]!r} (0) or ignored (255): there is nothing to tell apart"
+            remedy = "if 0 is background, name it as a class and write 0 and 1"
+            notes.append(Fault("labels-mask", self.name, value, remedy=remedy))
         if len(self.rules.classes) > self.rules.void:
             name, void = self.rules.classes[self.rules.void], self.rules.void
             value = (

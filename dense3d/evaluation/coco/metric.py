@@ -121,7 +121,7 @@ class CocoMetric(MMDetCocoMetric):
         """Compare with the images and classes of the data set, before anything is predicted.
 
         Args:
-            samples: ``img_id`` and ``img_path`` of every image.
+            samples: ``img_id``, ``img_path`` and number of ``objects`` of every image.
             classes: names by label.
 
         Raises:
@@ -134,13 +134,37 @@ class CocoMetric(MMDetCocoMetric):
         files = {number: image.get("file_name") for number, image in self._coco_api.imgs.items()}
         refuse_strangers(samples, files, self.ann_file)
         if classes is not None:
-            self._categories(classes)
+            self._compare_objects(samples, self._categories(classes))
         if len(samples) < len(files):
             self._say(f"{len(samples)} of the {len(files)} images of {self.ann_file} are evaluated")
+
+    def _compare_objects(self, samples: Sequence[Mapping[str, Any]], categories: Sequence[Any]) -> None:
+        """Say so where the data set has other objects: maybe another file with the same image names."""
+        if not any(sample.get("objects") for sample in samples):
+            return  # images without annotations, which the metric has
+        counts = {
+            sample["img_id"]: sum(
+                a["category_id"] in categories for a in self._coco_api.imgToAnns[sample["img_id"]]
+            )
+            for sample in samples
+        }
+        differ = [s for s in samples if s.get("objects", 0) != counts[s["img_id"]]]
+        if differ:
+            number = differ[0]["img_id"]
+            self._say(
+                f"{self.ann_file}: {len(differ)} of the data set's {len(samples)} images have other objects "
+                f"there, first image {number!r}, {counts[number]} for "
+                f"{differ[0].get('objects', 0)}: is it the annotation file of the data set?"
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of a batch; the data samples need ``img_id`` and ``pred_instances``."""
         self._refuse_faulty(data_samples)
+        if self.ann_file is None and any("instances" not in sample for sample in data_samples):
+            raise ConfigError(
+                "the COCO metric has neither ann_file nor 'instances' in the data samples: give it the "
+                "annotations of the data set, or write 'instances' among meta_keys of PackDetInputs"
+            )
         for sample in data_samples if self.ann_file is not None else ():
             if sample["img_id"] not in self._coco_api.imgs:
                 raise DataError(

@@ -81,11 +81,21 @@ class PanopticQualityMetric(BaseMetric):
             classes: names by label; the data set has found them in its own file.
 
         Raises:
-            DataError: an image comes twice, or is not, or is another one, in ``ann_file``.
+            DataError: an image comes twice, or is not, or is another one, in ``ann_file``; a
+                segment has no area.
         """
         refuse_twins(samples)
         files = {number: annotation["file_name"] for number, annotation in self.truth.annotations.items()}
         refuse_strangers(samples, files, self.ann_file, file="seg_map_path")
+        for sample in samples:
+            self._refuse_no_area(sample["img_id"])
+
+    def _refuse_no_area(self, image: Any) -> None:
+        listed, where = self.truth.annotations[image]["segments_info"], self.truth.where(image)
+        try:
+            Segments.of(listed, {s["category_id"]: 0 for s in listed})  # says which area is none
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match the results of one batch."""

@@ -26,6 +26,7 @@ from dense3d.evaluation.panoptic import (
     match_segments,
     summarise,
 )
+from dense3d.registry import METRICS
 from tests.golden import UnknownCheckError, open_kit
 from tests.golden.kit import GoldenKit
 
@@ -324,6 +325,17 @@ def test_areas_that_are_none(tmp_path: Path, area) -> None:
     edit(gt, lambda d: segments_of(d)[0].update(area=area))
     with pytest.raises(DataError, match=rf"{FIRST} 1 has area {re.escape(repr(area))}, but the evaluation"):
         evaluate_files(gt, pred, strict=False)
+
+
+@pytest.mark.parametrize("area", [0, None])
+def test_areas_that_are_none_are_told_before_the_first_step(tmp_path: Path, area) -> None:
+    gt, _ = small_set(tmp_path)
+    edit(gt, lambda d: segments_of(d)[0].update(area=area))
+    annotations = json.loads(gt.read_text())["annotations"]
+    samples = [{"img_id": a["image_id"], "seg_map_path": a["file_name"]} for a in annotations]
+    metric = METRICS.build({"type": "PanopticQualityMetric", "ann_file": str(gt)})
+    with pytest.raises(DataError, match=rf"{FIRST} 1 has area {area}.*counted_segments"):
+        metric.check_loader(samples, None)
 
 
 @pytest.mark.parametrize("name", ["gt", "pred"])
