@@ -263,6 +263,24 @@ def test_the_scan_before_training_reads_everything(root):
     assert "calib/000000.txt: the calibration file does not exist" in str(report.faults[0])
 
 
+def test_objects_that_give_no_target_are_told_of_before_training(sample_data, tmp_path):
+    """As with labels of another camera, or in other units."""
+    root = tmp_path / "kitti"
+    shutil.copytree(sample_data / "kitti", root)
+    cfg = dict(type="KittiDataset", data_root=str(root), ann_file="ImageSets/trainval.txt")
+    cfg["pipeline"] = [dict(type="EncodeMonoTargets")]
+    assert not scan_dataset(cfg)[0].notes
+    for calibration in (root / "training" / "calib").iterdir():
+        text = calibration.read_text()
+        row = next(line for line in text.splitlines() if line.startswith("P2:"))
+        other = "P2: 9000 0 2000 0 0 9000 900 0 0 0 1 0"
+        calibration.write_text(text.replace(row, other))
+    (report,) = scan_dataset(cfg)
+    (note,) = report.notes
+    assert report.ok and note.rule == "few-targets" and "are not learned" in note.value
+    assert not scan_dataset({**cfg, "pipeline": []})[0].notes
+
+
 def test_a_cut_off_image_is_named(root):
     image = root / "training/image_2/000000.png"
     image.write_bytes(image.read_bytes()[:100_000])

@@ -11,7 +11,9 @@ from mmengine.dataset import BaseDataset
 
 from dense3d.datasets.kitti.calibration_file import read_calibration
 from dense3d.datasets.kitti.frames import read_image_set
+from dense3d.datasets.kitti.mono_targets import DEPTH_RANGE, MIN_HEIGHT, count_learnable
 from dense3d.datasets.kitti.objects import CLASSES, class_names, read_objects
+from dense3d.datasets.scan.report import Fault
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.image_files import IMAGE_SUFFIXES
@@ -101,6 +103,30 @@ class KittiDataset(StrictSamples, BaseDataset):
                 f"{', '.join(self.metainfo['classes'])}; choose others or turn filter_empty_gt off"
             )
         return kept
+
+    def notes_on(self, samples: Sequence[dict[str, Any]], pipeline: Sequence[Any]) -> list[Fault]:
+        """A note if most objects of the classes would not be learned, for the scan before training.
+
+        Args:
+            samples: as :meth:`load_data_list` gives them.
+            pipeline: configs of transforms.
+        """
+        kinds = [str(step.get("type")).rpartition(".")[2] for step in pipeline if isinstance(step, dict)]
+        unlearned = self.test_mode or not samples or not FOLDERS[self.folder]
+        if "EncodeMonoTargets" not in kinds or unlearned:
+            return []
+        classes = self.metainfo["classes"]
+        counts = [count_learnable(one["objects"], one["calibration"], classes) for one in samples]
+        wanted, learned = (sum(numbers) for numbers in zip(*counts))
+        if learned * 2 >= wanted:
+            return []
+        value = f"{wanted - learned} of the {wanted} objects of the classes are not learned"
+        low, high = DEPTH_RANGE
+        remedy = (
+            f"a target needs a 2D box of {MIN_HEIGHT} pixels in height around the projected centre, a depth "
+            f"of {low:g} to {high:g} m, and to be visible; are labels and calibration of this camera?"
+        )
+        return [Fault("few-targets", str(self.ann_file), value, remedy=remedy)]
 
     def _frame(self, folder: Path, frame: str) -> dict[str, Any]:
         files = {"img_path": folder / "image_2" / f"{frame}{self.img_suffix}"}

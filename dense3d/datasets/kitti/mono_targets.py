@@ -95,6 +95,17 @@ def seen_objects(
     return (labels >= 0) & _learnable(objects) & inside, labels, centers
 
 
+def count_learnable(
+    objects: KittiObjects, calibration: KittiCalibration, classes: Sequence[str]
+) -> tuple[int, int]:
+    """How many objects of the classes there are, and of how many targets come, wherever the image ends."""
+    names = {name.lower() for name in classes}
+    wanted = np.array([name.lower() in names for name in objects.names], dtype=bool)
+    centers, boxes = _projected_centers(objects, calibration), objects.boxes2d
+    inside = (centers >= boxes[:, :2]).all(1) & (centers <= boxes[:, 2:]).all(1)
+    return int(wanted.sum()), int((wanted & _learnable(objects) & inside).sum())
+
+
 def encode_heading(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bin and residual of angles; bin k is centred at k * 30 degrees.
 

@@ -194,7 +194,7 @@ def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
     """Only the files that the dataset lists."""
     from dense3d.datasets.scan.segmentation import scan_segmentation
 
-    _, samples, faults = _listed(cfg, cls)
+    dataset, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)
     paths = [s[key] for s in samples for key in ("img_path", "seg_map_path") if isinstance(s.get(key), str)]
@@ -206,6 +206,8 @@ def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
         reader=reader_of(cfg),
     )
     report.annotations = sum(len(s.get("segments_info") or s.get("instances") or ()) for s in samples)
+    if hasattr(dataset, "notes_on"):
+        report.notes += dataset.notes_on(samples, cfg.get("pipeline") or ())
     return report
 
 
