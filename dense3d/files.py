@@ -34,7 +34,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", encoding: str | None
     """Open a temporary file beside ``path`` that takes its place when the block ends without an error.
 
     Args:
-        path: the file to create or replace; its folder is created if needed.
+        path: the file to create or replace; its folder is created if needed. A device or a pipe is written
+            to as it is.
         mode: ``"wb"`` or ``"w"``.
         encoding: of text; UTF-8 unless given.
 
@@ -56,6 +57,12 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", encoding: str | None
     if mode not in ("wb", "w"):
         raise ValueError(f"atomic_write replaces a whole file: mode must be 'wb' or 'w', not {mode!r}")
     path = Path(path)
+    if path.exists() and not path.is_file():
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        with path.open(mode, encoding=(encoding or "utf-8") if mode == "w" else None) as file:
+            yield file  # a device or a pipe, such as /dev/stdout, whose place no file may take
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:

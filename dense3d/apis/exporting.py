@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,13 @@ class InferenceGraph(nn.Module):
             left to the caller.
 
     Raises:
-        ConfigError: the model has no ``predict_layers``.
+        ConfigError: the model has no ``predict_layers`` of that form.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        if not hasattr(model, "predict_layers"):
+        layers = getattr(model, "predict_layers", None)
+        if layers is None or "data_samples" not in inspect.signature(layers).parameters:
             raise ConfigError(
                 f"{type(model).__name__} cannot be exported: it has no predict_layers(images, data_samples) "
                 "that gives logits and boxes; RelationDETR has"

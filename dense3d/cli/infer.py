@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from dense3d.cli.common import add_config, add_config_options
 
@@ -55,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         tta=arguments.tta,
         calibration=arguments.calib,
     )
-    print(f"{len(report.pictures)} pictures in {arguments.out}/pictures, results in {report.results}")
+    print(
+        f"{len(report.pictures)} pictures in {Path(arguments.out) / 'pictures'}, results in {report.results}"
+    )
     if report.renamed:
         name, stem = next(iter(report.renamed.items()))
         print(f"note: {len(report.renamed)} images share a name with others: files of {name} are {stem}.*")

@@ -63,6 +63,8 @@ def setting_faults(cfg: Config, sources: list[Source]) -> Iterator[str]:
             path, sentence = wrong
             yield f"{locate_path(sources, path)}: {path} must be {sentence}"
     yield from _words(settings, sources)
+    for path, sentence in _environment(settings):
+        yield f"{locate_path(sources, path)}: {path} {sentence}"
     for key in settings:
         if key in runner_settings():
             for path in not_numbers(settings[key], key):
@@ -139,6 +141,14 @@ def _wrong_kind(key: str, value: Any) -> tuple[str, str] | None:
     return None
 
 
+def _environment(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    environment = settings.get("env_cfg")
+    for key in ("mp_cfg", "dist_cfg") if isinstance(environment, Mapping) else ():
+        value = environment.get(key)
+        if value is not None and not isinstance(value, Mapping):
+            yield f"env_cfg.{key}", f"must be a dict, not {shown(value)}"
+
+
 def _words(settings: Mapping[str, Any], sources: list[Source]) -> Iterator[str]:
     """Texts that are one of a few words."""
     level = settings.get("log_level")
@@ -189,6 +199,29 @@ def _loader_faults(loader: Any, name: str, sources: list[Source]) -> Iterator[st
             wrong = wrong_value(value, key, DataLoader)
             if wrong:
                 yield f"{locate_path(sources, path)}: {path} {wrong}"
+    for path, sentence in _dataset_faults(loader.get("dataset"), f"{name}.dataset"):
+        yield f"{locate_path(sources, path)}: {path} {sentence}"
+
+
+def _dataset_faults(dataset: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What the scan reads of a data set before it is built, also inside of wrappers."""
+    if not isinstance(dataset, Mapping):
+        return
+    if dataset.get("type", "") is None:
+        yield path, "must have a type, the class of the data set"
+    root = dataset.get("data_root")
+    if _is_plain(root) and not isinstance(root, (str, type(None))):
+        yield f"{path}.data_root", f"must be a text, not {shown(root)}"
+    pipeline = dataset.get("pipeline")
+    if _is_plain(pipeline) and not isinstance(pipeline, (list, tuple, type(None))):
+        yield f"{path}.pipeline", f"must be a list of dicts, not {shown(pipeline)}"
+    for number, step in enumerate(pipeline if isinstance(pipeline, (list, tuple)) else ()):
+        if _is_plain(step) and not isinstance(step, Mapping):
+            yield f"{path}.pipeline.{number}", f"must be a dict, not {shown(step)}"
+    yield from _dataset_faults(dataset.get("dataset"), f"{path}.dataset")
+    inner = dataset.get("datasets")
+    for number, one in enumerate(inner if isinstance(inner, (list, tuple)) else ()):
+        yield from _dataset_faults(one, f"{path}.datasets.{number}")
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:

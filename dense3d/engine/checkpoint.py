@@ -226,7 +226,11 @@ def _damaged(name: object, error: Exception) -> CheckpointError:
     # torch answers a cut archive with "[Errno 22] Invalid argument", which helps nobody.
     text = "" if isinstance(error, OSError) else str(error)
     detail = re.search(r"WeightsUnpickler error: (.*)", text)
-    reason = detail.group(1) if detail else text.split("\n")[0][:120] or "it ends too early"
+    reason = detail.group(1) if detail else text.split("\n")[0][:120]
+    if not re.search("[A-Za-z]", reason):  # such as a KeyError's opcode
+        reason = (
+            "it ends too early" if isinstance(error, OSError) else "its content is none that torch writes"
+        )
     return CheckpointError(
         f"{name} is damaged or no checkpoint ({reason}); it may have been cut off while being copied: "
         "copy it again or use an earlier one"

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from dense3d.errors import DataError, did_you_mean
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_file
 from dense3d.results.labelme import VERSION
 from dense3d.results.part import Entries, ModelInfo, Part
 
@@ -164,6 +164,7 @@ class Result:
 
         Raises:
             DataError: another suffix, the result has not this format, or the file is the image itself.
+            ConfigError: nothing can be written there.
         """
         path = Path(path)
         if self.path is not None and os.path.realpath(path) == os.path.realpath(self.path):
@@ -172,13 +173,16 @@ class Result:
             content = json.dumps(self.to_coco()).encode()
         elif path.suffix == ".txt":
             content = self.to_kitti().encode()
-        elif path.suffix and cv2.haveImageWriter(path.name):
+        elif path.suffix.isascii() and cv2.haveImageWriter(
+            f"x{path.suffix}"
+        ):  # names that are no text kill it
             content = _encoded(self.plot(), path.suffix)
         else:
             raise DataError(
                 f"{path}: the suffix names the format: .jpg or .png for the picture, .json for COCO's, "
                 ".txt for KITTI's"
             )
+        require_writable_file(path)
         with atomic_write(path) as file:
             file.write(content)
         return path

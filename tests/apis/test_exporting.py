@@ -110,6 +110,9 @@ def test_wrong_requests_are_named(config, repository, tmp_path):
         export_detector(config, tmp_path / "none.pth", tmp_path / "detector.trt")
     with pytest.raises(ConfigError, match="Linear cannot be exported: it has no predict_layers"):
         InferenceGraph(torch.nn.Linear(1, 1))
+    panoptic = build_model(repository / "configs/synthetic/mask2former_r18_synthetic-panoptic.py")
+    with pytest.raises(ConfigError, match="Mask2Former cannot be exported"):  # its layers are other ones
+        InferenceGraph(panoptic)
 
 
 def test_compiled_inference_equals_eager(config):

@@ -154,13 +154,22 @@ def test_unreadable_permissions(checkpoint, photo, tmp_path):
 
 
 def test_no_file_of_an_image_takes_the_place_of_another(checkpoint, photo, tmp_path):
-    for name in ("a/x.jpg", "b/x.jpg", "x.jpg", "x.jpeg", "X.png", "x_2.jpg", f"{'long' * 60}.jpg"):
+    for name in (
+        "a/x.jpg",
+        "b/x.jpg",
+        "x.jpg",
+        "x.jpeg",
+        "X.png",
+        "x_2.jpg",
+        f"{'long' * 60}.jpg",
+        "\udcff.jpg",
+    ):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         photo.save(tmp_path / "in" / name)
     report = infer(NAME, checkpoint, tmp_path / "in", tmp_path / "out", device="cpu")
     assert not report.left_out
     names = [path.name.casefold() for path in report.pictures]
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names) == 8
     assert all(path.is_file() for path in report.pictures)
     assert report.renamed[str(tmp_path / "in/b/x.jpg")] == "x_3"
 

@@ -168,3 +168,27 @@ def test_dino_of_mmdet_builds_from_a_prefixed_dict(tmp_path: Path) -> None:
     with DefaultScope.overwrite_default_scope("dense3d"):
         head = MODELS.build(load_config(path).model)
     assert type(head.loss_iou).__module__.startswith("mmdet.")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("pipeline=3", "train_dataloader.dataset.pipeline must be a list of dicts, not 3"),
+        ("pipeline=[3]", "train_dataloader.dataset.pipeline.0 must be a dict, not 3"),
+        ("data_root=1.5", "train_dataloader.dataset.data_root must be a text, not 1.5"),
+        ("type=None", "train_dataloader.dataset must have a type"),
+        (
+            "type='ConcatDataset', datasets=[dict(type='CocoDataset', data_root=7)]",
+            "train_dataloader.dataset.datasets.0.data_root must be a text, not 7",
+        ),
+    ],
+)
+def test_what_the_scan_reads_of_a_data_set_is_checked(tmp_path: Path, text: str, part: str) -> None:
+    kind = "" if "type" in text else "type='CocoDataset', "
+    found = faults(tmp_path, f"train_dataloader = dict(dataset=dict({kind}{text}))\n")
+    assert any(part in fault and "config.py:1" in fault for fault in found), found
+
+
+def test_settings_of_the_process_group_are_a_dict(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, "env_cfg = dict(dist_cfg=['nccl'])\n")
+    assert "env_cfg.dist_cfg must be a dict, not the list ['nccl']" in fault

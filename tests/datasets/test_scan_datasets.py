@@ -16,7 +16,7 @@ from dense3d.datasets.scan import scan_before_training, scan_config, scan_datase
 from dense3d.datasets.strict import SampleError, StrictSamples, base_datasets, skipped_samples
 from dense3d.engine.console import show_notes
 from dense3d.engine.runner import Runner
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 
 
 def loader(dataset: dict) -> dict:
@@ -68,6 +68,30 @@ def test_missing_root_is_one_fault(tiny_coco) -> None:
     (report,) = scan_dataset(tiny_coco.dataset_cfg(data_root=str(tiny_coco.root / "imges")))
     assert [fault.rule for fault in report.faults] == ["folder-missing"]
     assert "'images'" in str(report.faults[0])
+
+
+LONG = "x" * 3000
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        (dict(data_root=LONG), "folder-missing"),
+        (dict(ann_file=LONG), "annotation-file"),
+        (dict(data_prefix=dict(img=LONG)), "folder-missing"),
+        (dict(metainfo=dict(classes=3)), "class-list"),
+    ],
+)
+def test_values_that_name_nothing_are_faults(tiny_coco, changes: dict, rule: str) -> None:
+    (report,) = scan_dataset(tiny_coco.dataset_cfg(**changes))
+    assert [fault.rule for fault in report.faults] == [rule]
+
+
+def test_a_loader_without_a_data_set_is_named() -> None:
+    with pytest.raises(ConfigError, match="train_dataloader has no 'dataset'"):
+        scan_before_training(Config(dict(train_dataloader=dict(batch_size=2))))
+    with pytest.raises(ConfigError, match="a data set of the config has no type"):
+        scan_before_training(Config(dict(train_dataloader=loader(dict(data_root=".")))))
 
 
 def test_same_data_are_scanned_once(tiny_coco) -> None:

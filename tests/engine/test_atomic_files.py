@@ -86,3 +86,20 @@ def test_temporaries_of_a_living_process_stay(tmp_path):
         file.write(b"new")
         assert remove_stale_temporaries(tmp_path) == []
     assert names(tmp_path) == ["file.bin"]
+
+
+def test_devices_and_pipes_are_written_to_and_stay(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with atomic_write(pipe, "w") as file:
+        file.write("text")
+    assert os.read(reader, 9) == b"text"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_folder_is_named_itself(tmp_path):
+    with pytest.raises(IsADirectoryError, match=f"'{tmp_path}'"), atomic_write(tmp_path) as file:
+        file.write(b"text")
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}*"))

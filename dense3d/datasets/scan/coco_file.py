@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ def read_json(path: str | Path) -> Any:
     import msgspec
 
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path's, for names that are too long as well
         raise DataError(f"{path}: {describe_absent(path)}")
     try:
         content = path.read_bytes()
@@ -158,7 +159,7 @@ def _check_layout(document: Any, path: str | Path, needed: list[str]) -> None:
 def describe_absent(path: Path) -> str:
     """Sentence on a path that does not exist: the first missing part, and what lies beside it."""
     existing = path
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110 - as above
         existing = existing.parent
     missing = path.relative_to(existing).parts[0] if existing != path else path.name
     beside = sorted(p.name for p in existing.iterdir())[:200] if existing.is_dir() else []

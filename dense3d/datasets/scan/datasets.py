@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,8 @@ from dense3d.datasets.label_loading import rules_of
 from dense3d.datasets.scan.coco import masks_wanted, scan_coco
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.report import Fault, ScanReport
-from dense3d.errors import Dense3dError
+from dense3d.datasets.scan.schema import shortened
+from dense3d.errors import ConfigError, Dense3dError
 from dense3d.image_files import Reader
 from dense3d.pickles import restrict_loading
 
@@ -55,11 +57,15 @@ def scan_dataset(cfg: dict, quick: bool = True, workers: int = 2, scope: str = "
     if inner:
         return [report for one in inner for report in scan_dataset(one, quick, workers, scope)]
     with DefaultScope.overwrite_default_scope(scope), DATASETS.switch_scope_and_registry(scope) as registry:
-        kind = cfg["type"]
+        kind = cfg.get("type")
+        if kind is None:
+            raise ConfigError(
+                f"a data set of the config has no type, but {shortened(dict(cfg))}: give it one"
+            )
         cls = registry.get(kind) if isinstance(kind, str) else kind
         scan = next((SCANNERS[base.__name__] for base in cls.__mro__ if base.__name__ in SCANNERS), None)
         root = cfg.get("data_root")
-        if root and "://" not in root and not Path(root).is_dir():
+        if root and "://" not in root and not os.path.isdir(root):  # noqa: PTH112 - unlike Path's, for any text
             report = ScanReport(str(root))
             remedy = "set data_root of the dataset, or put the data there (see data/README.md)"
             report.faults.append(
@@ -82,6 +88,8 @@ def scan_config(
         loader = cfg.get(name)
         if loader is None:
             continue
+        if "dataset" not in loader:
+            raise ConfigError(f"{cfg.filename or 'the config'}: {name} has no 'dataset': give it one")
         key = {k: v for k, v in loader["dataset"].items() if k not in ("pipeline", "test_mode", "filter_cfg")}
         if key not in scanned:
             scanned.append(key)

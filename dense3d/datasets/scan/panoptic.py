@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,7 +63,7 @@ def scan_panoptic(
         except DataError as error:
             report.faults.append(Fault("class-list", panoptic.path, str(error).partition(": ")[2]))
     for folder in (image_folder, map_folder):
-        if not Path(folder).is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - for names that are too long
             value = describe_absent(Path(folder))
             remedy = "correct data_root or data_prefix"
             report.faults.append(Fault("folder-missing", str(folder), value, remedy=remedy))
