@@ -78,7 +78,28 @@ def scan_panoptic(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         found = list(pool.map(check, panoptic.images.values()))
     _count(report, panoptic, found, strict)
+    report.notes += _stuff_in_parts(panoptic)
     return report
+
+
+def _stuff_in_parts(panoptic: PanopticFile) -> list[Fault]:
+    """A note where an image has several segments of one stuff category, of which a prediction has one."""
+    stuff = {number for number, category in panoptic.categories.items() if not category["isthing"]}
+    images = [
+        number
+        for number, annotation in panoptic.annotations.items()
+        if (kinds := [s["category_id"] for s in annotation["segments_info"] if s["category_id"] in stuff])
+        and len(set(kinds)) < len(kinds)
+    ]
+    if not images:
+        return []
+    value = (
+        f"{len(images)} images have several segments of one stuff category, first image {images[0]!r}; what "
+        "is predicted of it is one segment, so that even perfect results stay below 1"
+    )
+    return [
+        Fault("stuff-in-parts", panoptic.path, value, remedy="write the stuff of a category as one segment")
+    ]
 
 
 def _check_image(

@@ -170,6 +170,14 @@ def test_scan_lists_all_faults(root: Path) -> None:
     assert "'sky' has no 'isthing'" in str(report.faults[0])
 
 
+def test_stuff_in_several_segments_is_told_of(root: Path) -> None:
+    """A prediction has one segment of it, so that the truth as a prediction would not score 1."""
+    change_json(root, lambda d: [s.update(category_id=7) for s in d["annotations"][0]["segments_info"]])
+    (report,) = scan_dataset(config(root))
+    (note,) = [note for note in report.notes if note.rule == "stuff-in-parts"]
+    assert "1 images" in note.value and "'id-a'" in note.value
+
+
 def test_cityscapes_and_ade20k_find_their_files(tmp_path: Path) -> None:
     kinds = DATASETS.get("CityscapesPanopticDataset"), DATASETS.get("ADE20KPanopticDataset")
     image = {"id": "aachen_000000_000019", "file_name": "aachen_000000_000019_gtFine_leftImg8bit.png"}
