@@ -263,7 +263,7 @@ def _tell_of_other_areas(
             area = annotations[i]["area"]
             if area < 1 or area > 2 * width * height:
                 other.append(annotations[i])
-    if len(other) * 10 > len(annotations):
+    if len(other) * 2 > len(annotations):
         what = "have an area under a pixel or twice that of their box, which AP by size goes by"
         _count("area-differs", other, what, found)
 
