@@ -83,8 +83,8 @@ def outcome_of(
         kind, text, value = pickle.loads(content)
         return Outcome(kind, text, value, took)
     if content_is_late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
-        late = f"still running after {took:.0f} seconds, of work at most {seconds}"
-        return Outcome(FAULT, late, seconds=took)
+        text = f"still running after {took:.0f} seconds, of work at most {seconds}"
+        return Outcome(FAULT, text, seconds=took)
     end = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {status}"
     return Outcome(FAULT, f"the process ended with {end}", seconds=took)
 
