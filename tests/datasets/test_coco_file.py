@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import copy
 import json
 import math
 
 import mmdet.datasets
-import numpy as np
 import pytest
-from mmengine.dataset import pseudo_collate
-from pycocotools import mask as mask_tools
-from torch.utils.data import DataLoader
 
 from dense3d.datasets.coco import CocoDataset
 from dense3d.datasets.scan import scan_coco
 from dense3d.datasets.scan.coco_file import read_coco
-from dense3d.datasets.scan.coco_masks import mask_areas, mask_box, runs_of
 from dense3d.errors import ConfigError, DataError
-from dense3d.evaluation.coco import CocoMetric
-from dense3d.registry import DATASETS
-
-CLASSES = ("disk", "box")
-BOXES = [([4, 5, 24, 15], 0), ([5, 5, 25, 15], 1), ([6, 5, 26, 15], 0)]
-LOAD = [dict(type="mmdet.LoadImageFromFile"), dict(type="mmdet.PackDetInputs")]
-MASKS = [
-    dict(type="mmdet.LoadImageFromFile"),
-    dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="mmdet.PackDetInputs"),
-]
-
-
-def build(tiny, **settings):
-    return DATASETS.build(tiny.dataset_cfg(**settings))
-
-
-def objects(dataset) -> list[tuple[list[float], int]]:
-    """Boxes [x0, y0, x1, y1] and labels that are learned."""
-    loader = DataLoader(dataset, collate_fn=pseudo_collate)
-    samples = [sample.gt_instances for batch in loader for sample in batch["data_samples"]]
-    return [
-        (box, label)
-        for instances in samples
-        for box, label in zip(instances.bboxes.tensor.tolist(), instances.labels.tolist())
-    ]
-
-
-def perfect(tiny, metric: str = "bbox", classes=CLASSES) -> float:
-    """AP of the validation data's own objects, handed back as predictions."""
-    steps = MASKS if metric == "segm" else tiny.dataset_cfg()["pipeline"]
-    dataset = build(tiny, test_mode=True, pipeline=steps, metainfo=dict(classes=classes))
-    evaluator = CocoMetric(ann_file=str(tiny.annotation_file), metric=metric)
-    evaluator.dataset_meta = dataset.metainfo
-    for index in range(len(dataset)):
-        sample = dataset[index]["data_samples"]
-        truth = sample.gt_instances
-        found = dict(bboxes=truth.bboxes.tensor, labels=truth.labels, scores=truth.labels * 0 + 0.9)
-        if metric == "segm":
-            found["masks"] = truth.masks.to_tensor(bool, "cpu")
-        evaluator.process({}, [{**sample.metainfo, "pred_instances": found}])
-    return evaluator.evaluate(len(dataset))[f"coco/{metric}_mAP"]
+from tests.datasets.coco_objects import BOXES, CLASSES, build, objects, perfect
 
 
 def each(**values):
@@ -355,99 +308,6 @@ def test_entries_of_wrong_types_can_be_skipped(tiny_coco) -> None:
     assert len(dataset.left_out) == 1
 
 
-def rle(counts, size=(32, 48)) -> dict:
-    return dict(counts=counts, size=list(size))
-
-
-PIXELS = 32 * 48
-SOUND_RLE = mask_tools.encode(np.asfortranarray(np.eye(32, 48, dtype=np.uint8)))["counts"].decode()
-BAD_MASKS = {
-    "NaN": ([[1, 2, math.nan, 4, 5, 6]], "polygon-not-finite"),
-    "Infinity": ([[1, 2, math.inf, 4, 5, 6]], "polygon-not-finite"),
-    "1e10": ([[1, 2, 1e10, 4, 5, 6]], "polygon-outside"),
-    "1e30": ([[1, 2, -1e30, 4, 5, 6]], "polygon-outside"),
-    "in a second part": ([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 1e30]], "polygon-outside"),
-    "two vertices": ([[1, 2, 3, 4]], "polygon-format"),
-    "odd": ([[1, 2, 3, 4, 5, 6, 7]], "polygon-format"),
-    "numbers and lists": ([[1, 2, 3, 4, 5, 6], 7], "polygon-format"),
-    "rle of [1e6, 1e6]": (rle([10**12], (10**6, 10**6)), "rle-size"),
-    "rle turned": (rle([PIXELS], (48, 32)), "rle-size"),
-    "rle of one side": (rle([PIXELS], (32,)), "rle-format"),
-    "rle too short": (rle([5, 5]), "rle-counts"),
-    "rle too long": (rle([5, 5, 10**9]), "rle-counts"),
-    "rle huge": (rle([10**30]), "rle-counts"),
-    "rle negative": (rle([5, -5, PIXELS]), "rle-counts"),
-    "rle of fractions": (rle([5.5, PIXELS - 5.5]), "rle-format"),
-    "text too short": (rle(SOUND_RLE[:-2]), "rle-counts"),
-    "text of another size": (rle(SOUND_RLE, (48, 32)), "rle-size"),
-    "text of other letters": (rle("\x00\x01~é"), "rle-format"),
-    "text that breaks off": (rle(SOUND_RLE + "o"), "rle-format"),
-    "empty text": (rle(""), "rle-counts"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_MASKS)
-def test_masks_are_checked_before_pycocotools_sees_them(tiny_coco, name: str) -> None:
-    mask, rule = BAD_MASKS[name]
-    tiny_coco.change(lambda d: d["annotations"][1].update(segmentation=mask))
-    report = scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES)
-    assert [fault.rule for fault in report.faults] == [rule]
-    assert "annotation 2 of image 11" in str(report.faults[0])
-    for steps in (LOAD, MASKS):
-        with pytest.raises(DataError, match=rule):
-            build(tiny_coco, pipeline=steps)
-    with pytest.raises(DataError, match=rule):
-        read_coco(tiny_coco.annotation_file)
-
-
-@pytest.mark.parametrize(
-    "mask",
-    [
-        [[4, 5, 24, 5, 24, 15, 4, 15], [30, 5, 40, 5, 40, 15]],
-        [4.5, 5, 24, 5, 24, 15, 4, 15],
-        [[-20, -10, 60, -10, 60, 40, -20, 40]],
-        rle(SOUND_RLE),
-        rle([0, PIXELS]),
-        rle([10.0, 5.0, PIXELS - 15.0], (32.0, 48.0)),
-    ],
-    ids=["parts", "bare", "beyond the image", "text", "full", "floats"],
-)
-def test_sound_masks_score_perfectly(tiny_coco, mask) -> None:
-    tiny_coco.change(lambda d: d["annotations"][1].update(segmentation=mask))
-    assert scan_coco(tiny_coco.annotation_file, tiny_coco.root / "images", CLASSES).ok
-    assert perfect(tiny_coco, "segm") == 1.0
-
-
-@pytest.mark.parametrize("mask", [[], [[]], None, "absent"])
-def test_masks_that_are_absent_are_wanted_or_not(tiny_coco, mask) -> None:
-    tiny_coco.change(
-        lambda d: (
-            d["annotations"][1].pop("segmentation")
-            if mask == "absent"
-            else d["annotations"][1].update(segmentation=mask)
-        )
-    )
-    assert objects(build(tiny_coco)) == BOXES
-    with pytest.raises(DataError, match=r"annotation 2 of image 11: it has no mask.*mask-missing"):
-        build(tiny_coco, pipeline=MASKS)
-    assert len(build(tiny_coco, pipeline=MASKS, skip_bad_samples=True)) == 3
-
-
-def test_masks_without_a_pixel_are_left_out_where_masks_count(tiny_coco) -> None:
-    dot = [[9.1, 9.1, 9.2, 9.1, 9.2, 9.2]]
-    tiny_coco.change(lambda d: d["annotations"].append({**d["annotations"][0], "id": 9, "segmentation": dot}))
-    assert perfect(tiny_coco, "segm") == 1.0
-    assert len(read_coco(tiny_coco.annotation_file)["annotations"]) == 4
-
-
-def test_run_lengths_where_polygons_alone_are_read(tiny_coco) -> None:
-    tiny_coco.change(lambda d: d["annotations"][1].update(segmentation=rle([0, PIXELS])))
-    steps = copy.deepcopy(MASKS)
-    steps[1]["poly2mask"] = False
-    with pytest.raises(DataError, match=r"annotation 2 .*mask-no-polygon.*poly2mask=True"):
-        build(tiny_coco, pipeline=steps)
-
-
 def test_files_of_test_images_need_no_annotations(tiny_coco) -> None:
     for edit in (lambda d: d.pop("annotations"), lambda d: d.update(annotations=None)):
         tiny_coco.change(edit)
@@ -487,24 +347,3 @@ def test_sound_data_are_loaded_as_by_mmdet(sample_data, test_mode: bool) -> None
         filter_cfg=dict(filter_empty_gt=True, min_size=32), serialize_data=False, test_mode=test_mode,
     )  # fmt: skip
     assert CocoDataset(**settings).data_list == mmdet.datasets.CocoDataset(**settings).data_list
-
-
-def test_areas_of_polygons_are_coco_s(sample_data) -> None:
-    document = json.loads((sample_data / "coco/annotations/instances_val2017.json").read_text())
-    annotations = [a for a in document["annotations"] if not a["iscrowd"]]
-    stated = [annotation["area"] for annotation in annotations]
-    computed = mask_areas([annotation["segmentation"] for annotation in annotations])
-    np.testing.assert_allclose(computed, stated, atol=0.01)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_run_lengths_as_pycocotools_reads_them(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    mask = (random.random(random.integers(1, 60, 2)) < random.random() ** 3).astype(np.uint8)
-    encoded = mask_tools.encode(np.asfortranarray(mask))
-    runs = runs_of(encoded["counts"].decode())
-    size = list(mask.shape)
-    assert mask_tools.frPyObjects(dict(counts=runs, size=size), *size) == encoded
-    own = dict(counts=encoded["counts"].decode(), size=size)
-    assert mask_areas([own, []]).tolist() == [mask.sum(), 0]
-    assert mask_box(own) == (mask_tools.toBbox(encoded).tolist() if mask.any() else None)
