@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -271,7 +270,7 @@ def _warned(results: Iterator[Result]) -> Iterator[Result]:
 
 
 def _check_numbers(score_threshold: float, batch_size: int) -> None:
-    if not math.isfinite(score_threshold):
-        raise ConfigError(f"the score threshold {score_threshold} is no number: scores lie in 0 .. 1")
+    if not 0 <= score_threshold <= 1:  # nan neither
+        raise ConfigError(f"the score threshold is {score_threshold}: scores lie in 0 .. 1")
     if batch_size < 1:
         raise ConfigError(f"the batch size {batch_size} is no number of images: give 1 or more")

@@ -74,6 +74,8 @@ def fits(value: Any, hint: Any) -> bool:
         >>> from collections.abc import Iterable, Sequence
         >>> fits({"Bus": "Car"}, Iterable[str]), fits({"Bus": "Car"}, Sequence[str])
         (True, False)
+        >>> fits("a", int | Sequence[int]), fits("a", Sequence[str])
+        (False, True)
     """
     origin = typing.get_origin(hint)
     if origin is typing.Union or origin is types.UnionType:
@@ -112,7 +114,7 @@ def _fits_one(value: Any, hint: Any) -> bool:
 
 def _fits_items(value: Any, hint: Any, kind: type) -> bool:
     if isinstance(value, str):
-        return kind.__name__ in ("Sequence", "Iterable")
+        return kind.__name__ in ("Sequence", "Iterable") and not {int, float} & {*typing.get_args(hint)}
     if isinstance(value, Mapping) and kind.__name__ == "Iterable":  # of its keys
         return True
     if not isinstance(value, (list, tuple)):  # one number may stand for all

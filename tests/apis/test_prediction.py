@@ -186,7 +186,8 @@ def test_faulty_calls_are_told(checkpoint, predictor, folder):
     for settings, message in (
         (dict(device="foo"), "the device foo cannot be used"),
         (dict(batch_size=0), "the batch size 0 is no number of images"),
-        (dict(score_threshold=float("nan")), "the score threshold nan is no number"),
+        (dict(score_threshold=float("nan")), "the score threshold is nan: scores lie in 0 .. 1"),
+        (dict(score_threshold=5), "the score threshold is 5: scores lie in 0 .. 1"),
         (dict(options={"model.num_querys": 1}), "num_querys"),
     ):
         with pytest.raises(ConfigError, match=message):
