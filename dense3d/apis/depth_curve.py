@@ -51,7 +51,7 @@ def exit_curve(
     from dense3d.early_exit.quality_loop import training_images
     from dense3d.engine import Runner
 
-    cfg = prepare_config(config, options, work_dir, "none")
+    cfg = prepare_config(config, options, work_dir, "none", ("train", "test"))
     cfg.test_cfg = dict(
         type=f"dense3d.{ExitCurveLoop.__name__}",
         targets=str(targets),

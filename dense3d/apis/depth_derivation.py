@@ -40,7 +40,7 @@ def derive_depths(
     from dense3d.early_exit.quality_loop import measure_training_data
     from dense3d.engine import Runner
 
-    cfg = prepare_config(config, options, work_dir, launcher)
+    cfg = prepare_config(config, options, work_dir, launcher, ("train",))
     origin = f"{Path(cfg.filename).name if cfg.filename else 'config'}, {Path(checkpoint).name}"
     measure_training_data(cfg, beta, str(out), origin)
     cfg.load_from, cfg.resume = str(checkpoint), False

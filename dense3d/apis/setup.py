@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from dense3d.config import check_config, load_config
-from dense3d.config.moving import SPLITS
+from dense3d.config.moving import SPLITS, refuse_left_behind
 from dense3d.engine.console import quiet
 from dense3d.errors import ConfigError
 from dense3d.files import require_writable_folder
@@ -53,6 +53,7 @@ def prepare_config(
             hooks.append({"type": f"dense3d.{name}"})
     cfg.custom_hooks = hooks
     make_synthetic_data(cfg, splits)
+    refuse_left_behind(cfg, splits)
     return cfg
 
 

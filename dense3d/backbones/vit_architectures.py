@@ -191,9 +191,8 @@ def architecture(arch: str | dict | ViTArchitecture) -> ViTArchitecture:
     given = {"name": arch} if isinstance(arch, str) else dict(arch)
     name = given.pop("name", None)
     if name is not None and name not in ARCHITECTURES:
-        raise ConfigError(
-            f"no ViT is called {name!r}{did_you_mean(name, ARCHITECTURES)}; known: {', '.join(ARCHITECTURES)}"
-        )
+        hint = did_you_mean(name, ARCHITECTURES) or f"; known: {', '.join(ARCHITECTURES)}"
+        raise ConfigError(f"no ViT is called {name!r}{hint}")
     settings = {**ARCHITECTURES.get(name, {}), **given}
     fields = {field.name: field for field in dataclasses.fields(ViTArchitecture)}
     for key in settings:

@@ -14,6 +14,7 @@ from dense3d.errors import ConfigError
 
 KEY = "data_root"
 SPLITS = ("train", "val", "test")
+MOVED = "_moved"  # attribute of a config: key, old and new folder of each loader that an option moved
 
 
 def move_all(cfg: Config, new: Any, option: str) -> None:
@@ -54,20 +55,21 @@ def move_loader(cfg: Config, name: str, old: Any, new: Any) -> None:
         cfg._cfg_dict[evaluator] = moved(cfg._cfg_dict[evaluator], old, new)
 
 
-def refuse_left_behind(cfg: Config, name: str, old: Any, new: Any) -> None:
-    """See :func:`move_loader`; called when all options are merged.
+def refuse_left_behind(cfg: Config, splits: tuple[str, ...]) -> None:
+    """See :func:`move_loader`; called when it is known which data a command reads.
 
     Raises:
-        ConfigError: another loader still reads the old folder, which does not exist.
+        ConfigError: another loader of ``splits`` still reads the old folder, which does not exist.
     """
-    if not isinstance(old, str) or Path(old).exists():
-        return
-    loaders = [f"{split}_dataloader" for split in SPLITS]
-    left = [loader for loader in loaders if any(_below(root, old) for root in roots_of(cfg.get(loader)))]
-    if left:
+    loaders = [f"{split}_dataloader" for split in splits]
+    for name, old, new in vars(cfg).get(MOVED, ()):
+        left = [loader for loader in loaders if any(_below(root, old) for root in roots_of(cfg.get(loader)))]
+        if not left or Path(old).exists():
+            continue
+        still = f"{' and '.join(left)} still {'read' if left[1:] else 'reads'} {old}, which is not there"
         raise ConfigError(
-            f"option {name!r} moves that data set alone: {' and '.join(left)} still read {old}, which is not "
-            f"there; {KEY}={new} moves all of them and the files of the metrics"
+            f"option {name!r} moves that data set alone: {still}; {KEY}={new} moves all of them and the files "
+            "of the metrics"
         )
 
 

@@ -81,14 +81,14 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
         if name.endswith(f".{moving.KEY}") and name.partition(".")[0].endswith("_dataloader"):
             old = _value_at(cfg._cfg_dict, name)
             moving.move_loader(cfg, name, old, value)
-            left.append((name, old, value))
+            if isinstance(old, str):
+                left.append((name, old, value))
         try:
             cfg.merge_from_dict({name: value})
         except (KeyError, TypeError, AttributeError, AssertionError, IndexError, ValueError) as error:
             reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError(f"option {key!r} cannot be merged into the config: {reason}") from error
-    for moved in left:
-        moving.refuse_left_behind(cfg, *moved)
+    object.__setattr__(cfg, moving.MOVED, left)
 
 
 def _value_at(node: Any, name: str) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from dense3d.apis import setup
 from dense3d.config import find_faults, load_config
+from dense3d.config.moving import SPLITS, refuse_left_behind
 from dense3d.errors import ConfigError
 
 PATHS = {
@@ -61,10 +62,11 @@ def test_one_data_set_moves_with_its_metric(tmp_path: Path) -> None:
 def test_others_that_stay_where_nothing_is_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, "_base_ = 'dense3d::dino/dino_r50_8xb2-12e_coco.py'\n")
-    with pytest.raises(
-        ConfigError, match=r"val_dataloader and test_dataloader still read .*=/disk/x moves all"
-    ):
-        load_config(path, {"train_dataloader.dataset.data_root": "/disk/x"})
+    cfg = load_config(path, {"train_dataloader.dataset.data_root": "/disk/x"})
+    refuse_left_behind(cfg, ("train",))
+    sentence = r"val_dataloader and test_dataloader still read .*=/disk/x moves all"
+    with pytest.raises(ConfigError, match=sentence):
+        refuse_left_behind(cfg, SPLITS)
 
 
 def test_no_one_root_is_told(tmp_path: Path) -> None:

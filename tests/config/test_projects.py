@@ -40,6 +40,7 @@ def lemon(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     index = {variable: dict(names) for variable, names in registry._index().items()}
     known = set(sys.modules)
+    registered = {lazy: set(lazy.module_dict) for lazy in (MODELS, TRANSFORMS)}
     folder = tmp_path / "projects" / "lemon"
     (folder / "parts").mkdir(parents=True)
     (folder / "net.py").write_text(NET)
@@ -52,9 +53,10 @@ def lemon(tmp_path, monkeypatch):
     for module in set(sys.modules) - known:
         if module.split(".")[0] == "projects":
             del sys.modules[module]
-    for lazy in (MODELS, TRANSFORMS):
-        for name in [n for n, found in lazy.module_dict.items() if found.__module__.startswith("projects.")]:
-            del lazy.module_dict[name]
+    for lazy, names in registered.items():
+        for name in set(lazy.module_dict) - names:
+            if lazy.module_dict[name].__module__.startswith("projects."):
+                del lazy.module_dict[name]
 
 
 def config(folder: Path, text: str = "model = dict(type='LemonNet', width=3)\n", name: str = "a.py") -> Path:

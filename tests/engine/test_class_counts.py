@@ -157,6 +157,15 @@ def test_weights_of_classes_are_as_many_as_the_classes():
     assert fault.startswith("model.bbox_head.loss_cls.class_weight has 81 weights for 5 classes")
 
 
+def with_classes(cfg):
+    """Panoptic data sets read their classes from a file, which a fresh clone has not rendered."""
+    if cfg.train_dataloader.dataset.type == "CocoPanopticDataset":
+        names = ("box", "sphere", "cylinder", "cone", "torus", "cross", "floor", "wall", "sky")
+        metainfo = dict(classes=names, thing_classes=names[:6], stuff_classes=names[6:])
+        cfg.train_dataloader.dataset.metainfo = metainfo
+    return cfg
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -169,7 +178,7 @@ def test_weights_of_classes_are_as_many_as_the_classes():
     ],
 )
 def test_a_config_without_counts_builds_the_model_of_its_data(config):
-    cfg = load_config(config)
+    cfg = with_classes(load_config(config))
     with torch.device("meta"):
         whole = build_model(cfg)
         cfg.model = without_counts(cfg.model.to_dict())
@@ -181,7 +190,7 @@ def test_a_config_without_counts_builds_the_model_of_its_data(config):
 
 def test_the_word_data_stands_where_a_base_has_a_number():
     options = {"model.num_classes": "data", "model.thing_classes": "data"}
-    cfg = load_config("kmax_r18_synthetic-panoptic", options)
+    cfg = with_classes(load_config("kmax_r18_synthetic-panoptic", options))
     with torch.device("meta"):
         model = build_model(cfg)
     assert (model.num_classes, len(model.thing_classes)) == (9, 6)
