@@ -68,8 +68,8 @@ def refuse_left_behind(cfg: Config, splits: tuple[str, ...]) -> None:
             continue
         still = f"{' and '.join(left)} still {'read' if left[1:] else 'reads'} {old}, which is not there"
         raise ConfigError(
-            f"option {name!r} moves that data set alone: {still}; {KEY}={new} moves all of them and the files "
-            "of the metrics"
+            f"option {name!r} moves that data set alone: {still}; {KEY}={new} moves all of them and "
+            "the files of the metrics"
         )
 
 
