@@ -115,6 +115,7 @@ BAD_LINES = {
     "unknown class": (fields(LABEL, type="Cra"), False, "unknown class 'Cra'; did you mean 'Car'"),
     "no class at all": (fields(LABEL, type="17"), False, "unknown class '17'; known are Car, Van"),
     "a word": (fields(LABEL, x="left"), False, "x is 'left', which is no number"),
+    "beyond float32": (fields(LABEL, top="-1e155"), False, "top is -1e+155; no pixel, metre or angle"),
     "NaN dimensions": (fields(LABEL, h="nan"), False, "height is nan; every field must be a finite number"),
     "infinite score": (fields(RESULT, score="inf"), True, "score is inf"),
     "zero dimensions": (fields(LABEL, w=0), False, "height x width x length is 1.67 x 0 x 3.69"),

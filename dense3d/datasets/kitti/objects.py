@@ -26,6 +26,7 @@ LEFT, TOP, RIGHT, BOTTOM = range(3, 7)
 HEIGHT, WIDTH, LENGTH = range(7, 10)
 X, Y, Z = range(10, 13)
 ROTATION, SCORE = 13, 14
+FARTHEST = 1e6  # training computes in float32, where squares of far greater numbers are infinite
 BOX, DIMENSIONS, LOCATION = slice(LEFT, BOTTOM + 1), slice(HEIGHT, LENGTH + 1), slice(X, Z + 1)
 FIELD_NAMES = (
     *("truncated", "occluded", "alpha", "left", "top", "right", "bottom"),
@@ -141,8 +142,8 @@ def parse_objects(
         extra_classes: types beside KITTI's own that are known.
 
     Raises:
-        DataError: a line has another number of fields, an unknown type, a value that is no finite number,
-            dimensions that are not positive, a 2D box turned inside out, or a 3D box behind the camera. The
+        DataError: a line has another number of fields, an unknown type, a value that is no finite number or far
+            beyond any scene, dimensions that are not positive, a 2D box turned inside out, or a 3D box behind the camera. The
             message names the file, the line and the value.
     """
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
@@ -260,6 +261,7 @@ def _faults(objects: KittiObjects) -> dict[Callable[[np.ndarray], str], np.ndarr
     boxed = cared & objects.has_box3d
     bad = {
         _describe_infinite: ~np.isfinite(values),
+        _describe_far: np.abs(values[:, :SCORE]) >= FARTHEST,
         _describe_occlusion: (occluded != np.rint(occluded)) | (occluded < -1) | (occluded > 3),
         _describe_truncation: (values[:, TRUNCATED] > 1)
         | ((values[:, TRUNCATED] < 0) & (values[:, TRUNCATED] != -1)),
@@ -289,6 +291,11 @@ def _farthest_depth(objects: KittiObjects) -> np.ndarray:
 def _describe_infinite(row: np.ndarray) -> str:
     column = int(np.flatnonzero(~np.isfinite(row))[0])
     return f"{FIELD_NAMES[column]} is {row[column]}; every field must be a finite number"
+
+
+def _describe_far(row: np.ndarray) -> str:
+    column = int(np.flatnonzero(np.abs(row[:SCORE]) >= FARTHEST)[0])
+    return f"{FIELD_NAMES[column]} is {row[column]:g}; no pixel, metre or angle is beyond {FARTHEST:g}"
 
 
 def _describe_occlusion(row: np.ndarray) -> str:
