@@ -142,9 +142,9 @@ def parse_objects(
         extra_classes: types beside KITTI's own that are known.
 
     Raises:
-        DataError: a line has another number of fields, an unknown type, a value that is no finite number or far
-            beyond any scene, dimensions that are not positive, a 2D box turned inside out, or a 3D box behind the camera. The
-            message names the file, the line and the value.
+        DataError: a line has another number of fields, an unknown type, a value that is no finite number
+            or far beyond any scene, dimensions that are not positive, a 2D box turned inside out, or a 3D
+            box behind the camera. The message names the file, the line and the value.
     """
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, fields) for number, fields in lines if fields]
