@@ -54,8 +54,8 @@ class CocoMetric(MMDetCocoMetric):
 
     Args:
         ann_file: annotations in COCO's format; without it they come from the data samples' ``instances``.
-        metric, classwise, proposal_nums, iou_thrs, metric_items, format_only, outfile_prefix, backend_args,
-            sort_categories, use_mp_eval, **kwargs: as for mmdet's ``CocoMetric``.
+
+    The other arguments are those of mmdet's ``CocoMetric``.
 
     Raises:
         ConfigError: an unknown metric or figure; ``format_only`` without ``outfile_prefix``.
