@@ -105,7 +105,12 @@ def fits(value: Any, hint: Any) -> bool:
 
 def _fits_one(value: Any, hint: Any) -> bool:
     """:func:`fits` for one of several kinds: a class such as ``Tensor`` is none of a config's own values."""
-    if not inspect.isclass(hint) or hint in (object, type(None), *_KINDS):
+    # Python 3.10 takes list[int] for a class.
+    if (
+        typing.get_origin(hint) is not None
+        or not inspect.isclass(hint)
+        or hint in (object, type(None), *_KINDS)
+    ):
         return fits(value, hint)
     if issubclass(hint, (Mapping, list, tuple, str)) or hint.__module__ == "collections.abc":
         return fits(value, hint)
