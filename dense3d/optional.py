@@ -19,6 +19,17 @@ EXTRAS = {
     "deformops": "cuda",
     "onnx": "export",
     "onnxscript": "export",
+    "nibabel": "volume",
+    "nrrd": "volume",
+    "SimpleITK": "volume",
+    "tifffile": "volume",
+    "skimage": "volume",
+    "starlette": "volume",
+    "uvicorn": "volume",
+    "websockets": "volume",
+    "pydicom": "dicom",
+    "highdicom": "dicom",
+    "zarr": "zarr",
 }
 
 

@@ -1,4 +1,4 @@
-"""Plain data: cameras, calibrations and oriented boxes. Names are imported on first use."""
+"""Plain data: cameras, calibrations, oriented boxes and volumes. Names are imported on first use."""
 
 from lazy_loader import attach
 
@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = attach(
         "kitti_calibration": ["KittiCalibration"],
         "occlusion": ["occlusion_level"],
         "projected_boxes": ["ProjectedBoxes", "project_boxes"],
+        "volume": ["Volume"],
     },
 )
