@@ -72,8 +72,8 @@ where it could not be read), and sends without being asked:
   low, high}], histogram: {counts, low, high}, notes: [sentence]}
 * ``classes``: [{id, name, color, opacity, threshold, visible, slot, ml (null: not known yet), dice (null: no
   reference)}]
-* ``prompts``: [{id, class, kind, positive, count (voxels), center, and voxels (of points), radius, axis, index,
-  polygon, low, high as they were sent}]
+* ``prompts``: [{id, class, kind, positive, center, and by kind voxel, or path and radius, or axis, index and
+  polygon, or low and high}]
 * ``undo``, ``redo``: name of the step or null; ``steps``: names, oldest first
 * ``method``: name; ``methods``: [{name, label}]; ``ready``; ``progress``: the last such message, or null
 * ``transfer_function``: an object, or null
