@@ -127,11 +127,14 @@ class Volume:
         factors = reduction_factors(volume.shape, limit)
         if factors == (1, 1, 1):
             return volume
+        values = block_means(volume.values, factors)
+        total = tuple(old * new for old, new in zip(volume.factors, factors))
         return replace(
             volume,
-            values=block_means(volume.values, factors),
+            values=values,
             affine=volume.affine @ reduction_affine(factors),
-            factors=tuple(old * new for old, new in zip(volume.factors, factors)),
+            factors=total,
+            notes=(*volume.notes, working_note(volume.full_shape, values.shape, total)),
         )
 
     def to_full(self, array: np.ndarray) -> np.ndarray:
@@ -176,9 +179,35 @@ class Volume:
         _check_shape(array, (self.source.shape,))
         return self.order.apply(array)
 
+    def from_full(self, array: np.ndarray) -> np.ndarray:
+        """Labels of the full grid -> those at the middle of this volume's voxels.
+
+        Args:
+            array: (X', Y', Z', ...) of :attr:`full_shape`.
+
+        Returns:
+            (X, Y, Z, ...), same type.
+        """
+        _check_shape(array, (self.full_shape,))
+        for axis, (factor, size) in enumerate(zip(self.factors, self.full_shape)):
+            middles = np.minimum(np.arange(0, size, factor) + factor // 2, size - 1)
+            array = array if factor == 1 else np.take(array, middles, axis)
+        return array
+
     def to_working(self, voxels: np.ndarray) -> np.ndarray:
         """(N, 3) indices of the full grid in this volume's axis order -> indices of this volume's voxels."""
         return np.asarray(voxels) // np.array(self.factors)
+
+
+def working_note(full: tuple, shape: tuple, factors: tuple) -> str:
+    """What a person is told of a working resolution.
+
+    Example:
+        >>> working_note((1024, 1024, 300), (256, 256, 150), (4, 4, 2))
+        'shown at 256 x 256 x 150 voxels, each the mean of 4 x 4 x 2 of the file (1024 x 1024 x 300)'
+    """
+    small, block, whole = (" x ".join(map(str, sizes)) for sizes in (shape, factors, full))
+    return f"shown at {small} voxels, each the mean of {block} of the file ({whole})"
 
 
 def _check_shape(array: np.ndarray, shapes: tuple[tuple[int, ...], ...]) -> None:
