@@ -86,7 +86,7 @@ class Editor:
         self.listeners: list[Callable[[], None]] = []
         self.hidden: set[int] = set()
         self.view: dict[str, Any] = {}
-        self._next_class = 1
+        self.next_class = 1
         self._next_mark = 1
 
     @property
@@ -133,7 +133,7 @@ class Editor:
             ClassError: a property is not possible.
         """
         with self.lock:
-            number = self._next_class
+            number = self.next_class
             if number > MOST_CLASSES:
                 raise ClassError(f"there are at most {MOST_CLASSES} classes in a session; start a new one")
             one = StructureClass(
@@ -143,7 +143,7 @@ class Editor:
                 opacity=_fraction(opacity, "opacity"),
                 threshold=_fraction(threshold, "threshold"),
             )
-            self._next_class += 1
+            self.next_class += 1
             self._make(f"new class {one.name}", classes=(*self.classes, one))
             return number
 
@@ -405,12 +405,19 @@ class Editor:
         classes = [one.id for document in documents for one in document.classes]
         with self.lock:
             self.history, self.hidden, self.view = history, hidden, view
-            self._next_mark, self._next_class = max(marks, default=0) + 1, max(classes, default=0) + 1
+            self._next_mark, self.next_class = max(marks, default=0) + 1, max(classes, default=0) + 1
             self._changed()
 
-    def _import(self, imported: Imported, classes: tuple[StructureClass, ...]) -> str | None:
-        self._next_class = max([self._next_class, *(one.id + 1 for one in classes)])
-        return self._make(f"import of {imported.name}", imported=imported, classes=classes)
+    def add_import(self, imported: Imported, classes: tuple[StructureClass, ...]) -> str | None:
+        """Go on from a segmentation.
+
+        Args:
+            imported: its labels are ids of ``classes``.
+            classes: all classes from now on.
+        """
+        with self.lock:
+            self.next_class = max([self.next_class, *(one.id + 1 for one in classes)])
+            return self._make(f"import of {imported.name}", imported=imported, classes=classes)
 
 
 def check_class(one: StructureClass) -> None:

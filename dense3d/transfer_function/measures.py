@@ -77,7 +77,9 @@ def uncertainty(scores: np.ndarray, thresholds: np.ndarray) -> Uncertainty:
         scores: (C, X, Y, Z) uint8.
         thresholds: (C,) 0..1.
     """
-    step = max(1, round((scores[0].size / MOST_SAMPLES) ** (1 / 3))) if len(scores) else 1
+    if not len(scores):
+        return Uncertainty(np.zeros(64, np.int64), 0.0)
+    step = max(1, round((scores[0].size / MOST_SAMPLES) ** (1 / 3)))
     sampled = scores[:, ::step, ::step, ::step].reshape(len(scores), -1)
     sampled = sampled[:, sampled.any(0)].astype(np.int16)
     if not sampled.size:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import weakref
 import zlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,6 +25,7 @@ from dense3d.transfer_function.marks import AnyMark, Grid
 
 FORMAT = "dense3d transfer-function session"
 VERSION = 1
+MOST_BYTES = 2**28  # of a session file
 HASHED_BYTES = 2**26  # of a volume; a larger one is hashed in evenly spaced slices
 
 
@@ -121,6 +124,22 @@ def encode(editor: Editor, volume: VolumeIdentity, method: str) -> bytes:
         view=view,
     )
     return msgspec.json.encode(session)
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """The text of a session file.
+
+    Raises:
+        SessionError: there is none, or it is larger than any session.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SessionError(f"{path}: there is no such session file; check the path")
+    if path.stat().st_size > MOST_BYTES:
+        raise SessionError(
+            f"{path} has {path.stat().st_size} bytes, more than any session; name another file"
+        )
+    return path.read_bytes()
 
 
 def decode(text: bytes, name: str) -> Session:

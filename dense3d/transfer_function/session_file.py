@@ -98,6 +98,11 @@ class SessionFile:
         finally:
             self._lock.release()
 
+    def discard(self) -> None:
+        """Give the file free as it is on disk."""
+        self._written = self._wanted
+        self.close()
+
     def _work(self) -> None:
         while self._wait(lambda: not self.saved):
             first, quiet = time.monotonic(), False

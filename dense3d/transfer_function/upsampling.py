@@ -37,6 +37,12 @@ def upsampled(
         yield low, part if part.dtype == np.uint8 else np.rint(part).astype(np.uint8)
 
 
+def repeated(array: np.ndarray, shape: tuple[int, int, int], factors: tuple[int, int, int]) -> np.ndarray:
+    """(X', Y', Z') of the full grid: each working voxel for all of its block."""
+    places = [np.arange(size) // factor for size, factor in zip(shape, factors)]
+    return array if array.shape == shape else array[np.ix_(*places)]
+
+
 def _places(size: int, factor: int, working: int) -> tuple[np.ndarray, np.ndarray]:
     """For each full index the working index below it and the share of the next one."""
     place = np.clip((np.arange(size) - (factor - 1) / 2) / factor, 0, working - 1)

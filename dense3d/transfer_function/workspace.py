@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
+from dense3d.files import atomic_write
 from dense3d.structures.volume import Volume
+from dense3d.transfer_function import exchange, session
 from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress
 from dense3d.transfer_function.editing import Editor, Snapshot
@@ -15,7 +20,8 @@ from dense3d.transfer_function.marks import AnyMark, Grid, prompts_of
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
 from dense3d.transfer_function.methods import make_classifier, method_names
 from dense3d.transfer_function.prompts import Prompt
-from dense3d.transfer_function.upsampling import upsampled
+from dense3d.transfer_function.session_file import SessionFile
+from dense3d.transfer_function.upsampling import repeated, upsampled
 
 WORKING_LIMIT = 256
 
@@ -55,7 +61,9 @@ class Workspace(Editor):
     ) -> None:
         self.volume = volume.canonical()
         self.working = volume.reduced(limit)
-        super().__init__(Grid(self.volume.shape, self.volume.spacing, self.working.factors))
+        # A volume too large for memory comes reduced already.
+        self.factors = tuple(new // old for new, old in zip(self.working.factors, self.volume.factors))
+        super().__init__(Grid(self.volume.shape, self.volume.spacing, self.factors))
         self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
         self.reference: dict[str, np.ndarray] = {}  # by the name in small letters
         self.reference_number = 0
@@ -64,6 +72,7 @@ class Workspace(Editor):
         self._voxels: dict[int, np.ndarray] = {}
         self._bases: dict[tuple, Base] = {}
         self._scores: tuple[tuple, np.ndarray] | None = None
+        self.session_file: SessionFile | None = None
         self.set_method(method or method_names(self.checkpoint)[0])
 
     # ------------------------------------------------------------------ method
@@ -148,11 +157,11 @@ class Workspace(Editor):
         """(X, Y, Z) uint8 class ids on the canonical grid, from scores interpolated to it."""
         snapshot = self.snapshot()
         found = np.zeros(self.volume.shape, np.uint8)
-        for low, slab in upsampled(self.scores(snapshot), self.volume.shape, self.working.factors):
+        for low, slab in upsampled(self.scores(snapshot), self.volume.shape, self.factors):
             found[low : low + slab.shape[1]] = snapshot.ids[winners(slab, snapshot.thresholds)]
         imported = snapshot.document.imported
         if imported is not None and snapshot.class_ids:
-            same = self.working.to_full(self.classified(snapshot).unchanged())
+            same = repeated(self.classified(snapshot).unchanged(), self.volume.shape, self.factors)
             known = np.isin(imported.labels, snapshot.ids)
             np.copyto(found, np.where(known, imported.labels, 0).astype(np.uint8), where=same)
         return found
@@ -168,7 +177,7 @@ class Workspace(Editor):
 
     def volumes_ml(self) -> dict[int, float]:
         """Millilitres of each class, by id, at working resolution."""
-        counts = voxel_counts(self.labels(), self.volume.shape, self.working.factors)
+        counts = voxel_counts(self.labels(), self.volume.shape, self.factors)
         return {one.id: float(counts[one.id]) * self.voxel_ml for one in self.classes}
 
     @property
@@ -188,6 +197,88 @@ class Workspace(Editor):
         """(X, Y, Z) bool on the working grid: the reference structure of a name, if there is one."""
         reference = self.reference.get(name.casefold())
         return None if reference is None else self.to_working(reference)
+
+    # ------------------------------------------------------------------ files
+
+    def import_segmentation(self, path: str | os.PathLike) -> str | None:
+        """Go on from a segmentation of this volume (:func:`~.exchange.import_segmentation`)."""
+        return exchange.import_segmentation(self, path)
+
+    def load_reference(self, path: str | os.PathLike) -> list[str]:
+        """Compare with a segmentation by :meth:`dice` (:func:`~.exchange.load_reference`)."""
+        return exchange.load_reference(self, path)
+
+    def set_reference(self, masks: dict[str, np.ndarray]) -> None:
+        """Compare with these (X, Y, Z) masks of the canonical grid, by the name of a class."""
+        with self.lock:
+            self.reference = {name.casefold(): mask for name, mask in masks.items()}
+            self.reference_number += 1
+            self._changed(revise=False)
+
+    def export(
+        self,
+        path: str | os.PathLike,
+        format: str | None = None,
+        class_ids: Sequence[int] | None = None,
+    ) -> Path:
+        """Write the result in the format of the suffix (:func:`~.exchange.export`)."""
+        return exchange.export(self, path, format, class_ids)
+
+    def session_text(self) -> bytes:
+        """What :meth:`save` writes."""
+        return session.encode(self, self.identity, self.method)
+
+    @cached_property
+    def identity(self) -> session.VolumeIdentity:
+        """What tells this volume from others in session files."""
+        return session.identity(self.volume)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write classes, marks and the whole history as a session file, whole or not at all."""
+        with atomic_write(path) as file:
+            file.write(self.session_text())
+
+    def resume(self, path: str | os.PathLike) -> None:
+        """Go on from a session file of this volume; what was here before is replaced.
+
+        Raises:
+            SessionError: it is damaged, of another version, or made for another volume.
+        """
+        found = session.decode(session.read(path), os.fspath(path))
+        session.restore(found, self, self.identity, os.fspath(path))
+        if found.method in method_names(self.checkpoint):
+            self.set_method(found.method)
+
+    def keep_in(self, path: str | os.PathLike) -> None:
+        """Keep the work in a session file: what it holds is taken up, and every change is saved to it.
+
+        Raises:
+            SessionInUseError: another process has it open.
+            SessionError: it is damaged, or made for another volume.
+        """
+        file = SessionFile(path, self.session_text)
+        try:
+            if Path(path).exists():
+                self.resume(path)
+        except BaseException:
+            file.discard()
+            raise
+        self.close()
+        self.session_file = file
+        self.listeners.append(file.changed)
+
+    def close(self) -> None:
+        """Save what the session file lacks, and give it free."""
+        if self.session_file is not None:
+            self.listeners.remove(self.session_file.changed)
+            file, self.session_file = self.session_file, None
+            file.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     # ------------------------------------------------------------------ inside
 
@@ -212,7 +303,7 @@ class Workspace(Editor):
         """(X, Y, Z) labels of the working grid: those at the centres of its blocks of the canonical grid."""
         places = [
             np.minimum(np.arange(n) * f + f // 2, size - 1)
-            for n, f, size in zip(self.working.shape, self.working.factors, self.volume.shape)
+            for n, f, size in zip(self.working.shape, self.factors, self.volume.shape)
         ]
         return labels[np.ix_(*places)]
 

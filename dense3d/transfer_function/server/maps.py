@@ -56,17 +56,6 @@ class Slots:
                     self.ids += [0, 0, 0, 0]
                 self.ids[self.ids.index(0)] = class_id
 
-    def columns(self, class_ids: Sequence[int], group: int) -> list[int | None]:
-        """For each channel of a group the place of its class in ``class_ids``, or None."""
-        return [
-            class_ids.index(one) if one in class_ids else None for one in self.ids[4 * group : 4 * group + 4]
-        ]
-
-    @property
-    def groups(self) -> range:
-        """All groups."""
-        return range(len(self.ids) // 4)
-
 
 @dataclass
 class Maps:
@@ -90,17 +79,16 @@ class Maps:
         return Region((0, 0, 0), self.shape)
 
     def replaced(
-        self, revision: int, slots: Slots, class_ids: Sequence[int], scores: np.ndarray
+        self, revision: int, ids: list[int], class_ids: Sequence[int], scores: np.ndarray
     ) -> tuple[Maps, dict[int, Region]]:
         """New maps, and for each group the box in which they differ from these.
 
         Args:
             revision: of the new ones.
-            slots: of the classes.
+            ids: the class of each slot.
             class_ids: of the scores.
             scores: (C, X, Y, Z) uint8.
         """
-        ids = list(slots.ids)
         kept = [scores[class_ids.index(one)] if one in class_ids else None for one in ids]
         changed: dict[int, Region] = {}
         for slot, (one, new) in enumerate(zip(ids, kept)):
@@ -142,13 +130,13 @@ class Maps:
 
 
 def plane_message(
-    revision: int, slots: Slots, class_ids: Sequence[int], axis: int, index: int, plane: np.ndarray
+    revision: int, ids: list[int], class_ids: Sequence[int], axis: int, index: int, plane: np.ndarray
 ) -> bytes:
     """The message that brings one slice of all groups.
 
     Args:
         revision: of the document.
-        slots: of the classes.
+        ids: the class of each slot.
         class_ids: of the plane.
         axis: across which the slice is.
         index: of the slice, in the working grid.
@@ -157,17 +145,15 @@ def plane_message(
     shape = list(plane.shape[1:])
     shape.insert(axis, 1)
     box = np.expand_dims(plane, axis + 1)
-    groups = [
-        interleave([None if c is None else box[c] for c in slots.columns(class_ids, group)], tuple(shape))
-        for group in slots.groups
-    ]
+    channels = [box[class_ids.index(one)] if one in class_ids else None for one in ids]
+    groups = [interleave(channels[slot : slot + 4], tuple(shape)) for slot in range(0, len(ids), 4)]
     header = {
         "type": "planes",
         "revision": revision,
         "axis": axis,
         "index": index,
-        "groups": list(slots.groups),
-        "class_ids": slots.ids,
+        "groups": list(range(len(groups))),
+        "class_ids": ids,
         "offset": [index if other == axis else 0 for other in range(3)],
         "shape": shape,
     }

@@ -66,7 +66,8 @@ where it could not be read), and sends without being asked:
 
 **State**:
 
-* ``revision``, counted up by every change
+* ``revision``, counted up by every change; ``measured``: the revision that ``ml``, ``dice`` and
+  ``uncertainty`` belong to
 * ``volume``: {name, shape, spacing, affine, orientation (of the file, such as "LPS"), dtype, range: [low,
   high], modality, frames, working: {shape, spacing, affine, factors}, window: {low, high}, presets: [{name,
   low, high}], histogram: {counts, low, high}, notes: [sentence]}

@@ -27,6 +27,7 @@ class Cancelled(Exception):
 class Measures:
     """Figures of one revision: millilitres and Dice by class id, and where it is unsure."""
 
+    revision: int
     millilitres: dict[int, float]
     dice: dict[int, float | None]
     uncertainty: Uncertainty
@@ -38,21 +39,21 @@ class Results(Protocol):
     def wanted_planes(self) -> set[tuple[int, int]]:
         """(axis, canonical index) of the slices that pages show."""
 
-    def planes(
+    def show_planes(
         self, revision: int, class_ids: tuple[int, ...], planes: dict[tuple[int, int], np.ndarray]
     ) -> None:
         """Scores of slices, by (axis, working index)."""
 
-    def maps(self, revision: int, class_ids: tuple[int, ...], scores: np.ndarray) -> None:
+    def show_maps(self, revision: int, class_ids: tuple[int, ...], scores: np.ndarray) -> None:
         """Scores of the whole working grid."""
 
-    def measures(self, measures: Measures) -> None:
+    def show_measures(self, measures: Measures) -> None:
         """Figures."""
 
-    def progress(self, report: dict[str, Any]) -> None:
+    def show_progress(self, report: dict[str, Any]) -> None:
         """Of a preparation."""
 
-    def problem(self, sentence: str | None) -> None:
+    def show_problem(self, sentence: str | None) -> None:
         """What keeps the classification from being computed."""
 
 
@@ -66,7 +67,8 @@ class Work:
 
     def __init__(self, workspace: Workspace, results: Results) -> None:
         self.workspace, self.results = workspace, results
-        self._condition = threading.Condition()
+        # Only set and cleared: who wakes the thread holds the workspace's lock, which the thread takes later.
+        self._woken = threading.Event()
         self._stopped = False
         self._measured: Any = None
         self._mapped = 0.0
@@ -81,15 +83,13 @@ class Work:
 
     def wake(self) -> None:
         """Tell that something changed; returns at once."""
-        with self._condition:
-            self._condition.notify_all()
+        self._woken.set()
 
     def stop(self) -> None:
         """End both threads, after what they are at."""
         self._cancel.set()
-        with self._condition:
-            self._stopped = True
-            self._condition.notify_all()
+        self._stopped = True
+        self._woken.set()
         self._thread.join(timeout=10)
 
     # ------------------------------------------------------------------ preparation
@@ -122,7 +122,7 @@ class Work:
             last.update(task=str(task), done=round(float(done), 4), left_s=left, ready=self.workspace.ready)
             if time.monotonic() - reported > REPORT_EVERY:
                 reported = time.monotonic()
-                self.results.progress(dict(last))
+                self.results.show_progress(dict(last))
                 self.wake()  # it may have become ready
 
         try:
@@ -133,23 +133,23 @@ class Work:
         except Exception as error:
             last.update(failed=_sentence(error, f"the preparation of {method}"))
         last.update(ready=self.workspace.ready)
-        self.results.progress(dict(last))
+        self.results.show_progress(dict(last))
         self.wake()
 
     # ------------------------------------------------------------------ classification
 
     def _run(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._stopped or self._is_due())
-                if self._stopped:
-                    return
+        while not self._stopped:
+            if not self._is_due():
+                self._woken.wait()
+                self._woken.clear()
+                continue
             try:
                 self._classify()
-                self.results.problem(None)
+                self.results.show_problem(None)
             except Exception as error:
                 self._measured = self._key()
-                self.results.problem(_sentence(error, "the classification"))
+                self.results.show_problem(_sentence(error, "the classification"))
 
     def _key(self) -> tuple:
         return self.workspace.revision, self.workspace.reference_number
@@ -166,30 +166,30 @@ class Work:
         scores = workspace.kept_scores(snapshot)
         if scores is None:
             classified = workspace.classified(snapshot)
-            factors = workspace.working.factors
+            factors = workspace.factors
             places = {(axis, index // factors[axis]) for axis, index in self.results.wanted_planes()}
             planes = {place: classified.plane(*place) for place in places}
-            self.results.planes(snapshot.revision, classified.class_ids, planes)
+            self.results.show_planes(snapshot.revision, classified.class_ids, planes)
             if self._key() != key and time.monotonic() - self._mapped < LONGEST_WITHOUT_MAPS:
                 return  # something newer is waiting
             scores = workspace.keep_scores(snapshot, classified.volume())
-        self.results.maps(snapshot.revision, snapshot.class_ids, scores)
+        self.results.show_maps(snapshot.revision, snapshot.class_ids, scores)
         self._mapped = time.monotonic()
         if self._key() == key:
-            self.results.measures(measure(workspace, snapshot, scores))
+            self.results.show_measures(measure(workspace, snapshot, scores))
             self._measured = key
 
 
 def measure(workspace: Workspace, snapshot: Snapshot, scores: np.ndarray) -> Measures:
     """Figures of scores on the working grid."""
     labels = snapshot.ids[winners(scores, snapshot.thresholds)]
-    counts = voxel_counts(labels, workspace.volume.shape, workspace.working.factors)
+    counts = voxel_counts(labels, workspace.volume.shape, workspace.factors)
     agreement = {}
     for one in snapshot.document.classes:
         reference = workspace.working_reference(one.name)
         agreement[one.id] = None if reference is None else dice(labels, reference, one.id, 1)
     millilitres = {one: float(counts[one]) * workspace.voxel_ml for one in snapshot.class_ids}
-    return Measures(millilitres, agreement, uncertainty(scores, snapshot.thresholds))
+    return Measures(snapshot.revision, millilitres, agreement, uncertainty(scores, snapshot.thresholds))
 
 
 def _sentence(error: Exception, what: str) -> str:
