@@ -54,6 +54,7 @@ where it could not be read), and sends without being asked:
 * ``{"type": "state", ...}``: the whole state, at the start and to every tab after every change;
 * ``{"type": "progress", task, done, left_s, ready}``: ``done`` 0..1, ``left_s`` seconds or null; the last has
   ``done`` 1 or ``"cancelled": true`` or ``"failed": sentence``;
+* ``{"type": "current", revision}``: the page has all maps of that revision now, whether or not any changed;
 * binary frames: uint32 little endian length of a JSON header, the header in UTF-8, the payload. Every one is
   a box of scores: ``{type, revision, groups: [g, ...], class_ids, offset: [x, y, z], shape: [x, y, z]}`` on
   the working grid. The payload is, for each group of ``groups``, RGBA8 of that box, x fastest (what

@@ -33,6 +33,7 @@ class Tab:
         self._progress: str | None = None
         self._maps: Maps | None = None
         self._missing: dict[int, Region] = {}  # what it lacks of each group
+        self._told = -1  # the revision up to which it has all maps
         self._wake = asyncio.Event()
 
     def answer(self, text: str) -> None:
@@ -80,6 +81,9 @@ class Tab:
                 await self.websocket.send_text(text)
             elif self._missing and self._maps is not None:
                 await self._send_slab(self._maps)
+            elif self._maps is not None and self._told < self._maps.revision:
+                self._told = self._maps.revision
+                await self.websocket.send_text(f'{{"type":"current","revision":{self._told}}}')
             else:
                 self._wake.clear()
 

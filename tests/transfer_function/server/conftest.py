@@ -12,7 +12,7 @@ from dense3d.transfer_function import Workspace
 
 
 def two_cubes() -> Volume:
-    """A dark cube and a bright one, in air; 1 x 2 x 3 mm voxels, axes of the file left, posterior, superior."""
+    """A dark cube and a bright one in air; voxels of 1 x 2 x 3 mm, axes to the left, back and head."""
     values = np.zeros((20, 16, 12), np.int16)
     values[2:8, 2:8, 2:8] = 100
     values[11:18, 8:14, 4:10] = 300

@@ -21,6 +21,7 @@ class Page:
         self.ids: dict[int, list[int]] = {}
         self.planes: list[dict[str, Any]] = []
         self.answered = 0  # the newest revision that an answer told
+        self.current = -1  # the revision whose maps are all here
         self.order: list[str] = []
 
     def read(self) -> dict[str, Any]:
@@ -30,6 +31,8 @@ class Page:
             found = json.loads(message["text"])
             if found["type"] == "state":
                 self.state = found
+            if found["type"] == "current":
+                self.current = found["revision"]
         else:
             found, payload = read_binary(message["bytes"])
             self._draw(found, payload)
@@ -53,10 +56,9 @@ class Page:
         return answer
 
     def settle(self) -> None:
-        """Read until the figures of the newest revision are there."""
-        while (
-            self.state.get("measured") != self.state.get("revision", -2)
-            or self.state["revision"] < self.answered
+        """Read until maps and figures of the newest revision are there."""
+        while min(self.state.get("measured", -1), self.current) < max(
+            self.answered, self.state.get("revision", 0)
         ):
             self.read()
 
