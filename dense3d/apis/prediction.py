@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,7 @@ def _warned(results: Iterator[Result]) -> Iterator[Result]:
 
 
 def _check_numbers(score_threshold: float, batch_size: int) -> None:
-    if not 0 <= score_threshold <= 1:  # nan neither
-        raise ConfigError(f"the score threshold is {score_threshold}: scores lie in 0 .. 1")
-    if batch_size < 1:
-        raise ConfigError(f"the batch size {batch_size} is no number of images: give 1 or more")
+    if not isinstance(score_threshold, Real) or not 0 <= score_threshold <= 1:  # nan neither
+        raise ConfigError(f"the score threshold is {score_threshold!r}: scores lie in 0 .. 1")
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ConfigError(f"the batch size {batch_size!r} is no number of images: give 1 or more")

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from dense3d import ops
 from dense3d.benchmarks.ops_boxes import CASES as BOXES
 from dense3d.benchmarks.ops_features import CASES as FEATURES
+from dense3d.benchmarks.ops_rays import CASES as RAYS
 from dense3d.benchmarks.timing import OURS, Case, Workload
 
 LEVELS = ((100, 134), (50, 67), (25, 34), (13, 17))  # strides 8 to 64 of an 800 x 1066 image
@@ -68,4 +69,5 @@ CASES = [
     ),
     *BOXES,
     *FEATURES,
+    *RAYS,
 ]

@@ -26,5 +26,8 @@ __getattr__, __dir__, __all__ = attach(
         "rotated": ["box_iou_rotated", "box_iou_rotated_reference", "nms_rotated"],
         "rotated3d": ["box_iou_3d", "box_iou_3d_loss", "box_iou_3d_reference", "nms_3d"],
         "sampling": ["point_sample"],
+        # helpers of these two are imported from volume_rendering_rays, _surfaces and _tables
+        "volume_rendering": ["composite", "composite_reference"],
+        "volume_rendering_casting": ["cast_rays", "cast_rays_reference"],
     },
 )

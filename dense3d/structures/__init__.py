@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "kitti_calibration": ["KittiCalibration"],
         "occlusion": ["occlusion_level"],
         "projected_boxes": ["ProjectedBoxes", "project_boxes"],
-        "volume": ["Volume"],
+        "volume": ["Volume", "VolumeSource"],
+        "volume_axes": ["AxisOrder", "axis_codes", "to_ras"],
     },
 )

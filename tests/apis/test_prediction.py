@@ -188,6 +188,8 @@ def test_faulty_calls_are_told(checkpoint, predictor, folder):
         (dict(batch_size=0), "the batch size 0 is no number of images"),
         (dict(score_threshold=float("nan")), "the score threshold is nan: scores lie in 0 .. 1"),
         (dict(score_threshold=5), "the score threshold is 5: scores lie in 0 .. 1"),
+        (dict(score_threshold="a"), "the score threshold is 'a': scores lie in 0 .. 1"),
+        (dict(batch_size="3"), "the batch size '3' is no number of images: give 1 or more"),
         (dict(options={"model.num_querys": 1}), "num_querys"),
     ):
         with pytest.raises(ConfigError, match=message):

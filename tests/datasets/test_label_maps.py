@@ -215,6 +215,14 @@ def test_masks_of_0_and_255(data) -> None:
     assert [f.rule for f in scan_dataset(all_void)[0].faults] == ["labels-ignored"]
 
 
+def test_masks_of_0_and_255_among_labels_are_told_of(data) -> None:
+    mask, labels = (encoded(Image.fromarray(np.array([[0, v]], np.uint8))) for v in (255, 1))
+    (report,) = scan_dataset(data([labels, mask]))
+    assert report.ok and [note.rule for note in report.notes] == ["labels-mask"]
+    assert "1 of 2 label maps hold 0 and 255 only" in report.notes[0].value
+    assert not scan_dataset(data([labels, labels]))[0].notes
+
+
 def test_one_class_and_masks_of_0_and_255(data) -> None:
     """What is meant as background would be the class."""
     mask = encoded(Image.fromarray(np.array([[0, 255]], np.uint8)))

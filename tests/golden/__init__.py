@@ -74,6 +74,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "swin": "swin.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
+    "volume-composite": "volume_composite.open_kit",
 }
 
 # What a config may say beside the arguments: where it is from, how its inputs were drawn.

@@ -57,7 +57,7 @@ def scan_segmentation(
     report = ScanReport(name)
     rules = rules or _rules(num_classes, reduce_zero_label, ignore_index)
     maps = [index for index, (_, labels) in enumerate(pairs) if labels is not None]
-    looked_at = set(maps if decode_images else _spread(maps, LOOKED_AT))
+    looked_at = set(maps if decode_images else spread(maps))
 
     def check(index: int) -> tuple[list[Fault], dict[int, int] | None]:
         return _check_pair(*pairs[index], rules, reader, decode_images, index in looked_at)
@@ -79,6 +79,7 @@ def scan_segmentation(
             total.update(count)
         occurrence = Occurrence(name, dict(sorted(total.items())), rules, len(counted), len(maps))
         report.notes += occurrence.notes()
+        report.notes += _masks_among_labels(name, counted, rules)
         report.faults += [] if report.faults or void_is_meant else occurrence.faults()
     return report
 
@@ -88,7 +89,24 @@ def _rules(num_classes: int | None, reduce_zero: bool, ignore_index: int) -> Lab
     return LabelRules(classes, ignore_index, reduce_zero=reduce_zero)
 
 
-def _spread(indices: list[int], most: int) -> list[int]:
+def _masks_among_labels(name: str, counted: list[dict[int, int]], rules: LabelRules) -> list[Fault]:
+    """A note where maps of 0 and 255, as masks are drawn, stand among maps in which 1 is the second class."""
+    masks = sum(list(counts) == [0, 255] for counts in counted)
+    void = rules.table[255] == rules.void
+    if len(rules.classes) != 2 or not void or not masks or not any(1 in counts for counts in counted):
+        return []
+    value = f"{masks} of {len(counted)} label maps hold 0 and 255 only, others have {rules.classes[1]!r} (1)"
+    remedy = "if 255 is that class there, write it as 1: 255 is ignored"
+    return [Fault("labels-mask", name, value, remedy=remedy)]
+
+
+def spread(indices: list[int], most: int = LOOKED_AT) -> list[int]:
+    """``most`` of ``indices``, evenly spread, or all of them.
+
+    Example:
+        >>> spread([1, 2, 3, 4, 5], 3)
+        [1, 3, 5]
+    """
     if len(indices) <= most:
         return indices
     return [indices[i] for i in np.linspace(0, len(indices) - 1, most).round().astype(int)]

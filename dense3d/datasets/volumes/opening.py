@@ -1,0 +1,144 @@
+"""Any volume file -> :class:`~dense3d.structures.Volume`, judged by its header before memory is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dense3d.datasets.volumes.failures import told_of
+from dense3d.datasets.volumes.formats import format_of
+from dense3d.datasets.volumes.header import VolumeFile, VolumeHeader
+from dense3d.datasets.volumes.loading import fitting_limit, load_whole, reduce_streamed
+from dense3d.datasets.volumes.raw import RawLayout
+from dense3d.datasets.volumes.values import value_dtype
+from dense3d.errors import ConfigError, DataError
+from dense3d.structures.volume import Volume, VolumeSource, working_note
+from dense3d.structures.volume_axes import to_ras
+from dense3d.structures.volume_blocks import reduction_affine, reduction_factors
+
+
+def open_volume(
+    path: str | os.PathLike,
+    *,
+    frame: int | None = None,
+    raw: RawLayout | None = None,
+    limit: int | None = None,
+) -> Volume:
+    """Open a volume of any format that dense3d reads.
+
+    Nothing is allocated before the header's size is judged by that of the file and by the free memory.
+    Large uncompressed files are memory-mapped; their values may then have another byte order than the
+    machine's. What is compressed and does not fit is opened at a lower resolution, which a note says.
+
+    Args:
+        path: a file, or a folder of DICOM or TIFF slices.
+        frame: which volume of a series, from 0; the first unless given.
+        raw: layout of a file without a header.
+        limit: the most voxels an axis may have; the result is then canonical, and streamed slab by slab where
+            it is reduced.
+
+    Returns:
+        The volume on the grid of the file, or on its working grid where it was reduced. Values that are not
+        finite are replaced by the smallest finite one, and counted in a note.
+
+    Raises:
+        DataError: the file is missing, damaged, of no known format, no volume, or too large.
+        ConfigError: an option does not fit the file.
+        MissingDependencyError: the package that reads the format is not installed.
+    """
+    path = os.fspath(path)
+    if limit is not None and limit < 2:
+        raise ConfigError(f"limit={limit}: an axis keeps at least 2 voxels; 256 is usual")
+    with told_of(path, "volume"):
+        file = _open_file(path, raw)
+        return _read(file, _checked_frame(file.header, frame), limit, frame is None)
+
+
+def volume_header(path: str | os.PathLike, *, raw: RawLayout | None = None) -> VolumeHeader:
+    """What a file says of its volume, without reading samples: shape, type, spacing, frames, bytes.
+
+    Args:
+        path: as for :func:`open_volume`.
+        raw: layout of a file without a header.
+
+    Raises:
+        DataError, ConfigError, MissingDependencyError: as :func:`open_volume`.
+    """
+    path = os.fspath(path)
+    with told_of(path, "volume"):
+        return _open_file(path, raw).header
+
+
+def _open_file(path: str, raw: RawLayout | None) -> VolumeFile:
+    if not Path(path).exists():
+        raise DataError(f"{path}: there is no such file or folder; check the path")
+    kind = format_of(path, raw)
+    with told_of(path, kind.name):
+        file = kind.open(path, raw)
+    value_dtype(file.header)
+    return file
+
+
+def _checked_frame(header: VolumeHeader, frame: int | None) -> int:
+    if frame is None:
+        return 0
+    if not 0 <= frame < header.frames:
+        raise ConfigError(
+            f"{header.path}: it has no frame {frame}, only {header.frames} of them, counted from 0; "
+            f"choose one of 0 to {header.frames - 1}"
+        )
+    return frame
+
+
+def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> Volume:
+    header = file.header
+    notes = list(header.notes)
+    if header.frames > 1:
+        default = " (the default; choose another by frame=)" if is_default else ""
+        notes.append(f"the file holds {header.frames} frames: frame {frame} is open{default}")
+    if limit is None:
+        limit = fitting_limit(file)
+        if limit is not None:
+            notes.append(
+                f"the whole volume does not fit into memory: at most {limit} voxels an axis are read"
+            )
+    order = to_ras(header.affine)
+    canonical_shape = tuple(header.shape[axis] for axis in order.axes)
+    factors = (1, 1, 1) if limit is None else reduction_factors(canonical_shape, limit)
+    source = VolumeSource(
+        header.shape, header.affine, header.path, {"format": header.format, **header.details}
+    )
+    common = dict(name=Path(header.path).name, modality=header.modality, source=source)
+    if factors == (1, 1, 1):
+        values = load_whole(file, frame, notes)
+        _require_contrast(header, values)
+        volume = Volume(values, header.affine, notes=tuple(notes + _anisotropy(header)), **common)
+        return volume if limit is None else volume.canonical()
+    values = reduce_streamed(file, frame, order, factors, notes)
+    _require_contrast(header, values)
+    affine = header.affine @ order.index_affine(header.shape) @ reduction_affine(factors)
+    notes += [*_anisotropy(header), working_note(canonical_shape, values.shape, factors)]
+    return Volume(values, affine, notes=tuple(notes), order=order, factors=factors, **common)
+
+
+def _require_contrast(header: VolumeHeader, values: np.ndarray) -> None:
+    """Refuse a volume in which there is nothing to see; stops at the first voxel that differs."""
+    axis = int(np.argmax(np.abs(values.strides)))
+    first = values[0, 0, 0]
+    for index in range(values.shape[axis]):
+        if (np.take(values, index, axis) != first).any():
+            return
+    raise DataError(
+        f"{header.path}: every voxel has the value {first:g}: there is nothing to see; choose another "
+        f"frame or file"
+    )
+
+
+def _anisotropy(header: VolumeHeader) -> list[str]:
+    spacing = header.spacing
+    if max(spacing) < 4 * min(spacing):
+        return []
+    text = " x ".join(f"{length:.3g}" for length in spacing)
+    return [f"voxels of {text} mm are far from cubes: structures are coarse along the longest side"]

@@ -1,0 +1,1 @@
+"""The web server of the transfer-function tool: a workspace, its pages' messages and pictures."""

@@ -1,0 +1,122 @@
+"""What browser and server say to each other.
+
+**Coordinates.** Voxels in messages from the page and in ``state`` are indices of the canonical grid (the
+file's axes in their nearest right-anterior-superior order, ``state.volume.shape``); ``planes`` and ``maps``
+are on the working grid (``state.volume.working``), whose voxel is ``voxel // factors``. Radii are in
+millimetres. Colours are three integers 0..255, thresholds and opacities numbers 0..1. Scores are bytes; a
+class holds where its score is more than ``int(255 * threshold)`` and more than every other such class's
+score, the first of equals in the order of ``state.classes``; where none does it is background, class 0.
+
+**HTTP.** JSON bodies have at most 1 MiB. Wrong input is a 4xx with ``{"message": sentence}``.
+
+* ``GET /``, ``GET /static/<file>``: the page and its files. ``/?token=`` sets the cookie (elsewhere than on
+  loopback) and redirects to ``/``
+* ``GET /api/state``: the state, as below
+* ``GET /api/volume``: uint16 little endian on the working grid, x fastest, ``state.volume.range`` to
+  0..65535; header ``X-Shape: X Y Z``
+* ``GET /api/maps``: scores: for each group of four classes RGBA8, x fastest; headers ``X-Revision``,
+  ``X-Shape``, ``X-Class-Ids`` (four a group, 0: no class)
+* ``GET /api/slice``: PNG of a slice with its overlay: ``axis`` 0..2, ``index`` (canonical), ``width``
+  (pixels, <= 2048), ``overlay`` 0 or 1, ``low``, ``high`` (window). Its columns are the first of the other
+  two axes, its rows the second, the larger index on top; square millimetres
+* ``GET /api/render``: PNG of the volume: ``azimuth``, ``elevation`` (degrees), ``zoom`` (1: fits), ``width``,
+  ``height`` (<= 2048), ``quality`` preview or high
+* ``GET /api/export/formats``: ``[{format, label, suffix}]``
+* ``POST /api/export``: ``{format, classes?: [id]}``; answers the file as a download
+* ``POST /api/import``: body: a segmentation file, query ``name`` (its file name, for the format) and
+  ``role``: segmentation (default; a step that undo takes back), reference (Dice only), session or
+  transfer_function
+
+**WebSocket** ``/ws``. The page sends JSON text of at most 1 MiB: ``type``, ``request`` (a whole number that
+it chooses; what the message leads to carries it back) and
+
+* ``prompt``: ``class`` (0: background), ``kind``, ``positive`` (default true), ``planes``: [x, y, z] the
+  slices that the page shows, and by kind: point: ``voxels`` [[x, y, z], ...]; stroke: ``voxels``, the path of
+  a ball of ``radius`` (0: the path alone); lasso: ``axis``, ``index``, ``polygon`` [[a, b], ...] in the other
+  two axes, ascending; box: ``low``, ``high``, both corners inside the box
+* ``erase``: ``voxel``, ``radius``, ``class`` (absent: every class): takes back marks within the ball
+* ``undo``, ``redo``: and nothing else
+* ``class.add``: ``name``, ``color``, ``opacity``, ``threshold``: all optional; ``done.class`` is the new id
+* ``class.update``: ``class`` and what changes of ``name``, ``color``, ``opacity``, ``threshold``, ``visible``
+* ``class.remove``: ``class``
+* ``clear``: ``class`` (absent: all): takes its marks back
+* ``planes``: ``planes``: the slices that the page shows now; scores of them come first from here on
+* ``view``: ``view``: an object of at most 16 kB that the page finds again after a reload; no step, and not
+  sent to other tabs before their next ``state``
+* ``method``: ``method``: one of ``state.methods``; prepares it
+* ``prepare``, ``cancel``: starts or ends the preparation of the method
+* ``transfer_function``: ``transfer_function``: an object, as in ``state``; a step
+
+The server answers each message with ``{"type": "done", request, revision, step}`` (``step``: the name of the
+step that it made, or null where nothing changed) or ``{"type": "error", request, message}`` (``request`` null
+where it could not be read), and sends without being asked:
+
+* ``{"type": "state", ...}``: the whole state, at the start and to every tab after every change;
+* ``{"type": "progress", task, done, left_s, ready}``: ``done`` 0..1, ``left_s`` seconds or null; the last has
+  ``done`` 1 or ``"cancelled": true`` or ``"failed": sentence``;
+* binary frames: uint32 little endian length of a JSON header, the header in UTF-8, the payload. Every one is
+  a box of scores: ``{type, revision, groups: [g, ...], class_ids, offset: [x, y, z], shape: [x, y, z]}`` on
+  the working grid. The payload is, for each group of ``groups``, RGBA8 of that box, x fastest (what
+  ``texSubImage3D`` takes); ``class_ids`` has four ids a group (0: free, its scores are 0). ``planes`` come
+  within milliseconds of a click, one a visible slice, with ``axis`` and ``index`` (working) and all groups;
+  their box is one voxel thick along ``axis``. ``maps`` follow, in slabs, one group each, only what changed;
+  the last of a revision has ``"last": true``. Textures start at 0, and a class keeps group and channel
+  (``state.classes[].slot`` = 4 * group + channel) for as long as it is there. A page that connects (again)
+  gets state and all maps, whatever it had.
+
+**State**:
+
+* ``revision``, counted up by every change
+* ``volume``: {name, shape, spacing, affine, orientation (of the file, such as "LPS"), dtype, range: [low,
+  high], modality, frames, working: {shape, spacing, affine, factors}, window: {low, high}, presets: [{name,
+  low, high}], histogram: {counts, low, high}, notes: [sentence]}
+* ``classes``: [{id, name, color, opacity, threshold, visible, slot, ml (null: not known yet), dice (null: no
+  reference)}]
+* ``prompts``: [{id, class, kind, positive, count (voxels), center, and voxels (of points), radius, axis, index,
+  polygon, low, high as they were sent}]
+* ``undo``, ``redo``: name of the step or null; ``steps``: names, oldest first
+* ``method``: name; ``methods``: [{name, label}]; ``ready``; ``progress``: the last such message, or null
+* ``transfer_function``: an object, or null
+* ``uncertainty``: {counts (64 bins of the margin between the best two classes, 0..1), unsure (share of
+  voxels)} or null
+* ``view``: the object that the page sent last, or {}
+* ``session``: {file, saved (whether all is on disk), problem (a sentence, or null)}; ``notes``: [sentence]
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_MESSAGE = 1 << 20  # bytes of a message, and of a JSON body
+MAX_SIDE = 2048  # pixels of a picture's width or height
+
+
+def binary(header: dict, payload: bytes | memoryview) -> bytes:
+    """A binary frame: length of the header, header, payload.
+
+    Example:
+        >>> frame = binary({"type": "maps"}, b"ab")
+        >>> frame[4:-2], frame[-2:]
+        (b'{"type":"maps"}', b'ab')
+    """
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join((struct.pack("<I", len(text)), text, payload))
+
+
+def read_binary(frame: bytes) -> tuple[dict, memoryview]:
+    """Header and payload of a binary frame: what a page does, for tests and scripts."""
+    (length,) = struct.unpack_from("<I", frame)
+    return json.loads(frame[4 : 4 + length]), memoryview(frame)[4 + length :]
+
+
+def interleave(maps: Sequence[np.ndarray | None], shape: tuple[int, int, int]) -> np.ndarray:
+    """(Z, Y, X, 4) uint8 from up to four (X, Y, Z) maps of one group; None is a free channel."""
+    group = np.zeros((*shape[::-1], 4), np.uint8)
+    for channel, scores in enumerate(maps):
+        if scores is not None:
+            group[..., channel] = scores.transpose(2, 1, 0)
+    return group
