@@ -5,7 +5,6 @@ The file name is a hash of voxels, weights and settings. The official code's cac
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import json
 import os
@@ -165,7 +164,8 @@ def read_official_cache(path: str | os.PathLike, part: str = "k") -> Tensor:
     if path.suffix in (".pt", ".pth"):
         from dense3d.engine.checkpoint import read
 
-        with torch.serialization.safe_globals([collections.defaultdict, float]):
+        # the official code saves a defaultdict; here it becomes a plain dict
+        with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), float]):
             data = read(path, "cpu", True)
     elif path.suffix == ".npy":
         data = _read_npy(path)
@@ -180,6 +180,10 @@ def read_official_cache(path: str | os.PathLike, part: str = "k") -> Tensor:
     if not isinstance(data, (np.ndarray, Tensor)) or data.ndim not in (4, 5):
         raise DataError(f"{path} holds no array of features (F, W, H, D); compute it again")
     return torch.as_tensor(data).float()
+
+
+def _plain_dict(_factory: type) -> dict:
+    return {}
 
 
 def _read_npy(path: Path) -> object:
