@@ -38,6 +38,15 @@ class VolumeFormat:
 
 
 RAW = VolumeFormat("raw", (".raw", ".raw.gz"), "raw", "open_raw")
+DICOM = VolumeFormat("DICOM", (".dcm", ".dicom", ".ima"), "dicom", "open_dicom", ((128, b"DICM"),))
+TIFF = VolumeFormat(
+    "TIFF",
+    (".tif", ".tiff"),
+    "tiff",
+    "open_tiff",
+    ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
+)
+ZARR = VolumeFormat("OME-Zarr", (".zarr",), "ome_zarr", "open_zarr")
 FORMATS = (
     VolumeFormat(
         "NIfTI",
@@ -48,6 +57,11 @@ FORMATS = (
     ),
     VolumeFormat("NumPy", (".npy",), "numpy_files", "open_npy", ((0, b"\x93NUMPY"),)),
     VolumeFormat("NumPy", (".npz",), "numpy_files", "open_npz"),
+    VolumeFormat("MetaImage", (".mhd", ".mha"), "metaimage", "open_metaimage"),
+    VolumeFormat("NRRD", (".nrrd", ".nhdr"), "nrrd", "open_nrrd", ((0, b"NRRD"),)),
+    DICOM,
+    TIFF,
+    ZARR,
     RAW,
 )
 
@@ -65,17 +79,18 @@ def format_of(path: str, raw: RawLayout | None = None) -> VolumeFormat:
     if raw is not None:
         return RAW
     name = Path(path).name.lower()
+    if Path(path).is_dir():
+        return _folder_format(path)
     fitting = [
         (len(suffix), entry) for entry in FORMATS for suffix in entry.suffixes if name.endswith(suffix)
     ]
     if fitting:
         return max(fitting, key=lambda pair: pair[0])[1]
-    if Path(path).is_file():
-        with Path(path).open("rb") as file:
-            start = file.read(512)
-        for entry in FORMATS:
-            if any(start[offset : offset + len(magic)] == magic for offset, magic in entry.magic):
-                return entry
+    with Path(path).open("rb") as file:
+        start = file.read(512)
+    for entry in FORMATS:
+        if any(start[offset : offset + len(magic)] == magic for offset, magic in entry.magic):
+            return entry
     known = sorted({suffix for entry in FORMATS for suffix in entry.suffixes})
     suffix = Path(name).suffix
     raise DataError(
@@ -84,3 +99,13 @@ def format_of(path: str, raw: RawLayout | None = None) -> VolumeFormat:
         f"or state "
         "the layout of a raw file"
     )
+
+
+def _folder_format(path: str) -> VolumeFormat:
+    """What a folder holds: a Zarr group, slices as TIFF, or DICOM files."""
+    files = {file.name.lower() for file in Path(path).iterdir()}
+    if files & {"zarr.json", ".zgroup", ".zattrs"} or path.lower().rstrip("/\\").endswith(".zarr"):
+        return ZARR
+    if any(name.endswith((".tif", ".tiff")) for name in files):
+        return TIFF
+    return DICOM

@@ -28,6 +28,7 @@ class VolumeHeader:
         modality: "CT", "MR" ... where the file says it.
         notes: one sentence each on what a person should know.
         details: what writers put back.
+        placed: whether the file states where its voxels lie.
     """
 
     path: str
@@ -41,6 +42,7 @@ class VolumeHeader:
     modality: str | None = None
     notes: tuple[str, ...] = ()
     details: Mapping = field(default_factory=dict)
+    placed: bool = True
 
     @property
     def spacing(self) -> tuple[float, float, float]:

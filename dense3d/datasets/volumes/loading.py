@@ -66,6 +66,34 @@ def load_whole(file: VolumeFile, frame: int, notes: list[str]) -> np.ndarray:
     return narrowed(values)
 
 
+def load_labels(file: VolumeFile, frame: int) -> np.ndarray:
+    """(X, Y, Z) integers in the file's axis order.
+
+    Raises:
+        DataError: values are no whole numbers, or do not fit into memory.
+    """
+    header, dtype = file.header, value_dtype(file.header)
+    require_memory(header.path, header.bytes // header.dtype.itemsize * dtype.itemsize)
+    labels = None
+    start = 0
+    for slab in _slabs(file, frame, 1):
+        if (
+            dtype.kind == "f"
+            and not (np.isfinite(slab) & (np.rint(slab) == slab) & (abs(slab) < 2**31)).all()
+        ):
+            raise DataError(
+                f"{header.path}: its values are no whole numbers, so it is no segmentation; choose one"
+            )
+        if labels is None:
+            labels = np.empty(
+                header.shape, np.int32 if dtype.kind == "f" else dtype, "F" if file.axis == 2 else "C"
+            )
+        stop = start + slab.shape[file.axis]
+        labels[_place(file.axis, start, stop)] = slab
+        start = stop
+    return labels
+
+
 def reduce_streamed(
     file: VolumeFile, frame: int, order: AxisOrder, factors: tuple[int, int, int], notes: list[str]
 ) -> np.ndarray:

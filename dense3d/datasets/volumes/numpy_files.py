@@ -30,7 +30,9 @@ def open_npy(path: str) -> VolumeFile:
     shape, frames = _volume_shape(path, sizes)
     binary = Binary(path, offset, dtype, shape, frames, "F" if fortran else "C", frames_fastest=not fortran)
     binary.check()
-    header = VolumeHeader(path, "NumPy", shape, dtype, np.eye(4), frames, notes=(_SPACING_NOTE,))
+    header = VolumeHeader(
+        path, "NumPy", shape, dtype, np.eye(4), frames, notes=(_SPACING_NOTE,), placed=False
+    )
     return VolumeFile(header, binary.axis, binary.slabs, binary.mapped)
 
 
@@ -65,7 +67,7 @@ def open_npz(path: str) -> VolumeFile:
         member=f"{chosen}.npy",
     )
     binary.check()
-    header = VolumeHeader(path, "NumPy", shape, dtype, affine, frames, notes=tuple(notes))
+    header = VolumeHeader(path, "NumPy", shape, dtype, affine, frames, notes=tuple(notes), placed=not notes)
     return VolumeFile(header, binary.axis, binary.slabs)
 
 

@@ -120,7 +120,7 @@ def open_raw(path: str, layout: RawLayout | None) -> VolumeFile:
             f"bytes, but the file has {size}; {_suggestion(shape, size - layout.offset)}"
         )
     binary.check()
-    header = VolumeHeader(path, "raw", shape, binary.dtype, affine, notes=tuple(notes))
+    header = VolumeHeader(path, "raw", shape, binary.dtype, affine, notes=tuple(notes), placed=False)
     return VolumeFile(header, binary.axis, binary.slabs, None if compression else binary.mapped)
 
 

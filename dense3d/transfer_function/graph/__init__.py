@@ -1,0 +1,1 @@
+"""Classification without a checkpoint: random walker on a graph of supervoxels, with learnt features."""
