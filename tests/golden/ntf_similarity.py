@@ -34,6 +34,7 @@ Inputs = dict[str, Tensor]
 _SAMPLING = ("class_index", "coordinates", "feature_volume", "volume_shape")
 _MAPS = (*_SAMPLING, "proximity", "modality_weight")
 _SIGMAS = ("sigma_spatial", "sigma_luma", "sigma_chroma")
+_REDUCTIONS = {"mean": "mean", "avg": "mean", "max": "max"}
 _SOLVER = {"lam": "lam", "A_diag_min": "diagonal_min", "cg_tol": "tolerance", "cg_maxiter": "iterations"}
 
 
@@ -67,7 +68,7 @@ class _Similarity:
             lower_cut=options.take("lower_cut", 0.1),
             exponent=options.take("exponent", 2.5),
             quantile=options.take("quantile", 0.9999),
-            reduction={"avg": "mean"}.get(value := options.take("reduction", "mean"), value),
+            reduction=options.choose("reduction", _REDUCTIONS, "mean"),
             proximity=0.0,
             connected_component=bool(options.take("connected_component", False)),
         )
