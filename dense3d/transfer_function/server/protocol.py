@@ -54,6 +54,7 @@ where it could not be read), and sends without being asked:
 * ``{"type": "state", ...}``: the whole state, at the start and to every tab after every change;
 * ``{"type": "progress", task, done, left_s, ready}``: ``done`` 0..1, ``left_s`` seconds or null; the last has
   ``done`` 1 or ``"cancelled": true`` or ``"failed": sentence``;
+* ``{"type": "current", revision}``: the page has all maps of that revision now, whether or not any changed;
 * binary frames: uint32 little endian length of a JSON header, the header in UTF-8, the payload. Every one is
   a box of scores: ``{type, revision, groups: [g, ...], class_ids, offset: [x, y, z], shape: [x, y, z]}`` on
   the working grid. The payload is, for each group of ``groups``, RGBA8 of that box, x fastest (what
@@ -66,14 +67,15 @@ where it could not be read), and sends without being asked:
 
 **State**:
 
-* ``revision``, counted up by every change
+* ``revision``, counted up by every change; ``measured``: the revision that ``ml``, ``dice`` and
+  ``uncertainty`` belong to
 * ``volume``: {name, shape, spacing, affine, orientation (of the file, such as "LPS"), dtype, range: [low,
   high], modality, frames, working: {shape, spacing, affine, factors}, window: {low, high}, presets: [{name,
   low, high}], histogram: {counts, low, high}, notes: [sentence]}
 * ``classes``: [{id, name, color, opacity, threshold, visible, slot, ml (null: not known yet), dice (null: no
   reference)}]
-* ``prompts``: [{id, class, kind, positive, count (voxels), center, and voxels (of points), radius, axis, index,
-  polygon, low, high as they were sent}]
+* ``prompts``: [{id, class, kind, positive, center, and by kind voxel, or path and radius, or axis, index and
+  polygon, or low and high}]
 * ``undo``, ``redo``: name of the step or null; ``steps``: names, oldest first
 * ``method``: name; ``methods``: [{name, label}]; ``ready``; ``progress``: the last such message, or null
 * ``transfer_function``: an object, or null

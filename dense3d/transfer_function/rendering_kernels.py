@@ -1,0 +1,299 @@
+"""numba kernel of the pictures of a volume and its classes (it imports slowly: not at the top of a module).
+
+Places are in voxels of the working grid, whole numbers being centres, and lengths along rays in millimetres.
+The rule that it follows is told in :mod:`dense3d.transfer_function.rendering`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dense3d.ops.volume_rendering_kernels import SHIFT, clamped, jit, skipped_to, trilinear
+
+TILE = 16  # pixels
+BISECTIONS = 8
+FULL = 0.98  # opacity at which a ray ends
+MOST_OPAQUE = 0.999  # of a sample, over the unit length
+AMBIENT, DIFFUSE, SPECULAR, SHININESS = 0.28, 0.80, 0.16, 28.0
+LAMP_UP, LAMP_LEFT = 0.35, 0.35
+REACH = 1.4  # voxels to each side, of the differences that give the normal of a class
+FADE_IN, FADE_OUT = 0.0005, 0.004  # share of the range per millimetre: not shaded, shaded
+
+
+@jit(inline="always")
+def _unit(x, y, z):
+    length = np.sqrt(x * x + y * y + z * z)
+    return (x / length, y / length, z / length) if length > 1e-12 else (0.0, 0.0, 0.0)
+
+
+@jit(inline="always")
+def _length(vector):
+    return np.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
+
+
+@jit(inline="always")
+def _times(matrix, vector):
+    return (
+        matrix[0, 0] * vector[0] + matrix[0, 1] * vector[1] + matrix[0, 2] * vector[2],
+        matrix[1, 0] * vector[0] + matrix[1, 1] * vector[1] + matrix[1, 2] * vector[2],
+        matrix[2, 0] * vector[0] + matrix[2, 1] * vector[1] + matrix[2, 2] * vector[2],
+    )
+
+
+@jit(inline="always")
+def _at(field, x, y, z):
+    shape = field.shape
+    return trilinear(field, clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2]))
+
+
+@jit()
+def _gradient(field, x, y, z, reach, inverse):
+    """Central differences, per millimetre, in world axes (inverse transpose of the affine)."""
+    gx = (_at(field, x + reach, y, z) - _at(field, x - reach, y, z)) / (2 * reach)
+    gy = (_at(field, x, y + reach, z) - _at(field, x, y - reach, z)) / (2 * reach)
+    gz = (_at(field, x, y, z + reach) - _at(field, x, y, z - reach)) / (2 * reach)
+    return (
+        gx * inverse[0, 0] + gy * inverse[1, 0] + gz * inverse[2, 0],
+        gx * inverse[0, 1] + gy * inverse[1, 1] + gz * inverse[2, 1],
+        gx * inverse[0, 2] + gy * inverse[1, 2] + gz * inverse[2, 2],
+    )
+
+
+@jit()
+def _class_at(maps, levels, members, x, y, z):
+    """Index of the class that holds, -1 for none: the largest score above its level, the first of equals."""
+    starts, classes, bricks = members
+    shape = maps.shape
+    x, y, z = clamped(x, shape[1]), clamped(y, shape[2]), clamped(z, shape[3])
+    number = ((int(x) >> SHIFT) * bricks[1] + (int(y) >> SHIFT)) * bricks[2] + (int(z) >> SHIFT)
+    best, found = -1.0, -1
+    for k in range(starts[number], starts[number + 1]):
+        c = classes[k]
+        score = trilinear(maps[c], x, y, z)
+        if score > levels[c] and score > best:
+            best, found = score, c
+    return found
+
+
+@jit()
+def _first_place(maps, levels, members, wanted, start, slope, outside, inside):
+    """Where a class begins between two places of a ray: at the first if it holds there, else by bisection."""
+    if _class_at(maps, levels, members, *_place(start, slope, outside)) == wanted:
+        return outside
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (outside + inside)
+        if _class_at(maps, levels, members, *_place(start, slope, middle)) == wanted:
+            inside = middle
+        else:
+            outside = middle
+    return inside
+
+
+@jit(inline="always")
+def _place(start, slope, t):
+    return start[0] + t * slope[0], start[1] + t * slope[1], start[2] + t * slope[2]
+
+
+@jit()
+def _normal(scores, start, slope, t, view, inverse):
+    """Unit gradient of a class's scores; against the view where they do not change."""
+    gx, gy, gz = _gradient(scores, *_place(start, slope, t), REACH, inverse)
+    normal = _unit(gx, gy, gz)
+    if normal[0] == 0 and normal[1] == 0 and normal[2] == 0:
+        return -view[0], -view[1], -view[2]
+    return normal
+
+
+@jit(inline="always")
+def _light(normal, view, lamp):
+    """Factor of the colour, and what is added to it (Blinn-Phong); the normal is turned to the viewer."""
+    nx, ny, nz = normal
+    if nx * view[0] + ny * view[1] + nz * view[2] > 0:
+        nx, ny, nz = -nx, -ny, -nz
+    diffuse = max(nx * lamp[0] + ny * lamp[1] + nz * lamp[2], 0.0)
+    hx, hy, hz = _unit(lamp[0] - view[0], lamp[1] - view[1], lamp[2] - view[2])
+    shine = max(nx * hx + ny * hy + nz * hz, 0.0) ** SHININESS
+    return AMBIENT + DIFFUSE * diffuse, SPECULAR * shine
+
+
+@jit(inline="always")
+def _ray(camera, row, column):
+    """Start and unit direction in the world; ``camera``: eye, f, across, above, right, up, (kind, H, W)."""
+    s = 2 * (column + 0.5) / camera[6, 2] - 1
+    t = 1 - 2 * (row + 0.5) / camera[6, 1]
+    sx = s * camera[2, 0] + t * camera[3, 0]
+    sy = s * camera[2, 1] + t * camera[3, 1]
+    sz = s * camera[2, 2] + t * camera[3, 2]
+    if camera[6, 0] > 0:
+        direction = _unit(camera[1, 0] + sx, camera[1, 1] + sy, camera[1, 2] + sz)
+        return (camera[0, 0], camera[0, 1], camera[0, 2]), direction
+    return (camera[0, 0] + sx, camera[0, 1] + sy, camera[0, 2] + sz), (
+        camera[1, 0],
+        camera[1, 1],
+        camera[1, 2],
+    )
+
+
+@jit()
+def _inside(planes, start, slope):
+    """Ends of a ray in the half spaces a x + b y + c z + d >= 0, and the plane that it enters by."""
+    near, far, face = 0.0, np.inf, -1
+    for k in range(len(planes)):
+        a, b, c, d = planes[k, 0], planes[k, 1], planes[k, 2], planes[k, 3]
+        height = a * start[0] + b * start[1] + c * start[2] + d
+        rise = a * slope[0] + b * slope[1] + c * slope[2]
+        if rise > 1e-15:
+            if -height / rise > near:
+                near, face = -height / rise, k
+        elif rise < -1e-15:
+            far = min(far, -height / rise)
+        elif height < 0:
+            return 1.0, 0.0, -1
+    return near, far, face
+
+
+@jit()
+def _table_at(table, value, slope):
+    """Straight colour and opacity of (N, G, 4), linear between entries; ``value`` and ``slope`` are 0..1."""
+    u = min(max(value, 0.0), 1.0) * (table.shape[0] - 1)
+    v = min(max(slope, 0.0), 1.0) * (table.shape[1] - 1)
+    i, j = int(u), int(v)
+    i1, j1 = min(i + 1, table.shape[0] - 1), min(j + 1, table.shape[1] - 1)
+    fu, fv = u - i, v - j
+    a, b, c, d = (1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv
+    return (
+        a * table[i, j, 0] + b * table[i1, j, 0] + c * table[i, j1, 0] + d * table[i1, j1, 0],
+        a * table[i, j, 1] + b * table[i1, j, 1] + c * table[i, j1, 1] + d * table[i1, j1, 1],
+        a * table[i, j, 2] + b * table[i1, j, 2] + c * table[i, j1, 2] + d * table[i1, j1, 2],
+        a * table[i, j, 3] + b * table[i1, j, 3] + c * table[i, j1, 3] + d * table[i1, j1, 3],
+    )
+
+
+@jit()
+def _sample_value(field, place, transfer, inverse, view, lamp, interval, scale):
+    """Colour and share of light that passes, of the sample of the volume itself at a place."""
+    table, steepest = transfer
+    _, unit, shading = scale
+    x, y, z = place
+    value, size = trilinear(field, x, y, z) / 65535.0, 0.0
+    gradient = (0.0, 0.0, 0.0)
+    if table.shape[1] > 1:
+        gradient = _gradient(field, x, y, z, 1.0, inverse)
+        size = _length(gradient) / 65535.0
+    r, g, b, opacity = _table_at(table, value, size / steepest)
+    if opacity <= 0:
+        return 0.0, 0.0, 0.0, 1.0
+    if shading > 0:
+        if table.shape[1] == 1:
+            gradient = _gradient(field, x, y, z, 1.0, inverse)
+            size = _length(gradient) / 65535.0
+        share = min(max((size - FADE_IN) / (FADE_OUT - FADE_IN), 0.0), 1.0)
+        share = shading * share * share * (3 - 2 * share)
+        if share > 0:
+            factor, added = _light(_unit(gradient[0], gradient[1], gradient[2]), view, lamp)
+            factor, added = 1 - share + share * factor, share * added
+            r, g, b = r * factor + added, g * factor + added, b * factor + added
+    return r, g, b, np.exp(np.log1p(-min(opacity, MOST_OPAQUE)) * interval / unit)
+
+
+@jit()
+def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
+    """Colour, light that passes, what is met first (-1 nothing, 0 the volume, class + 1), its distance."""
+    distances, active, starts, classes = bricks
+    inverse, _, planes, normals = geometry
+    step, unit, shading = scale
+    start, slope, view, lamp = ray
+    shape, brick_shape = volume.shape, distances.shape
+    members, levels = (starts, classes, brick_shape), styles[:, 4]
+    red, green, blue, light, met, distance = 0.0, 0.0, 0.0, 1.0, -1, np.inf
+    near, far, face = _inside(planes, start, slope)
+    if not far > near:
+        return red, green, blue, light, met, distance
+    count = int(np.ceil((far - near) / step - 1e-9))
+    interval = (far - near) / max(count, 1)
+    seen[:] = False
+    before, i = -1, 0
+    while i < count and light >= 1 - FULL:
+        t = near + (i + 0.5) * interval
+        place = _place(start, slope, t)
+        x, y, z = clamped(place[0], shape[0]), clamped(place[1], shape[1]), clamped(place[2], shape[2])
+        brick = int(x) >> SHIFT, int(y) >> SHIFT, int(z) >> SHIFT
+        empty = distances[brick[0], brick[1], brick[2]]
+        if empty > 0:
+            i = skipped_to(start, slope, brick, brick_shape, int(empty), near, interval, i)
+            before = -1
+            continue
+        if active[brick[0], brick[1], brick[2]]:
+            sample = _sample_value(volume, (x, y, z), transfer, inverse, view, lamp, interval, scale)
+            weight = light * (1 - sample[3])
+            red, green, blue = red + weight * sample[0], green + weight * sample[1], blue + weight * sample[2]
+            light *= sample[3]
+            if met < 0 and light < 0.5:
+                met, distance = 0, t
+        here = _class_at(maps, levels, members, x, y, z)
+        if here >= 0 and styles[here, 3] > 0:
+            cloud = styles[here, 5] > 0
+            if cloud or (here != before and not seen[here]):
+                at, opacity, cap = t, styles[here, 3], False
+                if cloud:
+                    opacity = 1 - np.exp(np.log1p(-min(opacity, MOST_OPAQUE)) * interval / unit)
+                else:
+                    seen[here] = True
+                    outside = near if i == 0 else t - interval
+                    at = _first_place(maps, levels, members, here, start, slope, outside, t)
+                    cap = i == 0 and at == near and face >= 0
+                if cap:
+                    normal = normals[face, 0], normals[face, 1], normals[face, 2]
+                else:
+                    normal = _normal(maps[here], start, slope, at, view, inverse)
+                factor, added = _light(normal, view, lamp)
+                factor, added = 1 - shading + shading * factor, shading * added
+                weight = light * opacity
+                red += weight * (styles[here, 0] * factor + added)
+                green += weight * (styles[here, 1] * factor + added)
+                blue += weight * (styles[here, 2] * factor + added)
+                light *= 1 - opacity
+                if met < 0 and (not cloud or light < 0.5):
+                    met, distance = here + 1, at
+        before = here
+        i += 1
+    if light < 1 - FULL:
+        return red / (1 - light), green / (1 - light), blue / (1 - light), 0.0, met, distance
+    return red, green, blue, light, met, distance
+
+
+@jit()
+def render(first, last, volume, maps, transfer, styles, bricks, camera, geometry, scale, rgba, depth, hits):
+    """Tiles ``first .. last - 1`` of a picture: ``rgba`` (H, W, 4) premultiplied, ``depth``, ``hits`` (H, W).
+
+    ``transfer``: table (N, G, 4) of straight colours and opacities, and the slope at the end of its second
+    axis; ``styles`` (C, 6): red, green, blue, opacity (0: hidden), level, 1 for a cloud; ``bricks``:
+    distances to the next brick with something, whether the transfer function has something there, and the
+    classes that may hold (starts, indices); ``camera`` (7, 3); ``geometry``: inverse affine (3, 3) and its
+    offset (3,), planes (K, 4) in voxels and their normals (K, 3) in the world; ``scale``: step, unit length,
+    shading.
+    """
+    inverse, offset = geometry[0], geometry[1]
+    height, width = depth.shape
+    across = (width + TILE - 1) // TILE
+    seen = np.empty(len(styles), np.bool_)
+    right = _unit(camera[4, 0], camera[4, 1], camera[4, 2])
+    up = _unit(camera[5, 0], camera[5, 1], camera[5, 2])
+    for tile in range(first, last):
+        for row in range((tile // across) * TILE, min((tile // across + 1) * TILE, height)):
+            for column in range((tile % across) * TILE, min((tile % across + 1) * TILE, width)):
+                origin, view = _ray(camera, row, column)
+                start = _times(inverse, origin)
+                start = start[0] + offset[0], start[1] + offset[1], start[2] + offset[2]
+                lamp = _unit(
+                    -view[0] + LAMP_UP * up[0] - LAMP_LEFT * right[0],
+                    -view[1] + LAMP_UP * up[1] - LAMP_LEFT * right[1],
+                    -view[2] + LAMP_UP * up[2] - LAMP_LEFT * right[2],
+                )
+                ray = start, _times(inverse, view), view, lamp
+                red, green, blue, light, met, distance = _march(
+                    volume, maps, transfer, styles, bricks, geometry, scale, ray, seen
+                )
+                rgba[row, column, 0], rgba[row, column, 1] = red, green
+                rgba[row, column, 2], rgba[row, column, 3] = blue, 1 - light
+                depth[row, column], hits[row, column] = distance, met
