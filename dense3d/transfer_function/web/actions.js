@@ -63,7 +63,7 @@ export class Actions {
     const { radius, activeClass } = this.store.view;
     this.clicked = performance.now();
     this.arrived = 0;
-    this.connection.send("erase", { class: activeClass, voxel, radius, planes: this.store.view.crosshair });
+    this.connection.send("erase", { class: activeClass, voxel, radius });
   }
 
   undo() {

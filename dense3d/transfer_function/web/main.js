@@ -27,7 +27,7 @@ class App {
     this.visited = new Set();
     this.connection = new Connection({
       state: (message) => this.received(message),
-      done: () => {},
+      current: (message) => (this.current = message.revision),
       error: (message) => toast(message.message, "error"),
       progress: (message) => this.progress(message),
       planes: (header, bytes) => this.planes(header, bytes),
@@ -237,6 +237,7 @@ class App {
 }
 
 const app = new App();
+window.app = app; // TEMPORARY
 app.start().catch((error) => {
   app.curtain(error.message, 0);
   document.getElementById("curtain").classList.add("failed");
@@ -249,6 +250,8 @@ window.dense3d = {
     return {
       ready: app.ready && store.connected,
       revision: store.server?.revision ?? null,
+      current: app.current ?? null, // the revision whose maps are here
+      settled: !textures?.stale.size,
       ...stage?.facts,
       volume: stage?.volume ? { ...stage.volume.facts, busy: stage.volume.busy } : null,
       ...actions.facts,
