@@ -11,4 +11,6 @@ from lazy_loader import attach
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"apis": ["build_model", "load"]})
+__getattr__, __dir__, __all__ = attach(
+    __name__, submodules=["transfer_function"], submod_attrs={"apis": ["build_model", "load"]}
+)

@@ -1,8 +1,8 @@
-"""Plain vision transformers: one class that is DeiT, AugReg, MAE, BEiT, DINOv2 or DINOv3 by configuration.
+"""Plain vision transformers: one class, by configuration DeiT, DINO, AugReg, MAE, BEiT, DINOv2 or DINOv3.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021; for the others see
 :mod:`dense3d.backbones.vit_architectures`. Official checkpoints go through
-``dense3d convert deit|augreg|mae|beit|dinov2|dinov3``.
+``dense3d convert deit|dino|augreg|mae|beit|dinov2|dinov3``.
 """
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ _GIANT = dict(embed_dim=1536, depth=40, num_heads=24)
 _7B = dict(embed_dim=4096, depth=40, num_heads=32)
 
 _BEIT = dict(qkv_bias="query_value", layer_scale=0.1, position=None, relative_position=True, final_norm=False)
+_DINO = dict(position_offset=0.1)
 _DINOV2 = dict(patch_size=14, pretrain_size=518, layer_scale=1.0, mask_token=True, position_offset=0.1)
 _DINOV2_REG = {**_DINOV2, "num_registers": 4, "position_offset": 0.0, "position_antialias": True}
 _DINOV3 = dict(
@@ -133,6 +134,10 @@ ARCHITECTURES: dict[str, dict] = {
     "beit_large_patch16": {**_LARGE, **_BEIT, "layer_scale": 1e-5},
     "beitv2_base_patch16": {**_BASE, **_BEIT},
     "beitv2_large_patch16": {**_LARGE, **_BEIT, "layer_scale": 1e-5},
+    "dino_vits16": {**_SMALL, **_DINO},
+    "dino_vits8": {**_SMALL, **_DINO, "patch_size": 8},
+    "dino_vitb16": {**_BASE, **_DINO},
+    "dino_vitb8": {**_BASE, **_DINO, "patch_size": 8},
     "dinov2_vits14": {**_SMALL, **_DINOV2},
     "dinov2_vitb14": {**_BASE, **_DINOV2},
     "dinov2_vitl14": {**_LARGE, **_DINOV2},

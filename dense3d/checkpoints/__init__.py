@@ -23,6 +23,7 @@ CONVERTERS: dict[str, str] = {
     "deit": "dense3d.checkpoints.vit:convert_deit",
     "augreg": "dense3d.checkpoints.vit:convert_augreg",
     "depth-anything-v2": "dense3d.checkpoints.monodino_detr:convert_depth_anything",
+    "dino": "dense3d.checkpoints.vit:convert_dino",
     "dinov2": "dense3d.checkpoints.dinov2:convert",
     "dinov2-14to16": "dense3d.checkpoints.dinov2:convert_14to16",
     "dinov3": "dense3d.checkpoints.dinov3:convert",

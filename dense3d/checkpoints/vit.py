@@ -1,8 +1,11 @@
-"""DeiT, AugReg, MAE and BEiT -> ``VisionTransformer`` (``mae-pretrain``: the model for pre-training).
+"""DeiT, DINO, AugReg, MAE and BEiT -> ``VisionTransformer`` (``mae-pretrain``: the model for pre-training).
 
 * DeiT as released and as timm names it: Touvron et al., "Training data-efficient image transformers", ICML
   2021 (facebookresearch/deit). The position of the class token is added to the token; a distillation token
   becomes a register. AugReg through timm has the same layout.
+* DINO: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021
+  (facebookresearch/dino), the backbone alone or student and teacher with their heads, of which the teacher
+  is taken.
 * AugReg as flax saves it: Steiner et al., "How to train your ViT?", TMLR 2022 (google-research/
   vision_transformer). Names have slashes, projections a head axis, kernels the input first.
 * MAE: He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022 (facebookresearch/mae). Files
@@ -80,6 +83,17 @@ def convert_deit(official: Mapping[str, Tensor]) -> StateDict:
         "deit", unwrapped(official), rules=rules, dropped=HEADS, required=(*EMBEDDING_RULES, *BLOCK_RULES)
     )
     return fold_prefix_positions(state, "deit")
+
+
+def convert_dino(official: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict.
+
+    Raises:
+        CheckpointError: names are missing or unexpected.
+    """
+    state = unwrapped(from_transformers(official))
+    required = (*EMBEDDING_RULES, *BLOCK_RULES, NORM_RULE)
+    return fold_prefix_positions(rename("dino", state, dropped=HEADS, required=required), "dino")
 
 
 def convert_augreg(official: Mapping[str, Tensor]) -> StateDict:

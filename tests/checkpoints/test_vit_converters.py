@@ -268,3 +268,20 @@ def test_residual_blocks_of_the_baseline(official):
         "vit.residuals.2.norm1.weight",
         "vit.residuals.2.norm3.bias",
     }
+
+
+def test_dino_backbones_and_whole_training_files(official):
+    state = official("ntf-features")
+    ours = convert("dino", state)
+    assert torch.equal(ours["cls_token"], state["cls_token"] + state["pos_embed"][:, :1])
+    assert torch.equal(ours["pos_embed"], state["pos_embed"][:, 1:])
+    headed = {f"backbone.{n}": v for n, v in state.items()} | {"head.mlp.0.weight": torch.ones(1)}
+    training = {"student": {f"module.{n}": 0 * v for n, v in headed.items()}, "teacher": headed}
+    assert_equal(convert("dino", training), ours)
+    assert_equal(convert("dino", state | {"head.weight": torch.ones(3, 48)}), ours)
+    vit = VisionTransformer(
+        dict(name="dino_vits8", embed_dim=48, depth=3, num_heads=3, pretrain_size=64, norm_eps=1e-6)
+    )
+    assert not load_into(vit, ours)
+    with pytest.raises(CheckpointError, match="no name like"):
+        convert("dino", {n: v for n, v in state.items() if "patch_embed" not in n})

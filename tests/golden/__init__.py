@@ -52,6 +52,11 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "mmcv-ops": "mmcv_ops.open_kit",
     "monodetr": "monodino_detr.open_kit",
     "monodino-detr": "monodino_detr.open_kit",
+    "ntf": {
+        "model": "ntf_features.open_kit",
+        "feature_shape": "ntf_similarity.open_similarity",
+        "grid_defaults": "ntf_similarity.open_bilateral",
+    },
     "obb-iou3d": "boxes3d.open_world",
     "panoptic-quality": "panoptic_quality.open_kit",
     "relation-detr": {

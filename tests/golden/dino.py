@@ -22,7 +22,7 @@ _V2_FFN = {"mlp": "mlp", "swiglu": "swiglu", "swiglufused": "swiglu"}
 
 def open_v2(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
-    vit = load_kit(VisionTransformer(_v2_architecture(kit.options)), kit, "dinov2")
+    vit = load_kit(VisionTransformer(v2_architecture(kit.options)), kit, "dinov2")
     class_position = tensors_of(kit)["pos_embed"][:, :1]
     outputs = DinoOutputs(vit, ("cls", "registers"))
 
@@ -48,7 +48,7 @@ def open_v2(kit: GoldenKit) -> Run:
     )
 
 
-def _v2_architecture(options: Options) -> dict:
+def v2_architecture(options: Options) -> dict:
     take = options.take
     # of training alone; num_classes is of no network here
     options.neutral("block_chunks", "drop_path_rate", "drop_path_uniform", "num_classes")
@@ -134,7 +134,7 @@ def open_v3(kit: GoldenKit) -> Run:
     """Build the network of the kit's config and load its weights."""
     if any(name.startswith("downsample_layers.") for name, _, _ in kit.meta["params"]):
         return open_convnext(kit)
-    vit = load_kit(VisionTransformer(_v3_architecture(kit.options)), kit, "dinov3")
+    vit = load_kit(VisionTransformer(v3_architecture(kit.options)), kit, "dinov3")
     outputs = DinoOutputs(vit, ("cls", "storage"))
     return by_name(
         {
@@ -146,7 +146,7 @@ def open_v3(kit: GoldenKit) -> Run:
     )
 
 
-def _v3_architecture(options: Options) -> dict:
+def v3_architecture(options: Options) -> dict:
     take = options.take
     # of training, and of the memory that the weights are first made in
     options.neutral("img_size", "drop_path_rate", "device", "untie_global_and_local_cls_norm")

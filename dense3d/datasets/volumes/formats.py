@@ -21,6 +21,7 @@ class VolumeFormat:
         module: of this package that reads it.
         function: of the module.
         magic: pairs of offset and bytes that such a file begins with.
+        pyramid: whether a file may hold several resolutions.
     """
 
     name: str
@@ -28,13 +29,15 @@ class VolumeFormat:
     module: str
     function: str
     magic: tuple[tuple[int, bytes], ...] = ()
+    pyramid: bool = False
 
-    def open(self, path: str, raw: RawLayout | None) -> VolumeFile:
-        """Judge a file by its header."""
+    def open(self, path: str, raw: RawLayout | None, limit: int | None = None) -> VolumeFile:
+        """Judge a file by its header; of several resolutions that for ``limit`` is taken."""
         if self.name == "raw":
             return open_raw(path, raw)
         module = importlib.import_module(f"dense3d.datasets.volumes.{self.module}")
-        return getattr(module, self.function)(path)
+        function = getattr(module, self.function)
+        return function(path, limit) if self.pyramid else function(path)
 
 
 RAW = VolumeFormat("raw", (".raw", ".raw.gz"), "raw", "open_raw")
@@ -46,7 +49,7 @@ TIFF = VolumeFormat(
     "open_tiff",
     ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
 )
-ZARR = VolumeFormat("OME-Zarr", (".zarr",), "ome_zarr", "open_zarr")
+ZARR = VolumeFormat("OME-Zarr", (".zarr",), "ome_zarr", "open_zarr", pyramid=True)
 FORMATS = (
     VolumeFormat(
         "NIfTI",

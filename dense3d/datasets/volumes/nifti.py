@@ -6,6 +6,7 @@ The affine is sform's, else qform's (NIfTI-1 methods 3 and 2); without either th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def open_nifti(path: str) -> VolumeFile:
     """
     nibabel = require("nibabel", f"reading {Path(path).name}")
     _require_magic(path)
-    image = nibabel.load(path)
+    image = _load(nibabel, path)
     proxy = image.dataobj
     sizes = tuple(int(size) for size in image.shape)
     while len(sizes) > 3 and sizes[-1] == 1:
@@ -70,7 +71,16 @@ def _require_magic(path: str) -> None:
         raise DataError(f"{path}: it is called .gz but is not compressed; rename it")
 
 
-def _geometry(image: object) -> tuple[np.ndarray, dict, list[str]]:
+def _load(nibabel: Any, path: str) -> Any:
+    """The image by its name, or by its first bytes where the name says nothing."""
+    if path.lower().endswith((*(".nii", ".hdr", ".img", ".mgh", ".mgz"), ".nii.gz", ".hdr.gz", ".img.gz")):
+        return nibabel.load(path)
+    with Path(path).open("rb") as file:
+        kind = nibabel.Nifti2Image if file.read(8)[4:7] == b"n+2" else nibabel.Nifti1Image
+    return kind.from_file_map({"image": nibabel.FileHolder(path)})
+
+
+def _geometry(image: Any) -> tuple[np.ndarray, dict, list[str]]:
     """The affine in millimetres, what a writer puts back, and what a person should know."""
     header, affine, notes, details = image.header, np.array(image.affine, float), [], {}
     if not hasattr(header, "get_sform"):
@@ -111,7 +121,7 @@ def _geometry(image: object) -> tuple[np.ndarray, dict, list[str]]:
     return np.diag([scale, scale, scale, 1]) @ affine, details, notes
 
 
-def _qform(header: object) -> tuple[np.ndarray | None, int]:
+def _qform(header: Any) -> tuple[np.ndarray | None, int]:
     """The qform, or nothing where its quaternion is no rotation."""
     try:
         return header.get_qform(coded=True)

@@ -52,7 +52,7 @@ def open_volume(
     if limit is not None and limit < 2:
         raise ConfigError(f"limit={limit}: an axis keeps at least 2 voxels; 256 is usual")
     with told_of(path, "volume"):
-        file = open_file(path, raw)
+        file = open_file(path, raw, limit)
         return _read(file, _checked_frame(file.header, frame), limit, frame is None)
 
 
@@ -71,13 +71,13 @@ def volume_header(path: str | os.PathLike, *, raw: RawLayout | None = None) -> V
         return open_file(path, raw).header
 
 
-def open_file(path: str, raw: RawLayout | None) -> VolumeFile:
+def open_file(path: str, raw: RawLayout | None, limit: int | None = None) -> VolumeFile:
     """Judge a file or folder by its header; errors may be of any type, see `told_of`."""
     if not Path(path).exists():
         raise DataError(f"{path}: there is no such file or folder; check the path")
     kind = format_of(path, raw)
     with told_of(path, kind.name):
-        file = kind.open(path, raw)
+        file = kind.open(path, raw, limit)
     value_dtype(file.header)
     return file
 

@@ -1,0 +1,123 @@
+"""Click on a structure of a volume in the browser, see what else belongs to it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dense3d.cli.common import at_least_one
+
+if TYPE_CHECKING:
+    from dense3d.transfer_function.workspace import Workspace
+
+EPILOG = (
+    "examples: dense3d transfer-function ct.nii.gz; dense3d transfer-function dicom_folder --port 9000 "
+    "--no-browser; dense3d transfer-function scan.raw --raw 512x512x300:uint16:0.5x0.5x1"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "volume",
+        nargs="?",
+        help="NIfTI, NRRD, MetaImage, NumPy, OME-Zarr or raw file, TIFF stack, or a folder of DICOM slices",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; other machines reach 0.0.0.0, with a token (default: 127.0.0.1)",
+    )
+    parser.add_argument("--port", type=int, help="default: the first free one from 8765 on")
+    parser.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+    parser.add_argument("--checkpoint", help="weights of an image backbone, for methods that look through it")
+    parser.add_argument("--method", help="how marks are turned into structures; a wrong name lists them")
+    parser.add_argument("--session", help="file that the work is kept in (default: beside the volume)")
+    parser.add_argument("--frame", type=int, help="which volume of a series, from 0 (default: the first)")
+    parser.add_argument(
+        "--raw", metavar="LAYOUT", help="of a file without header: XxYxZ:TYPE[:SPACING][:big][:offset=N]"
+    )
+    parser.add_argument(
+        "--working-limit",
+        type=at_least_one,
+        default=256,
+        metavar="N",
+        help="voxels that an axis has at most while structures are found (default: 256)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from dense3d.errors import ConfigError
+
+    if arguments.volume is None:
+        raise ConfigError(
+            "name a volume: dense3d transfer-function ct.nii.gz; without one of your own, "
+            "dense3d make-synthetic volume data/synthetic/volume writes a phantom"
+        )
+    import dense3d
+    from dense3d.transfer_function.server.running import serve
+
+    workspace = dense3d.transfer_function.open(
+        arguments.volume,
+        frame=arguments.frame,
+        raw=arguments.raw,
+        limit=arguments.working_limit,
+        method=arguments.method,
+        checkpoint=arguments.checkpoint,
+    )
+    with workspace:
+        place = keep(workspace, arguments.volume, arguments.session)
+        describe(workspace, place)
+        serve(
+            workspace,
+            arguments.host,
+            arguments.port,
+            open_browser=not arguments.no_browser,
+            announce=lambda address: print(
+                f"\nopen {address}\nCtrl+C ends it and keeps the work", flush=True
+            ),
+        )
+    print("saved" if place else "ended")
+
+
+def keep(workspace: Workspace, volume: str, session: str | None) -> Path | None:
+    """Open the session file: the one that was named, one beside the volume, or one in this folder."""
+    from dense3d.errors import ConfigError
+    from dense3d.files import require_writable_file
+
+    if session is not None:
+        require_writable_file(session)
+        workspace.keep_in(session)
+        return Path(session)
+    path = Path(volume).absolute()
+    for folder in (path.parent, Path.cwd()):
+        place = folder / f"{path.name}.session.json"
+        try:
+            require_writable_file(place)
+        except ConfigError:
+            continue
+        workspace.keep_in(place)
+        return place
+    return None
+
+
+def describe(workspace: Workspace, place: Path | None) -> None:
+    """Say what was opened, at which resolution it is worked on, and where the work is kept."""
+    volume, working = workspace.volume, workspace.working
+    size = " x ".join(map(str, volume.shape))
+    spacing = " x ".join(f"{length:.3g}" for length in volume.spacing)
+    print(f"{volume.name}: {size} voxels of {spacing} mm, {volume.values.dtype}")
+    if workspace.factors != (1, 1, 1):
+        coarse = " x ".join(f"{length:.3g}" for length in working.spacing)
+        print(
+            f"worked on at {' x '.join(map(str, working.shape))} voxels of {coarse} mm; exports are full size"
+        )
+    for note in working.notes:
+        print(f"note: {note}")
+    if place is None:
+        print(
+            "note: nothing can be written beside the volume or here: name a place by --session to keep work"
+        )
+    else:
+        steps = len(workspace.steps)
+        print(f"work is kept in {place}" + (f": {steps} steps taken up" if steps else ""))

@@ -1,0 +1,201 @@
+"""The threads that compute: one classifies, the newest document first; one prepares a method."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from dense3d.errors import Dense3dError
+from dense3d.transfer_function.editing import Snapshot
+from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
+from dense3d.transfer_function.workspace import Workspace
+
+REPORT_EVERY = 0.2  # seconds between reports of progress
+LONGEST_WITHOUT_MAPS = 1.0  # seconds, while clicks come faster than maps
+
+
+class Cancelled(Exception):
+    """Ends a preparation that nobody waits for any more."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of one revision: millilitres and Dice by class id, and where it is unsure."""
+
+    revision: int
+    millilitres: dict[int, float]
+    dice: dict[int, float | None]
+    uncertainty: Uncertainty
+
+
+class Results(Protocol):
+    """Who is told, from the computing threads."""
+
+    def wanted_planes(self) -> set[tuple[int, int]]:
+        """(axis, canonical index) of the slices that pages show."""
+
+    def show_planes(
+        self, revision: int, class_ids: tuple[int, ...], planes: dict[tuple[int, int], np.ndarray]
+    ) -> None:
+        """Scores of slices, by (axis, working index)."""
+
+    def show_maps(self, revision: int, class_ids: tuple[int, ...], scores: np.ndarray) -> None:
+        """Scores of the whole working grid."""
+
+    def show_measures(self, measures: Measures) -> None:
+        """Figures."""
+
+    def show_progress(self, report: dict[str, Any]) -> None:
+        """Of a preparation."""
+
+    def show_problem(self, sentence: str | None) -> None:
+        """What keeps the classification from being computed."""
+
+
+class Work:
+    """Classifies after every change, in a thread of its own, and never what is out of date already.
+
+    Args:
+        workspace: what is classified.
+        results: who is told.
+    """
+
+    def __init__(self, workspace: Workspace, results: Results) -> None:
+        self.workspace, self.results = workspace, results
+        # Only set and cleared: who wakes the thread holds the workspace's lock, which the thread takes later.
+        self._woken = threading.Event()
+        self._stopped = False
+        self._measured: Any = None
+        self._mapped = 0.0
+        self._preparing: threading.Thread | None = None
+        self._cancel = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="classification", daemon=True)
+
+    def start(self) -> None:
+        """Start to classify and to prepare."""
+        self._thread.start()
+        self.prepare()
+
+    def wake(self) -> None:
+        """Tell that something changed; returns at once."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End both threads, after what they are at."""
+        self._cancel.set()
+        self._stopped = True
+        self._woken.set()
+        self._thread.join(timeout=10)
+
+    # ------------------------------------------------------------------ preparation
+
+    def prepare(self) -> None:
+        """Prepare the workspace's method, unless it is ready or under way."""
+        if self._preparing is not None and self._preparing.is_alive():
+            if not self._cancel.is_set():
+                return
+            self._preparing.join(timeout=1)
+        if not self.workspace.ready:
+            self._cancel = threading.Event()
+            arguments = (self.workspace.method, self._cancel)
+            self._preparing = threading.Thread(target=self._prepare, args=arguments, daemon=True)
+            self._preparing.start()
+
+    def cancel(self) -> None:
+        """End the preparation at its next step."""
+        self._cancel.set()
+
+    def _prepare(self, method: str, cancel: threading.Event) -> None:
+        last = {"type": "progress", "task": "", "done": 0.0, "left_s": None, "ready": False}
+        reported = 0.0
+
+        def progress(done: float, task: str, left: float | None) -> None:
+            nonlocal reported
+            if cancel.is_set():
+                raise Cancelled
+            left = None if left is None else round(float(left), 1)
+            last.update(task=str(task), done=round(float(done), 4), left_s=left, ready=self.workspace.ready)
+            if time.monotonic() - reported > REPORT_EVERY:
+                reported = time.monotonic()
+                self.results.show_progress(dict(last))
+                self.wake()  # it may have become ready
+
+        try:
+            self.workspace.classifier.prepare(progress)
+            last.update(done=1.0, left_s=0.0)
+        except Cancelled:
+            last.update(cancelled=True)
+        except Exception as error:
+            last.update(failed=_sentence(error, f"the preparation of {method}"))
+        last.update(ready=self.workspace.ready)
+        self.results.show_progress(dict(last))
+        self.wake()
+
+    # ------------------------------------------------------------------ classification
+
+    def _run(self) -> None:
+        while not self._stopped:
+            if not self._is_due():
+                self._woken.wait()
+                self._woken.clear()
+                continue
+            try:
+                self._classify()
+                self.results.show_problem(None)
+            except Exception as error:
+                self._measured = self._key()
+                self.results.show_problem(_sentence(error, "the classification"))
+
+    def _key(self) -> tuple:
+        return self.workspace.revision, self.workspace.reference_number
+
+    def _is_due(self) -> bool:
+        if self._measured == self._key():
+            return False
+        snapshot = self.workspace.snapshot()
+        return self.workspace.ready or not snapshot.needs_method
+
+    def _classify(self) -> None:
+        key, workspace = self._key(), self.workspace
+        snapshot = workspace.snapshot()
+        scores = workspace.kept_scores(snapshot)
+        if scores is None:
+            classified = workspace.classified(snapshot)
+            factors = workspace.factors
+            places = {(axis, index // factors[axis]) for axis, index in self.results.wanted_planes()}
+            planes = {place: classified.plane(*place) for place in places}
+            self.results.show_planes(snapshot.revision, classified.class_ids, planes)
+            if self._key() != key and time.monotonic() - self._mapped < LONGEST_WITHOUT_MAPS:
+                return  # something newer is waiting
+            scores = workspace.keep_scores(snapshot, classified.volume())
+        self.results.show_maps(snapshot.revision, snapshot.class_ids, scores)
+        self._mapped = time.monotonic()
+        if self._key() == key:
+            self.results.show_measures(measure(workspace, snapshot, scores))
+            self._measured = key
+
+
+def measure(workspace: Workspace, snapshot: Snapshot, scores: np.ndarray) -> Measures:
+    """Figures of scores on the working grid."""
+    labels = snapshot.ids[winners(scores, snapshot.thresholds)]
+    counts = voxel_counts(labels, workspace.volume.shape, workspace.factors)
+    agreement = {}
+    for one in snapshot.document.classes:
+        reference = workspace.working_reference(one.name)
+        agreement[one.id] = None if reference is None else dice(labels, reference, one.id, 1)
+    millilitres = {one: float(counts[one]) * workspace.voxel_ml for one in snapshot.class_ids}
+    return Measures(snapshot.revision, millilitres, agreement, uncertainty(scores, snapshot.thresholds))
+
+
+def _sentence(error: Exception, what: str) -> str:
+    if isinstance(error, Dense3dError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for {what}; start again with a smaller --working-limit"
+    logging.getLogger(__name__).exception("%s failed", what)
+    return f"{what} failed: {type(error).__name__}: {str(error)[:200]}"
