@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -26,6 +26,10 @@ from dense3d.transfer_function.marks import (
     erased,
 )
 from dense3d.transfer_function.prompts import BACKGROUND
+from dense3d.transfer_function.shown_function import ShownFunction, shown
+
+if TYPE_CHECKING:
+    from dense3d.transfer_function.functions.curves import TransferFunction
 
 MOST_CLASSES = 254  # labels are bytes, 0 is the background
 MOST_MARKS = 20_000
@@ -344,12 +348,12 @@ class Editor:
         """Make the step that was taken back again; its name, or None where there is none."""
         return self._move(self.history.redo)
 
-    def set_transfer_function(self, transfer_function: dict[str, Any] | None) -> str | None:
-        """Show intensities by another transfer function."""
+    def set_transfer_function(self, function: ShownFunction | TransferFunction | None) -> str | None:
+        """Show intensities in 3D by another transfer function; None: by the one that suits the volume."""
+        if function is not None and not isinstance(function, ShownFunction):
+            function = shown(function)
         with self.lock:
-            return self._make(
-                "transfer function", gesture="transfer function", transfer_function=transfer_function
-            )
+            return self._make("transfer function", gesture="transfer function", transfer_function=function)
 
     def set_view(self, view: dict[str, Any]) -> None:
         """Remember what a page shows, as it describes it; no step."""

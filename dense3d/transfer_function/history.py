@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from dense3d.transfer_function.marks import AnyMark
+from dense3d.transfer_function.shown_function import ShownFunction
 
 MOST_STEPS = 200  # that can be undone; older ones are forgotten
 SAME_GESTURE = 2.0  # seconds within which changes of one slider are one step
@@ -53,7 +54,7 @@ class Document:
     classes: tuple[StructureClass, ...] = ()
     marks: tuple[AnyMark, ...] = ()
     imported: Imported | None = None
-    transfer_function: dict[str, Any] | None = None
+    transfer_function: ShownFunction | None = None
 
 
 @dataclass

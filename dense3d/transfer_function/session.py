@@ -22,6 +22,7 @@ from dense3d.structures.volume import Volume
 from dense3d.transfer_function.editing import MOST_MARKS, Editor, check_class
 from dense3d.transfer_function.history import MOST_STEPS, Document, History, Imported, StructureClass
 from dense3d.transfer_function.marks import AnyMark, Grid
+from dense3d.transfer_function.shown_function import ShownFunction
 
 FORMAT = "dense3d transfer-function session"
 VERSION = 1
@@ -68,7 +69,7 @@ class Session(msgspec.Struct, kw_only=True):
     classes: list[StructureClass]
     marks: list[AnyMark]
     imports: list[SavedImport]
-    transfer_functions: list[dict[str, Any]]
+    transfer_functions: list[ShownFunction]
     documents: list[SavedDocument]
     position: int
     hidden: list[int]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from dense3d.transfer_function.methods import make_classifier, method_names
 from dense3d.transfer_function.prompts import Prompt
 from dense3d.transfer_function.session_file import SessionFile
 from dense3d.transfer_function.upsampling import repeated, upsampled
+
+if TYPE_CHECKING:
+    from dense3d.transfer_function.rendering import Renderer, Rendering, Scene
+    from dense3d.transfer_function.view_camera import Camera
 
 WORKING_LIMIT = 256
 
@@ -41,10 +46,10 @@ class Workspace(Editor):
     Example:
         >>> values = np.zeros((8, 8, 8), np.int16)
         >>> values[2:5, 2:5, 2:5] = 100
-        >>> workspace = Workspace(Volume(values, np.eye(4)), method="intensity")
+        >>> workspace = Workspace(Volume(values, np.eye(4)))
         >>> cube = workspace.add_class("cube")
-        >>> workspace.click(cube, (3, 3, 3))
-        'click on cube'
+        >>> workspace.click(0, (7, 7, 7)), workspace.click(cube, (3, 3, 3))
+        ('click on background', 'click on cube')
         >>> round(workspace.volumes_ml()[cube], 6)
         0.027
         >>> workspace.undo(), int(workspace.labels().max())
@@ -73,6 +78,9 @@ class Workspace(Editor):
         self._bases: dict[tuple, Base] = {}
         self._scores: tuple[tuple, np.ndarray] | None = None
         self.session_file: SessionFile | None = None
+        self._drawing = threading.Lock()
+        self._renderer: Renderer | None = None
+        self._drawn: np.ndarray | None = None
         self.set_method(method or method_names(self.checkpoint)[0])
 
     # ------------------------------------------------------------------ method
@@ -197,6 +205,64 @@ class Workspace(Editor):
         """(X, Y, Z) bool on the working grid: the reference structure of a name, if there is one."""
         reference = self.reference.get(name.casefold())
         return None if reference is None else self.to_working(reference)
+
+    # ------------------------------------------------------------------ pictures
+
+    def render(
+        self,
+        camera: Camera | None = None,
+        width: int = 512,
+        height: int = 512,
+        quality: str = "preview",
+        **options: Any,
+    ) -> Rendering:
+        """A picture of the volume and its classes in 3D.
+
+        Args:
+            camera: :class:`~.view_camera.Camera`; from the front unless given.
+            width: pixels.
+            height: pixels.
+            quality: "preview" or "high".
+            options: further ones of :class:`~.rendering.Scene`, such as ``clip``. ``transfer`` is the
+                workspace's transfer function of intensities unless given; None leaves the classes alone.
+
+        Returns:
+            The picture, with depths and classes; ``.save(path)`` writes a PNG.
+
+        Raises:
+            DataError: a size or quality is not possible.
+        """
+        return self.renderer().render(self.scene(camera, width, height, quality, **options))
+
+    def scene(
+        self, camera: Camera | None, width: int, height: int, quality: str = "preview", **options: Any
+    ) -> Scene:
+        """What :meth:`render` draws."""
+        from dense3d.transfer_function.rendering import ClassLook, Scene
+        from dense3d.transfer_function.view_camera import Camera
+
+        document, hidden = self.document, self.hidden
+        looks = [
+            ClassLook(one.id, one.color, one.opacity, one.threshold, one.id not in hidden)
+            for one in document.classes
+        ]
+        if document.transfer_function is not None:
+            options.setdefault("transfer", document.transfer_function.curve())
+        return Scene(camera or Camera(), width, height, looks, quality=quality, **options)
+
+    def renderer(self) -> Renderer:
+        """Of the working grid, with the present scores; only while the method is ready with them."""
+        from dense3d.transfer_function.rendering import Renderer
+
+        snapshot = self.snapshot()
+        scores = self.scores(snapshot) if self.ready or not snapshot.needs_method else None
+        with self._drawing:
+            if self._renderer is None:
+                self._renderer = Renderer(self.working)
+            if scores is not None and scores is not self._drawn:
+                self._renderer.set_scores(scores, snapshot.class_ids)
+                self._drawn = scores
+            return self._renderer
 
     # ------------------------------------------------------------------ files
 

@@ -112,7 +112,7 @@ def _check_steps(path: str, places: list[tuple[DicomSlice, ...]], along: np.ndar
     steps = np.diff(along)
     if len(steps) < 2:
         return []
-    usual = float(np.median(steps))
+    usual = float(np.quantile(steps, 0.25, method="lower"))  # also where many slices are missing
     gaps = [
         (index, round(step / usual) - 1)
         for index, step in enumerate(steps)

@@ -44,6 +44,12 @@ def read_segmentation(path: str | os.PathLike, volume: Volume) -> Segmentation:
             labels, names, colors, notes = load_labels(file, 0), {}, {}, []
             if file.header.frames > 1:
                 notes.append(f"the file holds {file.header.frames} frames: frame 0 was taken")
+        if labels.min() < 0 or labels.max() > 65535:
+            raise DataError(
+                f"{path}: its values from {labels.min()} to {labels.max()} are no labels, which are "
+                f"integers of 0 "
+                "to 65535; choose a segmentation"
+            )
         labels = checked_labels(labels)
         placed, placing = on_grid_of(volume, labels, file.header.affine, path, file.header.placed)
         found = described(placed, names, colors)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import mimetypes
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +21,7 @@ from dense3d.transfer_function import exchange
 from dense3d.transfer_function.exchange import FORMATS
 from dense3d.transfer_function.server.guard import Guard, TooLarge
 from dense3d.transfer_function.server.hub import MOST_TABS, Hub
-from dense3d.transfer_function.server.pictures import png, slice_picture
+from dense3d.transfer_function.server.pictures import number, png, scene_of, slice_picture
 from dense3d.transfer_function.server.protocol import MAX_SIDE
 from dense3d.transfer_function.server.state import volume_bytes
 from dense3d.transfer_function.server.tab import Tab
@@ -75,6 +74,8 @@ def make_app(hub: Hub, host: str = "127.0.0.1", token: str | None = None) -> Sta
             Route("/api/volume", routes.volume),
             Route("/api/maps", routes.maps),
             Route("/api/slice", routes.slice),
+            Route("/api/render", routes.render),
+            Route("/api/pick", routes.pick),
             Route("/api/export/formats", routes.formats),
             Route("/api/export", routes.export, methods=["POST"]),
             Route("/api/import", routes.upload, methods=["POST"]),
@@ -97,7 +98,7 @@ class _Routes:
     def __init__(self, hub: Hub) -> None:
         self.hub, self.workspace = hub, hub.workspace
         self._volume: bytes | None = None
-        self._importing = asyncio.Lock()
+        self._importing, self._drawing = asyncio.Lock(), asyncio.Lock()
 
     async def page(self, request: Request) -> Response:
         return _file("index.html")
@@ -128,12 +129,32 @@ class _Routes:
         axis, index = _whole(request, "axis", 0, 2), _whole(request, "index", 0, 2**31)
         width = _whole(request, "width", 1, MAX_SIDE, None)
         overlay = bool(_whole(request, "overlay", 0, 1, 1))
-        low, high = _number(request, "low"), _number(request, "high")
-        window = None if low is None or high is None else (low, high)
+        fields = request.query_params
+        ends = [number(fields, name, 0.0, -1e12, 1e12) for name in ("low", "high")]
+        window = tuple(ends) if "low" in fields and "high" in fields else None
         picture = await asyncio.to_thread(
             lambda: png(slice_picture(self.workspace, axis, index, width, overlay, window))
         )
         return _bytes(picture, {}, "image/png")
+
+    async def render(self, request: Request) -> Response:
+        scene = scene_of(self.workspace, request.query_params)
+        picture = await self._draw(lambda: self.workspace.renderer().render(scene).png())
+        return _bytes(picture, {}, "image/png")
+
+    async def pick(self, request: Request) -> Response:
+        scene = scene_of(self.workspace, request.query_params)
+        x, y = (number(request.query_params, name, 0.0, 0.0, MAX_SIDE) for name in ("x", "y"))
+        found = await self._draw(lambda: self.workspace.renderer().pick(scene, x, y))
+        if found is None:
+            return _json(b"null")
+        factors, shape = self.workspace.factors, self.workspace.volume.shape
+        voxel = [min(i * f + f // 2, n - 1) for i, f, n in zip(found.voxel, factors, shape)]
+        return _json(msgspec.json.encode({"class": found.class_id, "voxel": voxel}))
+
+    async def _draw(self, draw: Callable[[], Any]) -> Any:
+        async with self._drawing:  # one picture at a time: each takes all cores
+            return await asyncio.to_thread(draw)
 
     async def formats(self, request: Request) -> Response:
         listed = [{"format": name, "label": one.label, "suffix": one.suffix} for name, one in FORMATS.items()]
@@ -261,19 +282,6 @@ def _whole(request: Request, name: str, low: int, high: int, default: int | None
     ):
         raise DataError(f"{name} is a whole number from {low} to {high}, not {str(text)[:20]!r}")
     return int(text)
-
-
-def _number(request: Request, name: str) -> float | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not abs(number) < 1e12:
-        raise DataError(f"{name} is a number, not {text[:20]!r}")
-    return number
 
 
 def _words(numbers: Any) -> str:
