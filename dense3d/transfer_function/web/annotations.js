@@ -81,9 +81,9 @@ function mark(context, size, view, prompt) {
   const here = store.view.crosshair[plane.axis];
   const color = store.describe(prompt.class)?.color ?? [200, 200, 200];
   if (prompt.kind === "point") {
-    const far = Math.abs(prompt.voxel[plane.axis] - here);
+    const far = Math.abs(prompt.voxels[0][plane.axis] - here);
     if (far > 3 * view.grid.factors[plane.axis]) return;
-    const [x, y] = camera.toScreen(prompt.voxel.map((value) => value + 0.5), size.width, size.height);
+    const [x, y] = camera.toScreen(prompt.voxels[0].map((value) => value + 0.5), size.width, size.height);
     dot(context, x, y, color, prompt.positive && prompt.class !== BACKGROUND, far === 0 ? 1 : 0.35);
   } else if (prompt.kind === "lasso" && prompt.axis === plane.axis && Math.abs(prompt.index - here) < 1) {
     outline(context, prompt.polygon.map(([a, b]) => onSlice(plane, a, b)), size, camera, color, prompt.positive);
@@ -93,7 +93,7 @@ function mark(context, size, view, prompt) {
       onSlice(plane, a ? prompt.high[u] + 1 : prompt.low[u], b ? prompt.high[v] + 1 : prompt.low[v]));
     outline(context, corners, size, camera, color, prompt.positive);
   } else if (prompt.kind === "stroke") {
-    const near = prompt.path.filter((voxel) => Math.abs(voxel[plane.axis] - here) < 1);
+    const near = prompt.voxels.filter((voxel) => Math.abs(voxel[plane.axis] - here) < 1);
     if (near.length) path(context, near, size, camera, css(color, 0.5), 2);
   }
 }

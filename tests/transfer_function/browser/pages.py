@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-SECONDS = 60.0  # until a test gives up waiting; the machine may be busy
+SECONDS = 30.0  # until a test gives up waiting; the machine may be busy
 
 
 class Server:

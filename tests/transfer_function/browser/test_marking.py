@@ -59,7 +59,7 @@ def test_a_click_colours_the_structure_in_slices_and_in_3d_and_undo_takes_it_bac
     assert not bluish(tool.pane("volume")).any()
     tool.click("axial", IN_RIGHT)
     (mark,) = tool.server.state["prompts"]
-    assert (mark["voxel"], mark["kind"], mark["positive"]) == (list(IN_RIGHT), "point", True)
+    assert (mark["voxels"], mark["kind"], mark["positive"]) == ([list(IN_RIGHT)], "point", True)
 
     tint = np.array(tool.server.state["classes"][1]["color"])
     expected = 0.5 * 255 * share(tool, ORGANS[RIGHT][2]) + 0.5 * tint
@@ -108,7 +108,7 @@ def test_other_marks_brush_lasso_box_and_the_right_button(tool):
 
     stroke, lasso, box, point, background = tool.server.state["prompts"]
     assert (stroke["kind"], stroke["positive"]) == ("stroke", True)
-    path = np.array(stroke["path"])
+    path = np.array(stroke["voxels"])
     assert path[0].tolist() == [44, 32, 22] and path[-1].tolist() == [52, 32, 22] and len(path) > 4
     assert organ(RIGHT)[tuple(path.T)].all()
     assert (lasso["kind"], lasso["axis"], lasso["index"], lasso["positive"]) == ("lasso", 2, 22, False)
@@ -139,7 +139,7 @@ def test_threshold_opacity_visibility_and_overlay_are_drawn_at_once(tool):
     tool.page.keyboard.press("h")
     tool.settle()
     assert np.abs(tool.color("axial", BESIDE_RIGHT) - marked).max() < 3
-    threshold = tool.page.get_by_label("Threshold")
+    threshold = tool.page.get_by_label("Threshold", exact=True)
     threshold.fill("0.99")
     tool.wait(lambda: tool.server.state["classes"][0]["threshold"] == 0.99)
     held = [np.ptp(tool.color("axial", v)) for v in ((57, 36, 22), BESIDE_RIGHT)]
@@ -165,7 +165,7 @@ def test_a_click_in_3d_marks_the_surface_that_is_hit(tool):
     assert abs(hit[1] - front) <= 2 and abs(hit[0] - 36) <= 2, "the skin in front of the middle"
     tool.page.mouse.click(box["x"] + centre[0], box["y"] + centre[1])
     tool.wait(lambda: tool.server.state["prompts"])
-    assert tool.server.state["prompts"][0]["voxel"] == hit
+    assert tool.server.state["prompts"][0]["voxels"] == [hit]
     assert tool.facts["crosshair"] == hit
     tool.page.mouse.click(box["x"] + 8, box["y"] + box["height"] / 2)
     assert tool.wait(lambda: [text for text in tool.toasts if "Nothing is hit" in text])

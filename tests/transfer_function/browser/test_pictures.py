@@ -60,7 +60,7 @@ def test_the_3d_view_shows_what_the_python_renderer_draws(tool):
     # Both sample the same fields by the same rule; the page in other places (steps of 0.6 voxel from a random start
     # instead of 1 voxel), which moves edges by less than a voxel, about 2 pixels here. A picture that is mirrored,
     # shifted by 4 pixels, or of another class differs by several times the tolerance: the last lines say so.
-    tool.page.get_by_label("Volume", exact=True).select_option("CT bone")
+    tool.page.get_by_label("Volume", exact=True).select_option("CT muscle and bone")
     tool.wait(lambda: tool.server.state["transfer_function"])
     tool.click("axial", ORGANS[RIGHT][0])
     tool.page.keyboard.press("n")
