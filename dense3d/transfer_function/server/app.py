@@ -17,14 +17,15 @@ import msgspec
 from dense3d.errors import DataError, Dense3dError
 from dense3d.files import inside
 from dense3d.optional import require
-from dense3d.transfer_function import exchange
-from dense3d.transfer_function.exchange import FORMATS
+from dense3d.transfer_function import exporting, importing
+from dense3d.transfer_function.exporting import FORMATS
 from dense3d.transfer_function.server.guard import Guard, TooLarge
 from dense3d.transfer_function.server.hub import MOST_TABS, Hub
 from dense3d.transfer_function.server.pictures import number, png, scene_of, slice_picture
 from dense3d.transfer_function.server.protocol import MAX_SIDE
 from dense3d.transfer_function.server.state import volume_bytes
 from dense3d.transfer_function.server.tab import Tab
+from dense3d.transfer_function.workspace import Workspace
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -169,7 +170,7 @@ class _Routes:
         def write() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
-                exchange.export(self.workspace, path, wanted.format, wanted.classes)
+                exporting.export(self.workspace, path, wanted.format, wanted.classes)
                 return path.read_bytes()
 
         content = await asyncio.to_thread(write)
@@ -221,16 +222,17 @@ class _Routes:
                 await sending
 
 
-def _import(workspace: Any, path: Path) -> str | None:
-    return exchange.import_segmentation(workspace, path)
-
-
-def _reference(workspace: Any, path: Path) -> str | None:
-    exchange.load_reference(workspace, path)
+def _reference(workspace: Workspace, path: Path) -> str | None:
+    importing.load_reference(workspace, path)
     return None
 
 
-ROLES: dict[str, Callable[[Any, Path], str | None]] = {"segmentation": _import, "reference": _reference}
+ROLES: dict[str, Callable[[Workspace, Path], str | None]] = {
+    "segmentation": importing.import_segmentation,
+    "reference": _reference,
+    "session": importing.import_session,
+    "transfer_function": importing.import_transfer_function,
+}
 
 
 async def _told(request: Request, error: Exception) -> Response:
