@@ -75,6 +75,12 @@ def export(
     return path
 
 
+def offered(workspace: Workspace) -> dict[str, ExportFormat]:
+    """The formats that this volume can be written in: DICOM SEG refers to a DICOM series."""
+    is_dicom = "slices" in workspace.volume.source.details
+    return {name: one for name, one in FORMATS.items() if is_dicom or name != "dicom-seg"}
+
+
 def chosen_labels(workspace: Workspace, class_ids: Sequence[int]) -> np.ndarray:
     """(X, Y, Z) uint8 labels on the canonical grid, without those of other classes."""
     labels = workspace.labels_full()
@@ -176,7 +182,7 @@ FORMATS: dict[str, ExportFormat] = {
     "seg.nrrd": ExportFormat(
         "3D Slicer segmentation with names and colours", ".seg.nrrd", _segmentation(".seg.nrrd")
     ),
-    "dicom-seg": ExportFormat("DICOM SEG (of a DICOM series)", ".dcm", _segmentation(".dcm")),
+    "dicom-seg": ExportFormat("DICOM SEG", ".dcm", _segmentation(".dcm")),
     "stl": ExportFormat("Surfaces, STL, one a structure", ".stl.zip", _meshes("stl")),
     "ply": ExportFormat("Surfaces with colours, PLY, one a structure", ".ply.zip", _meshes("ply")),
     "png": ExportFormat("Picture from the front", ".png", _picture),

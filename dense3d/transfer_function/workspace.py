@@ -234,6 +234,7 @@ class Workspace(MarkEditor):
         Raises:
             DataError: a size or quality is not possible.
         """
+        self.scores()
         return self.renderer().render(self.scene(camera, width, height, quality, **options))
 
     def scene(

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import mimetypes
+import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,10 @@ class _Routes:
             return await asyncio.to_thread(draw)
 
     async def formats(self, request: Request) -> Response:
-        listed = [{"format": name, "label": one.label, "suffix": one.suffix} for name, one in FORMATS.items()]
+        listed = [
+            {"format": name, "label": one.label, "suffix": one.suffix}
+            for name, one in exporting.offered(self.workspace).items()
+        ]
         return _json(msgspec.json.encode(listed))
 
     async def export(self, request: Request) -> Response:
@@ -170,7 +174,8 @@ class _Routes:
         def write() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
-                exporting.export(self.workspace, path, wanted.format, wanted.classes)
+                with _without_folder():
+                    exporting.export(self.workspace, path, wanted.format, wanted.classes)
                 return path.read_bytes()
 
         content = await asyncio.to_thread(write)
@@ -191,10 +196,8 @@ class _Routes:
                 with path.open("wb") as file:
                     async for part in request.stream():
                         file.write(part)
-                try:
+                with _without_folder():
                     done = await asyncio.to_thread(ROLES[role], self.workspace, path)
-                except Dense3dError as error:
-                    raise DataError(str(error).replace(f"{folder}/", "")) from error
         return _json(msgspec.json.encode({"step": done, "revision": self.workspace.revision}))
 
     async def websocket(self, websocket: WebSocket) -> None:
@@ -233,6 +236,15 @@ ROLES: dict[str, Callable[[Workspace, Path], str | None]] = {
     "session": importing.import_session,
     "transfer_function": importing.import_transfer_function,
 }
+
+
+@contextlib.contextmanager
+def _without_folder() -> Iterator[None]:
+    """Sentences name the file alone: where the server keeps it for a moment is nobody's business."""
+    try:
+        yield
+    except Dense3dError as error:
+        raise DataError(re.sub(r"[^\s']*/tmp\w+/", "", str(error))) from error
 
 
 async def _told(request: Request, error: Exception) -> Response:
