@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dense3d.errors import ConfigError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.annotations import annotations_of, check_inside, for_class
 from dense3d.transfer_function.classifier import Progress
@@ -121,7 +122,14 @@ class SimilarityClassifier:
         self._features: Tensor | None = None
         self._keys: weakref.WeakKeyDictionary[Prompt, bytes] = weakref.WeakKeyDictionary()
         self._forget()
+        if network is None and features is None:
+            raise ConfigError("similarity needs features: name a checkpoint, or give a network or features")
         if features is not None:
+            if features.ndim != 4:
+                raise ConfigError(
+                    f"features of shape {tuple(features.shape)} are not (F, W', H', D') of one modality; for "
+                    "several, see dense3d.transfer_function.similarity.class_map"
+                )
             self._use(features)
 
     @property

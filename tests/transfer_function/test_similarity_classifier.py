@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.backbones import VisionTransformer
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import similarity_classifier
 from dense3d.transfer_function.annotations import MOST_QUERIES, annotations_of
@@ -199,6 +199,13 @@ def test_prepare_computes_previews_and_finds_again(tmp_path):
 def test_clicks_outside(voxels, sentence):
     with pytest.raises(DataError, match=sentence):
         classifier().classify([Prompt(1, np.array(voxels, np.int32))], (1,))
+
+
+def test_without_features_there_is_nothing_to_compare():
+    with pytest.raises(ConfigError, match="similarity needs features: name a checkpoint"):
+        SimilarityClassifier(volume())
+    with pytest.raises(ConfigError, match=r"of shape \(2, 3, 4, 4, 4\) are not"):
+        SimilarityClassifier(volume(), features=torch.ones(2, 3, 4, 4, 4))
 
 
 def test_classes_come_and_go():
