@@ -1,4 +1,4 @@
-"""Volume files of all formats, damaged or with other headers: they open, finite, or end in one clear sentence."""
+"""Volume files of all formats, damaged or with other headers: they open, or end in one clear sentence."""
 
 from __future__ import annotations
 
