@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
 
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.structures.volume import Volume
-from dense3d.transfer_function.classifier import Classifier, Progress
-from dense3d.transfer_function.prompts import Prompt
+from dense3d.transfer_function.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -19,67 +16,71 @@ class Method:
 
     Args:
         label: what a page calls it.
-        make: gives the classifier of a volume at working resolution; ``checkpoint`` is a file, or None.
+        needs_checkpoint: whether it looks through an image backbone.
+        make: gives the classifier of a volume at working resolution.
     """
 
     label: str
+    needs_checkpoint: bool
     make: Callable[[Volume, str | None], Classifier]
 
 
 def method_names(checkpoint: str | None = None) -> list[str]:
-    """The methods that can be chosen, the default first."""
-    return list(METHODS)
+    """The methods that can be chosen, the default first: with a checkpoint, one that looks through it.
+
+    Example:
+        >>> method_names()
+        ['graph']
+    """
+    return sorted(
+        (name for name, one in METHODS.items() if checkpoint or not one.needs_checkpoint),
+        key=lambda name: not METHODS[name].needs_checkpoint,
+    )
 
 
 def make_classifier(name: str, volume: Volume, checkpoint: str | None = None) -> Classifier:
     """The classifier of a method, not prepared yet.
 
     Raises:
-        ConfigError: there is no such method.
+        ConfigError: there is no such method, or it needs a checkpoint.
     """
     if name not in METHODS:
         known = ", ".join(METHODS)
         raise ConfigError(f"there is no method {name!r}{did_you_mean(name, METHODS) or ';'} methods: {known}")
+    if METHODS[name].needs_checkpoint and checkpoint is None:
+        raise ConfigError(
+            f"the method {name} looks through an image backbone: name its weights by checkpoint"
+        )
     return METHODS[name].make(volume, checkpoint)
 
 
-class _IntensityScores:
-    def __init__(self, class_ids: tuple[int, ...], values: np.ndarray, means: list, width: float) -> None:
-        self.class_ids, self._values, self._means, self._width = class_ids, values, means, width
+def _graph(volume: Volume, checkpoint: str | None) -> Classifier:
+    from dense3d.transfer_function.graph.classifier import GraphClassifier
 
-    def _of(self, values: np.ndarray) -> np.ndarray:
-        scores = np.zeros((len(self.class_ids), *values.shape), np.uint8)
-        for column, mean in enumerate(self._means):
-            if mean is not None:
-                scores[column] = 255 * np.exp(-(((values - mean) / self._width) ** 2))
-        return scores
-
-    def plane(self, axis: int, index: int) -> np.ndarray:
-        return self._of(np.take(self._values, index, axis).astype(np.float32))
-
-    def volume(self) -> np.ndarray:
-        return self._of(self._values.astype(np.float32))
+    return GraphClassifier(volume)
 
 
-class _Intensity:
-    """Likeness of intensity alone."""
+def _similarity(volume: Volume, checkpoint: str | None) -> Classifier:
+    from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
 
-    name = "intensity"
-    ready = True
-
-    def __init__(self, volume: Volume, checkpoint: str | None) -> None:
-        self._values = volume.values
-        self._width = max(0.1 * float(volume.values.std()), 1e-6)
-
-    def prepare(self, progress: Progress) -> None:
-        progress(1.0, "nothing to prepare", None)
-
-    def classify(self, prompts: Sequence[Prompt], class_ids: Sequence[int]) -> _IntensityScores:
-        means = []
-        for class_id in class_ids:
-            own = [p.voxels for p in prompts if p.class_id == class_id and p.positive]
-            means.append(float(self._values[tuple(np.concatenate(own).T)].mean()) if own else None)
-        return _IntensityScores(tuple(class_ids), self._values, means, self._width)
+    return SimilarityClassifier(volume, checkpoint, device=_device())
 
 
-METHODS: dict[str, Method] = {"intensity": Method("Likeness of intensity", _Intensity)}
+def _refined(volume: Volume, checkpoint: str | None) -> Classifier:
+    from dense3d.transfer_function.refinement import RefinementOptions
+    from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
+
+    return SimilarityClassifier(volume, checkpoint, refinement=RefinementOptions(), device=_device())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+METHODS: dict[str, Method] = {
+    "graph": Method("Random walker on supervoxels", False, _graph),
+    "similarity": Method("Similarity of image features", True, _similarity),
+    "similarity-refined": Method("Similarity of image features, refined to edges", True, _refined),
+}

@@ -7,15 +7,17 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dense3d.files import atomic_write
 from dense3d.structures.volume import Volume
-from dense3d.transfer_function import exchange, session
+from dense3d.transfer_function import exporting, importing, session
 from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress
-from dense3d.transfer_function.editing import Editor, Snapshot
+from dense3d.transfer_function.editing import Snapshot
+from dense3d.transfer_function.mark_editing import MarkEditor
 from dense3d.transfer_function.marks import AnyMark, Grid, prompts_of
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
 from dense3d.transfer_function.methods import make_classifier, method_names
@@ -23,10 +25,15 @@ from dense3d.transfer_function.prompts import Prompt
 from dense3d.transfer_function.session_file import SessionFile
 from dense3d.transfer_function.upsampling import repeated, upsampled
 
+if TYPE_CHECKING:
+    from dense3d.transfer_function.functions import TransferFunction
+    from dense3d.transfer_function.rendering import Renderer, Rendering, Scene
+    from dense3d.transfer_function.view_camera import Camera
+
 WORKING_LIMIT = 256
 
 
-class Workspace(Editor):
+class Workspace(MarkEditor):
     """A volume with classes, marks and their classification.
 
     Voxels are indices of the canonical grid: the file's axes in the order nearest to right, anterior,
@@ -41,10 +48,10 @@ class Workspace(Editor):
     Example:
         >>> values = np.zeros((8, 8, 8), np.int16)
         >>> values[2:5, 2:5, 2:5] = 100
-        >>> workspace = Workspace(Volume(values, np.eye(4)), method="intensity")
+        >>> workspace = Workspace(Volume(values, np.eye(4)))
         >>> cube = workspace.add_class("cube")
-        >>> workspace.click(cube, (3, 3, 3))
-        'click on cube'
+        >>> workspace.click(0, (7, 7, 7)), workspace.click(cube, (3, 3, 3))
+        ('click on background', 'click on cube')
         >>> round(workspace.volumes_ml()[cube], 6)
         0.027
         >>> workspace.undo(), int(workspace.labels().max())
@@ -73,6 +80,9 @@ class Workspace(Editor):
         self._bases: dict[tuple, Base] = {}
         self._scores: tuple[tuple, np.ndarray] | None = None
         self.session_file: SessionFile | None = None
+        self._drawing = threading.Lock()
+        self._renderer: Renderer | None = None
+        self._drawn: np.ndarray | None = None
         self.set_method(method or method_names(self.checkpoint)[0])
 
     # ------------------------------------------------------------------ method
@@ -198,15 +208,84 @@ class Workspace(Editor):
         reference = self.reference.get(name.casefold())
         return None if reference is None else self.to_working(reference)
 
+    # ------------------------------------------------------------------ pictures
+
+    def render(
+        self,
+        camera: Camera | None = None,
+        width: int = 512,
+        height: int = 512,
+        quality: str = "preview",
+        **options: Any,
+    ) -> Rendering:
+        """A picture of the volume and its classes in 3D.
+
+        Args:
+            camera: :class:`~.view_camera.Camera`; from the front unless given.
+            width: pixels.
+            height: pixels.
+            quality: "preview" or "high".
+            options: further ones of :class:`~.rendering.Scene`, such as ``clip``. ``transfer`` is the
+                workspace's transfer function of intensities unless given; None leaves the classes alone.
+
+        Returns:
+            The picture, with depths and classes; ``.save(path)`` writes a PNG.
+
+        Raises:
+            DataError: a size or quality is not possible.
+        """
+        self.scores()
+        return self.renderer().render(self.scene(camera, width, height, quality, **options))
+
+    def scene(
+        self, camera: Camera | None, width: int, height: int, quality: str = "preview", **options: Any
+    ) -> Scene:
+        """What :meth:`render` draws."""
+        from dense3d.transfer_function.rendering import ClassLook, Scene
+        from dense3d.transfer_function.view_camera import Camera
+
+        document, hidden = self.document, self.hidden
+        looks = [
+            ClassLook(one.id, one.color, one.opacity, one.threshold, one.id not in hidden)
+            for one in document.classes
+        ]
+        options.setdefault("transfer", self.curve())
+        return Scene(camera or Camera(), width, height, looks, quality=quality, **options)
+
+    def curve(self) -> TransferFunction:
+        """The transfer function of intensities: the chosen one, else the first that suits the volume."""
+        from dense3d.transfer_function.functions import preset, preset_names
+
+        chosen = self.document.transfer_function
+        return preset(preset_names(self.working)[0], self.working) if chosen is None else chosen.curve()
+
+    def renderer(self) -> Renderer:
+        """Of the working grid, with the present scores; only while the method is ready with them."""
+        from dense3d.transfer_function.rendering import Renderer
+
+        snapshot = self.snapshot()
+        scores = self.scores(snapshot) if self.ready or not snapshot.needs_method else None
+        with self._drawing:
+            if self._renderer is None:
+                self._renderer = Renderer(self.working)
+            if scores is not None and scores is not self._drawn:
+                self._renderer.set_scores(scores, snapshot.class_ids)
+                self._drawn = scores
+            return self._renderer
+
     # ------------------------------------------------------------------ files
 
     def import_segmentation(self, path: str | os.PathLike) -> str | None:
-        """Go on from a segmentation of this volume (:func:`~.exchange.import_segmentation`)."""
-        return exchange.import_segmentation(self, path)
+        """Go on from a segmentation of this volume (:func:`~.importing.import_segmentation`)."""
+        return importing.import_segmentation(self, path)
 
     def load_reference(self, path: str | os.PathLike) -> list[str]:
-        """Compare with a segmentation by :meth:`dice` (:func:`~.exchange.load_reference`)."""
-        return exchange.load_reference(self, path)
+        """Compare with a segmentation by :meth:`dice` (:func:`~.importing.load_reference`)."""
+        return importing.load_reference(self, path)
+
+    def import_transfer_function(self, path: str | os.PathLike) -> str | None:
+        """Show intensities by a transfer function of a file, in any format that is exported."""
+        return importing.import_transfer_function(self, path)
 
     def set_reference(self, masks: dict[str, np.ndarray]) -> None:
         """Compare with these (X, Y, Z) masks of the canonical grid, by the name of a class."""
@@ -221,8 +300,8 @@ class Workspace(Editor):
         format: str | None = None,
         class_ids: Sequence[int] | None = None,
     ) -> Path:
-        """Write the result in the format of the suffix (:func:`~.exchange.export`)."""
-        return exchange.export(self, path, format, class_ids)
+        """Write the result in the format of the suffix (:func:`~.exporting.export`)."""
+        return exporting.export(self, path, format, class_ids)
 
     def session_text(self) -> bytes:
         """What :meth:`save` writes."""
@@ -245,7 +324,8 @@ class Workspace(Editor):
             SessionError: it is damaged, of another version, or made for another volume.
         """
         found = session.decode(session.read(path), os.fspath(path))
-        session.restore(found, self, self.identity, os.fspath(path))
+        history = session.restored(found, self.grid, self.identity, os.fspath(path))
+        self.restore(history, set(found.hidden), found.view)
         if found.method in method_names(self.checkpoint):
             self.set_method(found.method)
 

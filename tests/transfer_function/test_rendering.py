@@ -12,7 +12,7 @@ from dense3d.errors import DataError
 from dense3d.ops import cast_rays_reference
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import rendering_data
-from dense3d.transfer_function.functions import TransferFunction
+from dense3d.transfer_function.functions import Box, Gaussian, Regions, TransferFunction
 from dense3d.transfer_function.rendering import ClassLook, Clip, Renderer, Scene, reference_picture
 from dense3d.transfer_function.view_camera import Camera
 
@@ -45,7 +45,7 @@ SCENE = Scene(width=96, height=96, classes=LOOKS, marker=False)
 
 
 def places(renderer: Renderer, camera: Camera) -> dict[int, tuple[float, float, float]]:
-    """Of each class: pixels to the right of the middle of the picture and above it, and minus its distance."""
+    """Of each class: pixels right of the middle of the picture and above it, and minus its distance."""
     picture = renderer.render(replace(SCENE, camera=camera))
     found = {}
     for number in BALLS:
@@ -227,13 +227,18 @@ def test_the_volume_itself_is_the_operator():
     np.testing.assert_allclose(reference_picture(renderer, scene), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("what", ["classes", "transfer", "both", "cloud"])
+@pytest.mark.parametrize("what", ["classes", "transfer", "both", "cloud", "regions"])
 def test_leaving_out_empty_bricks_changes_no_bit(what, monkeypatch):
     renderer = renderer_of(BALLS, half=30.0)
     looks = {"classes": LOOKS, "transfer": (), "both": [replace(LOOKS[1], opacity=0.4), LOOKS[2]]}
+    looks["regions"] = ()
     looks["cloud"] = [replace(LOOKS[0], cloud=True, opacity=0.1), replace(LOOKS[2], visible=False), LOOKS[1]]
     transfer = TransferFunction([[0, 1, 1, 0], [255, 0, 1, 1]], [[60, 0], [100, 0.2], [110, 0]])
     scene = replace(SCENE, classes=looks[what], camera=Camera(25, 15), clip=Clip(high=(1, 0.68, 1)))
+    if what == "regions":
+        transfer = Regions(
+            (Gaussian((80, 30), (20, 15), (1, 0, 0), 0.3), Box((20, 60), (9, 44), (0, 1, 0), 0.2))
+        )
     scene = scene if what == "classes" else replace(scene, transfer=transfer)
     fast = renderer.render(scene)
     zeros = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dense3d.datasets.volumes.dicom_slices import SEGMENTATIONS
+from dense3d.datasets.volumes.failures import reason
 from dense3d.datasets.volumes.segmentation import Color
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write
@@ -51,8 +54,7 @@ def write_dicom_seg(
     if slices is None:
         raise ConfigError(
             f"{path}: DICOM SEG refers to the images of a DICOM series, and {volume.name} is none; write "
-            f".nii.gz or "
-            ".seg.nrrd, or open the DICOM folder"
+            ".nii.gz or .seg.nrrd, or open the DICOM folder"
         )
     if not segments:
         raise ConfigError(
@@ -61,9 +63,23 @@ def write_dicom_seg(
     highdicom = require("highdicom", "writing DICOM SEG")
     images, order = _source_images(path, slices)
     planes = _planes(labels, segments, order)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            segmentation = _segmentation(highdicom, images, planes, segments)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: the series lacks what DICOM SEG needs ({reason(error)}); write .seg.nrrd or .nii.gz "
+            "instead"
+        ) from error
+    with atomic_write(path) as file:
+        segmentation.save_as(file)
+
+
+def _segmentation(highdicom: Any, images: list, planes: np.ndarray, segments: list) -> Any:
     from dense3d import __version__
 
-    segmentation = highdicom.seg.Segmentation(
+    return highdicom.seg.Segmentation(
         source_images=images,
         pixel_array=planes,
         segmentation_type="BINARY",
@@ -81,8 +97,6 @@ def write_dicom_seg(
         device_serial_number="1",
         series_description="dense3d segmentation",
     )
-    with atomic_write(path) as file:
-        segmentation.save_as(file)
 
 
 def _source_images(path: Path, slices: tuple) -> tuple[list, np.ndarray | None]:
@@ -97,8 +111,8 @@ def _source_images(path: Path, slices: tuple) -> tuple[list, np.ndarray | None]:
                 setattr(image, keyword, "")
         if "FrameOfReferenceUID" not in image:
             raise ConfigError(
-                f"{path}: the series has no FrameOfReferenceUID, to which DICOM SEG refers; write "
-                f".nii.gz instead"
+                f"{path}: the series has no FrameOfReferenceUID, to which DICOM SEG refers; write .nii.gz "
+                "instead"
             )
     if first[0].frame is None:
         return images, None
@@ -126,7 +140,7 @@ def _planes(labels: np.ndarray, segments: list, order: np.ndarray | None) -> np.
     return full
 
 
-def _description(highdicom: object, number: int, name: str, color: Color) -> object:
+def _description(highdicom: Any, number: int, name: str, color: Color) -> object:
     from highdicom.color import CIELabColor
     from highdicom.content import AlgorithmIdentificationSequence
     from pydicom.sr.codedict import codes

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator
 
 from dense3d.errors import DataError, Dense3dError
+
+LOGGERS = ("tifffile", "nibabel.global", "pydicom")
 
 
 @contextlib.contextmanager
@@ -22,8 +25,7 @@ def told_of(path: str, kind: str) -> Iterator[None]:
         DataError: the file cannot be read.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             yield
     except Dense3dError:
         raise
@@ -36,10 +38,25 @@ def told_of(path: str, kind: str) -> Iterator[None]:
         raise DataError(f"{path}: memory does not suffice; free some or open it with a limit") from error
     except Exception as error:
         raise DataError(
-            f"{path}: it is no {kind} file that can be read ({reason(error)}); copy it again from where "
-            f"it came "
-            "from or save it in another format"
+            f"{path}: it is no {kind} file that can be read ({reason(error)}); copy it again from where it "
+            "came from or save it in another format"
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither warnings nor log lines of libraries; what matters is in notes or in the sentence."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def reason(error: Exception, most: int = 120) -> str:

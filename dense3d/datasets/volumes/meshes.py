@@ -77,9 +77,10 @@ def surface(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     measure = require("skimage.measure", "surfaces of structures")
     padded = np.pad(mask, 1).astype(np.float32)
-    # scikit-image calls a surface whose inside is brighter "descent"; its triangles then face outward
-    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, gradient_direction="descent")
-    return vertices.astype(np.float64) - 1, faces
+    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5)
+    corners = vertices[faces].astype(np.float64)
+    volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    return vertices.astype(np.float64) - 1, faces if volume > 0 else faces[:, ::-1]
 
 
 def _affine_of(labels: np.ndarray, volume: Volume, folder: Path) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import mimetypes
+import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,15 @@ import msgspec
 from dense3d.errors import DataError, Dense3dError
 from dense3d.files import inside
 from dense3d.optional import require
-from dense3d.transfer_function import exchange
-from dense3d.transfer_function.exchange import FORMATS
+from dense3d.transfer_function import exporting, importing
+from dense3d.transfer_function.exporting import FORMATS
 from dense3d.transfer_function.server.guard import Guard, TooLarge
 from dense3d.transfer_function.server.hub import MOST_TABS, Hub
-from dense3d.transfer_function.server.pictures import png, slice_picture
+from dense3d.transfer_function.server.pictures import number, png, scene_of, slice_picture
 from dense3d.transfer_function.server.protocol import MAX_SIDE
 from dense3d.transfer_function.server.state import volume_bytes
 from dense3d.transfer_function.server.tab import Tab
+from dense3d.transfer_function.workspace import Workspace
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -75,6 +76,8 @@ def make_app(hub: Hub, host: str = "127.0.0.1", token: str | None = None) -> Sta
             Route("/api/volume", routes.volume),
             Route("/api/maps", routes.maps),
             Route("/api/slice", routes.slice),
+            Route("/api/render", routes.render),
+            Route("/api/pick", routes.pick),
             Route("/api/export/formats", routes.formats),
             Route("/api/export", routes.export, methods=["POST"]),
             Route("/api/import", routes.upload, methods=["POST"]),
@@ -97,7 +100,7 @@ class _Routes:
     def __init__(self, hub: Hub) -> None:
         self.hub, self.workspace = hub, hub.workspace
         self._volume: bytes | None = None
-        self._importing = asyncio.Lock()
+        self._importing, self._drawing = asyncio.Lock(), asyncio.Lock()
 
     async def page(self, request: Request) -> Response:
         return _file("index.html")
@@ -128,15 +131,38 @@ class _Routes:
         axis, index = _whole(request, "axis", 0, 2), _whole(request, "index", 0, 2**31)
         width = _whole(request, "width", 1, MAX_SIDE, None)
         overlay = bool(_whole(request, "overlay", 0, 1, 1))
-        low, high = _number(request, "low"), _number(request, "high")
-        window = None if low is None or high is None else (low, high)
+        fields = request.query_params
+        ends = [number(fields, name, 0.0, -1e12, 1e12) for name in ("low", "high")]
+        window = tuple(ends) if "low" in fields and "high" in fields else None
         picture = await asyncio.to_thread(
             lambda: png(slice_picture(self.workspace, axis, index, width, overlay, window))
         )
         return _bytes(picture, {}, "image/png")
 
+    async def render(self, request: Request) -> Response:
+        scene = scene_of(self.workspace, request.query_params)
+        picture = await self._draw(lambda: self.workspace.renderer().render(scene).png())
+        return _bytes(picture, {}, "image/png")
+
+    async def pick(self, request: Request) -> Response:
+        scene = scene_of(self.workspace, request.query_params)
+        x, y = (number(request.query_params, name, 0.0, 0.0, MAX_SIDE) for name in ("x", "y"))
+        found = await self._draw(lambda: self.workspace.renderer().pick(scene, x, y))
+        if found is None:
+            return _json(b"null")
+        factors, shape = self.workspace.factors, self.workspace.volume.shape
+        voxel = [min(i * f + f // 2, n - 1) for i, f, n in zip(found.voxel, factors, shape)]
+        return _json(msgspec.json.encode({"class": found.class_id, "voxel": voxel}))
+
+    async def _draw(self, draw: Callable[[], Any]) -> Any:
+        async with self._drawing:  # one picture at a time: each takes all cores
+            return await asyncio.to_thread(draw)
+
     async def formats(self, request: Request) -> Response:
-        listed = [{"format": name, "label": one.label, "suffix": one.suffix} for name, one in FORMATS.items()]
+        listed = [
+            {"format": name, "label": one.label, "suffix": one.suffix}
+            for name, one in exporting.offered(self.workspace).items()
+        ]
         return _json(msgspec.json.encode(listed))
 
     async def export(self, request: Request) -> Response:
@@ -148,7 +174,8 @@ class _Routes:
         def write() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
-                exchange.export(self.workspace, path, wanted.format, wanted.classes)
+                with _without_folder():
+                    exporting.export(self.workspace, path, wanted.format, wanted.classes)
                 return path.read_bytes()
 
         content = await asyncio.to_thread(write)
@@ -169,10 +196,8 @@ class _Routes:
                 with path.open("wb") as file:
                     async for part in request.stream():
                         file.write(part)
-                try:
+                with _without_folder():
                     done = await asyncio.to_thread(ROLES[role], self.workspace, path)
-                except Dense3dError as error:
-                    raise DataError(str(error).replace(f"{folder}/", "")) from error
         return _json(msgspec.json.encode({"step": done, "revision": self.workspace.revision}))
 
     async def websocket(self, websocket: WebSocket) -> None:
@@ -200,16 +225,26 @@ class _Routes:
                 await sending
 
 
-def _import(workspace: Any, path: Path) -> str | None:
-    return exchange.import_segmentation(workspace, path)
-
-
-def _reference(workspace: Any, path: Path) -> str | None:
-    exchange.load_reference(workspace, path)
+def _reference(workspace: Workspace, path: Path) -> str | None:
+    importing.load_reference(workspace, path)
     return None
 
 
-ROLES: dict[str, Callable[[Any, Path], str | None]] = {"segmentation": _import, "reference": _reference}
+ROLES: dict[str, Callable[[Workspace, Path], str | None]] = {
+    "segmentation": importing.import_segmentation,
+    "reference": _reference,
+    "session": importing.import_session,
+    "transfer_function": importing.import_transfer_function,
+}
+
+
+@contextlib.contextmanager
+def _without_folder() -> Iterator[None]:
+    """Sentences name the file alone: where the server keeps it for a moment is nobody's business."""
+    try:
+        yield
+    except Dense3dError as error:
+        raise DataError(re.sub(r"[^\s']*/tmp\w+/", "", str(error))) from error
 
 
 async def _told(request: Request, error: Exception) -> Response:
@@ -261,19 +296,6 @@ def _whole(request: Request, name: str, low: int, high: int, default: int | None
     ):
         raise DataError(f"{name} is a whole number from {low} to {high}, not {str(text)[:20]!r}")
     return int(text)
-
-
-def _number(request: Request, name: str) -> float | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not abs(number) < 1e12:
-        raise DataError(f"{name} is a number, not {text[:20]!r}")
-    return number
 
 
 def _words(numbers: Any) -> str:

@@ -16,9 +16,7 @@ from dense3d.transfer_function.server.messages import (
     CancelMessage,
     Message,
     MethodMessage,
-    PlanesMessage,
     PrepareMessage,
-    PromptMessage,
     read_message,
     request_of,
 )
@@ -89,7 +87,7 @@ class Hub:
         tab.answer(msgspec.json.encode(answer).decode())
 
     def _apply(self, tab: Tab, message: Message) -> dict[str, Any]:
-        if isinstance(message, (PlanesMessage, PromptMessage)) and message.planes is not None:
+        if message.planes is not None:
             self.workspace.grid.check([message.planes])
             tab.planes = message.planes
         if isinstance(message, CancelMessage):

@@ -9,6 +9,7 @@ import msgspec
 
 from dense3d.errors import DataError
 from dense3d.transfer_function.server.protocol import MAX_MESSAGE
+from dense3d.transfer_function.shown_function import ShownFunction
 from dense3d.transfer_function.workspace import Workspace
 
 MOST_VIEW = 16_000  # bytes of what a page remembers of its view
@@ -27,9 +28,10 @@ class MessageError(DataError):
 
 
 class Message(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """What all messages have: the number by which the page knows the answer."""
+    """What all have: the number by which the page knows the answer, and perhaps the slices that it shows."""
 
     request: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    planes: Voxel | None = None
 
     def apply(self, workspace: Workspace) -> dict[str, Any]:
         """Do it; the fields of the answer, ``step`` among them."""
@@ -42,7 +44,6 @@ class PromptMessage(Message, tag="prompt"):
     class_id: Index = msgspec.field(name="class")
     kind: Literal["point", "stroke", "lasso", "box"]
     positive: bool = True
-    planes: Voxel | None = None
     voxels: list[Voxel] = []
     radius: Number = 0.0
     axis: Index = 0
@@ -141,8 +142,6 @@ class ClearMessage(Message, tag="clear"):
 class PlanesMessage(Message, tag="planes"):
     """The slices that a page shows."""
 
-    planes: Voxel
-
 
 class ViewMessage(Message, tag="view"):
     """What a page wants to find again."""
@@ -176,7 +175,7 @@ class CancelMessage(Message, tag="cancel"):
 class TransferFunctionMessage(Message, tag="transfer_function"):
     """The transfer function of intensities."""
 
-    transfer_function: dict[str, Any] | None
+    transfer_function: ShownFunction | None
 
     def apply(self, workspace: Workspace) -> dict[str, Any]:
         return {"step": workspace.set_transfer_function(self.transfer_function)}

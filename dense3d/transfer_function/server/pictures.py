@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from dense3d.transfer_function.measures import winners
 from dense3d.transfer_function.server.protocol import MAX_SIDE
 from dense3d.transfer_function.windows import Window, windows
 from dense3d.transfer_function.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dense3d.transfer_function.rendering import Scene
 
 OVERLAY = 0.45  # of a class's colour over the grey value
 
@@ -55,6 +60,60 @@ def slice_picture(
     picture = np.rint(picture).astype(np.uint8).swapaxes(0, 1)[::-1]
     spacing = workspace.volume.spacing
     return _resized(picture, width or picture.shape[1], spacing[first], spacing[second])
+
+
+def scene_of(workspace: Workspace, fields: Mapping[str, str]) -> Scene:
+    """The 3D view that a page asks for.
+
+    Args:
+        workspace: with volume and classes.
+        fields: of the query (:mod:`~dense3d.transfer_function.server.protocol`).
+
+    Raises:
+        DataError: a field is not possible.
+    """
+    from dense3d.transfer_function.rendering import Clip
+    from dense3d.transfer_function.view_camera import Camera
+
+    camera = Camera(
+        number(fields, "azimuth", 0.0, -1e6, 1e6),
+        number(fields, "elevation", 0.0, -1e6, 1e6),
+        number(fields, "zoom", 1.0, 0.01, 1000.0),
+        pan=(number(fields, "pan_x", 0.0, -100, 100), number(fields, "pan_y", 0.0, -100, 100)),
+    )
+    sides = [round(number(fields, side, 512, 1, MAX_SIDE)) for side in ("width", "height")]
+    options: dict[str, Any] = {"shading": number(fields, "shading", 1.0, 0.0, 1.0)}
+    if "low" in fields or "high" in fields:
+        options["clip"] = Clip(corner(fields, "low", 0.0), corner(fields, "high", 1.0))
+    if fields.get("volume") == "0":
+        options["transfer"] = None
+    return workspace.scene(camera, *sides, fields.get("quality", "preview"), **options)
+
+
+def number(fields: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    """A number of a query.
+
+    Raises:
+        DataError: it is none from ``low`` to ``high``.
+    """
+    text = fields.get(name)
+    if text is None:
+        return default
+    try:
+        found = float(text)
+    except ValueError:
+        found = float("nan")
+    if not low <= found <= high:
+        raise DataError(f"{name} is a number from {low:g} to {high:g}, not {text[:20]!r}")
+    return found
+
+
+def corner(fields: Mapping[str, str], name: str, default: float) -> tuple[float, float, float]:
+    """Three shares of a query, with commas between them."""
+    parts = fields.get(name, "").split(",") if name in fields else [str(default)] * 3
+    if len(parts) != 3:
+        raise DataError(f"{name} is three numbers from 0 to 1 with commas, not {fields[name][:60]!r}")
+    return tuple(number({name: part}, name, default, 0.0, 1.0) for part in parts)
 
 
 def png(picture: np.ndarray) -> bytes:

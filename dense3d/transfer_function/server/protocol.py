@@ -19,8 +19,12 @@ score, the first of equals in the order of ``state.classes``; where none does it
 * ``GET /api/slice``: PNG of a slice with its overlay: ``axis`` 0..2, ``index`` (canonical), ``width``
   (pixels, <= 2048), ``overlay`` 0 or 1, ``low``, ``high`` (window). Its columns are the first of the other
   two axes, its rows the second, the larger index on top; square millimetres
-* ``GET /api/render``: PNG of the volume: ``azimuth``, ``elevation`` (degrees), ``zoom`` (1: fits), ``width``,
-  ``height`` (<= 2048), ``quality`` preview or high
+* ``GET /api/render``: PNG of the 3D view: ``azimuth``, ``elevation`` (degrees), ``zoom`` (1: fits),
+  ``pan_x``, ``pan_y`` (radii of the volume), ``low``, ``high`` (corners of what is left of it, three shares
+  0..1 with commas), ``shading``, ``volume`` (0: the classes alone), ``width``, ``height`` (<= 2048),
+  ``quality`` preview or high
+* ``GET /api/pick``: the same and ``x``, ``y`` in pixels from the upper left corner: ``{class, voxel}`` of
+  what is seen there (voxel canonical), or null
 * ``GET /api/export/formats``: ``[{format, label, suffix}]``
 * ``POST /api/export``: ``{format, classes?: [id]}``; answers the file as a download
 * ``POST /api/import``: body: a segmentation file, query ``name`` (its file name, for the format) and
@@ -28,19 +32,20 @@ score, the first of equals in the order of ``state.classes``; where none does it
   transfer_function
 
 **WebSocket** ``/ws``. The page sends JSON text of at most 1 MiB: ``type``, ``request`` (a whole number that
-it chooses; what the message leads to carries it back) and
+it chooses; the answer carries it back), in any of them ``planes`` [x, y, z], the slices that the page shows
+now, and
 
-* ``prompt``: ``class`` (0: background), ``kind``, ``positive`` (default true), ``planes``: [x, y, z] the
-  slices that the page shows, and by kind: point: ``voxels`` [[x, y, z], ...]; stroke: ``voxels``, the path of
-  a ball of ``radius`` (0: the path alone); lasso: ``axis``, ``index``, ``polygon`` [[a, b], ...] in the other
-  two axes, ascending; box: ``low``, ``high``, both corners inside the box
+* ``prompt``: ``class`` (0: background), ``kind``, ``positive`` (default true), and by kind: point: ``voxels``
+  [[x, y, z], ...]; stroke: ``voxels``, the path of a ball of ``radius`` (0: the path alone); lasso: ``axis``,
+  ``index``, ``polygon`` [[a, b], ...] in the other two axes, ascending; box: ``low``, ``high``, both corners
+  inside the box
 * ``erase``: ``voxel``, ``radius``, ``class`` (absent: every class): takes back marks within the ball
 * ``undo``, ``redo``: and nothing else
 * ``class.add``: ``name``, ``color``, ``opacity``, ``threshold``: all optional; ``done.class`` is the new id
 * ``class.update``: ``class`` and what changes of ``name``, ``color``, ``opacity``, ``threshold``, ``visible``
 * ``class.remove``: ``class``
 * ``clear``: ``class`` (absent: all): takes its marks back
-* ``planes``: ``planes``: the slices that the page shows now; scores of them come first from here on
+* ``planes``: nothing but ``planes``; scores of these slices come first from here on
 * ``view``: ``view``: an object of at most 16 kB that the page finds again after a reload; no step, and not
   sent to other tabs before their next ``state``
 * ``method``: ``method``: one of ``state.methods``; prepares it
@@ -74,11 +79,11 @@ where it could not be read), and sends without being asked:
   low, high}], histogram: {counts, low, high}, notes: [sentence]}
 * ``classes``: [{id, name, color, opacity, threshold, visible, slot, ml (null: not known yet), dice (null: no
   reference)}]
-* ``prompts``: [{id, class, kind, positive, center, and by kind voxel, or path and radius, or axis, index and
-  polygon, or low and high}]
+* ``prompts``: [{id, class, kind, positive, center, and by kind voxels (of a stroke: its path) and radius, or
+  axis, index and polygon, or low and high}]
 * ``undo``, ``redo``: name of the step or null; ``steps``: names, oldest first
 * ``method``: name; ``methods``: [{name, label}]; ``ready``; ``progress``: the last such message, or null
-* ``transfer_function``: an object, or null
+* ``transfer_function``: {name, points: [{value, color, opacity}, ...] by ascending value}, or null
 * ``uncertainty``: {counts (64 bins of the margin between the best two classes, 0..1), unsure (share of
   voxels)} or null
 * ``view``: the object that the page sent last, or {}

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from dense3d.structures.volume_axes import axis_codes
-from dense3d.transfer_function.marks import AnyMark, Box, Lasso, Point
+from dense3d.transfer_function.marks import AnyMark, Box, Lasso, Point, Stroke
 from dense3d.transfer_function.methods import METHODS, method_names
 from dense3d.transfer_function.windows import full_window, modality_of, thinned, windows
 from dense3d.transfer_function.workspace import Workspace
@@ -93,7 +93,7 @@ def state(hub: Hub) -> dict[str, Any]:
         "methods": [
             {"name": name, "label": METHODS[name].label} for name in method_names(workspace.checkpoint)
         ],
-        "transfer_function": document.transfer_function,
+        "transfer_function": msgspec.to_builtins(document.transfer_function),
         "uncertainty": None
         if unsure is None
         else {"counts": unsure.counts.tolist(), "unsure": round(unsure.unsure, 6)},
@@ -116,4 +116,9 @@ def _mark(mark: AnyMark) -> dict[str, Any]:
         centre = (*middle[: mark.axis], mark.index, *middle[mark.axis :])
     else:
         centre = mark.path[len(mark.path) // 2]
-    return {"positive": mark.positive, **msgspec.to_builtins(mark), "center": centre}
+    found = {"positive": mark.positive, **msgspec.to_builtins(mark), "center": centre}
+    if isinstance(mark, Point):
+        found["voxels"] = [found.pop("voxel")]
+    elif isinstance(mark, Stroke):
+        found["voxels"] = found.pop("path")
+    return found

@@ -142,7 +142,7 @@ def write_dicom(
         data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
         data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = "1.2.3", uid, "1.2.4"
         data.Modality, data.SeriesDescription, data.SeriesNumber = "CT", description, 1
-        data.PatientID, data.PatientName, data.InstanceNumber = "1", "Phantom", index + 1
+        data.PatientID, data.PatientName, data.InstanceNumber = "1", "Phantom^A", index + 1
         data.Rows, data.Columns = values.shape[1], values.shape[0]
         data.PixelSpacing = [float(spacing[1]), float(spacing[0])]
         data.SliceThickness = float(spacing[2])
