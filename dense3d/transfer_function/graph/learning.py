@@ -24,7 +24,8 @@ from dense3d.transfer_function.graph.supervoxels import Supervoxels
 
 SIDE = 5  # voxels of a patch along each axis, at each scale
 DIMENSIONS = 24
-STEPS, BATCH = 1000, 256
+MOST_STEPS, BATCH = 1000, 256
+REGIONS_A_STEP = 8  # fewer steps for volumes of fewer than 8,000 regions
 LONGEST_WALK = 4
 TEMPERATURE = 0.1
 RATE = 4e-3
@@ -103,9 +104,7 @@ class GraphWalks:
         return nodes
 
 
-def learn_features(
-    patches: np.ndarray, walks: GraphWalks, progress: Progress, seed: int = 0, steps: int = STEPS
-) -> np.ndarray:
+def learn_features(patches: np.ndarray, walks: GraphWalks, progress: Progress, seed: int = 0) -> np.ndarray:
     """Train the network and apply it.
 
     Args:
@@ -113,11 +112,11 @@ def learn_features(
         walks: on the graph of the R regions.
         progress: called at each step; what it raises ends the work.
         seed: of weights, batches and noise; the same seed and number of threads give the same features.
-        steps: of Adam, with 256 pairs each.
 
     Returns:
         (R, 24) float32 of length 1.
     """
+    steps = min(MOST_STEPS, len(patches) // REGIONS_A_STEP)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     data = torch.from_numpy(patches)
     network = PatchEncoder(patches.shape[1], generator)
