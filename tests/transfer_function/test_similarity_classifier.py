@@ -15,7 +15,7 @@ from dense3d.transfer_function.annotations import MOST_QUERIES, annotations_of
 from dense3d.transfer_function.features import FeatureSettings, KeyNetwork
 from dense3d.transfer_function.prompts import Prompt
 from dense3d.transfer_function.refinement import RefinementOptions
-from dense3d.transfer_function.similarity import SimilarityOptions, class_map, scaled
+from dense3d.transfer_function.similarity import SimilarityOptions, class_map, scaled, smoothed
 from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
 
 SHAPE = (24, 20, 12)
@@ -163,6 +163,16 @@ def test_refined_scores_follow_the_edges():
     np.testing.assert_array_equal(scores.volume()[..., 6], refined[None, ..., 6])
     np.testing.assert_array_equal(scores.plane(2, 6), refined[None, ..., 6])
     assert (at_once != refined[None, ..., 6]).any()
+
+
+def test_post_processing_of_maps():
+    clicks = [point(1, (5, 10, 6))]
+    plain = classifier().classify(clicks, (1,)).maps[0]
+    options = SimilarityOptions(proximity=0.0, smoothing=0.5, open_close=1)
+    found = classifier(options=options).classify(clicks, (1,)).maps[0]
+    expected = smoothed(plain.to(torch.uint8).numpy(), 0.5, 1)
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert (found != plain).any()
 
 
 def test_prepare_computes_previews_and_finds_again(tmp_path):
