@@ -103,8 +103,8 @@ def _geometry(image: Any) -> tuple[np.ndarray, dict, list[str]]:
     else:
         affine = header.get_base_affine()
         notes.append(
-            "the file states no orientation (sform and qform codes are 0 or unusable): left and right may be "
-            "swapped, so check them against something known"
+            "the file states no orientation (sform and qform codes are 0 or unusable): left and right may "
+            "be swapped, so check them against something known"
         )
     if sform_code and not usable["sform"]:
         notes.append("its sform is not invertible and was passed over")

@@ -47,8 +47,7 @@ def read_segmentation(path: str | os.PathLike, volume: Volume) -> Segmentation:
         if labels.min() < 0 or labels.max() > 65535:
             raise DataError(
                 f"{path}: its values from {labels.min()} to {labels.max()} are no labels, which are "
-                f"integers of 0 "
-                "to 65535; choose a segmentation"
+                "integers of 0 to 65535; choose a segmentation"
             )
         labels = checked_labels(labels)
         placed, placing = on_grid_of(volume, labels, file.header.affine, path, file.header.placed)
@@ -117,17 +116,15 @@ def on_grid_of(
     other = " x ".join(map(str, source.shape))
     if not placed:
         raise DataError(
-            f"{path}: it has {own} voxels and states no place, but {volume.name} has {other}; export it "
-            f"as NIfTI "
-            "or NRRD"
+            f"{path}: it has {own} voxels and states no place, but {volume.name} has {other}; export it as "
+            "NIfTI or NRRD"
         )
     result = _nearest(volume, labels, affine)
     wanted = int(np.count_nonzero(labels))
     if wanted and not result.any():
         raise DataError(
-            f"{path}: none of its labelled voxels lies inside {volume.name}; it belongs to another scan, "
-            f"or its "
-            "affine was lost"
+            f"{path}: none of its labelled voxels lies inside {volume.name}; it belongs to another scan, or "
+            "its affine was lost"
         )
     return result, [
         f"its grid of {own} voxels differs from the volume's of {other}: labels were resampled (nearest)"
