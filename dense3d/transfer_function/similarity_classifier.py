@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dense3d.errors import ConfigError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.annotations import annotations_of, check_inside, for_class
 from dense3d.transfer_function.classifier import Progress
@@ -23,6 +24,7 @@ from dense3d.transfer_function.features import (
     compute_features,
     load_key_network,
     normalised,
+    official_features,
     preset,
 )
 from dense3d.transfer_function.prompts import Prompt
@@ -33,6 +35,7 @@ from dense3d.transfer_function.similarity import (
     scaled,
     shaped,
     similarities,
+    smoothed,
 )
 from dense3d.transfer_function.similarity_scores import ClassScores, SimilarityScores
 
@@ -79,8 +82,8 @@ class SimilarityClassifier:
 
     Args:
         volume: at its working resolution, which prompts and scores are of.
-        network: a checkpoint file (:func:`dense3d.transfer_function.features.load_key_network`), or the
-            network itself.
+        network: a checkpoint file (:func:`dense3d.transfer_function.features.load_key_network`), the network
+            itself, or features that the official code saved for the volume's file (``.npy``).
         settings: of the features, or the name of a preset.
         options: of the maps.
         refinement: of the maps to the volume's edges; None leaves them as the features' cells give them.
@@ -92,6 +95,7 @@ class SimilarityClassifier:
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
+        DataError: the features cannot be read, or are of another volume.
         ConfigError: neither network nor features are given, or they do not fit.
     """
 
@@ -114,14 +118,23 @@ class SimilarityClassifier:
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.options = options or SimilarityOptions()
         self.device = torch.device(device)
-        if isinstance(network, (str, os.PathLike)):
+        if isinstance(network, (str, os.PathLike)) and str(network).endswith(".npy"):
+            features, network = official_features(network, volume, self.settings.part), None
+        elif isinstance(network, (str, os.PathLike)):
             network = load_key_network(network, part=self.settings.part)
         self.network = network
         self._refiner = Refiner(volume.values, refinement) if refinement is not None else None
         self._features: Tensor | None = None
         self._keys: weakref.WeakKeyDictionary[Prompt, bytes] = weakref.WeakKeyDictionary()
         self._forget()
+        if network is None and features is None:
+            raise ConfigError("similarity needs features: name a checkpoint, or give a network or features")
         if features is not None:
+            if features.ndim != 4:
+                raise ConfigError(
+                    f"features of shape {tuple(features.shape)} are not (F, W', H', D') of one modality; for "
+                    "several, see dense3d.transfer_function.similarity.class_map"
+                )
             self._use(features)
 
     @property
@@ -189,10 +202,22 @@ class SimilarityClassifier:
         refine = None
         if self._refiner is not None and own:
             voxels = torch.from_numpy(np.concatenate([p.voxels for p in positive]).astype(np.int64))
-            refine = partial(self._refiner, similarity, voxels, ISOVALUE)
-        result = ClassScores(scaled(similarity, self.options.quantile), self.volume.shape, refine)
+            refine = partial(self._refined, similarity, voxels)
+        coarse = self._finished(scaled(similarity, self.options.quantile))
+        result = ClassScores(coarse, self.volume.shape, refine)
         self._results[class_id] = keys, result
         return result
+
+    def _refined(self, similarity: Tensor, voxels: Tensor) -> Tensor:
+        return self._finished(self._refiner(similarity, voxels, ISOVALUE))
+
+    def _finished(self, scores: Tensor) -> Tensor:
+        """After the post-processing that the options ask for, which is of uint8."""
+        options = self.options
+        if not options.smoothing and not options.open_close:
+            return scores
+        whole = smoothed(scores.to(torch.uint8).cpu().numpy(), options.smoothing, options.open_close)
+        return torch.from_numpy(whole).to(scores.device, torch.float32)
 
     def _combined(self, class_id: int, own: dict, against: dict, features: Tensor) -> Tensor:
         shape = features.shape[1:]

@@ -156,10 +156,11 @@ class _Similarity:
         )
         features, shape = self._features(inputs), self._shape(inputs)
         classes = list(self._of_classes(check, inputs))
+        channels = len(refiner.volume)  # the official loop ends with them, however many modalities there are
         isovalues = inputs.get("isovalue", torch.tensor(0.4)).expand(len(classes)).tolist()
         rows = [
-            refiner(modality_maps(features, voxels, shape, options, weights), voxels, iso, weights)
-            for (voxels, options, weights), iso in zip(classes, isovalues)
+            refiner(modality_maps(features, voxels, shape, options, w[:channels]), voxels, iso, w)
+            for (voxels, options, w), iso in zip(classes, isovalues)
         ]
         return {"maps": truncated(check, torch.stack(rows))}
 

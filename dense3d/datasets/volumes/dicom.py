@@ -122,8 +122,7 @@ def _chosen_series(path: str, found: list[DicomSlice]) -> tuple[list[DicomSlice]
         others.append(f"{items[0].description!r} ({len(items)} images, {Path(items[0].path).name})")
     return chosen, [
         f"the folder holds {len(sizes)} series: {chosen[0].description!r} with {len(chosen)} images is "
-        f"open, the "
-        f"largest; open a file of another to see it: {', '.join(others)}"
+        f"open, the largest; open a file of another to see it: {', '.join(others)}"
     ]
 
 
@@ -149,5 +148,5 @@ def _require_one_size(path: str, series: list[DicomSlice]) -> None:
             )
             raise DataError(
                 f"{path}: {Path(item.path).name} has {size}, but most slices have {usual}; move it to "
-                f"another folder"
+                "another folder"
             )
