@@ -237,7 +237,6 @@ class App {
 }
 
 const app = new App();
-window.app = app; // TEMPORARY
 app.start().catch((error) => {
   app.curtain(error.message, 0);
   document.getElementById("curtain").classList.add("failed");

@@ -1,7 +1,7 @@
 // The 1D transfer function of the volume: control points of value, colour and opacity, and ready-made ones.
 //
 // Points are [{value, color: [r, g, b] of 0..255, opacity}, ...] with ascending values in the volume's units;
-// linear between them, constant beyond. The server keeps colours and opacities as curves of their own.
+// linear between them, constant beyond.
 
 /** RGBA of 0..255 at 256 values over [low, high]. */
 export function tabulate(points, [low, high]) {
@@ -18,33 +18,6 @@ export function tabulate(points, [low, high]) {
     table[4 * at + 3] = Math.round(255 * (a.opacity + part * (b.opacity - a.opacity)));
   }
   return table;
-}
-
-const FORMAT = "dense3d transfer function";
-
-/** The object that the server keeps. */
-export const toDocument = (name, points) => ({
-  format: FORMAT, version: 1, name, kind: "curves", unit_distance: null, gradient_opacities: null,
-  colors: points.map(({ value, color }) => [value, ...color.map((part) => part / 255)]),
-  opacities: points.map(({ value, opacity }) => [value, opacity]),
-});
-
-/** Points of such an object, or null where it is none of a single variable. */
-export function fromDocument(document) {
-  if (document?.kind !== "curves") return null;
-  const { colors, opacities } = document;
-  const values = [...new Set([...colors, ...opacities].map(([value]) => value))].sort((a, b) => a - b);
-  return values.map((value) => point(value, along(colors, value).map((part) => 255 * part), along(opacities, value)[0]));
-}
-
-/** Numbers of a curve at a value. */
-function along(rows, value) {
-  const next = rows.findIndex((row) => row[0] > value);
-  if (next === 0) return rows[0].slice(1);
-  const a = rows[next < 0 ? rows.length - 1 : next - 1];
-  const b = rows[next < 0 ? rows.length - 1 : next];
-  const part = b[0] > a[0] ? (value - a[0]) / (b[0] - a[0]) : 0;
-  return a.slice(1).map((number, at) => number + part * (b[at + 1] - number));
 }
 
 const point = (value, color, opacity) => ({ value, color, opacity });

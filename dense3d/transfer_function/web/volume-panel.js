@@ -2,9 +2,8 @@
 
 import { h } from "./dom.js";
 import { range, section, select, slider } from "./controls.js";
-import { toast } from "./messages.js";
 import { TransferEditor } from "./transfer-editor.js";
-import { fromDocument, presets, tabulate, toDocument } from "./transfer-function.js";
+import { presets, tabulate } from "./transfer-function.js";
 
 const AXES = [["R", "L"], ["A", "P"], ["S", "I"]];
 
@@ -55,7 +54,7 @@ export class VolumePanel {
   edited(points, finished, name = "") {
     this.preset.put(name);
     this.onTable(tabulate(points, this.store.server.volume.range));
-    if (finished) this.actions.transferFunction(toDocument(name, points));
+    if (finished) this.actions.transferFunction({ name, points });
   }
 
   /** What the server has, or at the start what suits the volume. */
@@ -66,11 +65,9 @@ export class VolumePanel {
     this.known = key;
     this.ready = presets(volume);
     this.preset.fill([["", "Own"], ...this.ready.map(([name]) => [name, name])]);
-    const own = fromDocument(given);
-    const points = own ?? this.ready[0][1];
+    const points = given?.points ?? this.ready[0][1];
     this.editor.put(points);
-    this.preset.put(own ? given.name : this.ready[0][0]);
-    if (given && !own) toast("The transfer function has two variables: the server's pictures use it, this view does not.");
+    this.preset.put(given ? given.name : this.ready[0][0]);
     this.onTable(tabulate(points, volume.range));
     this.update();
   }

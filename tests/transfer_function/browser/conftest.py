@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.pages import Server, ToolPage
-from browser.phantom import write_phantom
+from transfer_function.browser.pages import Server, ToolPage
+from transfer_function.browser.phantom import write_phantom
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SOFTWARE_GL = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--mute-audio")
@@ -54,9 +53,3 @@ def tool(chromium, server) -> Iterator[ToolPage]:
     yield tool
     tool.close()
     assert not tool.errors
-
-
-@pytest.fixture(autouse=True)
-def _no_zombies() -> Iterator[None]:
-    yield
-    subprocess._cleanup()

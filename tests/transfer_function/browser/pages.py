@@ -144,7 +144,11 @@ class ToolPage:
 
     def point(self, plane: str, voxel: tuple) -> tuple[float, float]:
         """Where a voxel lies on the screen."""
-        return tuple(self.page.evaluate("([plane, voxel]) => window.dense3d.screen(plane, voxel)", [plane, list(voxel)]))
+        return tuple(
+            self.page.evaluate(
+                "([plane, voxel]) => window.dense3d.screen(plane, voxel)", [plane, list(voxel)]
+            )
+        )
 
     def click(self, plane: str, voxel: tuple, button: str = "left") -> None:
         before = self.server.state["revision"]
@@ -168,7 +172,8 @@ class ToolPage:
 
     def pane(self, name: str, lines: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 of a pane, without crosshair and letters unless ``lines``."""
-        hide = "(name) => document.querySelectorAll(`.${name} .marks, .${name} .sides, .${name} .pane-head`)"
+        parts = ".${name} .marks, .${name} .sides, .${name} .pane-head, #toasts"
+        hide = f"(name) => document.querySelectorAll(`{parts}`)"
         if not lines:
             self.page.evaluate(hide + ".forEach((one) => (one.style.visibility = 'hidden'))", name)
         box = self.page.locator(f".pane.{name}").bounding_box()

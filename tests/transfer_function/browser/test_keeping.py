@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from browser.pages import ToolPage
-from browser.phantom import LEFT, ORGANS, RIGHT, organ
+from transfer_function.browser.pages import ToolPage
+from transfer_function.browser.phantom import LEFT, ORGANS, RIGHT, organ
 
 IN_RIGHT, IN_LEFT = ORGANS[RIGHT][0], ORGANS[LEFT][0]
 

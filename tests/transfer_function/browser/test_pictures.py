@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
-from browser.phantom import LEFT, ORGANS, RIGHT
+from transfer_function.browser.phantom import LEFT, ORGANS, RIGHT
 
 from dense3d.structures.volume import Volume
+
+TOLERANCE = 2.5  # of 255, mean over pixels and channels
 
 
 def ground(height: int, width: int) -> np.ndarray:
@@ -21,8 +24,8 @@ def ground(height: int, width: int) -> np.ndarray:
 
 def reference(tool, width: int, height: int) -> np.ndarray:
     """(H, W, 3) 0..255 by the Python renderer, from what the page got."""
-    from dense3d.transfer_function.functions import from_document
     from dense3d.transfer_function.rendering import ClassLook, Clip, Renderer, Scene, reference_picture
+    from dense3d.transfer_function.shown_function import ShownFunction
     from dense3d.transfer_function.view_camera import Camera
 
     state, view = tool.server.state, tool.facts["view"]
@@ -43,7 +46,7 @@ def reference(tool, width: int, height: int) -> np.ndarray:
         width=width,
         height=height,
         classes=looks,
-        transfer=from_document(state["transfer_function"]),
+        transfer=msgspec.convert(state["transfer_function"], ShownFunction).curve(),
         clip=Clip(tuple(view["clip"]["low"]), tuple(view["clip"]["high"])),
     )
     rgba = reference_picture(renderer, scene)
@@ -57,9 +60,10 @@ def compare(tool) -> float:
 
 
 def test_the_3d_view_shows_what_the_python_renderer_draws(tool):
-    # Both sample the same fields by the same rule; the page in other places (steps of 0.6 voxel from a random start
-    # instead of 1 voxel), which moves edges by less than a voxel, about 2 pixels here. A picture that is mirrored,
-    # shifted by 4 pixels, or of another class differs by several times the tolerance: the last lines say so.
+    # Both sample the same fields by the same rule, the page at other places: steps of 0.6 voxels from a random
+    # start instead of 1 voxel. That moves edges by less than a voxel, about 2 pixels here, and roughens what is
+    # translucent. The last lines show that the tolerance refuses pictures that are mirrored, shifted by 8 pixels
+    # or of other colours.
     tool.page.get_by_label("Volume", exact=True).select_option("CT muscle and bone")
     tool.wait(lambda: tool.server.state["transfer_function"])
     tool.click("axial", ORGANS[RIGHT][0])
@@ -67,13 +71,12 @@ def test_the_3d_view_shows_what_the_python_renderer_draws(tool):
     tool.wait(lambda: len(tool.server.state["classes"]) == 2)
     tool.settle()
     tool.click("axial", (*ORGANS[LEFT][0][:2], 22))
-    assert compare(tool) < 2.5
-    tool.page.get_by_label("Cut at the crosshair", exact=False)
+    assert compare(tool) < TOLERANCE
     tool.page.get_by_text("Cut at crosshair").click()
-    assert compare(tool) < 2.5
+    assert compare(tool) < TOLERANCE
     tool.page.get_by_label("Look from the left").click()
-    assert compare(tool) < 2.5
+    assert compare(tool) < TOLERANCE
     shown = tool.pane("volume").astype(float)
     drawn = reference(tool, shown.shape[1], shown.shape[0])
-    for other in (drawn[:, ::-1], np.roll(drawn, 4, 1), drawn[..., ::-1]):
-        assert np.abs(shown - other).mean() > 2.5
+    for other in (drawn[:, ::-1], np.roll(drawn, 8, 1), drawn[..., ::-1]):
+        assert np.abs(shown - other).mean() > 1.2 * TOLERANCE
