@@ -17,6 +17,8 @@ SUITES: dict[str, str] = {
     "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
     "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
+    "volumes": "dense3d.benchmarks.volumes",
+    "volumes": "dense3d.benchmarks.volumes",
 }
 
 
