@@ -18,7 +18,6 @@ SUITES: dict[str, str] = {
     "ops": "dense3d.benchmarks.ops",
     "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
     "volumes": "dense3d.benchmarks.volumes",
-    "volumes": "dense3d.benchmarks.volumes",
 }
 
 

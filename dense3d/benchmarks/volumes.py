@@ -1,134 +1,157 @@
-"""Suite ``volumes``: what the transfer-function tool does to volumes, beside other programs.
+"""Suite ``volumes``: what a click of the transfer-function tool costs, beside straightforward formulations.
 
-VTK's CPU ray caster (``vtkFixedPointVolumeRayCastMapper``) takes part where the package ``vtk`` is installed;
-it draws the same phantom with the same transfer function, shares of light, step and camera.
+The peers compute the same numbers from the formulas as they stand: every annotation of a class anew with one
+``einsum``, distances of all points to all annotations, torch's quantile, and a bilateral grid whose cells are
+found by ``numpy.unique``, as the official code does. Pictures are drawn beside VTK.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
-from functools import partial
+from itertools import count
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.benchmarks.ops_rays import CASES as RAYS
-from dense3d.benchmarks.ops_rays import phantom
 from dense3d.benchmarks.timing import OURS, Case, Workload
+from dense3d.benchmarks.volume_pictures import CASES as PICTURES
 from dense3d.structures.volume import Volume
-from dense3d.transfer_function.functions.curves import TransferFunction
-from dense3d.transfer_function.rendering import Renderer, Scene, reference_picture
-from dense3d.transfer_function.view_camera import FIELD_OF_VIEW, Camera, centre_and_radius
-
-CAMERA = Camera(azimuth=30, elevation=20, zoom=2.0)
-# name -> colours and opacities over the values 0..1 of the phantom
-FUNCTIONS = {
-    "surface": ([[0.3, 1, 0.7, 0.5], [0.9, 1, 1, 0.9]], [[0.5, 0], [0.55, 0.6], [1, 0.9]]),
-    "translucent": ([[0.0, 0.3, 0.5, 1], [1, 1, 0.8, 0.4]], [[0.0, 0], [0.05, 0.01], [1, 0.04]]),
-}
-
-
-def pictures(_device: torch.device, count: int, pixels: int, function: str) -> Workload:
-    """A picture of a phantom of ``count``^3 voxels at preview quality: steps of one voxel, shaded."""
-    values = (phantom(count).numpy() * 1000).astype(np.uint16)
-    volume = Volume(values, np.eye(4))
-    colors, opacities = (np.array(rows, float) for rows in FUNCTIONS[function])
-    colors[:, 0], opacities[:, 0] = colors[:, 0] * 1000, opacities[:, 0] * 1000
-    transfer = TransferFunction(colors, opacities)
-    renderer = Renderer(volume, (0.0, 1000.0))
-    scene = Scene(CAMERA, pixels, pixels, transfer=transfer)
-
-    def ours() -> Tensor:
-        return torch.from_numpy(reference_picture(renderer, scene)[..., :3])
-
-    contenders: dict[str, Callable[[], Tensor]] = {OURS: ours, "dense3d, nothing skipped": _unskipped(ours)}
-    if importlib.util.find_spec("vtk"):
-        contenders["VTK, fixed point ray caster"] = vtk_picture(volume, transfer, pixels)
-    return Workload((), contenders)
+from dense3d.transfer_function.bilateral import DIMENSIONS, YUV, YUV_OFFSET, BilateralGrid, GridSizes
+from dense3d.transfer_function.prompts import Prompt
+from dense3d.transfer_function.similarity import (
+    SimilarityOptions,
+    proximity_weight,
+    quantile,
+    relative_coordinates,
+    scaled,
+)
+from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
 
 
-def _unskipped(draw: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """The same, with every brick taken for occupied."""
-    from unittest.mock import patch
+def similarity_click(device: torch.device, cells: int, channels: int, annotations: int) -> Workload:
+    """The next click of a class that has some; each call clicks elsewhere."""
+    side = 4 * cells
+    features = torch.randn(channels, cells, cells, cells, generator=torch.Generator().manual_seed(0))
+    volume = Volume(np.zeros((side,) * 3, np.float32), np.eye(4))
+    voxels = np.random.default_rng(0).integers(0, side, (100_000, 3)).astype(np.int32)
+    before = [Prompt(1, voxel[None]) for voxel in voxels[:annotations]]
+    options = SimilarityOptions()
+    classifier = SimilarityClassifier(volume, features=features, options=options, device=device)
+    classifier.classify(before, (1,))
+    unit, turns = F.normalize(features, dim=0).to(device), (count(annotations), count(annotations))
 
-    zeros = "dense3d.transfer_function.rendering_data.distances"
+    def ours(_features: Tensor) -> Tensor:
+        click = Prompt(1, voxels[next(turns[0]) % len(voxels)][None])
+        return classifier.classify([*before, click], (1,)).maps[0]
 
-    def call() -> Tensor:
-        with patch(zeros, lambda active, *_: np.zeros(active.shape, np.int8)):
-            return draw()
+    def straightforward(unit: Tensor) -> Tensor:
+        rows = torch.from_numpy(np.concatenate([voxels[:annotations], voxels[[next(turns[1])]]]))
+        relative = relative_coordinates(rows.to(device), (side,) * 3)
+        grid = relative.flip(-1)[None, :, None, None]
+        queries = F.grid_sample(unit[None], grid, align_corners=False)[0, :, :, 0, 0]
+        similarity = torch.einsum("fwhd,fa->awhd", unit, queries)
+        similarity = torch.where(similarity >= 0.1, similarity, 0.0) ** 2.5
+        return scaled(similarity.mean(0) * _proximity(relative, 0.1, similarity.shape[1:]))
 
-    return call
+    return Workload((unit,), {OURS: ours, "einsum of all annotations": straightforward})
 
 
-def vtk_picture(volume: Volume, transfer: TransferFunction, pixels: int) -> Callable[[], Tensor]:
-    """What draws the volume off-screen with VTK, on black, as (H, W, 3) floats in 0..1."""
-    import vtk
-    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+def _proximity(relative: Tensor, strength: float, shape: tuple[int, ...]) -> Tensor:
+    line = torch.linspace(-1, 1, 48, device=relative.device)
+    points = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), dim=-1)
+    distance = (points[..., None, :] - relative).square().sum(-1).sqrt().amin(-1)
+    weight = torch.exp(-10 * strength * (distance - 0.1)).clamp(0, 1)
+    return F.interpolate(weight[None, None], tuple(shape), mode="trilinear")[0, 0]
 
-    vtk.vtkObject.GlobalWarningDisplayOff()
-    image = vtk.vtkImageData()
-    image.SetDimensions(*volume.shape)
-    image.GetPointData().SetScalars(numpy_to_vtk(volume.values.ravel(order="F"), deep=True))
-    look = vtk.vtkVolumeProperty()
-    colors, opacities = vtk.vtkColorTransferFunction(), vtk.vtkPiecewiseFunction()
-    for row in transfer.colors:
-        colors.AddRGBPoint(*row)
-    for row in transfer.opacities:
-        opacities.AddPoint(*row)
-    look.SetColor(colors)
-    look.SetScalarOpacity(opacities)
-    look.SetScalarOpacityUnitDistance(min(volume.spacing))
-    look.SetInterpolationTypeToLinear()
-    look.ShadeOn()
-    for name, value in (("Ambient", 0.28), ("Diffuse", 0.80), ("Specular", 0.16), ("SpecularPower", 28.0)):
-        getattr(look, f"Set{name}")(value)
-    mapper = vtk.vtkFixedPointVolumeRayCastMapper()
-    mapper.SetInputData(image)
-    mapper.SetSampleDistance(min(volume.spacing))
-    mapper.SetInteractiveSampleDistance(min(volume.spacing))
-    mapper.SetImageSampleDistance(1.0)
-    mapper.AutoAdjustSampleDistancesOff()
-    mapper.SetNumberOfThreads(torch.get_num_threads())
-    actor, scene, window = vtk.vtkVolume(), vtk.vtkRenderer(), vtk.vtkRenderWindow()
-    actor.SetMapper(mapper)
-    actor.SetProperty(look)
-    scene.AddVolume(actor)
-    window.SetOffScreenRendering(1)
-    window.SetSize(pixels, pixels)
-    window.AddRenderer(scene)
-    middle, radius = centre_and_radius(volume)
-    camera = scene.GetActiveCamera()
-    camera.SetFocalPoint(*middle)
-    distance = radius / np.sin(np.radians(FIELD_OF_VIEW / 2)) / CAMERA.zoom
-    camera.SetPosition(*(middle + CAMERA.direction * distance))
-    camera.SetViewUp(*CAMERA.axes[1])
-    camera.SetViewAngle(FIELD_OF_VIEW)
-    scene.ResetCameraClippingRange()
 
-    def draw() -> Tensor:
-        camera.Modified()  # otherwise VTK shows the picture that it has
-        window.Render()
-        return _grab(window)
+def proximity(device: torch.device, annotations: int) -> Workload:
+    """Weights by the distance from the nearest annotation."""
+    relative = 2 * torch.rand(annotations, 3, generator=torch.Generator().manual_seed(0)) - 1
+    shape = (64, 64, 64)
+    contenders = {
+        OURS: lambda points: proximity_weight(points, 0.5, shape),
+        "all pairs": lambda points: _proximity(points, 0.5, shape),
+    }
+    return Workload((relative.to(device),), contenders)
 
-    def _grab(window) -> Tensor:
-        found = vtk.vtkUnsignedCharArray()
-        window.GetPixelData(0, 0, pixels - 1, pixels - 1, 1, found, 0)
-        return torch.from_numpy(vtk_to_numpy(found).reshape(pixels, pixels, 3)[::-1] / np.float32(255))
 
-    return draw
+def map_quantile(device: torch.device, side: int) -> Workload:
+    """The scale of a map."""
+    values = torch.rand(side, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    contenders = {
+        OURS: lambda x: quantile(x, 0.9999),
+        "torch.quantile": lambda x: torch.quantile(x.flatten(), 0.9999),
+    }
+    return Workload((values,), contenders)
+
+
+def bilateral(device: torch.device, side: int) -> Workload:
+    """Grid and solution for a grey volume with smooth parts and noise, on a CPU."""
+    generator = torch.Generator().manual_seed(0)
+    smooth = F.interpolate(torch.rand(1, 1, 8, 8, 8, generator=generator), (side,) * 3, mode="trilinear")[
+        0, 0
+    ]
+    noise = 0.03 * torch.randn(side, side, side, generator=generator)
+    grey = (255 * (smooth + noise).clamp(0, 1)).to(torch.uint8)
+    target = (smooth > 0.5).float()
+    contenders = {
+        OURS: lambda grey, target: BilateralGrid(grey.numpy(), GridSizes(5, 5, 5)).solve(target.numpy(), 0.9),
+        "numpy.unique, SciPy": lambda grey, target: _solved(grey.numpy(), target.numpy(), 5.0),
+    }
+    return Workload((grey, target), contenders)
+
+
+def _solved(grey: np.ndarray, target: np.ndarray, size: float) -> np.ndarray:
+    """The solver with cells as rows of six numbers, found by sorting."""
+    from scipy.sparse import csr_matrix, diags
+    from scipy.sparse.linalg import cg
+
+    yuv = np.repeat(grey.reshape(-1, 1), 3, axis=1) @ YUV.T + YUV_OFFSET
+    places = np.argwhere(np.ones(grey.shape, bool))
+    cells = np.concatenate([places / size, yuv / size], axis=1).astype(np.int64)
+    radix = cells.max(0) + 3
+    keys, vertex, counts = np.unique(
+        np.ravel_multi_index((cells + 1).T, radix), return_inverse=True, return_counts=True
+    )
+    steps = np.cumprod([1, *radix[:0:-1]])[::-1]
+    splat = csr_matrix((np.ones(len(vertex)), (vertex.ravel(), np.arange(len(vertex)))))
+    blur = diags(np.full(len(keys), 2.0 * DIMENSIONS)).tocsr()
+    for step in (*steps, *-steps):
+        found = np.searchsorted(keys, keys + step).clip(max=len(keys) - 1)
+        there = np.flatnonzero(keys[found] == keys + step)
+        blur = blur + csr_matrix((np.ones(len(there)), (there, found[there])), shape=blur.shape)
+    n = np.ones(len(keys))
+    for _ in range(10):
+        n = np.sqrt(n * counts / (blur @ n))
+    m, weights = n * (blur @ n), splat @ np.full(grey.size, 0.9)
+    system = 256 * (diags(m) - diags(n) @ blur @ diags(n)) + diags(weights)
+    right = splat @ (0.9 * target.ravel().astype(np.float64))
+    inverse = diags(1 / np.maximum(system.diagonal(), 1e-5))
+    found = cg(system, right, right / weights, M=inverse, maxiter=25, atol=1e-5 * np.linalg.norm(right))[0]
+    return (splat.T @ found).reshape(grey.shape)
 
 
 CASES = [
-    *(
-        Case(
-            f"picture-{function}",
-            partial(pictures, function=function),
-            {"256^3 voxels, 512 x 512 pixels": {"count": 256, "pixels": 512}},
-            {"count": 24, "pixels": 40},
-        )
-        for function in FUNCTIONS
+    Case(
+        "similarity_click",
+        similarity_click,
+        {
+            "32^3 cells x 384, 1st click": dict(cells=32, channels=384, annotations=0),
+            "32^3 cells x 384, 9th click": dict(cells=32, channels=384, annotations=8),
+            "64^3 cells x 384, 9th click": dict(cells=64, channels=384, annotations=8),
+        },
+        tiny=dict(cells=4, channels=8, annotations=1),
     ),
+    Case(
+        "proximity",
+        proximity,
+        {"1 annotation": dict(annotations=1), "20 annotations": dict(annotations=20)},
+        tiny=dict(annotations=2),
+    ),
+    Case("map_quantile", map_quantile, {"64^3": dict(side=64), "256^3": dict(side=256)}, tiny=dict(side=4)),
+    Case("bilateral", bilateral, {"64^3": dict(side=64), "128^3": dict(side=128)}, tiny=dict(side=8)),
+    *PICTURES,
     *RAYS,
 ]

@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 
 from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
+from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
+from dense3d.errors import ConfigError
 
 EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x120"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("layout", choices=LAYOUTS, help="layout to write")
+    parser.add_argument("layout", choices=(*LAYOUTS, VOLUMES), help="layout to write")
     parser.add_argument("out", type=Path, help="folder to create; all layouts share it")
     parser.add_argument(
         "--layouts",
@@ -22,10 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LAYOUT",
         help="further layouts of the same scenes",
     )
-    parser.add_argument("--train", type=int, default=1000, help="training images (default: 1000)")
-    parser.add_argument("--val", type=int, default=200, help="validation images (default: 200)")
+    parser.add_argument("--train", type=int, help="training images (default: 1000), or volumes (default: 4)")
+    parser.add_argument("--val", type=int, help="validation images (default: 200)")
     parser.add_argument(
-        "--size", type=image_size, default=(320, 240), metavar="WxH", help="image size (default: 320x240)"
+        "--size",
+        type=image_size,
+        metavar="WxH",
+        help="image size (default: 320x240), or WxHxD of volumes (default: 128x112x96)",
     )
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")
@@ -33,22 +38,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a data set of another recipe")
 
 
-def image_size(text: str) -> tuple[int, int]:
-    """``"320x240"`` -> (320, 240)."""
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
+def image_size(text: str) -> tuple[int, ...]:
+    """``"320x240"`` -> (320, 240); ``"128x112x96"`` of a volume."""
+    sides = text.split("x")
+    if len(sides) not in (2, 3) or not all(side.isdigit() for side in sides):
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for instance 320x240")
-    return int(width), int(height)
+    return tuple(int(side) for side in sides)
 
 
 def run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
+    if arguments.layout == VOLUMES:
+        _make_volumes(arguments, start)
+        return
+    train = 1000 if arguments.train is None else arguments.train
+    val = 200 if arguments.val is None else arguments.val
+    if len(arguments.size or (0, 0)) != 2:
+        raise ConfigError(f"--size {'x'.join(map(str, arguments.size))}: images have a width and a height")
     made = make_dataset(
         arguments.out,
         layouts=(arguments.layout, *arguments.layouts),
-        train=arguments.train,
-        val=arguments.val,
-        size=arguments.size,
+        train=train,
+        val=val,
+        size=arguments.size or (320, 240),
         seed=arguments.seed,
         scenes=arguments.scenes,
         workers=arguments.workers,
@@ -56,6 +68,21 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if made:
         seconds = time.perf_counter() - start
-        print(f"{arguments.train} train and {arguments.val} val images in {seconds:.1f} s: {arguments.out}")
+        print(f"{train} train and {val} val images in {seconds:.1f} s: {arguments.out}")
+    else:
+        print(f"nothing to do: {arguments.out} holds this data set already")
+
+
+def _make_volumes(arguments: argparse.Namespace, start: float) -> None:
+    for option in ("layouts", "val", "scenes"):
+        if getattr(arguments, option):
+            raise ConfigError(
+                f"--{option} is of images; volumes take --train, --size WxHxD, --seed and --overwrite"
+            )
+    count = 4 if arguments.train is None else arguments.train
+    size = arguments.size or (128, 112, 96)
+    if make_volumes(arguments.out, count, size, arguments.seed, arguments.overwrite):
+        print(f"{count} labelled volumes in {time.perf_counter() - start:.1f} s: {arguments.out}")
+        print(f"next: dense3d transfer-function {arguments.out / 'body_000' / 'ct.nii.gz'}")
     else:
         print(f"nothing to do: {arguments.out} holds this data set already")

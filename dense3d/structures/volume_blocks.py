@@ -72,7 +72,7 @@ def reduce_slabs(
     result = np.empty(small, dtype, order="F" if axis == 2 else "C")
     start = 0
     # the slowest axis first: it is added up plane by plane, and leaves the least for the others
-    order = (axis, *((axis - 1) % 3, (axis + 1) % 3))
+    order = sorted(range(3), key=lambda other: abs(other - axis))
     for slab in slabs:
         count = np.ones((1, 1, 1))
         total = slab.astype(_sum_type(dtype, factors))
@@ -99,7 +99,7 @@ def _block_sums(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
     if factor == 1:
         return values
     along = (slice(None),) * axis
-    total = values[(*along, slice(0, None, factor))].copy()
+    total = values[(*along, slice(0, None, factor))].copy("K")
     for offset in range(1, min(factor, values.shape[axis])):
         part = values[(*along, slice(offset, None, factor))]
         total[(*along, slice(0, part.shape[axis]))] += part

@@ -55,23 +55,32 @@ def annotations_of(
         shape: of the volume that the voxels are indices of.
         most: annotations of one prompt that is no point.
     """
-    voxels = torch.from_numpy(np.ascontiguousarray(prompt.voxels, np.int64)).to(features.device)
-    if prompt.kind == "point":
-        relative = relative_coordinates(voxels, shape)
-        return relative, sample_features(features, relative)
-    cells = torch.tensor(features.shape[1:], device=voxels.device)
-    extent = torch.tensor(shape, device=voxels.device)
-    _, inverse, counts = torch.unique(
-        (2 * voxels + 1) * cells // (2 * extent), dim=0, return_inverse=True, return_counts=True
-    )
-    sums = torch.zeros(len(counts), 3, dtype=torch.float64, device=voxels.device)
-    sums.index_add_(0, inverse, voxels.double())
-    relative = relative_coordinates(sums / counts[:, None], shape)
+    voxels = np.asarray(prompt.voxels, np.int64)
+    if prompt.kind != "point":
+        voxels = cell_means(voxels, shape, tuple(features.shape[1:]))
+    relative = relative_coordinates(torch.from_numpy(voxels).to(features.device), shape)
     queries = sample_features(features, relative)
+    if prompt.kind == "point":
+        return relative, queries
     if len(queries) > most:
         chosen = _farthest(queries, most)
         relative, queries = relative[chosen], queries[chosen]
     return relative, queries
+
+
+def cell_means(voxels: np.ndarray, shape: Sequence[int], cells: Sequence[int]) -> np.ndarray:
+    """Mean index (K, 3) of the voxels (N, 3) in each cell that has some.
+
+    Example:
+        >>> cell_means(np.array([[0, 0, 0], [1, 0, 0], [9, 0, 0]]), (10, 1, 1), (5, 1, 1)).tolist()
+        [[0.5, 0.0, 0.0], [9.0, 0.0, 0.0]]
+    """
+    place = (2 * voxels + 1) * np.asarray(cells) // (2 * np.asarray(shape))
+    flat = np.ravel_multi_index(tuple(place.T), tuple(cells))
+    counts = np.bincount(flat)
+    used = np.flatnonzero(counts)
+    sums = [np.bincount(flat, voxels[:, axis])[used] for axis in range(3)]
+    return np.stack(sums, axis=1) / counts[used, None]
 
 
 def _farthest(queries: Tensor, count: int) -> Tensor:

@@ -11,7 +11,8 @@ from dense3d.transfer_function.classifier import Scores
 from dense3d.transfer_function.measures import winners
 from dense3d.transfer_function.prompts import BACKGROUND, Prompt
 
-SEEDS = 40  # voxels of a class that stand for an imported segmentation
+SEEDS = 40  # voxels of a class that stand for an imported segmentation, at most
+VOXELS_A_SEED = 100  # so that a mark changes what is around it and not itself alone
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def seeds(labels: np.ndarray, class_ids: Sequence[int]) -> list[Prompt]:
         voxels = np.flatnonzero(holds & inner)
         if not len(voxels):
             voxels = np.flatnonzero(holds)
-        number = min(len(voxels), SEEDS * (3 if class_id == BACKGROUND else 1))
+        most = SEEDS * (3 if class_id == BACKGROUND else 1)
+        number = min(most, -(-len(voxels) // VOXELS_A_SEED))
         chosen = np.sort(random.choice(voxels, number, replace=False)) if number else voxels
         places = np.stack(np.unravel_index(chosen, labels.shape), 1).astype(np.int32)
         found += [Prompt(class_id, place[None]) for place in places]

@@ -10,38 +10,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from dense3d.errors import DataError
-from dense3d.files import CONTROL
-from dense3d.transfer_function.history import Document, History, Imported, StructureClass
-from dense3d.transfer_function.marks import (
-    AnyMark,
-    Box,
-    Grid,
-    Lasso,
-    Point,
-    PromptError,
-    Stroke,
-    Voxel,
-    dense_path,
-    erased,
-)
+from dense3d.transfer_function.history import Document, History, Imported
+from dense3d.transfer_function.marks import Grid
 from dense3d.transfer_function.prompts import BACKGROUND
 from dense3d.transfer_function.shown_function import ShownFunction, shown
+from dense3d.transfer_function.structure_classes import (
+    COLORS,
+    MOST_CLASSES,
+    ClassError,
+    StructureClass,
+    checked_color,
+    checked_fraction,
+    checked_name,
+)
 
 if TYPE_CHECKING:
     from dense3d.transfer_function.functions.curves import TransferFunction
 
-MOST_CLASSES = 254  # labels are bytes, 0 is the background
 MOST_MARKS = 20_000
-# Told apart with and without red-green blindness, light enough on a grey slice.
-COLORS = (
-    *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)),
-    *((90, 120, 230), (160, 220, 130), (150, 100, 60), (120, 220, 220), (250, 150, 150), (170, 130, 220)),
-)
-
-
-class ClassError(DataError):
-    """A class that is not there, or a property that it cannot have."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +129,9 @@ class Editor:
             one = StructureClass(
                 id=number,
                 name=self._name(f"structure {number}" if name is None else name),
-                color=_color(COLORS[(number - 1) % len(COLORS)] if color is None else color),
-                opacity=_fraction(opacity, "opacity"),
-                threshold=_fraction(threshold, "threshold"),
+                color=checked_color(COLORS[(number - 1) % len(COLORS)] if color is None else color),
+                opacity=checked_fraction(opacity, "opacity"),
+                threshold=checked_fraction(threshold, "threshold"),
             )
             self.next_class += 1
             self._make(f"new class {one.name}", classes=(*self.classes, one))
@@ -163,7 +149,12 @@ class Editor:
         with self.lock:
             old = self.class_of(class_id)
             visible = changes.pop("visible", None)
-            checks = {"name": None, "color": _color, "opacity": _fraction, "threshold": _fraction}
+            checks = {
+                "name": None,
+                "color": checked_color,
+                "opacity": checked_fraction,
+                "threshold": checked_fraction,
+            }
             for field, value in changes.items():
                 if field not in checks:
                     raise ClassError(f"a class has no {field!r}; it has {', '.join(checks)} and visible")
@@ -205,139 +196,6 @@ class Editor:
         known = ", ".join(f"{one.id} ({one.name})" for one in self.classes[:12]) or "none yet"
         raise ClassError(f"there is no class {str(class_id)[:20]}; classes: {known}")
 
-    # ------------------------------------------------------------------ marks
-
-    def click(self, class_id: int, voxel: Sequence, positive: bool = True) -> str | None:
-        """Mark a voxel, or several, for a class or against it.
-
-        Args:
-            class_id: 0 is the background.
-            voxel: index triple in the canonical grid, or a list of them.
-            positive: False: it does not belong to the class.
-
-        Returns:
-            The name of the step, None where all of it was marked before.
-
-        Raises:
-            PromptError: a voxel lies outside the volume.
-        """
-        with self.lock:
-            voxels = [voxel] if len(voxel) and not isinstance(voxel[0], (Sequence, np.ndarray)) else voxel
-            self.grid.check(voxels)
-            places = dict.fromkeys(tuple(int(index) for index in place) for place in voxels)
-            old = [mark for mark in self.document.marks if isinstance(mark, Point) and mark.voxel in places]
-            same = [mark for mark in old if (mark.class_id, mark.positive) == (class_id, positive)]
-            new = [
-                Point(
-                    id=self._next_mark + number, class_id=int(class_id), positive=bool(positive), voxel=place
-                )
-                for number, place in enumerate(p for p in places if p not in {mark.voxel for mark in same})
-            ]
-            # A click on a clicked voxel corrects it, rather than contradicting it.
-            corrected = {mark.id for mark in old if mark not in same}
-            return self._mark("click", class_id, positive, new, corrected)
-
-    def stroke(self, class_id: int, voxels: Sequence, radius: float = 0, positive: bool = True) -> str | None:
-        """Draw a ball along a path; what it passes is marked, and holds exactly in the result.
-
-        Args:
-            class_id: 0 is the background.
-            voxels: places of the pointer, canonical index triples; gaps between them are filled.
-            radius: millimetres; 0 marks the path alone.
-            positive: False: it does not belong to the class.
-
-        Raises:
-            PromptError: the path leaves the volume, or is too long.
-        """
-        with self.lock:
-            self.grid.check(voxels)
-            self.grid.check_radius(radius)
-            path = dense_path(voxels)
-            mark = Stroke(
-                id=self._next_mark,
-                class_id=int(class_id),
-                positive=bool(positive),
-                path=path,
-                radius=float(radius),
-            )
-            mark.check(self.grid)
-            return self._mark("stroke", class_id, positive, [mark])
-
-    def lasso(
-        self, class_id: int, axis: int, index: int, polygon: Sequence, positive: bool = True
-    ) -> str | None:
-        """Mark what a polygon in a slice holds.
-
-        Args:
-            class_id: 0 is the background.
-            axis: 0, 1, 2: the slice is across this axis of the canonical grid.
-            index: of the slice.
-            polygon: (N, 2) corners in canonical indices of the other two axes, in ascending order.
-            positive: False: it does not belong to the class.
-
-        Raises:
-            PromptError: there is no such slice, or the polygon holds no voxel of it.
-        """
-        with self.lock:
-            corners = np.asarray(polygon, float)
-            if corners.shape[1:] != (2,):
-                raise PromptError("a corner of a lasso is a pair of numbers")
-            mark = Lasso(
-                id=self._next_mark,
-                class_id=int(class_id),
-                positive=bool(positive),
-                axis=int(axis),
-                index=int(index),
-                polygon=tuple((round(float(a), 3), round(float(b), 3)) for a, b in corners),
-            )
-            mark.check(self.grid)
-            if not len(mark.working(self.grid)):
-                raise PromptError("the lasso holds no voxel of the volume; draw it larger")
-            return self._mark("lasso", class_id, positive, [mark])
-
-    def box(self, class_id: int, low: Sequence, high: Sequence, positive: bool = True) -> str | None:
-        """Mark what lies between two corners, both inside, in whichever order.
-
-        Raises:
-            PromptError: a corner lies outside the volume.
-        """
-        with self.lock:
-            self.grid.check([low, high])
-            corners = np.array([low, high])
-            mark = Box(
-                id=self._next_mark,
-                class_id=int(class_id),
-                positive=bool(positive),
-                low=tuple(int(index) for index in corners.min(0)),
-                high=tuple(int(index) for index in corners.max(0)),
-            )
-            return self._mark("box", class_id, positive, [mark])
-
-    def erase(self, voxel: Voxel, radius: float, class_id: int | None = None) -> str | None:
-        """Take back marks within ``radius`` millimetres of a voxel, of one class or of all.
-
-        Of a stroke the part of its path goes, of others the whole (:func:`~.marks.erased`).
-        """
-        with self.lock:
-            self.grid.check([voxel])
-            self.grid.check_radius(radius)
-            marks, new_id = [], self._next_mark
-            for mark in self.document.marks:
-                if class_id is None or mark.class_id == class_id:
-                    mark = erased(mark, voxel, radius, self.grid, new_id)
-                if mark is not None:
-                    marks.append(mark)
-                    new_id = max(new_id, mark.id + 1)
-            self._next_mark = new_id
-            return self._make("erasing of marks", marks=tuple(marks))
-
-    def clear(self, class_id: int | None = None) -> str | None:
-        """Take back all marks of a class, or of all classes."""
-        with self.lock:
-            kept = tuple(mark for mark in self.document.marks if class_id not in (None, mark.class_id))
-            whose = "all classes" if class_id is None else self._called(class_id)
-            return self._make(f"clearing of {whose}", marks=kept)
-
     # ------------------------------------------------------------------ the rest
 
     def undo(self) -> str | None:
@@ -368,25 +226,11 @@ class Editor:
                 self._changed()
             return name
 
-    def _mark(
-        self, kind: str, class_id: int, positive: bool, new: list[AnyMark], without: set | None = None
-    ) -> str | None:
-        """Add marks, without those that an older mark equals in everything but its id."""
-        against = "" if positive else "against "
-        name = f"{kind} {against or 'on '}{self._called(class_id)}"
-        old = [mark for mark in self.document.marks if mark.id not in (without or ())]
-        known = {msgspec.structs.replace(mark, id=0) for mark in old}
-        new = [mark for mark in new if msgspec.structs.replace(mark, id=0) not in known]
-        if len(old) + len(new) > MOST_MARKS:
-            raise PromptError(f"there are {MOST_MARKS} marks; erase some before adding others")
-        self._next_mark += len(new)
-        return self._make(name, marks=(*old, *new))
-
     def _called(self, class_id: int) -> str:
         return "background" if class_id == BACKGROUND else self.class_of(class_id).name
 
     def _name(self, name: Any, but: int | None = None) -> str:
-        text = _text(name)
+        text = checked_name(name)
         if any(one.name == text and one.id != but for one in self.classes):
             raise ClassError(f"there is a class {text!r} already; choose another name")
         return text
@@ -412,6 +256,30 @@ class Editor:
             self._next_mark, self.next_class = max(marks, default=0) + 1, max(classes, default=0) + 1
             self._changed()
 
+    def replace_by(self, document: Document, name: str) -> str | None:
+        """Go on from another document of this volume, with ids that no other class or mark has had."""
+        with self.lock:
+            classes = {one.id: n for n, one in enumerate(document.classes, self.next_class)}
+            if self.next_class + len(classes) - 1 > MOST_CLASSES:
+                raise ClassError(f"there are at most {MOST_CLASSES} classes in a session; start a new one")
+            table = np.zeros(256, np.uint8)
+            table[list(classes)] = list(classes.values())
+            replaced = msgspec.structs.replace
+            marks = [
+                replaced(mark, id=n, class_id=classes.get(mark.class_id, BACKGROUND))
+                for n, mark in enumerate(document.marks, self._next_mark)
+            ]
+            imported = document.imported
+            self.next_class += len(classes)
+            self._next_mark += len(marks)
+            return self._make(
+                name,
+                classes=tuple(replaced(one, id=classes[one.id]) for one in document.classes),
+                marks=tuple(marks),
+                imported=imported and Imported(table[imported.labels], imported.name),
+                transfer_function=document.transfer_function,
+            )
+
     def add_import(self, imported: Imported, classes: tuple[StructureClass, ...]) -> str | None:
         """Go on from a segmentation.
 
@@ -422,38 +290,3 @@ class Editor:
         with self.lock:
             self.next_class = max([self.next_class, *(one.id + 1 for one in classes)])
             return self._make(f"import of {imported.name}", imported=imported, classes=classes)
-
-
-def check_class(one: StructureClass) -> None:
-    """Complain about properties that a class cannot have.
-
-    Raises:
-        ClassError: of the first of them.
-    """
-    _text(one.name)
-    _color(one.color)
-    _fraction(one.opacity, "opacity")
-    _fraction(one.threshold, "threshold")
-    if not 1 <= one.id <= MOST_CLASSES:
-        raise ClassError(f"the id of a class is 1 to {MOST_CLASSES}, not {one.id}")
-
-
-def _text(name: Any) -> str:
-    text = name.strip() if isinstance(name, str) else ""
-    if not 0 < len(text) <= 100 or CONTROL.search(text):
-        raise ClassError("a class needs a name of 1 to 100 characters in one line")
-    return text
-
-
-def _fraction(value: Any, field: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ClassError(f"{field} is a number from 0 to 1, not {str(value)[:20]}")
-    return float(value)
-
-
-def _color(value: Any, field: str = "color") -> tuple[int, int, int]:
-    numbers = tuple(value) if isinstance(value, (Sequence, np.ndarray)) else ()
-    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in numbers)
-    if len(numbers) != 3 or not whole or not all(0 <= n <= 255 for n in numbers):
-        raise ClassError(f"{field} is red, green, blue from 0 to 255, not {str(value)[:40]}")
-    return tuple(int(n) for n in numbers)

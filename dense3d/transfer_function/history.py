@@ -6,32 +6,14 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from dense3d.transfer_function.marks import AnyMark
 from dense3d.transfer_function.shown_function import ShownFunction
+from dense3d.transfer_function.structure_classes import StructureClass
 
 MOST_STEPS = 200  # that can be undone; older ones are forgotten
 SAME_GESTURE = 2.0  # seconds within which changes of one slider are one step
-
-
-class StructureClass(msgspec.Struct, frozen=True, kw_only=True):
-    """A structure to be found.
-
-    Args:
-        id: counts from 1 over a session and is never used again; the label in exports.
-        name: unique.
-        color: red, green, blue, 0..255.
-        opacity: 0..1, in the pictures.
-        threshold: 0..1; a score holds above it.
-    """
-
-    id: int
-    name: str
-    color: tuple[int, int, int]
-    opacity: float = 1.0
-    threshold: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)

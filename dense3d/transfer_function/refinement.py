@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import ConfigError
-from dense3d.transfer_function.bilateral import CONFIDENCE, BilateralGrid, GridSizes, SolverOptions
+from dense3d.transfer_function.bilateral import (
+    CONFIDENCE,
+    BilateralGrid,
+    GridSizes,
+    SolverOptions,
+    gradient_confidence,
+)
 from dense3d.transfer_function.similarity import (
     OFFLINE_SHARE,
     relative_coordinates,
@@ -31,10 +37,12 @@ class RefinementOptions:
         downscale: voxels of the volume to one of the refined map, along each axis; 1 ... 8.
         sizes: of the grid's cells.
         solver: of the linear system.
-        confidence: of the map, the same everywhere.
-        contrast: the volume is stretched by three times this around the annotated values.
+        confidence: of the map, the same everywhere; None for one that is low at the volume's edges.
+        contrast: the volume is stretched by three times this around the annotated values; None: it is not.
         pad: voxels around the box that is solved in.
+        threshold: of the map, what the box has to hold; None for 0.99 of its maximum times the iso-value.
         dilation: side of the cube by which the map above its threshold grows; beyond it the result is 0.
+            None keeps all of it.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -43,17 +51,25 @@ class RefinementOptions:
     downscale: float = 4.0
     sizes: GridSizes = field(default_factory=lambda: GridSizes(5, 5, 5))
     solver: SolverOptions = field(default_factory=SolverOptions)
-    confidence: float = CONFIDENCE
-    contrast: float = 2.0
+    confidence: float | None = CONFIDENCE
+    contrast: float | None = 2.0
     pad: int = 5
-    dilation: int = 7
+    threshold: float | None = None
+    dilation: int | None = 7
 
     def __post_init__(self) -> None:
-        if self.downscale < 1 or self.pad < 0 or self.dilation < 1 or self.dilation % 2 == 0:
+        dilation = 1 if self.dilation is None else self.dilation
+        if self.downscale < 1 or self.pad < 0 or dilation < 1 or dilation % 2 == 0:
             raise ConfigError(
                 f"downscale={self.downscale}, pad={self.pad} and dilation={self.dilation} of a refinement: "
                 "downscale is at least 1, pad at least 0 and dilation odd"
             )
+
+
+# of the batch evaluation
+OFFLINE = RefinementOptions(
+    downscale=2, sizes=GridSizes(7, 5, 5), confidence=None, contrast=None, pad=2, threshold=0.1, dilation=None
+)
 
 
 def refined_shape(shape: Sequence[int], downscale: float) -> tuple[int, int, int]:
@@ -114,7 +130,7 @@ class Refiner:
     """A volume at the resolution of refined maps, kept between clicks.
 
     Args:
-        volume: (W, H, D), or (M, W, H, D), a channel for each modality.
+        volume: (W, H, D), or (M, W, H, D): two channels are one a modality, three or more RGB.
         options: the interface's unless given.
     """
 
@@ -127,10 +143,13 @@ class Refiner:
         self.volume = min_max(torch.stack(small))  # (M, X, Y, Z)
 
     def reference(self, voxels: Tensor) -> np.ndarray:
-        """(M, X, Y, Z) uint8 that the solver follows: stretched around the annotated voxels' median."""
+        """(M, 3, X, Y, Z) uint8 that the solver follows: stretched around the annotated voxels' median."""
+        if self.options.contrast is None:
+            return _as_references((255.0 * self.volume).to(torch.uint8).numpy())
         relative = relative_coordinates(voxels, self.full_shape).to(self.volume.device)
         median = sample_features(self.volume, relative, "nearest").median()
-        return (255.0 * stretched(self.volume, median, 3.0 * self.options.contrast)).to(torch.uint8).numpy()
+        volume = stretched(self.volume, median, 3.0 * self.options.contrast)
+        return _as_references((255.0 * volume).to(torch.uint8).numpy())
 
     def __call__(
         self,
@@ -163,14 +182,28 @@ class Refiner:
         return (255.0 / top * total).clamp(0.0, 255.0) if top > 0 else total
 
     def _solve(self, values: Tensor, references: np.ndarray, index: int, isovalue: float) -> Tensor:
-        options, threshold = self.options, float(OFFLINE_SHARE * values.max() * isovalue)
+        options = self.options
+        threshold = options.threshold
+        if threshold is None:
+            threshold = float(OFFLINE_SHARE * values.max() * isovalue)
         low, high = crop_bounds(values, threshold, options.pad).tolist()
         box = tuple(slice(a, b) for a, b in zip(low, high))
         crop = values[box]
-        reference = np.ascontiguousarray(references[min(index, len(references) - 1)][box])
+        reference = np.ascontiguousarray(references[min(index, len(references) - 1)][(slice(None), *box)])
         grid = BilateralGrid(reference, options.sizes)
-        solved = grid.solve(crop.numpy(), options.confidence, options.solver)
+        confidence = options.confidence
+        if confidence is None:
+            confidence = gradient_confidence(reference[0])
+        solved = torch.from_numpy(grid.solve(crop.numpy(), confidence, options.solver)).float()
+        if options.dilation is not None:
+            solved *= dilated(crop > threshold, options.dilation)
         refined = torch.zeros(self.shape)
-        inside = dilated(crop > threshold, options.dilation)
-        refined[box] = torch.from_numpy(solved).float() * inside
+        refined[box] = solved
         return refined
+
+
+def _as_references(channels: np.ndarray) -> np.ndarray:
+    """(M, 3, X, Y, Z): one or two channels are grey, a modality each; of more, the first three are RGB."""
+    if len(channels) < 3:
+        return np.repeat(channels[:, None], 3, axis=1)
+    return channels[None, :3]

@@ -19,10 +19,11 @@ import numpy as np
 
 from dense3d.errors import DataError
 from dense3d.structures.volume import Volume
-from dense3d.transfer_function.editing import MOST_MARKS, Editor, check_class
-from dense3d.transfer_function.history import MOST_STEPS, Document, History, Imported, StructureClass
+from dense3d.transfer_function.editing import MOST_MARKS, Editor
+from dense3d.transfer_function.history import MOST_STEPS, Document, History, Imported
 from dense3d.transfer_function.marks import AnyMark, Grid
 from dense3d.transfer_function.shown_function import ShownFunction
+from dense3d.transfer_function.structure_classes import StructureClass, check_class
 
 FORMAT = "dense3d transfer-function session"
 VERSION = 1
@@ -170,13 +171,13 @@ def decode(text: bytes, name: str) -> Session:
         raise SessionError(f"{name} is damaged: {_short(error)}; restore it from a copy") from error
 
 
-def restore(session: Session, editor: Editor, volume: VolumeIdentity, name: str) -> None:
-    """Bring an editor to where a session was, its history with it.
+def restored(session: Session, grid: Grid, volume: VolumeIdentity, name: str) -> History:
+    """The history of a session, checked.
 
     Args:
         session: from :func:`decode`.
-        editor: changed only if the session is sound.
-        volume: :func:`identity` of the editor's volume.
+        grid: of the volume.
+        volume: :func:`identity` of it.
         name: of the session file, for messages.
 
     Raises:
@@ -190,10 +191,9 @@ def restore(session: Session, editor: Editor, volume: VolumeIdentity, name: str)
             "session"
         )
     try:
-        history = _history(session, editor.grid)
+        return _history(session, grid)
     except (DataError, ValueError, IndexError, zlib.error) as error:
         raise SessionError(f"{name} is damaged: {_short(error)}; restore it from a copy") from error
-    editor.restore(history, set(session.hidden), session.view)
 
 
 def packed(imported: Imported) -> str:

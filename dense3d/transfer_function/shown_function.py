@@ -54,11 +54,12 @@ def shown(function: TransferFunction) -> ShownFunction:
         DataError: it has more points than a page edits.
     """
     values = np.union1d(function.colors[:, 0], function.opacities[:, 0])
-    if len(values) > MOST_POINTS:
-        raise DataError(f"the transfer function has {len(values)} points; a page edits at most {MOST_POINTS}")
-    rows = function(values)
-    points = [
-        FunctionPoint(float(value), tuple(round(255 * float(part)) for part in row[:3]), float(row[3]))
-        for value, row in zip(values, rows)
-    ]
+    points = []
+    for value, before, after in zip(values, function(np.nextafter(values, -np.inf)), function(values)):
+        # Where the function jumps, two points stand at one value.
+        for row in (after,) if np.allclose(before, after, atol=1e-3) else (before, after):
+            color = tuple(round(255 * float(part)) for part in row[:3])
+            points.append(FunctionPoint(float(value), color, float(row[3])))
+    if len(points) > MOST_POINTS:
+        raise DataError(f"the transfer function has {len(points)} points; a page edits at most {MOST_POINTS}")
     return ShownFunction(tuple(points), function.name[:200])

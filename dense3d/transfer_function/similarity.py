@@ -37,6 +37,8 @@ class SimilarityOptions:
         quantile: of a map, the value that becomes 255.
         connected_component: whether only the largest component of a class is kept.
         component_threshold: what belongs to a component, as a share of the map before scaling.
+        smoothing: deviation in cells of a Gaussian over the finished map; the official module has 0.5.
+        open_close: how often the finished map is opened and closed, see :func:`smoothed`.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -49,6 +51,8 @@ class SimilarityOptions:
     quantile: float = QUANTILE
     connected_component: bool = False
     component_threshold: float = LOWER_CUT
+    smoothing: float = 0.0
+    open_close: int = 0
 
     def __post_init__(self) -> None:
         if self.reduction not in REDUCTIONS:

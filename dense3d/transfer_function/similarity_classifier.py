@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dense3d.errors import ConfigError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.annotations import annotations_of, check_inside, for_class
 from dense3d.transfer_function.classifier import Progress
@@ -20,6 +24,7 @@ from dense3d.transfer_function.features import (
     compute_features,
     load_key_network,
     normalised,
+    official_features,
     preset,
 )
 from dense3d.transfer_function.prompts import Prompt
@@ -30,8 +35,9 @@ from dense3d.transfer_function.similarity import (
     scaled,
     shaped,
     similarities,
+    smoothed,
 )
-from dense3d.transfer_function.similarity_scores import SimilarityScores
+from dense3d.transfer_function.similarity_scores import ClassScores, SimilarityScores
 
 MEMORY = 512 * 2**20  # bytes of maps that are kept of single prompts
 ISOVALUE = 0.4  # the official interface's, that refined maps are cropped by
@@ -56,9 +62,9 @@ class ClassSums:
 
     def __init__(self, shape: Sequence[int], device: torch.device) -> None:
         self.total = torch.zeros(*shape, dtype=torch.float64, device=device)
-        self.maps: dict[tuple, PromptMap] = {}
+        self.maps: dict[bytes, PromptMap] = {}
 
-    def update(self, maps: dict[tuple, PromptMap]) -> None:
+    def update(self, maps: dict[bytes, PromptMap]) -> None:
         """Make the sum that of ``maps``, by what has come and gone since the last time."""
         for key in maps.keys() - self.maps.keys():
             self.total += maps[key].total
@@ -76,18 +82,20 @@ class SimilarityClassifier:
 
     Args:
         volume: at its working resolution, which prompts and scores are of.
-        network: a checkpoint file (:func:`dense3d.transfer_function.features.load_key_network`), or the
-            network itself.
+        network: a checkpoint file (:func:`dense3d.transfer_function.features.load_key_network`), the network
+            itself, or features that the official code saved for the volume's file (``.npy``).
         settings: of the features, or the name of a preset.
         options: of the maps.
         refinement: of the maps to the volume's edges; None leaves them as the features' cells give them.
         cache: folder of feature volumes; the user's cache folder unless given.
         features: (F, W', H', D') that are there already, not normalised; nothing is computed then.
-        first: (axis, index) of the slice that a person looks at.
+        first: (axis, index) of the slice that a person looks at; the middle one across the last axis unless
+            given.
         device: ``"cpu"``, ``"cuda"`` ...
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
+        DataError: the features cannot be read, or are of another volume.
         ConfigError: neither network nor features are given, or they do not fit.
     """
 
@@ -105,17 +113,28 @@ class SimilarityClassifier:
         first: tuple[int, int] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.volume, self.first, self.cache = volume, first, cache
+        self.volume, self.cache = volume, cache
+        self.first = first or (2, volume.shape[2] // 2)
         self.settings = preset(settings) if isinstance(settings, str) else settings
         self.options = options or SimilarityOptions()
         self.device = torch.device(device)
-        if isinstance(network, (str, os.PathLike)):
+        if isinstance(network, (str, os.PathLike)) and str(network).endswith(".npy"):
+            features, network = official_features(network, volume, self.settings.part), None
+        elif isinstance(network, (str, os.PathLike)):
             network = load_key_network(network, part=self.settings.part)
         self.network = network
         self._refiner = Refiner(volume.values, refinement) if refinement is not None else None
         self._features: Tensor | None = None
+        self._keys: weakref.WeakKeyDictionary[Prompt, bytes] = weakref.WeakKeyDictionary()
         self._forget()
+        if network is None and features is None:
+            raise ConfigError("similarity needs features: name a checkpoint, or give a network or features")
         if features is not None:
+            if features.ndim != 4:
+                raise ConfigError(
+                    f"features of shape {tuple(features.shape)} are not (F, W', H', D') of one modality; for "
+                    "several, see dense3d.transfer_function.similarity.class_map"
+                )
             self._use(features)
 
     @property
@@ -148,10 +167,9 @@ class SimilarityClassifier:
         self._features = normalised(features.to(self.device).float())
 
     def _forget(self) -> None:
-        self._maps: OrderedDict[tuple, PromptMap] = OrderedDict()
+        self._maps: OrderedDict[bytes, PromptMap] = OrderedDict()
         self._sums: dict[int, ClassSums] = {}
-        self._results: dict[int, tuple[tuple, Tensor]] = {}
-        self._volumes: dict[int, tuple[Tensor, np.ndarray]] = {}
+        self._results: dict[int, tuple[tuple, ClassScores]] = {}
         self._of: Tensor | None = None  # the features that they are of
 
     def classify(self, prompts: Sequence[Prompt], class_ids: Sequence[int]) -> SimilarityScores:
@@ -160,8 +178,6 @@ class SimilarityClassifier:
         Raises:
             DataError: a prompt has voxels outside of the volume.
         """
-        for prompt in prompts:
-            check_inside(prompt, self.volume.shape)
         features = self._features
         if features is None:
             raise RuntimeError("the features are not there yet: call prepare, and wait until ready")
@@ -169,28 +185,39 @@ class SimilarityClassifier:
             self._forget()
             self._of = features
         for gone in set(self._sums) - set(class_ids):
-            for kept in (self._sums, self._results, self._volumes):
-                kept.pop(gone, None)
-        maps = [self._class_map(prompts, class_id, features) for class_id in class_ids]
+            self._sums.pop(gone), self._results.pop(gone, None)
+        classes = [self._class_scores(prompts, class_id, features) for class_id in class_ids]
         self._trim()
-        return SimilarityScores(tuple(class_ids), maps, self.volume.shape, self._volumes)
+        return SimilarityScores(tuple(class_ids), classes, self.volume.shape)
 
-    def _class_map(self, prompts: Sequence[Prompt], class_id: int, features: Tensor) -> Tensor:
-        """The scaled map of a class, float 0 ... 255; the same object while nothing of the class changes."""
+    def _class_scores(self, prompts: Sequence[Prompt], class_id: int, features: Tensor) -> ClassScores:
+        """Those of one class; the same object while nothing of the class changes."""
         positive, negative = for_class(prompts, class_id)
-        keys = tuple(sorted(map(_key, positive))), tuple(sorted(map(_key, negative)))
+        keys = tuple({self._key(p) for p in side} for side in (positive, negative))
         if class_id in self._results and self._results[class_id][0] == keys:
             return self._results[class_id][1]
-        own = {_key(p): self._prompt_map(p, features) for p in positive}
-        against = {_key(p): self._prompt_map(p, features) for p in negative}
-        result = self._combined(class_id, own, against, features)
+        own = {self._key(p): self._prompt_map(p, features) for p in positive}
+        against = {self._key(p): self._prompt_map(p, features) for p in negative}
+        similarity = self._combined(class_id, own, against, features)
+        refine = None
         if self._refiner is not None and own:
             voxels = torch.from_numpy(np.concatenate([p.voxels for p in positive]).astype(np.int64))
-            result = self._refiner(result, voxels, ISOVALUE)
-        else:
-            result = scaled(result, self.options.quantile)
+            refine = partial(self._refined, similarity, voxels)
+        coarse = self._finished(scaled(similarity, self.options.quantile))
+        result = ClassScores(coarse, self.volume.shape, refine)
         self._results[class_id] = keys, result
         return result
+
+    def _refined(self, similarity: Tensor, voxels: Tensor) -> Tensor:
+        return self._finished(self._refiner(similarity, voxels, ISOVALUE))
+
+    def _finished(self, scores: Tensor) -> Tensor:
+        """After the post-processing that the options ask for, which is of uint8."""
+        options = self.options
+        if not options.smoothing and not options.open_close:
+            return scores
+        whole = smoothed(scores.to(torch.uint8).cpu().numpy(), options.smoothing, options.open_close)
+        return torch.from_numpy(whole).to(scores.device, torch.float32)
 
     def _combined(self, class_id: int, own: dict, against: dict, features: Tensor) -> Tensor:
         shape = features.shape[1:]
@@ -208,7 +235,7 @@ class SimilarityClassifier:
         return shaped(similarity, torch.cat([m.relative for m in own.values()]), self.options)
 
     def _prompt_map(self, prompt: Prompt, features: Tensor) -> PromptMap:
-        key = _key(prompt)
+        key = self._key(prompt)
         if key in self._maps:
             self._maps.move_to_end(key)
             return self._maps[key]
@@ -219,13 +246,21 @@ class SimilarityClassifier:
         self._maps[key] = found
         return found
 
+    def _key(self, prompt: Prompt) -> bytes:
+        """Hash of what the map of a prompt depends on.
+
+        Raises:
+            DataError: it has voxels outside of the volume.
+        """
+        if prompt not in self._keys:
+            check_inside(prompt, self.volume.shape)
+            digest = hashlib.blake2b(prompt.kind.encode(), digest_size=16)
+            digest.update(np.ascontiguousarray(prompt.voxels, np.int64).tobytes())
+            self._keys[prompt] = digest.digest()
+        return self._keys[prompt]
+
     def _trim(self) -> None:
         """Let go of the maps that were not used for longest."""
         size = sum(m.bytes for m in self._maps.values())
         while size > MEMORY:
             size -= self._maps.popitem(last=False)[1].bytes
-
-
-def _key(prompt: Prompt) -> tuple:
-    """What the map of a prompt depends on."""
-    return prompt.kind, np.ascontiguousarray(prompt.voxels, np.int64).tobytes()

@@ -131,8 +131,8 @@ def modality_of(volume: Volume) -> tuple[str | None, str | None]:
         return volume.modality, None
     if looks_like_ct(volume.values):
         return "CT", (
-            "the file does not state its modality: its values look like Hounsfield units, so presets of "
-            "CT are offered"
+            "the file does not state its modality: its values look like Hounsfield units, so presets of CT "
+            "are offered"
         )
     return None, "the file does not state its modality: it is shown between percentiles of its values"
 

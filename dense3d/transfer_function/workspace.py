@@ -13,10 +13,11 @@ import numpy as np
 
 from dense3d.files import atomic_write
 from dense3d.structures.volume import Volume
-from dense3d.transfer_function import exchange, session
+from dense3d.transfer_function import exporting, importing, session
 from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress
-from dense3d.transfer_function.editing import Editor, Snapshot
+from dense3d.transfer_function.editing import Snapshot
+from dense3d.transfer_function.mark_editing import MarkEditor
 from dense3d.transfer_function.marks import AnyMark, Grid, prompts_of
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
 from dense3d.transfer_function.methods import make_classifier, method_names
@@ -25,13 +26,14 @@ from dense3d.transfer_function.session_file import SessionFile
 from dense3d.transfer_function.upsampling import repeated, upsampled
 
 if TYPE_CHECKING:
+    from dense3d.transfer_function.functions import TransferFunction
     from dense3d.transfer_function.rendering import Renderer, Rendering, Scene
     from dense3d.transfer_function.view_camera import Camera
 
 WORKING_LIMIT = 256
 
 
-class Workspace(Editor):
+class Workspace(MarkEditor):
     """A volume with classes, marks and their classification.
 
     Voxels are indices of the canonical grid: the file's axes in the order nearest to right, anterior,
@@ -232,6 +234,7 @@ class Workspace(Editor):
         Raises:
             DataError: a size or quality is not possible.
         """
+        self.scores()
         return self.renderer().render(self.scene(camera, width, height, quality, **options))
 
     def scene(
@@ -246,9 +249,15 @@ class Workspace(Editor):
             ClassLook(one.id, one.color, one.opacity, one.threshold, one.id not in hidden)
             for one in document.classes
         ]
-        if document.transfer_function is not None:
-            options.setdefault("transfer", document.transfer_function.curve())
+        options.setdefault("transfer", self.curve())
         return Scene(camera or Camera(), width, height, looks, quality=quality, **options)
+
+    def curve(self) -> TransferFunction:
+        """The transfer function of intensities: the chosen one, else the first that suits the volume."""
+        from dense3d.transfer_function.functions import preset, preset_names
+
+        chosen = self.document.transfer_function
+        return preset(preset_names(self.working)[0], self.working) if chosen is None else chosen.curve()
 
     def renderer(self) -> Renderer:
         """Of the working grid, with the present scores; only while the method is ready with them."""
@@ -267,12 +276,16 @@ class Workspace(Editor):
     # ------------------------------------------------------------------ files
 
     def import_segmentation(self, path: str | os.PathLike) -> str | None:
-        """Go on from a segmentation of this volume (:func:`~.exchange.import_segmentation`)."""
-        return exchange.import_segmentation(self, path)
+        """Go on from a segmentation of this volume (:func:`~.importing.import_segmentation`)."""
+        return importing.import_segmentation(self, path)
 
     def load_reference(self, path: str | os.PathLike) -> list[str]:
-        """Compare with a segmentation by :meth:`dice` (:func:`~.exchange.load_reference`)."""
-        return exchange.load_reference(self, path)
+        """Compare with a segmentation by :meth:`dice` (:func:`~.importing.load_reference`)."""
+        return importing.load_reference(self, path)
+
+    def import_transfer_function(self, path: str | os.PathLike) -> str | None:
+        """Show intensities by a transfer function of a file, in any format that is exported."""
+        return importing.import_transfer_function(self, path)
 
     def set_reference(self, masks: dict[str, np.ndarray]) -> None:
         """Compare with these (X, Y, Z) masks of the canonical grid, by the name of a class."""
@@ -287,8 +300,8 @@ class Workspace(Editor):
         format: str | None = None,
         class_ids: Sequence[int] | None = None,
     ) -> Path:
-        """Write the result in the format of the suffix (:func:`~.exchange.export`)."""
-        return exchange.export(self, path, format, class_ids)
+        """Write the result in the format of the suffix (:func:`~.exporting.export`)."""
+        return exporting.export(self, path, format, class_ids)
 
     def session_text(self) -> bytes:
         """What :meth:`save` writes."""
@@ -311,7 +324,8 @@ class Workspace(Editor):
             SessionError: it is damaged, of another version, or made for another volume.
         """
         found = session.decode(session.read(path), os.fspath(path))
-        session.restore(found, self, self.identity, os.fspath(path))
+        history = session.restored(found, self.grid, self.identity, os.fspath(path))
+        self.restore(history, set(found.hidden), found.view)
         if found.method in method_names(self.checkpoint):
             self.set_method(found.method)
 

@@ -18,7 +18,7 @@ from tests.golden import UnknownCheckError
 from tests.golden.checks import Run, by_name
 from tests.golden.dino import v2_architecture, v3_architecture
 from tests.golden.kit import GoldenKit
-from tests.golden.options import Options, square
+from tests.golden.options import Options
 from tests.golden.weights import load_kit, tensors_of
 
 AXES = {"x": 0, "y": 1, "z": 2}
@@ -84,7 +84,7 @@ def open_kit(kit: GoldenKit) -> Run:
 
 def _axis(check: dict) -> int:
     """The axis that a check's name ends in, or that its note says slices lie along or across."""
-    named = re.search(r"_([xyz])\b", check["name"])
+    named = re.search(r"_([xyz])(?![a-z])", check["name"])
     noted = re.search(r"along ([xyz])\b", check["note"])
     numbered = re.search(r"array axis ([012])", check["note"])
     if named or noted:
@@ -116,13 +116,13 @@ def _architecture(options: Options) -> dict:
     take = options.take
     options.neutral("drop_rate", "attn_drop_rate", "drop_path_rate", "num_classes")
     options.only("norm_layer", None, "LayerNorm", "layernorm")  # layer_norm_eps says what is left of it
-    take("img_size", [224])
+    sides = take("img_size", [224])  # the official code reads the first of the list
     return dict(
         embed_dim=take("embed_dim", 768),
         depth=take("depth", 12),
         num_heads=take("num_heads", 12),
         patch_size=take("patch_size", 16),
-        pretrain_size=square(options, "img_size", 224),
+        pretrain_size=sides if isinstance(sides, int) else sides[0],
         in_channels=take("in_chans", 3),
         mlp_ratio=take("mlp_ratio", 4.0),
         qkv_bias="full" if take("qkv_bias", False) else "none",

@@ -103,11 +103,10 @@ class _Similarity:
 
     def maps(self, check: dict, inputs: Inputs) -> Inputs:
         known(check, inputs, *_MAPS)
-        options = replace(self.options, proximity=float(inputs.get("proximity", 0.0)))
-        features, weights = self._features(inputs), inputs.get("modality_weight", torch.ones(1)).tolist()
+        features, shape = self._features(inputs), self._shape(inputs)
         rows = [
-            scaled(class_map(features, voxels, self._shape(inputs), options, weights), options.quantile)
-            for voxels in self._annotations(check, inputs)
+            scaled(class_map(features, voxels, shape, options, weights), options.quantile)
+            for voxels, options, weights in self._of_classes(check, inputs)
         ]
         return {"maps": truncated(check, torch.stack(rows))}
 
@@ -144,8 +143,6 @@ class _Similarity:
 
     def refined(self, check: dict, inputs: Inputs) -> Inputs:
         known(check, inputs, *_MAPS, *_SIGMAS, "volume", "contrast", "downscale", "isovalue")
-        options = replace(self.options, proximity=float(inputs.get("proximity", 0.0)))
-        weights = inputs.get("modality_weight", torch.ones(1)).tolist()
         sizes = {name: float(inputs[name]) for name in _SIGMAS if name in inputs}
         refiner = Refiner(
             inputs["volume"].numpy(),
@@ -157,12 +154,13 @@ class _Similarity:
                 contrast=float(inputs.get("contrast", 2.0)),
             ),
         )
-        annotations = list(self._annotations(check, inputs))
-        isovalues = inputs.get("isovalue", torch.tensor(0.4)).expand(len(annotations)).tolist()
         features, shape = self._features(inputs), self._shape(inputs)
+        classes = list(self._of_classes(check, inputs))
+        channels = len(refiner.volume)  # the official loop ends with them, however many modalities there are
+        isovalues = inputs.get("isovalue", torch.tensor(0.4)).expand(len(classes)).tolist()
         rows = [
-            refiner(modality_maps(features, voxels, shape, options, weights), voxels, iso, weights)
-            for voxels, iso in zip(annotations, isovalues)
+            refiner(modality_maps(features, voxels, shape, options, w[:channels]), voxels, iso, w)
+            for (voxels, options, w), iso in zip(classes, isovalues)
         ]
         return {"maps": truncated(check, torch.stack(rows))}
 
@@ -180,8 +178,17 @@ class _Similarity:
         rows = {len(value) for value in self.kit.outputs(check["name"]).values()}
         return range(max([int(inputs["class_index"].max()) + 1, *rows]))
 
-    def _annotations(self, check: dict, inputs: Inputs) -> Iterator[Tensor]:
-        return (inputs["coordinates"][inputs["class_index"] == c] for c in self._classes(check, inputs))
+    def _of_classes(
+        self, check: dict, inputs: Inputs
+    ) -> Iterator[tuple[Tensor, SimilarityOptions, list[float]]]:
+        """Annotations, options and weights of the modalities of each class; one number serves all classes."""
+        classes = self._classes(check, inputs)
+        weights = inputs.get("modality_weight", torch.ones(1))
+        weights = weights if weights.ndim == 2 else weights.expand(len(classes), -1)
+        proximity = inputs.get("proximity", torch.zeros(())).expand(len(classes)).tolist()
+        for c, strength, row in zip(classes, proximity, weights.tolist()):
+            voxels = inputs["coordinates"][inputs["class_index"] == c]
+            yield voxels, replace(self.options, proximity=strength), row
 
 
 def open_bilateral(kit: GoldenKit) -> Run:
@@ -216,10 +223,11 @@ def open_bilateral(kit: GoldenKit) -> Run:
     def solve(check: dict, inputs: Inputs) -> dict:
         known(check, inputs, "reference", "target", "confidence", *_SIGMAS, *_SOLVER)
         built, target = grid_of(inputs), inputs["target"][0].numpy()
-        by_gradient = "confidence" in check["outputs"] or "sobel" in check["name"]
+        by_gradient = "confidence" in check["outputs"] or "gradient magnitude" in check["note"]
         confidence = _constant_confidence(check)
         if "confidence" in inputs:
-            confidence = inputs["confidence"].numpy().reshape(built.shape)
+            confidence = inputs["confidence"].numpy()
+            confidence = confidence.reshape(built.shape) if confidence.size > 1 else confidence.item()
         elif by_gradient:
             confidence = bilateral.gradient_confidence(inputs["reference"][0].numpy())
         options = _solver({name: float(inputs[name]) for name in _SOLVER if name in inputs}, solver)

@@ -18,9 +18,11 @@ from dense3d.transfer_function.features import (
     KeyNetwork,
     compute_features,
     extract_features,
+    official_features,
     read_official_cache,
 )
 from dense3d.transfer_function.features.computing import duration
+from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
 
 ARCH = dict(name="dino_vits16", embed_dim=16, depth=2, num_heads=2, patch_size=4, pretrain_size=16)
 SETTINGS = FeatureSettings(size=4)
@@ -142,6 +144,27 @@ def test_official_caches(network, volume, tmp_path, kind):
     if kind.startswith("dict"):
         with pytest.raises(DataError, match="has no 'v' but 'k'"):
             read_official_cache(path, "v")
+
+
+def test_official_caches_are_turned_with_the_volume(tmp_path):
+    """The cache has the file's axes; the tool's are the nearest to right, front, head."""
+    cells = np.random.default_rng(0).random((3, 4, 6, 5)).astype(np.float32)  # of a file of 8 x 12 x 10
+    np.save(tmp_path / "cache.npy", {"k": cells})
+    affine = np.array([[0, -1, 0, 0], [0, 0, 2.0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    volume = Volume(np.arange(960).reshape(8, 12, 10), affine).canonical()
+    found = official_features(tmp_path / "cache.npy", volume)
+    assert found.shape == (3, 6, 5, 4) and volume.shape == (12, 10, 8)
+    np.testing.assert_array_equal(found.numpy(), cells.transpose(0, 2, 3, 1)[:, ::-1])
+    reduced = Volume(np.zeros((16, 24, 20)), affine).reduced(12)
+    assert official_features(tmp_path / "cache.npy", reduced).shape == (3, 6, 5, 4)
+    with pytest.raises(DataError, match="has 4 x 6 x 5 cells, which do not fit a volume of 8 x 12 x 30"):
+        official_features(tmp_path / "cache.npy", Volume(np.zeros((8, 12, 30)), np.eye(4)))
+    np.save(tmp_path / "two.npy", {"k": np.stack([cells, cells])})
+    with pytest.raises(DataError, match="features of 2 modalities"):
+        official_features(tmp_path / "two.npy", volume)
+    np.save(tmp_path / "one.npy", {"k": cells[None]})
+    assert torch.equal(official_features(tmp_path / "one.npy", volume), found)
+    assert SimilarityClassifier(volume, tmp_path / "one.npy").ready
 
 
 class Evil:

@@ -195,8 +195,12 @@ def test_volumes_without_contrast_are_refused():
     assert torch.isfinite(images(0, [0, 1, 2, 3])).all()
 
 
-def test_half_precision_stays_near():
+def test_half_precision_stays_near(monkeypatch):
     values, net = volume(), network()
+    for pays, precision in ((True, "bfloat16"), (False, "float32")):
+        module = "dense3d.transfer_function.features.extraction"
+        monkeypatch.setattr(f"{module}.half_pays", lambda device, pays=pays: pays)
+        assert Extraction(values, net, preset("quick")).settings.precision == precision
     exact = extract_features(values, net, FeatureSettings(size=5))
     half = extract_features(values, net, FeatureSettings(size=5, precision="bfloat16"))
     assert F.cosine_similarity(exact, half, dim=0).min() > 0.995

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from dense3d.backbones import VisionTransformer
 from dense3d.backbones.vit_architectures import ARCHITECTURES, architecture
 from dense3d.checkpoints import convert
 from dense3d.engine.checkpoint import load_into
-from dense3d.errors import CheckpointError, ConfigError
+from dense3d.errors import CheckpointError, ConfigError, Dense3dError
 from dense3d.transfer_function.features import load_key_network
 from dense3d.transfer_function.features.network import released_architecture
 
@@ -103,3 +105,41 @@ def test_other_networks_are_refused(tmp_path):
     torch.save({"state_dict": vit.state_dict()}, tmp_path / "own.pth")
     arch = dict(embed_dim=40, depth=2, num_heads=2, pretrain_size=64)
     assert load_key_network(tmp_path / "own.pth", arch).channels == 40
+
+
+def mutated(state: dict, generator: random.Random) -> object:
+    """A checkpoint with some of its names, values and shapes changed."""
+    state = dict(state)
+    for _ in range(generator.randint(1, 4)):
+        name = generator.choice(list(state))
+        value = state[name]
+        kind = generator.randrange(7)
+        if kind == 0:
+            del state[name]
+        elif kind == 1:
+            state[name] = generator.choice([3, "text", None, [1, 2], {"a": 1}])
+        elif kind == 2 and isinstance(value, torch.Tensor):
+            state[name] = value.flatten()[: generator.randrange(3)]
+        elif kind == 3 and isinstance(value, torch.Tensor):
+            state[name] = torch.cat([value, value])
+        elif kind == 4:
+            state[f"blocks.{generator.randrange(99)}.{name}"] = value
+        elif kind == 5 and isinstance(value, torch.Tensor):
+            state[name] = value.new_full(value.shape, 0).to(torch.int64)
+        else:
+            state[name.replace("0", "x")] = value
+    return generator.choice([state, {"model": state}, {"state_dict": state}, {"teacher": state}, [state]])
+
+
+@pytest.mark.parametrize("name", ["dino_vits16", "dinov2_vits14_reg", "dinov3_vits16", "mae_base_patch16"])
+def test_changed_checkpoints_are_a_sentence_or_a_network(small, tmp_path, name):
+    state = official(name, 56)
+    refused = 0
+    for seed in range(60):
+        torch.save(mutated(state, random.Random(seed)), tmp_path / "changed.pth")
+        try:
+            load_key_network(tmp_path / "changed.pth")
+        except Dense3dError as error:
+            refused += 1
+            assert 20 < len(str(error)) < 3000
+    assert refused > 20

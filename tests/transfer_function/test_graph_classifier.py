@@ -18,7 +18,7 @@ def two_boxes(shape=(24, 20, 16)):
 
 
 def prepared(values, spacing=(1, 1, 1)) -> GraphClassifier:
-    classifier = GraphClassifier(Volume(values, np.diag([*spacing, 1.0])))
+    classifier = GraphClassifier(Volume(values, np.diag([*spacing, 1.0])), features=("handmade",))
     classifier.prepare(lambda done, task, left: None)
     return classifier
 

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.backbones import VisionTransformer
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import similarity_classifier
 from dense3d.transfer_function.annotations import MOST_QUERIES, annotations_of
 from dense3d.transfer_function.features import FeatureSettings, KeyNetwork
 from dense3d.transfer_function.prompts import Prompt
 from dense3d.transfer_function.refinement import RefinementOptions
-from dense3d.transfer_function.similarity import SimilarityOptions, class_map, scaled
+from dense3d.transfer_function.similarity import SimilarityOptions, class_map, scaled, smoothed
 from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
 
 SHAPE = (24, 20, 12)
@@ -66,11 +66,14 @@ def test_maps_are_the_papers():
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_planes_are_slices_of_the_volume(axis):
-    scores = classifier().classify([point(1, (5, 10, 6)), point(2, (18, 10, 6))], (1, 2))
-    whole = scores.volume()
+    clicks = [point(1, (5, 10, 6)), point(2, (18, 10, 6))]
+    before, after = (classifier().classify(clicks, (1, 2)) for _ in range(2))
+    whole = after.volume()
     for index in (0, 1, SHAPE[axis] // 2, SHAPE[axis] - 1):
-        expected = np.take(whole, index, axis + 1).astype(int)
-        assert np.abs(scores.plane(axis, index) - expected).max() <= 1  # truncated numbers
+        expected = np.take(whole, index, axis + 1)
+        np.testing.assert_array_equal(after.plane(axis, index), expected)
+        at_once = before.plane(axis, index)
+        assert np.abs(at_once.astype(int) - expected).max() <= 1  # truncated numbers
 
 
 def test_negatives_and_the_background_take_their_likeness_away():
@@ -155,6 +158,21 @@ def test_refined_scores_follow_the_edges():
 
     assert errors(refined) <= errors(plain)
     assert errors(refined) == 0
+    scores = classifier(refinement=options).classify([point(1, (5, 10, 6))], (1,))
+    at_once = scores.plane(2, 6)
+    np.testing.assert_array_equal(scores.volume()[..., 6], refined[None, ..., 6])
+    np.testing.assert_array_equal(scores.plane(2, 6), refined[None, ..., 6])
+    assert (at_once != refined[None, ..., 6]).any()
+
+
+def test_post_processing_of_maps():
+    clicks = [point(1, (5, 10, 6))]
+    plain = classifier().classify(clicks, (1,)).maps[0]
+    options = SimilarityOptions(proximity=0.0, smoothing=0.5, open_close=1)
+    found = classifier(options=options).classify(clicks, (1,)).maps[0]
+    expected = smoothed(plain.to(torch.uint8).numpy(), 0.5, 1)
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert (found != plain).any()
 
 
 def test_prepare_computes_previews_and_finds_again(tmp_path):
@@ -191,6 +209,13 @@ def test_prepare_computes_previews_and_finds_again(tmp_path):
 def test_clicks_outside(voxels, sentence):
     with pytest.raises(DataError, match=sentence):
         classifier().classify([Prompt(1, np.array(voxels, np.int32))], (1,))
+
+
+def test_without_features_there_is_nothing_to_compare():
+    with pytest.raises(ConfigError, match="similarity needs features: name a checkpoint"):
+        SimilarityClassifier(volume())
+    with pytest.raises(ConfigError, match=r"of shape \(2, 3, 4, 4, 4\) are not"):
+        SimilarityClassifier(volume(), features=torch.ones(2, 3, 4, 4, 4))
 
 
 def test_classes_come_and_go():

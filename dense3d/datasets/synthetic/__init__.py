@@ -12,5 +12,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "classes": ["CATEGORIES", "STUFF_CLASSES", "THING_CLASSES"],
         "generate": ["ensure_dataset", "make_dataset"],
+        "phantom": ["make_phantom"],
+        "volumes": ["make_volumes"],
     },
 )

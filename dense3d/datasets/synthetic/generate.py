@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,27 @@ def make_dataset(
         workers = min(os.cpu_count() or 1, MAX_WORKERS)
     if workers < 1:
         raise ConfigError(f"workers={workers}: at least one process must render")
+    return made_whole(root, recipe, overwrite, lambda folder: _render(folder, recipe, workers, progress))
+
+
+def made_whole(
+    root: str | os.PathLike, recipe: Any, overwrite: bool, write: Callable[[Path], dict[str, Any] | None]
+) -> bool:
+    """Make a folder that is a data set of a recipe, whole or not at all, unless it is there.
+
+    Args:
+        root: the folder.
+        recipe: a dataclass of plain values; its manifest tells data sets of other recipes apart.
+        overwrite: replace a synthetic data set of another recipe.
+        write: writes everything but the manifest into the hidden folder that it is given, and returns what
+            the manifest says beside the recipe.
+
+    Returns:
+        True if the data set was made, False if it was there.
+
+    Raises:
+        DataError: ``root`` holds another recipe or something else, or cannot be written.
+    """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow a link to the data
     if _is_done(root, recipe, overwrite):
         return False
@@ -119,7 +140,8 @@ def make_dataset(
                 return False
             _remove_leftovers(root)
             with _temporary_folder(root) as folder:
-                _render(folder, recipe, workers, progress)
+                manifest = {"recipe": asdict(recipe), **(write(folder) or {})}
+                (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
                 _replace(root, folder)
     except OSError as error:
         raise DataError(
@@ -162,7 +184,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     return content
 
 
-def _is_done(root: Path, recipe: Recipe, overwrite: bool) -> bool:
+def _is_done(root: Path, recipe: Any, overwrite: bool) -> bool:
     """Whether ``root`` holds this recipe; raises where it holds anything that must not be replaced."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
@@ -185,7 +207,7 @@ def _is_done(root: Path, recipe: Recipe, overwrite: bool) -> bool:
     return not differences
 
 
-def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> None:
+def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> dict[str, Any]:
     from dense3d.datasets.synthetic.workers import Job, render_records
     from dense3d.datasets.synthetic.writers import WRITERS
 
@@ -198,8 +220,7 @@ def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> None:
         writer = WRITERS[layout](folder)
         for split in SPLITS:
             writer.finish(split, [records[split, index][layout] for index in range(getattr(recipe, split))])
-    manifest = {"recipe": asdict(recipe), "categories": [asdict(category) for category in CATEGORIES]}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return {"categories": [asdict(category) for category in CATEGORIES]}
 
 
 def _with_bar(items: Iterator, total: int, progress: bool) -> Iterator:

@@ -17,7 +17,7 @@ from dense3d.datasets.volumes.memory import readable_size
 from dense3d.errors import DataError
 
 EXPANSION = {"gzip": 1032, "zlib": 1032}  # of deflate, at most: whatever declares more is false
-LONGEST_STREAM = 2**36  # bytes that may be decompressed for one volume
+LONGEST_STREAM = 2**34  # bytes that may be decompressed for one volume: 2048^3 voxels of 16 bits
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,19 @@ class Binary:
             if size < self.offset + self.total:
                 raise DataError(
                     f"{declared} but the file holds {readable_size(max(size - self.offset, 0))}: it is "
-                    f"truncated "
-                    "or its header is wrong; copy it again or correct the header"
+                    "truncated or its header is wrong; copy it again or correct the header"
                 )
             return
         most = EXPANSION.get(self.compression)
         if most and self.total + self.offset > (size - self.start) * most:
             raise DataError(
-                f"{declared} but {readable_size(size)} of compressed data cannot hold them: it is "
-                f"truncated or "
-                "its header is wrong; copy it again or correct the header"
+                f"{declared} but {readable_size(size)} of compressed data cannot hold them: it is truncated "
+                "or its header is wrong; copy it again or correct the header"
             )
         if self.total > LONGEST_STREAM:
             raise DataError(
-                f"{declared} in compressed form, more than {readable_size(LONGEST_STREAM)}; decompress "
-                f"it first, "
-                "so that it can be memory-mapped"
+                f"{declared} in compressed form, more than {readable_size(LONGEST_STREAM)}; decompress it "
+                "first, so that it can be memory-mapped"
             )
 
     def mapped(self, frame: int) -> np.ndarray:

@@ -33,12 +33,16 @@ def open_dicom(path: str) -> VolumeFile:
         DataError: there is no series of images, slices are missing or differ in size, or a file is damaged.
         MissingDependencyError: pydicom is not installed.
     """
-    found = slices_of(_files(path))
+    found, faults = slices_of(_files(path))
+    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{path}:"))):
+        raise faults[0]
     if not found:
         raise DataError(
             f"{path}: none of its files is a DICOM image with samples; choose the folder of a series"
         )
     series, notes = _chosen_series(path, found)
+    if faults:
+        notes.append(f"{len(faults)} DICOM files were passed over, the first because of: {faults[0]}")
     series, localizers = _one_orientation(series)
     if localizers:
         notes.append(f"{localizers} images of another direction (localizers) were passed over")
@@ -122,8 +126,7 @@ def _chosen_series(path: str, found: list[DicomSlice]) -> tuple[list[DicomSlice]
         others.append(f"{items[0].description!r} ({len(items)} images, {Path(items[0].path).name})")
     return chosen, [
         f"the folder holds {len(sizes)} series: {chosen[0].description!r} with {len(chosen)} images is "
-        f"open, the "
-        f"largest; open a file of another to see it: {', '.join(others)}"
+        f"open, the largest; open a file of another to see it: {', '.join(others)}"
     ]
 
 
@@ -149,5 +152,5 @@ def _require_one_size(path: str, series: list[DicomSlice]) -> None:
             )
             raise DataError(
                 f"{path}: {Path(item.path).name} has {size}, but most slices have {usual}; move it to "
-                f"another folder"
+                "another folder"
             )

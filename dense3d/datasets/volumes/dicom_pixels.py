@@ -102,7 +102,6 @@ def _by_simpleitk(item: DicomSlice, error: Exception) -> np.ndarray:
     except Exception:
         raise DataError(
             f"{item.path}: its compression {item.syntax} cannot be undone here ({reason(error)}); export "
-            f"the series "
-            "uncompressed, or pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+            "the series uncompressed, or pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
         ) from error
     return np.rint((values.astype(np.float64) - item.intercept) / (item.slope or 1))

@@ -54,8 +54,7 @@ def write_dicom_seg(
     if slices is None:
         raise ConfigError(
             f"{path}: DICOM SEG refers to the images of a DICOM series, and {volume.name} is none; write "
-            f".nii.gz or "
-            ".seg.nrrd, or open the DICOM folder"
+            ".nii.gz or .seg.nrrd, or open the DICOM folder"
         )
     if not segments:
         raise ConfigError(
@@ -70,8 +69,8 @@ def write_dicom_seg(
             segmentation = _segmentation(highdicom, images, planes, segments)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"{path}: the series lacks what DICOM SEG needs ({reason(error)}); write .seg.nrrd or "
-            f".nii.gz instead"
+            f"{path}: the series lacks what DICOM SEG needs ({reason(error)}); write .seg.nrrd or .nii.gz "
+            "instead"
         ) from error
     with atomic_write(path) as file:
         segmentation.save_as(file)
@@ -112,8 +111,8 @@ def _source_images(path: Path, slices: tuple) -> tuple[list, np.ndarray | None]:
                 setattr(image, keyword, "")
         if "FrameOfReferenceUID" not in image:
             raise ConfigError(
-                f"{path}: the series has no FrameOfReferenceUID, to which DICOM SEG refers; write "
-                f".nii.gz instead"
+                f"{path}: the series has no FrameOfReferenceUID, to which DICOM SEG refers; write .nii.gz "
+                "instead"
             )
     if first[0].frame is None:
         return images, None

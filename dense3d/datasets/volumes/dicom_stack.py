@@ -76,8 +76,8 @@ def _unplaced(series: list[DicomSlice]) -> Stack:
     height, width = series[0].spacing
     depth = series[0].thickness or 1.0
     note = (
-        "its images state no positions: they were put in the order of their numbers, "
-        f"{depth:g} mm apart, and left and right are unknown"
+        f"its images state no positions: they were put in the order of their numbers, {depth:g} mm apart, "
+        "and left and right are unknown"
     )
     affine = LPS_TO_RAS @ np.diag([width, height, depth, 1.0])
     return Stack(tuple((item,) for item in series), affine, False, (note,))
@@ -128,14 +128,12 @@ def _check_steps(path: str, places: list[tuple[DicomSlice, ...]], along: np.ndar
         total = sum(count for _, count in gaps)
         raise DataError(
             f"{path}: {total} of {len(places) + total} slices {'is' if total == 1 else 'are'} missing: "
-            f"{told}{more}; "
-            "copy the missing files, or open a series that is complete"
+            f"{told}{more}; copy the missing files, or open a series that is complete"
         )
     if (abs(steps - usual) > 0.5 * usual).any():
         raise DataError(
             f"{path}: its slices are unevenly spaced, from {steps.min():.3g} to {steps.max():.3g} mm; "
-            f"resample the "
-            "series evenly, or open another"
+            "resample the series evenly, or open another"
         )
     if (abs(steps - usual) > EVEN * usual).any():
         return [f"slices are {steps.min():.3g} to {steps.max():.3g} mm apart: they are shown evenly spaced"]

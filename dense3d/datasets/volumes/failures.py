@@ -38,8 +38,8 @@ def told_of(path: str, kind: str) -> Iterator[None]:
         raise DataError(f"{path}: memory does not suffice; free some or open it with a limit") from error
     except Exception as error:
         raise DataError(
-            f"{path}: it is no {kind} file that can be read ({reason(error)}); copy it again from where "
-            "it came from or save it in another format"
+            f"{path}: it is no {kind} file that can be read ({reason(error)}); copy it again from where it "
+            "came from or save it in another format"
         ) from error
 
 

@@ -97,10 +97,9 @@ def format_of(path: str, raw: RawLayout | None = None) -> VolumeFormat:
     known = sorted({suffix for entry in FORMATS for suffix in entry.suffixes})
     suffix = Path(name).suffix
     raise DataError(
-        f"{path}: no volume format is known by {suffix or 'this name'}{did_you_mean(suffix, known)}; dense3d "
-        f"reads {', '.join(dict.fromkeys(entry.name for entry in FORMATS))}: convert it to one of them, "
-        f"or state "
-        "the layout of a raw file"
+        f"{path}: no volume format is known by {suffix or 'this name'}{did_you_mean(suffix, known)}; "
+        f"dense3d reads {', '.join(dict.fromkeys(entry.name for entry in FORMATS))}: convert it to one of "
+        "them, or state the layout of a raw file"
     )
 
 

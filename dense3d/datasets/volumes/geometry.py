@@ -41,8 +41,7 @@ def checked_shape(path: str, sizes: Sequence[int], what: str = "voxels") -> tupl
     if what == "voxels" and (len(sizes) < 3 or sum(size > 1 for size in sizes) < 3):
         raise DataError(
             f"{path}: it is a picture of {text} pixels and no volume; open a folder of slices, or a file "
-            f"with at "
-            "least two of them"
+            "with at least two of them"
         )
     return sizes
 

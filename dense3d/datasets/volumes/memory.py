@@ -51,6 +51,5 @@ def require_memory(path: str, needed: int) -> None:
     if needed > budget:
         raise DataError(
             f"{path}: its header declares {readable_size(needed)}, more than the {readable_size(budget)} "
-            f"that may "
-            "be used here; free some memory, or save it at a lower resolution"
+            "that may be used here; free some memory, or save it at a lower resolution"
         )

@@ -79,9 +79,8 @@ def merged(path: Path, masks: np.ndarray) -> np.ndarray:
     count = masks.sum(0, dtype=np.uint16)
     if count.max(initial=0) > 1:
         raise ConfigError(
-            f"{path}: {int((count > 1).sum())} voxels belong to several segments, which this format "
-            f"cannot say; "
-            "write .seg.nrrd, or labels"
+            f"{path}: {int((count > 1).sum())} voxels belong to several segments, which this format cannot "
+            "say; write .seg.nrrd, or labels"
         )
     labels = np.zeros(masks.shape[1:], np.uint8 if len(masks) < 256 else np.uint16)
     for index, mask in enumerate(masks, 1):

@@ -165,9 +165,8 @@ def _geometry(path: str, fields: dict, spatial: list[int]) -> tuple[np.ndarray, 
         affine[:3] *= (signs * scale)[:, None]
         if space in UNPLACED or space not in TO_RAS:
             notes.append(
-                f"its space is {space or 'not stated'}: axes are taken as left, posterior, superior, as "
-                f"3D Slicer "
-                "does, so check left and right"
+                f"its space is {space or 'not stated'}: axes are taken as left, posterior, superior, as 3D "
+                "Slicer does, so check left and right"
             )
         return checked_affine(path, affine), notes, True
     spacings = fields.get("spacings")

@@ -16,7 +16,7 @@ from dense3d.datasets.volumes.values import value_dtype
 from dense3d.errors import ConfigError, DataError
 from dense3d.structures.volume import Volume, VolumeSource, working_note
 from dense3d.structures.volume_axes import to_ras
-from dense3d.structures.volume_blocks import reduction_affine, reduction_factors
+from dense3d.structures.volume_blocks import memory_map_of, reduction_affine, reduction_factors, release
 
 
 def open_volume(
@@ -87,8 +87,8 @@ def _checked_frame(header: VolumeHeader, frame: int | None) -> int:
         return 0
     if not 0 <= frame < header.frames:
         raise ConfigError(
-            f"{header.path}: it has no frame {frame}, only {header.frames} of them, counted from 0; "
-            f"choose one of 0 to {header.frames - 1}"
+            f"{header.path}: it has no frame {frame}, only {header.frames} of them, counted from 0; choose "
+            f"one of 0 to {header.frames - 1}"
         )
     return frame
 
@@ -127,13 +127,15 @@ def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> 
 def _require_contrast(header: VolumeHeader, values: np.ndarray) -> None:
     """Refuse a volume in which there is nothing to see; stops at the first voxel that differs."""
     axis = int(np.argmax(np.abs(values.strides)))
-    first = values[0, 0, 0]
+    first, mapping = values[0, 0, 0], memory_map_of(values)
     for index in range(values.shape[axis]):
-        if (np.take(values, index, axis) != first).any():
+        differs = bool((values[(slice(None),) * axis + (index,)] != first).any())
+        release(mapping)
+        if differs:
             return
     raise DataError(
-        f"{header.path}: every voxel has the value {first:g}: there is nothing to see; choose another "
-        f"frame or file"
+        f"{header.path}: every voxel has the value {first:g}: there is nothing to see; choose another frame "
+        "or file"
     )
 
 

@@ -115,9 +115,10 @@ def open_raw(path: str, layout: RawLayout | None) -> VolumeFile:
     size = Path(path).stat().st_size
     if not compression and size != layout.offset + binary.total:
         raise DataError(
-            f"{path}: {' x '.join(map(str, shape))} voxels of {layout.dtype}"
-            f"{f' after {layout.offset} bytes' if layout.offset else ''} are {layout.offset + binary.total} "
-            f"bytes, but the file has {size}; {_suggestion(shape, size - layout.offset)}"
+            f"{path}: {' x '.join(map(str, shape))} voxels of "
+            f"{layout.dtype}{f' after {layout.offset} bytes' if layout.offset else ''} are "
+            f"{layout.offset + binary.total} bytes, but the file has {size}; "
+            f"{_suggestion(shape, size - layout.offset)}"
         )
     binary.check()
     header = VolumeHeader(path, "raw", shape, binary.dtype, affine, notes=tuple(notes), placed=False)

@@ -59,8 +59,8 @@ def checked_labels(labels: np.ndarray) -> np.ndarray:
     low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
     if labels.dtype.kind not in "iu" or low < 0 or high > 65535:
         raise ConfigError(
-            f"labels of type {labels.dtype} from {low} to {high} cannot be written: labels are integers "
-            f"of 0 to 65535"
+            f"labels of type {labels.dtype} from {low} to {high} cannot be written: labels are integers of "
+            "0 to 65535"
         )
     return labels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
 

@@ -47,8 +47,7 @@ def read_segmentation(path: str | os.PathLike, volume: Volume) -> Segmentation:
         if labels.min() < 0 or labels.max() > 65535:
             raise DataError(
                 f"{path}: its values from {labels.min()} to {labels.max()} are no labels, which are "
-                f"integers of 0 "
-                "to 65535; choose a segmentation"
+                "integers of 0 to 65535; choose a segmentation"
             )
         labels = checked_labels(labels)
         placed, placing = on_grid_of(volume, labels, file.header.affine, path, file.header.placed)
@@ -111,27 +110,35 @@ def on_grid_of(
         return volume.from_source(labels), [
             "the file states no place: voxels were taken in the volume's own order"
         ]
+    if same_shape and _is_forgotten(affine) and not _is_forgotten(source.affine):
+        return volume.from_source(labels), [
+            "its affine is the identity, as tools write that lost it: voxels were taken in the volume's "
+            "own order"
+        ]
     if same_shape and np.allclose(affine, source.affine, atol=1e-3 * min(volume.spacing)):
         return volume.from_source(labels), []
     own = " x ".join(map(str, labels.shape))
     other = " x ".join(map(str, source.shape))
     if not placed:
         raise DataError(
-            f"{path}: it has {own} voxels and states no place, but {volume.name} has {other}; export it "
-            f"as NIfTI "
-            "or NRRD"
+            f"{path}: it has {own} voxels and states no place, but {volume.name} has {other}; export it as "
+            "NIfTI or NRRD"
         )
     result = _nearest(volume, labels, affine)
     wanted = int(np.count_nonzero(labels))
     if wanted and not result.any():
         raise DataError(
-            f"{path}: none of its labelled voxels lies inside {volume.name}; it belongs to another scan, "
-            f"or its "
-            "affine was lost"
+            f"{path}: none of its labelled voxels lies inside {volume.name}; it belongs to another scan, or "
+            "its affine was lost"
         )
     return result, [
         f"its grid of {own} voxels differs from the volume's of {other}: labels were resampled (nearest)"
     ]
+
+
+def _is_forgotten(affine: np.ndarray) -> bool:
+    """Whether it is the identity, as RAS or as LPS."""
+    return bool((np.abs(affine) == np.eye(4)).all())
 
 
 def _nearest(volume: Volume, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:

@@ -50,8 +50,8 @@ def write_segmentation(
     suffix = next((suffix for suffix in SEGMENTATION_FORMATS if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ConfigError(
-            f"{path}: a segmentation is written as {', '.join(SEGMENTATION_FORMATS)}; end the name with "
-            f"one of them"
+            f"{path}: a segmentation is written as {', '.join(SEGMENTATION_FORMATS)}; end the name with one "
+            "of them"
         )
     require_writable_file(path)
     labels = np.asarray(labels)

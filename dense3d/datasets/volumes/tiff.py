@@ -128,7 +128,7 @@ def _plane(path: str, page: Any, axes: str = "YX") -> np.ndarray:
         hint = ": pip install imagecodecs" if "imagecodecs" in str(error) else ""
         raise DataError(
             f"{path}: a page cannot be read ({reason(error)}{hint}); copy the file again or save it "
-            f"uncompressed"
+            "uncompressed"
         ) from error
     if plane.ndim == 3:
         if axes.index("S") < axes.index("Y"):

@@ -33,9 +33,8 @@ class ZippedBinary(Binary):
         most = information.compress_size * EXPANSION["gzip"]
         if self.total + self.offset > min(information.file_size, most):
             raise DataError(
-                f"{self.path}: its header declares {readable_size(self.total)} of samples but its "
-                f"archive holds "
-                f"{readable_size(information.file_size)}; it is damaged, so save it again"
+                f"{self.path}: its header declares {readable_size(self.total)} of samples but its archive "
+                f"holds {readable_size(information.file_size)}; it is damaged, so save it again"
             )
 
     def _open(self) -> IO[bytes]:

@@ -1,6 +1,6 @@
 """Feature volumes on disk: found by what they were computed from, written whole, gone on with.
 
-The file name is a hash of voxels, weights and settings. The official code's caches can be read, too.
+The file name is a hash of voxels, weights and settings.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dense3d.errors import DataError
 from dense3d.files import atomic_write
 from dense3d.transfer_function.features.extraction import Extraction, PartialFeatures
-from dense3d.transfer_function.features.keys import PARTS, KeyNetwork
+from dense3d.transfer_function.features.keys import KeyNetwork
 from dense3d.transfer_function.features.pooling import AxisPool
 
 FORMAT = 1  # of the files; another number makes other names
@@ -139,68 +138,3 @@ def _arrays(path: Path, needed: tuple[str, ...]) -> dict[str, np.ndarray] | None
     except Exception:  # whatever zip or NumPy find wrong with it
         return None
     return arrays if all(name in arrays for name in needed) else None
-
-
-def read_official_cache(path: str | os.PathLike, part: str = "k") -> Tensor:
-    """Features that the official code saved: a dict with ``k`` (``q``, ``v``) as ``.npy`` pickle or ``.pt``.
-
-    A pickle is read as plain data and never run; a plain array is taken as it is.
-
-    Args:
-        path: ``.npy``, ``.pt`` or ``.pth``.
-        part: ``"k"``, ``"q"`` or ``"v"``.
-
-    Returns:
-        (F, W', H', D'), or (M, F, W', H', D') of several modalities, float32, not normalised.
-
-    Raises:
-        DataError: the file is missing, damaged, unsafe, or holds no such array.
-    """
-    path = Path(path)
-    if part not in PARTS:
-        raise DataError(f"part={part!r} of a feature cache: use one of {', '.join(PARTS)}")
-    if not path.is_file():
-        raise DataError(f"the feature cache {path} does not exist; name the file that infer.py wrote")
-    if path.suffix in (".pt", ".pth"):
-        from dense3d.engine.checkpoint import read
-
-        # the official code saves a defaultdict; here it becomes a plain dict
-        with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), float]):
-            data = read(path, "cpu", True)
-    elif path.suffix == ".npy":
-        data = _read_npy(path)
-    else:
-        raise DataError(f"{path}: official feature caches end in .npy or .pt")
-    if isinstance(data, dict):
-        if part not in data:
-            raise DataError(
-                f"{path} has no {part!r} but {', '.join(map(repr, data))}: say which part to take"
-            )
-        data = data[part]
-    if not isinstance(data, (np.ndarray, Tensor)) or data.ndim not in (4, 5):
-        raise DataError(f"{path} holds no array of features (F, W, H, D); compute it again")
-    return torch.as_tensor(data).float()
-
-
-def _plain_dict(_factory: type) -> dict:
-    return {}
-
-
-def _read_npy(path: Path) -> object:
-    from dense3d.pickles import load_plain
-
-    with path.open("rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-            _, _, dtype = header(file)
-        except (ValueError, AttributeError, EOFError) as error:
-            raise DataError(f"{path} is damaged or no .npy file ({error}); copy it again") from None
-        if not dtype.hasobject:
-            file.seek(0)
-            try:
-                return np.load(file, allow_pickle=False)
-            except (ValueError, EOFError, OSError) as error:
-                raise DataError(f"{path} is damaged ({error}); copy it again") from None
-        array = load_plain(file, str(path))
-    return array.item() if isinstance(array, np.ndarray) and array.ndim == 0 else array

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from dense3d.errors import ConfigError
 from dense3d.transfer_function.classifier import Progress
 from dense3d.transfer_function.features.keys import KeyNetwork
 from dense3d.transfer_function.features.pooling import AxisPool, coarse_to_fine, used_slices
-from dense3d.transfer_function.features.settings import FeatureSettings
+from dense3d.transfer_function.features.settings import FeatureSettings, half_pays
 from dense3d.transfer_function.features.sizes import Triple, feature_cells, image_sizes
 from dense3d.transfer_function.features.slices import SliceImages
 
@@ -47,7 +47,7 @@ class Extraction:
     Args:
         values: (W, H, D) of any real type.
         network: gives the keys.
-        settings: what decides the numbers.
+        settings: what decides the numbers; as an attribute, with the precision that was chosen.
         spacing: millimetres between voxels, for ``settings.spacing_aware``.
         first: (axis, index) of the slice that a person looks at: its axis and it come first.
         batch: slices in a batch; None fits it to the device.
@@ -73,6 +73,8 @@ class Extraction:
         batch: int | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
+        if settings.precision == "auto":
+            settings = replace(settings, precision="bfloat16" if half_pays(device) else "float32")
         self.values, self.network, self.settings = values, network.to(device), settings
         self.first, self.device = first, torch.device(device)
         aware = spacing if settings.spacing_aware else None

@@ -16,7 +16,7 @@ from dense3d.backbones.vit_weights import fit
 from dense3d.checkpoints import convert
 from dense3d.checkpoints.vit_layout import from_transformers, unwrapped
 from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
-from dense3d.errors import CheckpointError, ConfigError
+from dense3d.errors import CheckpointError, ConfigError, Dense3dError
 from dense3d.layers.patch_embed import sincos_position_table
 from dense3d.transfer_function.features.keys import KeyNetwork
 
@@ -43,9 +43,17 @@ def load_key_network(
     loaded = load_checkpoint(checkpoint)
     meta = loaded.get("meta")
     family = meta.get("converted_from") if isinstance(meta, Mapping) else None
-    state, family = _converted(loaded, checkpoint, family)
-    network = VisionTransformer(arch or released_architecture(state, family, checkpoint))
-    load_into(network, fit(network, state), source=str(checkpoint))
+    try:
+        state, family = _converted(loaded, checkpoint, family)
+        network = VisionTransformer(arch or released_architecture(state, family, checkpoint))
+        load_into(network, fit(network, state), source=str(checkpoint))
+    except Dense3dError:
+        raise
+    except Exception as error:  # of any kind: shapes and types that no network of these names has
+        raise CheckpointError(
+            f"{checkpoint} has the names of a vision transformer, but not its shapes and types "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}): copy it again"
+        ) from error
     return KeyNetwork(network, part)
 
 

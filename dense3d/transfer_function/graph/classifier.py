@@ -3,86 +3,171 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.classifier import Progress
-from dense3d.transfer_function.graph.adjacency import adjacency
+from dense3d.transfer_function.graph.adjacency import Adjacency, adjacency
+from dense3d.transfer_function.graph.cache import LearntFile
+from dense3d.transfer_function.graph.edges import LEARNING_CONTRAST, edge_weights
+from dense3d.transfer_function.graph.handmade import handmade_features
 from dense3d.transfer_function.graph.intensity import normalised
+from dense3d.transfer_function.graph.likeness import Likeness
 from dense3d.transfer_function.graph.scores import GraphScores, rivalry
+from dense3d.transfer_function.graph.splitting import marked_voxels
 from dense3d.transfer_function.graph.supervoxels import number_of_supervoxels, supervoxels
 from dense3d.transfer_function.graph.walker import Walker
 from dense3d.transfer_function.prompts import BACKGROUND, Prompt
 
-CONTRAST = 100.0  # an intensity step of the whole scale divides a weight by exp(100)
-FLOOR = 1e-6  # smallest weight beside that of regions without any step
-PULL = 1e-7  # to the background, beside the same
+FEATURES = ("handmade", "learnt")
+HANDMADE_WIDTH, LEARNT_WIDTH = 0.4, 0.5  # of the kernels, where one kind is used alone
+JOINED_WIDTHS = 1.0, 0.5  # of both together
+PULL = 1e-3  # to the likeness, for each mark that a structure has on average: the more, the surer it is
+STRONGEST_PULL = 1e-2
+FIRST_SHARE = 0.1  # of the preparation, until clicks work
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a classification needs; exchanged as a whole when features have been learnt."""
+
+    walker: Walker
+    likeness: Likeness
 
 
 class GraphClassifier:
-    """A random walker on the graph of a volume's supervoxels.
+    """A random walker on the graph of a volume's supervoxels, pulled to the likeness of features.
 
     Args:
         volume: the working grid.
+        features: what tells regions apart beside intensity and position: ``"handmade"``, ``"learnt"``, both
+            or neither.
+        seed: of what is learnt.
+        cache: folder of what was learnt before; the user's cache folder unless given.
     """
 
     name = "graph"
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        features: Sequence[str] = FEATURES,
+        seed: int = 0,
+        cache: str | None = None,
+    ) -> None:
         self.volume = volume
-        self.ready = False
+        self.features = tuple(features)
+        self.seed = seed
+        self._cache = cache
+        self._prepared: _Prepared | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether clicks can be classified; what is learnt afterwards makes the classification better."""
+        return self._prepared is not None
 
     def prepare(self, progress: Progress) -> None:
-        """Partition the volume and weigh the graph's edges: seconds for 256^3 voxels."""
+        """Partition the volume and weigh the graph's edges, in seconds; then learn features, in a minute.
+
+        Args:
+            progress: called with the share done, what is done, and seconds left or None; what it raises ends
+                the work, and what was prepared until then stays.
+        """
         progress(0.0, "supervoxels", None)
-        intensity = normalised(np.asarray(self.volume.values))
+        self.intensity = normalised(np.asarray(self.volume.values))
         spacing = self.volume.spacing
-        self.regions = supervoxels(intensity, spacing, number_of_supervoxels(intensity.shape))
-        progress(0.7, "graph", None)
-        touching = adjacency(intensity, self.regions, spacing)
-        means = np.bincount(self.regions.ids.ravel(), intensity.ravel(), self.regions.count)
+        self.regions = supervoxels(self.intensity, spacing, number_of_supervoxels(self.intensity.shape))
+        progress(0.5 * FIRST_SHARE, "graph", None)
+        touching = adjacency(self.intensity, self.regions, spacing)
+        means = np.bincount(self.regions.ids.ravel(), self.intensity.ravel(), self.regions.count)
         means /= self.regions.sizes
-        first, second = touching.pairs.T
-        jump = np.abs(means[first] - means[second]) + 0.5 * touching.step
-        area = touching.area / touching.area.mean() if len(touching.area) else touching.area
-        weights = area * (np.exp(-CONTRAST * jump) + FLOOR)
-        self.walker = Walker(touching.pairs, weights, self.regions.count, np.full(self.regions.count, PULL))
-        self.ready = True
+        handmade = None
+        if "handmade" in self.features:
+            progress(0.7 * FIRST_SHARE, "features", None)
+            handmade = handmade_features(self.intensity, self.regions, spacing)
+        self._prepared = self._assembled(touching, means, handmade, None)
+        progress(FIRST_SHARE, "ready for clicks", None)
+        if "learnt" in self.features and len(touching.pairs):
+            learnt = self._learnt(touching, means, progress)
+            self._prepared = self._assembled(touching, means, handmade, learnt)
         progress(1.0, "ready", 0.0)
 
+    def _learnt(self, touching: Adjacency, means: np.ndarray, progress: Progress) -> np.ndarray:
+        file = LearntFile(self.volume, self.seed, self._cache)
+        features = file.read(self.regions.count)
+        if features is None:
+            from dense3d.transfer_function.graph.learning import GraphWalks, learn_features, read_patches
+
+            patches = read_patches(self.intensity, self.regions, self.volume.spacing)
+            weights = edge_weights(touching, means, contrast=LEARNING_CONTRAST)
+            walks = GraphWalks(touching.pairs, weights, self.regions.count)
+
+            def report(done: float, task: str, left: float | None) -> None:
+                progress(FIRST_SHARE + (0.99 - FIRST_SHARE) * done, task, left)
+
+            features = learn_features(patches, walks, report, self.seed)
+            file.write(features)
+        return features
+
+    def _assembled(
+        self, touching: Adjacency, means: np.ndarray, handmade: np.ndarray | None, learnt: np.ndarray | None
+    ) -> _Prepared:
+        joined = handmade is not None and learnt is not None
+        widths = JOINED_WIDTHS if joined else (HANDMADE_WIDTH, LEARNT_WIDTH)
+        points = [np.empty((self.regions.count, 0), np.float32)]
+        if handmade is not None:
+            points.append(handmade / (widths[0] * np.sqrt(handmade.shape[1])))
+        if learnt is not None:
+            points.append(learnt / widths[1])
+        spacing = np.array(self.volume.spacing)
+        extent = spacing * self.volume.shape
+        likeness = Likeness(np.concatenate(points, axis=1), self.regions.centres * spacing, extent)
+        weights = edge_weights(touching, means, learnt)
+        return _Prepared(Walker(touching.pairs, weights, self.regions.count), likeness)
+
     def classify(self, prompts: Sequence[Prompt], class_ids: Sequence[int]) -> GraphScores:
-        """Scores after these prompts; see :class:`dense3d.transfer_function.classifier.Classifier`."""
-        columns = {BACKGROUND: 0, **{c: column for column, c in enumerate(class_ids, start=1)}}
-        prompts = [prompt for prompt in prompts if prompt.class_id in columns and len(prompt.voxels)]
-        count = self.regions.count
-        votes = np.zeros((count, len(columns), 2))  # against and for
-        for prompt in prompts:
-            column, regions = columns[prompt.class_id], self._regions(prompt)
-            np.add.at(votes[:, column, int(prompt.positive)], regions, 1.0)
-            if prompt.positive:
-                others = [other for other in range(len(columns)) if other != column]
-                np.add.at(votes[:, :, 0], (regions[:, None], others), 1.0)
-        total = votes.sum(axis=2)
-        values = votes[:, :, 1] / np.maximum(total, 1)
-        prior = np.zeros_like(values)
-        prior[:, 0] = 1.0
-        probabilities = self.walker.solve(total > 0, values, prior).clip(0, 1).T
-        marked = {c for p in prompts if p.positive for c in [columns[p.class_id]]}
-        scores = rivalry(probabilities.astype(np.float64))
-        scores[[column - 1 for column in range(1, len(columns)) if column not in marked]] = 0.0
-        table = np.rint(255 * scores).astype(np.uint8)
-        return GraphScores(tuple(class_ids), table, self.regions.ids, *self._marks(prompts, class_ids))
+        """Scores after these prompts; see :class:`dense3d.transfer_function.classifier.Classifier`.
 
-    def _regions(self, prompt: Prompt) -> np.ndarray:
-        """The regions that a prompt lies in."""
-        return np.unique(self.regions.ids[tuple(prompt.voxels.T)])
+        A mark holds its region at its class. A class that has no positive mark has no score anywhere.
+        """
+        prepared, regions = self._prepared, self.regions
+        order = [BACKGROUND, *class_ids]
+        prompts = [prompt for prompt in prompts if prompt.class_id in order and len(prompt.voxels)]
+        own = {c: [p for p in prompts if p.class_id == c and p.positive] for c in order}
+        active = [c for c in order if c == BACKGROUND or own[c]]
+        table = np.zeros((len(class_ids), regions.count), np.uint8)
+        if len(active) > 1:
+            marked = [self._regions(own[c]) for c in active]
+            refused = [
+                self._regions([p for p in prompts if p.class_id == c and not p.positive]) for c in active
+            ]
+            held, values = self._seeds(marked, refused)
+            pull = PULL * max(1.0, float(np.mean([len(found) for found in marked[1:]])))
+            prior = prepared.likeness.prior(marked)
+            found = prepared.walker.solve(held, values, prior, min(pull, STRONGEST_PULL))
+            scores = rivalry(found.T.astype(np.float64).clip(0, 1))
+            rows = [list(class_ids).index(c) for c in active[1:]]
+            table[rows] = np.rint(255 * scores)
+        marks = marked_voxels(prompts, class_ids, table, regions, self.intensity, self.volume.spacing)
+        return GraphScores(tuple(class_ids), table, regions.ids, *marks)
 
-    def _marks(self, prompts: Sequence[Prompt], class_ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Marked voxels and their scores; what was marked last holds."""
-        prompts = [prompt for prompt in prompts if prompt.positive]
-        if not prompts:
-            return np.empty((0, 3), np.int32), np.empty((len(class_ids), 0), np.uint8)
-        owner = np.repeat([prompt.class_id for prompt in prompts], [len(p.voxels) for p in prompts])
-        scores = np.where(np.array(class_ids)[:, None] == owner, np.uint8(255), np.uint8(0))
-        return np.concatenate([prompt.voxels for prompt in prompts]), scores
+    def _regions(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """The regions that marks lie in, ascending."""
+        return np.unique(
+            np.concatenate([self.regions.ids[tuple(p.voxels.T)] for p in prompts] or [[]])
+        ).astype(int)
+
+    def _seeds(self, marked: list[np.ndarray], refused: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """(R, C) which values are held, and at what: where classes share a region, at equal shares."""
+        votes = np.zeros((self.regions.count, len(marked)))
+        for column, found in enumerate(marked):
+            votes[found, column] = 1
+        total = votes.sum(axis=1, keepdims=True)
+        held = np.repeat(total > 0, len(marked), axis=1)
+        values = votes / np.maximum(total, 1)
+        for column, found in enumerate(refused):
+            values[found, column] *= 0.5  # 0 but where the region is disputed
+            held[found, column] = True
+        return held, values

@@ -86,11 +86,58 @@ def contacts(intensity, ids, areas, neighbours, area, step):
 
 
 @njit(nogil=True)
-def multiply(starts, columns, weights, scale, x, out):
-    """``out = x - diag(scale) W diag(scale) x`` for a symmetric sparse W, column by column of x.
+def boxes(ids, low, high):
+    """Bounding box of each region, ``low <= index < high``; low starts at the shape, high at 0."""
+    for i in range(ids.shape[0]):
+        for j in range(ids.shape[1]):
+            for k in range(ids.shape[2]):
+                region = ids[i, j, k]
+                low[region, 0], high[region, 0] = min(low[region, 0], i), max(high[region, 0], i + 1)
+                low[region, 1], high[region, 1] = min(low[region, 1], j), max(high[region, 1], j + 1)
+                low[region, 2], high[region, 2] = min(low[region, 2], k), max(high[region, 2], k + 1)
 
-    scale, x, out: (N, C); each column has a scale of its own.
+
+@njit(nogil=True)
+def conjugate_gradients(starts, columns, weights, scale, right, x, tolerance, most_steps):
+    """Solve ``(1 - diag(scale) W diag(scale)) x = right`` for a symmetric sparse W, column by column of x.
+
+    scale, right, x: (N, C), x holding the start and then the result; each column has a scale of its own. It
+    ends when each column's residual is below ``tolerance`` times its first, or after ``most_steps``.
     """
+    nodes, classes = x.shape
+    residual, direction, image = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    _apply(starts, columns, weights, scale, x, image)
+    energy, before, limit = np.zeros(classes), np.zeros(classes), np.zeros(classes)
+    for row in range(nodes):
+        for c in range(classes):
+            residual[row, c] = direction[row, c] = right[row, c] - image[row, c]
+            energy[c] += residual[row, c] * residual[row, c]
+    limit[:] = np.maximum(energy * tolerance**2, 1e-30)
+    step = np.zeros(classes)
+    for _ in range(most_steps):
+        if (energy <= limit).all():
+            break
+        _apply(starts, columns, weights, scale, direction, image)
+        step[:] = 0
+        for row in range(nodes):
+            for c in range(classes):
+                step[c] += direction[row, c] * image[row, c]
+        for c in range(classes):
+            step[c] = energy[c] / step[c] if energy[c] > limit[c] and step[c] > 0 else 0.0
+        before[:] = energy
+        energy[:] = 0
+        for row in range(nodes):
+            for c in range(classes):
+                x[row, c] += step[c] * direction[row, c]
+                residual[row, c] -= step[c] * image[row, c]
+                energy[c] += residual[row, c] * residual[row, c]
+        for row in range(nodes):
+            for c in range(classes):
+                direction[row, c] = residual[row, c] + energy[c] / max(before[c], 1e-30) * direction[row, c]
+
+
+@njit(nogil=True)
+def _apply(starts, columns, weights, scale, x, out):
     classes = x.shape[1]
     for row in range(len(starts) - 1):
         for c in range(classes):

@@ -9,6 +9,7 @@ higher Dice than that of as many regions of the (compact) watershed, and it take
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,12 +28,30 @@ class Supervoxels:
         count: number of regions.
         centres: (count, 3) float64 mean voxel indices.
         sizes: (count,) int64 voxels of each.
+        width: millimetres of the cells that the regions grew from.
     """
 
     ids: np.ndarray
     count: int
     centres: np.ndarray
     sizes: np.ndarray
+    width: float
+
+    def voxels(self, region: int) -> np.ndarray:
+        """(N, 3) int32 voxel indices of one region."""
+        low, high = (bound[region] for bound in self.boxes)
+        box = self.ids[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+        return (np.argwhere(box == region) + low).astype(np.int32)
+
+    @cached_property
+    def boxes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(count, 3) lowest index and one past the highest of each region's voxels."""
+        from dense3d.transfer_function.graph import kernels
+
+        low = np.tile(np.array(self.ids.shape, np.int32), (self.count, 1))
+        high = np.zeros_like(low)
+        kernels.boxes(self.ids, low, high)
+        return low, high
 
 
 def supervoxels(intensity: np.ndarray, spacing: tuple[float, float, float], count: int) -> Supervoxels:
@@ -61,7 +80,7 @@ def supervoxels(intensity: np.ndarray, spacing: tuple[float, float, float], coun
     renumbered = np.cumsum(used, dtype=np.int32) - 1
     if not used.all():
         ids = renumbered[ids]
-    return Supervoxels(ids, int(used.sum()), centres[used], sizes[used])
+    return Supervoxels(ids, int(used.sum()), centres[used], sizes[used], width)
 
 
 def number_of_supervoxels(shape: tuple[int, int, int]) -> int:

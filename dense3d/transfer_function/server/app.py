@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import mimetypes
+import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,15 @@ import msgspec
 from dense3d.errors import DataError, Dense3dError
 from dense3d.files import inside
 from dense3d.optional import require
-from dense3d.transfer_function import exchange
-from dense3d.transfer_function.exchange import FORMATS
+from dense3d.transfer_function import exporting, importing
+from dense3d.transfer_function.exporting import FORMATS
 from dense3d.transfer_function.server.guard import Guard, TooLarge
 from dense3d.transfer_function.server.hub import MOST_TABS, Hub
 from dense3d.transfer_function.server.pictures import number, png, scene_of, slice_picture
 from dense3d.transfer_function.server.protocol import MAX_SIDE
 from dense3d.transfer_function.server.state import volume_bytes
 from dense3d.transfer_function.server.tab import Tab
+from dense3d.transfer_function.workspace import Workspace
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -157,7 +159,10 @@ class _Routes:
             return await asyncio.to_thread(draw)
 
     async def formats(self, request: Request) -> Response:
-        listed = [{"format": name, "label": one.label, "suffix": one.suffix} for name, one in FORMATS.items()]
+        listed = [
+            {"format": name, "label": one.label, "suffix": one.suffix}
+            for name, one in exporting.offered(self.workspace).items()
+        ]
         return _json(msgspec.json.encode(listed))
 
     async def export(self, request: Request) -> Response:
@@ -169,7 +174,8 @@ class _Routes:
         def write() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
-                exchange.export(self.workspace, path, wanted.format, wanted.classes)
+                with _without_folder():
+                    exporting.export(self.workspace, path, wanted.format, wanted.classes)
                 return path.read_bytes()
 
         content = await asyncio.to_thread(write)
@@ -183,17 +189,16 @@ class _Routes:
         if role not in ROLES:
             raise DataError(f"an import is one of {', '.join(ROLES)}, not {role[:40]!r}")
         with tempfile.TemporaryDirectory() as folder:
-            path = inside(folder, request.query_params.get("name", "")[:255], "import")
-            if path.parent != Path(folder):
-                raise DataError("import: name a file, without folders")
+            name = request.query_params.get("name", "")
+            if re.search(r"[/\\]", name) or len(name.encode()) > 200:
+                raise DataError("import: name is that of a file, without folders and of at most 200 bytes")
+            path = inside(folder, name, "import")
             async with self._importing:  # one at a time: each may need the memory of the volume
                 with path.open("wb") as file:
                     async for part in request.stream():
                         file.write(part)
-                try:
+                with _without_folder():
                     done = await asyncio.to_thread(ROLES[role], self.workspace, path)
-                except Dense3dError as error:
-                    raise DataError(str(error).replace(f"{folder}/", "")) from error
         return _json(msgspec.json.encode({"step": done, "revision": self.workspace.revision}))
 
     async def websocket(self, websocket: WebSocket) -> None:
@@ -221,16 +226,26 @@ class _Routes:
                 await sending
 
 
-def _import(workspace: Any, path: Path) -> str | None:
-    return exchange.import_segmentation(workspace, path)
-
-
-def _reference(workspace: Any, path: Path) -> str | None:
-    exchange.load_reference(workspace, path)
+def _reference(workspace: Workspace, path: Path) -> str | None:
+    importing.load_reference(workspace, path)
     return None
 
 
-ROLES: dict[str, Callable[[Any, Path], str | None]] = {"segmentation": _import, "reference": _reference}
+ROLES: dict[str, Callable[[Workspace, Path], str | None]] = {
+    "segmentation": importing.import_segmentation,
+    "reference": _reference,
+    "session": importing.import_session,
+    "transfer_function": importing.import_transfer_function,
+}
+
+
+@contextlib.contextmanager
+def _without_folder() -> Iterator[None]:
+    """Sentences name the file alone: where the server keeps it for a moment is nobody's business."""
+    try:
+        yield
+    except Dense3dError as error:
+        raise DataError(re.sub(r"[^\s']*/tmp\w+/", "", str(error))) from error
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -1,0 +1,58 @@
+"""How like each supervoxel is to the marked ones, in features and in position."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+REACH = 50.0  # mm over which nearness counts, on the body CT; scaled with the volume's size below
+DIAGONAL = 484.0  # mm of that volume's diagonal
+BACKGROUND_LIKENESS = 0.3  # of everything to the background, before anything is marked
+EXAMPLES = 48  # of a class; more are thinned evenly
+KEPT = 512
+
+
+class Likeness:
+    """Gaussian kernels around marked regions; the nearest mark of a class speaks for it.
+
+    Args:
+        features: (R, F) such that a squared distance of 1 is one standard deviation of the kernel.
+        positions: (R, 3) mm.
+        extent: (3,) mm of the volume.
+    """
+
+    def __init__(self, features: np.ndarray, positions: np.ndarray, extent: np.ndarray) -> None:
+        reach = REACH / DIAGONAL * float(np.linalg.norm(extent))
+        self._points = np.concatenate([features, positions / reach], axis=1).astype(np.float32)
+        self._squares = np.einsum("rf,rf->r", self._points, self._points)
+        self._kernels: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def kernel(self, region: int) -> np.ndarray:
+        """(R,) ``exp(-d^2 / 2)`` to one region; the last 512 asked for are kept."""
+        if region not in self._kernels:
+            distance = self._squares + self._squares[region] - 2 * (self._points @ self._points[region])
+            self._kernels[region] = np.exp(-0.5 * np.maximum(distance, 0))
+        self._kernels.move_to_end(region)
+        if len(self._kernels) > KEPT:
+            self._kernels.popitem(last=False)
+        return self._kernels[region]
+
+    def of_class(self, regions: np.ndarray) -> np.ndarray:
+        """(R,) likeness to the nearest of some marked regions, 0 without any."""
+        if len(regions) > EXAMPLES:
+            regions = regions[np.linspace(0, len(regions) - 1, EXAMPLES).round().astype(int)]
+        likeness = np.zeros(len(self._points), np.float32)
+        for region in regions:
+            np.maximum(likeness, self.kernel(int(region)), out=likeness)
+        return likeness
+
+    def prior(self, regions: list[np.ndarray]) -> np.ndarray:
+        """(R, C) shares of the classes, the background first, which is likely wherever no class is.
+
+        Args:
+            regions: marked regions of each class, ascending.
+        """
+        likeness = np.stack([self.of_class(marked) for marked in regions], axis=1)
+        likeness[:, 0] += BACKGROUND_LIKENESS
+        return likeness / likeness.sum(axis=1, keepdims=True)

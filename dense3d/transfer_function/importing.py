@@ -1,0 +1,151 @@
+"""Segmentations and transfer functions that come in: to go on from, or to compare with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dense3d.errors import DataError
+from dense3d.transfer_function import session
+from dense3d.transfer_function.history import Imported
+from dense3d.transfer_function.structure_classes import COLORS, MOST_CLASSES, StructureClass
+
+if TYPE_CHECKING:
+    from dense3d.transfer_function.workspace import Workspace
+
+MOST_TIMES = 8  # voxels of a segmentation file, beside those of the volume
+
+
+def read_labels(workspace: Workspace, path: str | os.PathLike) -> tuple[np.ndarray, dict, dict]:
+    """(X, Y, Z) labels of a file on the workspace's canonical grid, their names and colours.
+
+    Raises:
+        DataError: the file is no segmentation of this volume.
+    """
+    from dense3d.datasets.volumes import read_segmentation
+
+    _check_size(workspace, path)
+    found = read_segmentation(path, workspace.volume)
+    labels = found.labels
+    if labels.shape != workspace.volume.shape:  # the volume was reduced when it was opened
+        places = [np.minimum(np.arange(n) * f + f // 2, size - 1) for n, f, size in _grids(workspace, labels)]
+        labels = labels[np.ix_(*places)]
+    names = {int(label): str(name).strip()[:100] for label, name in found.names.items()}
+    return labels, names, dict(found.colors)
+
+
+def import_segmentation(workspace: Workspace, path: str | os.PathLike, name: str | None = None) -> str | None:
+    """Go on from a segmentation: it holds, and marks refine it.
+
+    A label joins the class of its name, or makes a new one. An earlier import is replaced.
+
+    Args:
+        workspace: whose volume it is of.
+        path: a segmentation file on the grid of the volume's file.
+        name: of the step; the file's name unless given.
+
+    Returns:
+        The name of the step.
+
+    Raises:
+        DataError: it is no segmentation of this volume, or has too many labels.
+    """
+    labels, names, colors = read_labels(workspace, path)
+    present = [int(label) for label in np.unique(labels) if label]
+    if not present:
+        raise DataError(f"{path} has no labelled voxel; choose another segmentation")
+    with workspace.lock:
+        classes, number = list(workspace.classes), workspace.next_class
+        if number + len(present) - 1 > MOST_CLASSES:
+            raise DataError(
+                f"{path} has {len(present)} labels; a session has at most {MOST_CLASSES} classes: join some"
+            )
+        table = np.zeros(max(present) + 1, np.uint8)
+        by_name = {one.name: one.id for one in classes}
+        for label in present:
+            called = names.get(label) or f"label {label}"
+            if called not in by_name:
+                color = tuple(round(255 * part) for part in colors.get(label, ()))
+                color = color or COLORS[(number - 1) % len(COLORS)]
+                classes.append(StructureClass(id=number, name=called, color=color))
+                by_name[called] = number
+                number += 1
+            table[label] = by_name[called]
+        imported = Imported(table[labels], name or Path(path).name)
+        return workspace.add_import(imported, tuple(classes))
+
+
+def load_reference(workspace: Workspace, path: str | os.PathLike) -> list[str]:
+    """Compare with a segmentation from now on; it changes nothing else.
+
+    Returns:
+        Names of its structures. A structure is compared with the class of its name, whatever its case; one
+        without a name with the class of its number.
+    """
+    from dense3d.datasets.volumes.segmentation import default_name
+
+    labels, names, _ = read_labels(workspace, path)
+    found = {}
+    numbered = {one.id: one.name for one in workspace.classes}
+    for label in np.unique(labels):
+        if label:
+            stated = names.get(int(label), default_name(int(label)))
+            is_stated = stated != default_name(int(label))
+            found[stated if is_stated else numbered.get(int(label), stated)] = labels == label
+    workspace.set_reference(found)
+    return list(found)
+
+
+def import_session(workspace: Workspace, path: str | os.PathLike) -> str | None:
+    """Take up classes and marks of a session file as a step, which undo takes back.
+
+    Returns:
+        The name of the step.
+
+    Raises:
+        SessionError: it is damaged, of another version, or made for another volume.
+    """
+    name = Path(path).name
+    found = session.restored(
+        session.decode(session.read(path), name), workspace.grid, workspace.identity, name
+    )
+    return workspace.replace_by(found.document, f"import of {name}")
+
+
+def import_transfer_function(workspace: Workspace, path: str | os.PathLike) -> str | None:
+    """Show intensities by a transfer function of a file (:mod:`~.functions.files`).
+
+    Returns:
+        The name of the step.
+
+    Raises:
+        DataError: it is none, or a 2D one.
+    """
+    from dense3d.transfer_function.functions import TransferFunction, read_transfer_function
+
+    function = read_transfer_function(path)
+    if not isinstance(function, TransferFunction):
+        raise DataError(f"{path} is a 2D transfer function: render() takes it, a workspace keeps 1D ones")
+    return workspace.set_transfer_function(function)
+
+
+def _check_size(workspace: Workspace, path: str | os.PathLike) -> None:
+    """Refuse what unfolds to far more voxels than the volume has, before any of it is read."""
+    from dense3d.datasets.volumes import volume_header
+
+    if Path(path).is_file() and not str(path).lower().endswith(".dcm"):
+        header = volume_header(path)
+        voxels = int(np.prod(header.shape, dtype=object)) * header.frames
+        most = MOST_TIMES * int(np.prod(workspace.volume.full_shape)) + 10**6
+        if voxels > most:
+            raise DataError(
+                f"{path} has {voxels} voxels, far more than the volume; choose a segmentation of it"
+            )
+
+
+def _grids(workspace: Workspace, labels: np.ndarray) -> list[tuple[int, int, int]]:
+    volume = workspace.volume
+    return list(zip(volume.shape, volume.factors, labels.shape))
