@@ -110,6 +110,11 @@ def on_grid_of(
         return volume.from_source(labels), [
             "the file states no place: voxels were taken in the volume's own order"
         ]
+    if same_shape and _is_forgotten(affine) and not _is_forgotten(source.affine):
+        return volume.from_source(labels), [
+            "its affine is the identity, as tools write that lost it: voxels were taken in the volume's "
+            "own order"
+        ]
     if same_shape and np.allclose(affine, source.affine, atol=1e-3 * min(volume.spacing)):
         return volume.from_source(labels), []
     own = " x ".join(map(str, labels.shape))
@@ -129,6 +134,11 @@ def on_grid_of(
     return result, [
         f"its grid of {own} voxels differs from the volume's of {other}: labels were resampled (nearest)"
     ]
+
+
+def _is_forgotten(affine: np.ndarray) -> bool:
+    """Whether it is the identity, as RAS or as LPS."""
+    return bool((np.abs(affine) == np.eye(4)).all())
 
 
 def _nearest(volume: Volume, labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
