@@ -33,12 +33,16 @@ def open_dicom(path: str) -> VolumeFile:
         DataError: there is no series of images, slices are missing or differ in size, or a file is damaged.
         MissingDependencyError: pydicom is not installed.
     """
-    found = slices_of(_files(path))
+    found, faults = slices_of(_files(path))
+    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{path}:"))):
+        raise faults[0]
     if not found:
         raise DataError(
             f"{path}: none of its files is a DICOM image with samples; choose the folder of a series"
         )
     series, notes = _chosen_series(path, found)
+    if faults:
+        notes.append(f"{len(faults)} DICOM files were passed over, the first because of: {faults[0]}")
     series, localizers = _one_orientation(series)
     if localizers:
         notes.append(f"{localizers} images of another direction (localizers) were passed over")

@@ -308,7 +308,8 @@ def test_3d_pictures_and_clicks_into_them(client, workspace):
     assert (half[..., 0] - half[..., 1] > 60).sum() < len(rows)
 
 
-def test_exports_are_downloads(client, workspace):
+def test_exports_are_downloads(client, workspace, monkeypatch):
+    monkeypatch.setattr("dense3d.transfer_function.exporting.PICTURE", 64)
     with page_of(client) as page:
         page.send("class.add", name="bright")
         click(page, 1, BRIGHT)
@@ -424,7 +425,7 @@ def test_a_state_is_json_that_every_parser_reads(client):
     volume = state["volume"]
     assert volume["name"] == "cubes.nii.gz" and volume["orientation"] == "RAS" and volume["range"] == [0, 300]
     assert sum(volume["histogram"]["counts"]) == 20 * 16 * 12 and len(volume["presets"]) >= 2
-    assert [one["name"] for one in state["methods"]] == ["graph"]
+    assert [one["name"] for one in state["methods"]] == ["graph", "graph-quick"]
 
 
 def test_too_many_pages_are_turned_away(client, monkeypatch):
@@ -435,3 +436,42 @@ def test_too_many_pages_are_turned_away(client, monkeypatch):
         with pytest.raises(WebSocketDisconnect), client.websocket_connect(ADDRESS) as second:
             second.receive()
         assert page.send("undo")["type"] == "done"
+
+
+class Growing:
+    """A method that is ready at once and gives other scores when its preparation ends."""
+
+    name, ready = "growing", True
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape, self.value, self.go_on = shape, 100, threading.Event()
+
+    def prepare(self, progress) -> None:
+        progress(0.5, "learning", 1.0)
+        assert self.go_on.wait(20)
+        self.value = 200
+
+    def classify(self, prompts, class_ids):
+        import types
+
+        scores = np.full((len(class_ids), *self.shape), self.value, np.uint8)
+        return types.SimpleNamespace(
+            class_ids=tuple(class_ids),
+            volume=lambda: scores,
+            plane=lambda axis, index: np.take(scores, index, axis + 1),
+        )
+
+
+def test_scores_get_better_when_the_preparation_ends(client, workspace):
+    growing = Growing(workspace.working.shape)
+    workspace._classifiers["growing"] = growing
+    with page_of(client) as page:
+        page.send("class.add")
+        click(page, 1, DARK)
+        page.send("method", method="growing")
+        page.settle()
+        assert page.scores(1).max() == 100
+        growing.go_on.set()
+        page.until(lambda found: found["type"] == "progress" and found["done"] == 1)
+        while page.scores(1).min() < 200:
+            page.read()
