@@ -1,4 +1,4 @@
-"""Nothing is lost: reloads, two tabs, a server that goes and comes back, a context that is lost, files out and in."""
+"""Nothing is lost: reloads, tabs, a server that goes and comes back, a lost context, files out and in."""
 
 from __future__ import annotations
 
@@ -217,8 +217,8 @@ def test_keys_slices_window_zoom_and_the_list(tool):
 def test_everything_that_can_be_pressed_has_a_name_and_a_tooltip(tool):
     unnamed = tool.page.evaluate(
         """() => [...document.querySelectorAll("button, select, input, summary")].filter((one) => {
-          const name = one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.[0]?.textContent;
-          return !name || !(one.dataset.tip || one.closest("[data-tip]"));
+          const text = one.textContent.trim() || one.labels?.[0]?.textContent;
+          return !(one.getAttribute("aria-label") || text) || !(one.dataset.tip || one.closest("[data-tip]"));
         }).map((one) => one.outerHTML)"""
     )
     assert unnamed == []

@@ -60,10 +60,10 @@ def compare(tool) -> float:
 
 
 def test_the_3d_view_shows_what_the_python_renderer_draws(tool):
-    # Both sample the same fields by the same rule, the page at other places: steps of 0.6 voxels from a random
-    # start instead of 1 voxel. That moves edges by less than a voxel, about 2 pixels here, and roughens what is
-    # translucent. The last lines show that the tolerance refuses pictures that are mirrored, shifted by 8 pixels
-    # or of other colours.
+    # Both sample the same fields by the same rule, the page at other places: steps of 0.6 voxels from a
+    # random start instead of 1 voxel. That moves edges by less than a voxel, about 2 pixels here, and
+    # roughens what is translucent. The last lines show that the tolerance refuses pictures that are
+    # mirrored, shifted by 8 pixels or of other colours.
     tool.page.get_by_label("Volume", exact=True).select_option("CT muscle and bone")
     tool.wait(lambda: tool.server.state["transfer_function"])
     tool.click("axial", ORGANS[RIGHT][0])
