@@ -26,18 +26,18 @@ def jit(**options):
     return njit(nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"}, **options)
 
 
-@jit(inline="always")
+@jit()
 def _unit(x, y, z):
     length = np.sqrt(x * x + y * y + z * z)
     return (x / length, y / length, z / length) if length > 1e-12 else (0.0, 0.0, 0.0)
 
 
-@jit(inline="always")
+@jit()
 def _length(vector):
     return np.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
 
 
-@jit(inline="always")
+@jit()
 def _times(matrix, vector):
     return (
         matrix[0, 0] * vector[0] + matrix[0, 1] * vector[1] + matrix[0, 2] * vector[2],
@@ -46,7 +46,7 @@ def _times(matrix, vector):
     )
 
 
-@jit(inline="always")
+@jit()
 def _cell(x, y, z, shape):
     """Corner, opposite corner and shares of the cell of a place between the outermost centres.
 
@@ -58,7 +58,7 @@ def _cell(x, y, z, shape):
     return corner, (np.uint64(i1), np.uint64(j1), np.uint64(k1)), (x - i, y - j, z - k)
 
 
-@jit(inline="always")
+@jit()
 def _blend(field, corner, opposite, share):
     """The trilinear value of a cell."""
     i, j, k = corner
@@ -73,7 +73,7 @@ def _blend(field, corner, opposite, share):
     return a + fx * (e - a)
 
 
-@jit(inline="always")
+@jit()
 def _at(field, x, y, z):
     shape = field.shape
     x, y, z = clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2])
@@ -81,7 +81,7 @@ def _at(field, x, y, z):
     return _blend(field, corner, opposite, share)
 
 
-@jit(inline="always")
+@jit()
 def _to_world(gx, gy, gz, inverse):
     """A gradient by voxels -> by millimetres: the inverse transpose of the affine."""
     return (
@@ -100,7 +100,7 @@ def _gradient(field, x, y, z, reach, inverse):
     return _to_world(gx, gy, gz, inverse)
 
 
-@jit(inline="always")
+@jit()
 def _around(index, opposite, count):
     """The four voxels along an axis that a cell's differences read."""
     before = np.int64(index) - 1 if index > np.uint64(0) else np.int64(0)
@@ -108,7 +108,7 @@ def _around(index, opposite, count):
     return np.uint64(before), index, opposite, np.uint64(behind)
 
 
-@jit(inline="always")
+@jit()
 def _slopes(field, w, xs, ys, zs):
     """Weighted differences along the axes at one corner; ``xs``: the voxel before, its own, the next."""
     x = float(field[xs[2], ys[1], zs[1]]) - float(field[xs[0], ys[1], zs[1]])
@@ -162,7 +162,7 @@ def _class_at(maps, levels, members, x, y, z):
     return found
 
 
-@jit(inline="always")
+@jit()
 def _may_be_new(styles, seen, members, brick):
     """Whether a brick may hold a class that is drawn and was not met before."""
     starts, classes, bricks = members
@@ -188,7 +188,7 @@ def _first_place(maps, levels, members, wanted, start, slope, outside, inside):
     return inside
 
 
-@jit(inline="always")
+@jit()
 def _place(start, slope, t):
     return start[0] + t * slope[0], start[1] + t * slope[1], start[2] + t * slope[2]
 
@@ -203,7 +203,7 @@ def _normal(scores, start, slope, t, view, inverse):
     return normal
 
 
-@jit(inline="always")
+@jit()
 def _light(normal, view, lamp, half):
     """Factor of the colour, and what is added to it (Blinn-Phong); the normal is turned to the viewer."""
     nx, ny, nz = normal
@@ -218,7 +218,7 @@ def _light(normal, view, lamp, half):
     return AMBIENT + DIFFUSE * max(diffuse, 0.0), SPECULAR * shine
 
 
-@jit(inline="always")
+@jit()
 def _ray(camera, row, column):
     """Start and unit direction in the world; ``camera``: eye, f, across, above, right, up, (kind, H, W)."""
     s = 2 * (column + 0.5) / camera[6, 2] - 1
@@ -254,7 +254,7 @@ def _inside(planes, start, slope):
     return near, far, face
 
 
-@jit(inline="always")
+@jit()
 def _table_row(table, lower, upper, share, column):
     """Colour and extinction between two entries of one column of a table."""
     r, g = float(table[lower, column, np.uint64(0)]), float(table[lower, column, np.uint64(1)])
@@ -288,7 +288,7 @@ def _table_at(table, value, slope):
     )
 
 
-@jit(inline="always")
+@jit()
 def _passed(depth):
     """exp(-depth) of an optical depth; the usual small ones by its series, which is exact to 1e-8 there."""
     if depth < 0.03:
