@@ -230,7 +230,8 @@ def open_bilateral(kit: GoldenKit) -> Run:
             confidence = confidence.reshape(built.shape) if confidence.size > 1 else confidence.item()
         elif by_gradient:
             confidence = bilateral.gradient_confidence(inputs["reference"][0].numpy())
-        options = _solver({name: float(inputs[name]) for name in _SOLVER if name in inputs}, solver)
+        given = {name: float(inputs[name]) for name in _SOLVER if name in inputs}
+        options = replace(_solver(given, solver), official_start=True)
         return {
             "confidence": np.broadcast_to(confidence, built.shape),
             "solved": built.solve(target, confidence, options),
