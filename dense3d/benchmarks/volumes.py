@@ -2,7 +2,7 @@
 
 The peers compute the same numbers from the formulas as they stand: every annotation of a class anew with one
 ``einsum``, distances of all points to all annotations, torch's quantile, and a bilateral grid whose cells are
-found by ``numpy.unique``, as the official code does.
+found by ``numpy.unique``, as the official code does. Pictures are drawn beside VTK.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense3d.benchmarks.ops_rays import CASES as RAYS
 from dense3d.benchmarks.timing import OURS, Case, Workload
+from dense3d.benchmarks.volume_pictures import CASES as PICTURES
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.bilateral import DIMENSIONS, YUV, YUV_OFFSET, BilateralGrid, GridSizes
 from dense3d.transfer_function.prompts import Prompt
@@ -150,4 +152,6 @@ CASES = [
     ),
     Case("map_quantile", map_quantile, {"64^3": dict(side=64), "256^3": dict(side=256)}, tiny=dict(side=4)),
     Case("bilateral", bilateral, {"64^3": dict(side=64), "128^3": dict(side=128)}, tiny=dict(side=8)),
+    *PICTURES,
+    *RAYS,
 ]

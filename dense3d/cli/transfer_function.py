@@ -1,4 +1,4 @@
-"""Click on a structure of a volume in the browser, see what else belongs to it."""
+"""Find structures of a volume by clicks, in the browser."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.volume is None:
         raise ConfigError(
             "name a volume: dense3d transfer-function ct.nii.gz; without one of your own, "
-            "dense3d make-synthetic volume data/synthetic/volume writes a phantom"
+            "dense3d make-synthetic volumes data/synthetic/volumes writes phantoms"
         )
     import dense3d
     from dense3d.transfer_function.server.running import serve

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dense3d.transfer_function.workspace import Workspace
 
 
+PICTURE = 1024  # pixels along each side of a picture
+
+
 @dataclass(frozen=True)
 class ExportFormat:
     """A format that a workspace is written in.
@@ -141,7 +144,7 @@ def _label_colors(suffix: str) -> Callable[[Workspace, Path, Sequence[int]], Non
 
 
 def _picture(workspace: Workspace, path: Path, class_ids: Sequence[int]) -> None:
-    workspace.render(width=1024, height=1024, quality="high").save(path)
+    workspace.render(width=PICTURE, height=PICTURE, quality="high").save(path)
 
 
 def _session(workspace: Workspace, path: Path, class_ids: Sequence[int]) -> None:

@@ -30,7 +30,7 @@ def method_names(checkpoint: str | None = None) -> list[str]:
 
     Example:
         >>> method_names()
-        ['graph']
+        ['graph', 'graph-quick']
     """
     return sorted(
         (name for name, one in METHODS.items() if checkpoint or not one.needs_checkpoint),
@@ -60,6 +60,12 @@ def _graph(volume: Volume, checkpoint: str | None) -> Classifier:
     return GraphClassifier(volume)
 
 
+def _quick_graph(volume: Volume, checkpoint: str | None) -> Classifier:
+    from dense3d.transfer_function.graph.classifier import GraphClassifier
+
+    return GraphClassifier(volume, features=("handmade",))
+
+
 def _similarity(volume: Volume, checkpoint: str | None) -> Classifier:
     from dense3d.transfer_function.similarity_classifier import SimilarityClassifier
 
@@ -80,7 +86,8 @@ def _device() -> str:
 
 
 METHODS: dict[str, Method] = {
-    "graph": Method("Random walker on supervoxels", False, _graph),
+    "graph": Method("Random walker on supervoxels, with features learnt on the volume", False, _graph),
+    "graph-quick": Method("Random walker on supervoxels, nothing learnt", False, _quick_graph),
     "similarity": Method("Similarity of image features", True, _similarity),
     "similarity-refined": Method("Similarity of image features, refined to edges", True, _refined),
 }

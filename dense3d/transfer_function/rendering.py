@@ -6,10 +6,11 @@ volume's range, scores are 0..255, and both are trilinear between voxel centres,
 
 1. A ray that runs for L in the clipped box is cut into ``n = ceil(L / step)`` equal intervals of dt; step is
    1 unit length ("preview") or 0.5 ("high"). There is a sample in the middle of each.
-2. The transfer function's colour and opacity a at the sample's value. Its opacity is
-   ``1 - (1 - min(a, 0.999))^(dt / unit)``. It is shaded (4) with the value's gradient (central differences
-   over one voxel to each side, by the inverse transpose of the affine), to the share
-   ``smoothstep(0.0005, 0.004, |gradient|)``, the gradient in 1 / mm; composited front to back.
+2. The transfer function's colour and opacity a at the sample's value, out of a table of 4096 values (linear
+   between them, a as ``log(1 - a)``). The sample's opacity is ``1 - (1 - min(a, 0.999))^(dt / unit)``. It is
+   shaded (4) with the value's gradient (central differences over one voxel to each side, by the inverse
+   transpose of the affine), to the share ``smoothstep(0.0005, 0.004, |gradient|)``, the gradient in 1 / mm;
+   samples are composited front to back.
 3. The class at the sample: the one of the largest score among those whose score exceeds
    ``int(255 threshold)``, the first of equals; hidden classes take part and are not drawn. Where a visible
    class begins that the ray has not met before, its surface is bisected between this sample and the one

@@ -12,6 +12,7 @@ from dense3d.ops.volume_rendering_cpu import brick_distances, brick_ranges
 
 ENTRIES = 4096  # of the table of a 1D transfer function
 VALUES_2D, SLOPES_2D = 512, 128
+MOST_OPAQUE = 0.999  # of a sample, over the unit length
 
 
 def to_16_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -30,23 +31,27 @@ def value_bricks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def transfer_table(transfer: Any, value_range: tuple[float, float]) -> tuple[np.ndarray, float]:
-    """(N, G, 4) float32, and the gradient (share of the range per mm) at the end of its second axis."""
+    """(N, G, 4) float32 of colour and extinction, and the gradient at the end of its second axis.
+
+    The extinction is ``-log(1 - min(opacity, 0.999))``, over the unit length; the gradient is in shares of
+    the range per millimetre.
+    """
     low, high = value_range
     if transfer is None:
         return np.zeros((2, 1, 4), np.float32), 1.0
     steepest = getattr(transfer, "steepest", None)
-    if steepest is None:
-        return np.ascontiguousarray(transfer.table(low, high, ENTRIES), np.float32), 1.0
-    table = transfer.table(low, high, VALUES_2D, SLOPES_2D)
-    return np.ascontiguousarray(table, np.float32), steepest / max(high - low, 1e-30)
+    sizes = (ENTRIES,) if steepest is None else (VALUES_2D, SLOPES_2D)
+    table = np.array(transfer.table(low, high, *sizes), np.float32, order="C")
+    table[..., 3] = -np.log1p(-np.minimum(table[..., 3], MOST_OPAQUE))
+    return table, 1.0 if steepest is None else steepest / max(high - low, 1e-30)
 
 
 def active_bricks(low: np.ndarray, high: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Whether any value between ``low`` and ``high`` (16 bits) of a brick has an opacity."""
     used = np.concatenate([[0], np.cumsum(table[..., 3].max(1) > 0)])
     last = len(table) - 1
-    first = np.floor(low.astype(np.float64) / 65535 * last - 1e-7).clip(0).astype(int)
-    end = np.ceil(high.astype(np.float64) / 65535 * last + 1e-7).clip(max=last).astype(int)
+    first = np.floor(low.astype(np.float64) / 65535 * last).astype(int)
+    end = np.ceil(high.astype(np.float64) / 65535 * last).astype(int)
     return used[end + 1] > used[first]
 
 

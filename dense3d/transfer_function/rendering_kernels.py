@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from dense3d.ops.volume_rendering_kernels import SHIFT, clamped, jit, skipped_to, trilinear
+from dense3d.compiled import njit
+from dense3d.ops.volume_rendering_kernels import SHIFT, clamped, skipped_to
 
 TILE = 16  # pixels
 BISECTIONS = 8
 FULL = 0.98  # opacity at which a ray ends
 MOST_OPAQUE = 0.999  # of a sample, over the unit length
-AMBIENT, DIFFUSE, SPECULAR, SHININESS = 0.28, 0.80, 0.16, 28.0
+AMBIENT, DIFFUSE, SPECULAR = 0.28, 0.80, 0.16  # the highlight's power is 28
 LAMP_UP, LAMP_LEFT = 0.35, 0.35
 REACH = 1.4  # voxels to each side, of the differences that give the normal of a class
 FADE_IN, FADE_OUT = 0.0005, 0.004  # share of the range per millimetre: not shaded, shaded
+
+
+def jit(**options):
+    """``njit`` that releases the GIL and may fuse operations, for pictures, not for reference values."""
+    return njit(nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"}, **options)
 
 
 @jit(inline="always")
@@ -41,17 +47,39 @@ def _times(matrix, vector):
 
 
 @jit(inline="always")
+def _cell(x, y, z, shape):
+    """Corner, opposite corner and shares of the cell of a place between the outermost centres."""
+    i, j, k = int(x), int(y), int(z)
+    opposite = min(i + 1, shape[0] - 1), min(j + 1, shape[1] - 1), min(k + 1, shape[2] - 1)
+    return (i, j, k), opposite, (x - i, y - j, z - k)
+
+
+@jit(inline="always")
+def _blend(field, corner, opposite, share):
+    """The trilinear value of a cell."""
+    i, j, k = corner
+    i1, j1, k1 = opposite
+    fx, fy, fz = share
+    a, b = float(field[i, j, k]), float(field[i, j, k1])
+    c, d = float(field[i, j1, k]), float(field[i, j1, k1])
+    e, f = float(field[i1, j, k]), float(field[i1, j, k1])
+    g, h = float(field[i1, j1, k]), float(field[i1, j1, k1])
+    a, c, e, g = a + fz * (b - a), c + fz * (d - c), e + fz * (f - e), g + fz * (h - g)
+    a, e = a + fy * (c - a), e + fy * (g - e)
+    return a + fx * (e - a)
+
+
+@jit(inline="always")
 def _at(field, x, y, z):
     shape = field.shape
-    return trilinear(field, clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2]))
+    x, y, z = clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2])
+    corner, opposite, share = _cell(x, y, z, shape)
+    return _blend(field, corner, opposite, share)
 
 
-@jit()
-def _gradient(field, x, y, z, reach, inverse):
-    """Central differences, per millimetre, in world axes (inverse transpose of the affine)."""
-    gx = (_at(field, x + reach, y, z) - _at(field, x - reach, y, z)) / (2 * reach)
-    gy = (_at(field, x, y + reach, z) - _at(field, x, y - reach, z)) / (2 * reach)
-    gz = (_at(field, x, y, z + reach) - _at(field, x, y, z - reach)) / (2 * reach)
+@jit(inline="always")
+def _to_world(gx, gy, gz, inverse):
+    """A gradient by voxels -> by millimetres: the inverse transpose of the affine."""
     return (
         gx * inverse[0, 0] + gy * inverse[1, 0] + gz * inverse[2, 0],
         gx * inverse[0, 1] + gy * inverse[1, 1] + gz * inverse[2, 1],
@@ -60,19 +88,65 @@ def _gradient(field, x, y, z, reach, inverse):
 
 
 @jit()
+def _gradient(field, x, y, z, reach, inverse):
+    """Central differences, per millimetre, in world axes (inverse transpose of the affine)."""
+    gx = (_at(field, x + reach, y, z) - _at(field, x - reach, y, z)) / (2 * reach)
+    gy = (_at(field, x, y + reach, z) - _at(field, x, y - reach, z)) / (2 * reach)
+    gz = (_at(field, x, y, z + reach) - _at(field, x, y, z - reach)) / (2 * reach)
+    return _to_world(gx, gy, gz, inverse)
+
+
+@jit()
+def _cell_gradient(field, corner, opposite, share, inverse):
+    """Central differences of the trilinear value over one voxel to each side, per millimetre, in the world.
+
+    They are the trilinear blend of the differences at the corners, which take half of the reads.
+    """
+    shape = field.shape
+    xs = max(corner[0] - 1, 0), corner[0], opposite[0], min(corner[0] + 2, shape[0] - 1)
+    ys = max(corner[1] - 1, 0), corner[1], opposite[1], min(corner[1] + 2, shape[1] - 1)
+    zs = max(corner[2] - 1, 0), corner[2], opposite[2], min(corner[2] + 2, shape[2] - 1)
+    gx, gy, gz = 0.0, 0.0, 0.0
+    for a in range(2):
+        wx = share[0] if a == 1 else 1 - share[0]
+        for b in range(2):
+            wxy = wx * (share[1] if b == 1 else 1 - share[1])
+            for c in range(2):
+                w = wxy * (share[2] if c == 1 else 1 - share[2])
+                x, y, z = xs[1 + a], ys[1 + b], zs[1 + c]
+                gx += w * (float(field[xs[2 + a], y, z]) - float(field[xs[a], y, z]))
+                gy += w * (float(field[x, ys[2 + b], z]) - float(field[x, ys[b], z]))
+                gz += w * (float(field[x, y, zs[2 + c]]) - float(field[x, y, zs[c]]))
+    return _to_world(0.5 * gx, 0.5 * gy, 0.5 * gz, inverse)
+
+
+@jit()
 def _class_at(maps, levels, members, x, y, z):
     """Index of the class that holds, -1 for none: the largest score above its level, the first of equals."""
     starts, classes, bricks = members
-    shape = maps.shape
-    x, y, z = clamped(x, shape[1]), clamped(y, shape[2]), clamped(z, shape[3])
-    number = ((int(x) >> SHIFT) * bricks[1] + (int(y) >> SHIFT)) * bricks[2] + (int(z) >> SHIFT)
+    shape = maps.shape[1:]
+    x, y, z = clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2])
+    corner, opposite, share = _cell(x, y, z, shape)
+    number = ((corner[0] >> SHIFT) * bricks[1] + (corner[1] >> SHIFT)) * bricks[2] + (corner[2] >> SHIFT)
     best, found = -1.0, -1
     for k in range(starts[number], starts[number + 1]):
         c = classes[k]
-        score = trilinear(maps[c], x, y, z)
+        score = _blend(maps[c], corner, opposite, share)
         if score > levels[c] and score > best:
             best, found = score, c
     return found
+
+
+@jit(inline="always")
+def _may_be_new(styles, seen, members, brick):
+    """Whether a brick may hold a class that is drawn and was not met before."""
+    starts, classes, bricks = members
+    number = (brick[0] * bricks[1] + brick[1]) * bricks[2] + brick[2]
+    for k in range(starts[number], starts[number + 1]):
+        c = classes[k]
+        if styles[c, 3] > 0 and (styles[c, 5] > 0 or not seen[c]):
+            return True
+    return False
 
 
 @jit()
@@ -105,15 +179,18 @@ def _normal(scores, start, slope, t, view, inverse):
 
 
 @jit(inline="always")
-def _light(normal, view, lamp):
+def _light(normal, view, lamp, half):
     """Factor of the colour, and what is added to it (Blinn-Phong); the normal is turned to the viewer."""
     nx, ny, nz = normal
+    diffuse = nx * lamp[0] + ny * lamp[1] + nz * lamp[2]
+    shine = nx * half[0] + ny * half[1] + nz * half[2]
     if nx * view[0] + ny * view[1] + nz * view[2] > 0:
-        nx, ny, nz = -nx, -ny, -nz
-    diffuse = max(nx * lamp[0] + ny * lamp[1] + nz * lamp[2], 0.0)
-    hx, hy, hz = _unit(lamp[0] - view[0], lamp[1] - view[1], lamp[2] - view[2])
-    shine = max(nx * hx + ny * hy + nz * hz, 0.0) ** SHININESS
-    return AMBIENT + DIFFUSE * diffuse, SPECULAR * shine
+        diffuse, shine = -diffuse, -shine
+    shine = max(shine, 0.0)
+    shine *= shine
+    shine *= shine  # to the 4th power; the 28th is 4 + 8 + 16
+    shine = shine * (shine * shine) * (shine * shine) * (shine * shine)
+    return AMBIENT + DIFFUSE * max(diffuse, 0.0), SPECULAR * shine
 
 
 @jit(inline="always")
@@ -154,9 +231,18 @@ def _inside(planes, start, slope):
 
 @jit()
 def _table_at(table, value, slope):
-    """Straight colour and opacity of (N, G, 4), linear between entries; ``value`` and ``slope`` are 0..1."""
+    """Straight colour and extinction of (N, G, 4), linear between entries; value and slope are 0..1."""
     u = min(max(value, 0.0), 1.0) * (table.shape[0] - 1)
     v = min(max(slope, 0.0), 1.0) * (table.shape[1] - 1)
+    if table.shape[1] == 1:
+        i = int(u)
+        i1, f = min(i + 1, table.shape[0] - 1), u - i
+        return (
+            table[i, 0, 0] + f * (table[i1, 0, 0] - table[i, 0, 0]),
+            table[i, 0, 1] + f * (table[i1, 0, 1] - table[i, 0, 1]),
+            table[i, 0, 2] + f * (table[i1, 0, 2] - table[i, 0, 2]),
+            table[i, 0, 3] + f * (table[i1, 0, 3] - table[i, 0, 3]),
+        )
     i, j = int(u), int(v)
     i1, j1 = min(i + 1, table.shape[0] - 1), min(j + 1, table.shape[1] - 1)
     fu, fv = u - i, v - j
@@ -170,30 +256,31 @@ def _table_at(table, value, slope):
 
 
 @jit()
-def _sample_value(field, place, transfer, inverse, view, lamp, interval, scale):
+def _sample_value(field, place, transfer, inverse, lights, interval, scale):
     """Colour and share of light that passes, of the sample of the volume itself at a place."""
     table, steepest = transfer
+    view, lamp, half = lights
     _, unit, shading = scale
-    x, y, z = place
-    value, size = trilinear(field, x, y, z) / 65535.0, 0.0
+    corner, opposite, share = _cell(place[0], place[1], place[2], field.shape)
+    value, size = _blend(field, corner, opposite, share) / 65535.0, 0.0
     gradient = (0.0, 0.0, 0.0)
     if table.shape[1] > 1:
-        gradient = _gradient(field, x, y, z, 1.0, inverse)
+        gradient = _cell_gradient(field, corner, opposite, share, inverse)
         size = _length(gradient) / 65535.0
-    r, g, b, opacity = _table_at(table, value, size / steepest)
-    if opacity <= 0:
+    r, g, b, extinction = _table_at(table, value, size / steepest)
+    if extinction <= 0:
         return 0.0, 0.0, 0.0, 1.0
     if shading > 0:
         if table.shape[1] == 1:
-            gradient = _gradient(field, x, y, z, 1.0, inverse)
+            gradient = _cell_gradient(field, corner, opposite, share, inverse)
             size = _length(gradient) / 65535.0
-        share = min(max((size - FADE_IN) / (FADE_OUT - FADE_IN), 0.0), 1.0)
-        share = shading * share * share * (3 - 2 * share)
-        if share > 0:
-            factor, added = _light(_unit(gradient[0], gradient[1], gradient[2]), view, lamp)
-            factor, added = 1 - share + share * factor, share * added
+        share_lit = min(max((size - FADE_IN) / (FADE_OUT - FADE_IN), 0.0), 1.0)
+        share_lit = shading * share_lit * share_lit * (3 - 2 * share_lit)
+        if share_lit > 0:
+            factor, added = _light(_unit(gradient[0], gradient[1], gradient[2]), view, lamp, half)
+            factor, added = 1 - share_lit + share_lit * factor, share_lit * added
             r, g, b = r * factor + added, g * factor + added, b * factor + added
-    return r, g, b, np.exp(np.log1p(-min(opacity, MOST_OPAQUE)) * interval / unit)
+    return r, g, b, np.exp(-extinction * interval / unit)
 
 
 @jit()
@@ -202,7 +289,8 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
     distances, active, starts, classes = bricks
     inverse, _, planes, normals = geometry
     step, unit, shading = scale
-    start, slope, view, lamp = ray
+    start, slope, lights = ray
+    view, lamp, half = lights
     shape, brick_shape = volume.shape, distances.shape
     members, levels = (starts, classes, brick_shape), styles[:, 4]
     red, green, blue, light, met, distance = 0.0, 0.0, 0.0, 1.0, -1, np.inf
@@ -212,7 +300,7 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
     count = int(np.ceil((far - near) / step - 1e-9))
     interval = (far - near) / max(count, 1)
     seen[:] = False
-    before, i = -1, 0
+    i = 0
     while i < count and light >= 1 - FULL:
         t = near + (i + 0.5) * interval
         place = _place(start, slope, t)
@@ -221,19 +309,20 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
         empty = distances[brick[0], brick[1], brick[2]]
         if empty > 0:
             i = skipped_to(start, slope, brick, brick_shape, int(empty), near, interval, i)
-            before = -1
             continue
         if active[brick[0], brick[1], brick[2]]:
-            sample = _sample_value(volume, (x, y, z), transfer, inverse, view, lamp, interval, scale)
+            sample = _sample_value(volume, (x, y, z), transfer, inverse, lights, interval, scale)
             weight = light * (1 - sample[3])
             red, green, blue = red + weight * sample[0], green + weight * sample[1], blue + weight * sample[2]
             light *= sample[3]
             if met < 0 and light < 0.5:
                 met, distance = 0, t
-        here = _class_at(maps, levels, members, x, y, z)
+        here = -1
+        if _may_be_new(styles, seen, members, brick):
+            here = _class_at(maps, levels, members, x, y, z)
         if here >= 0 and styles[here, 3] > 0:
             cloud = styles[here, 5] > 0
-            if cloud or (here != before and not seen[here]):
+            if cloud or not seen[here]:
                 at, opacity, cap = t, styles[here, 3], False
                 if cloud:
                     opacity = 1 - np.exp(np.log1p(-min(opacity, MOST_OPAQUE)) * interval / unit)
@@ -246,7 +335,7 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
                     normal = normals[face, 0], normals[face, 1], normals[face, 2]
                 else:
                     normal = _normal(maps[here], start, slope, at, view, inverse)
-                factor, added = _light(normal, view, lamp)
+                factor, added = _light(normal, view, lamp, half)
                 factor, added = 1 - shading + shading * factor, shading * added
                 weight = light * opacity
                 red += weight * (styles[here, 0] * factor + added)
@@ -255,7 +344,6 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
                 light *= 1 - opacity
                 if met < 0 and (not cloud or light < 0.5):
                     met, distance = here + 1, at
-        before = here
         i += 1
     if light < 1 - FULL:
         return red / (1 - light), green / (1 - light), blue / (1 - light), 0.0, met, distance
@@ -266,12 +354,12 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
 def render(first, last, volume, maps, transfer, styles, bricks, camera, geometry, scale, rgba, depth, hits):
     """Tiles ``first .. last - 1`` of a picture: ``rgba`` (H, W, 4) premultiplied, ``depth``, ``hits`` (H, W).
 
-    ``transfer``: table (N, G, 4) of straight colours and opacities, and the slope at the end of its second
-    axis; ``styles`` (C, 6): red, green, blue, opacity (0: hidden), level, 1 for a cloud; ``bricks``:
-    distances to the next brick with something, whether the transfer function has something there, and the
-    classes that may hold (starts, indices); ``camera`` (7, 3); ``geometry``: inverse affine (3, 3) and its
-    offset (3,), planes (K, 4) in voxels and their normals (K, 3) in the world; ``scale``: step, unit length,
-    shading.
+    ``transfer``: table (N, G, 4) of straight colours and extinctions over the unit length, and the slope at
+    the end of its second axis; ``styles`` (C, 6): red, green, blue, opacity (0: hidden), level, 1 for a
+    cloud; ``bricks``: distances to the next brick with something, whether the transfer function has something
+    there, and the classes that may hold (starts, indices); ``camera`` (7, 3); ``geometry``: inverse affine
+    (3, 3) and its offset (3,), planes (K, 4) in voxels and their normals (K, 3) in the world; ``scale``:
+    step, unit length, shading.
     """
     inverse, offset = geometry[0], geometry[1]
     height, width = depth.shape
@@ -290,7 +378,8 @@ def render(first, last, volume, maps, transfer, styles, bricks, camera, geometry
                     -view[1] + LAMP_UP * up[1] - LAMP_LEFT * right[1],
                     -view[2] + LAMP_UP * up[2] - LAMP_LEFT * right[2],
                 )
-                ray = start, _times(inverse, view), view, lamp
+                half = _unit(lamp[0] - view[0], lamp[1] - view[1], lamp[2] - view[2])
+                ray = start, _times(inverse, view), (view, lamp, half)
                 red, green, blue, light, met, distance = _march(
                     volume, maps, transfer, styles, bricks, geometry, scale, ray, seen
                 )

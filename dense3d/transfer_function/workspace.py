@@ -74,8 +74,10 @@ class Workspace(MarkEditor):
         self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
         self.reference: dict[str, np.ndarray] = {}  # by the name in small letters
         self.reference_number = 0
+        self.generation = 0  # how often a method was prepared
         self._classifiers: dict[str, Classifier] = {}
-        self._computing = threading.Lock()
+        self._complete: set[str] = set()
+        self._computing, self._preparing = threading.Lock(), threading.Lock()
         self._voxels: dict[int, np.ndarray] = {}
         self._bases: dict[tuple, Base] = {}
         self._scores: tuple[tuple, np.ndarray] | None = None
@@ -108,16 +110,33 @@ class Workspace(MarkEditor):
     @property
     def ready(self) -> bool:
         """Whether marks can be classified without preparing anything."""
-        return self.classifier.ready
+        return self.is_ready(self.method)
+
+    def is_ready(self, method: str) -> bool:
+        """The same for a method that was chosen before."""
+        return self._classifiers[method].ready
+
+    @property
+    def prepared(self) -> bool:
+        """Whether nothing is left to prepare, which would make the classification better."""
+        return self.method in self._complete
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Do what the method does once for a volume, unless it is done.
 
         Args:
-            progress: called with the share done, what is done, and seconds left or None.
+            progress: called with the share done, what is done, and seconds left or None. What it raises ends
+                the preparation, which goes on where it can the next time.
         """
-        if not self.ready:
-            self.classifier.prepare(progress or (lambda done, task, left: None))
+        method = self.method
+        with self._preparing:
+            if method in self._complete:
+                return
+            try:
+                self._classifiers[method].prepare(progress or (lambda done, task, left: None))
+                self._complete.add(method)
+            finally:
+                self.generation += 1  # what was classified on the way gets better
 
     # ------------------------------------------------------------------ results
 
@@ -136,7 +155,7 @@ class Workspace(MarkEditor):
             if snapshot.needs_method:
                 classifier = self._classifiers[snapshot.method]
                 if not classifier.ready:
-                    classifier.prepare(lambda done, task, left: None)
+                    self.prepare()
                 base = self._base(snapshot, classifier)
                 samples = seeds(base.labels, class_ids) if base else []
                 scores = classifier.classify([*samples, *prompts], class_ids)
@@ -145,11 +164,11 @@ class Workspace(MarkEditor):
     def kept_scores(self, snapshot: Snapshot) -> np.ndarray | None:
         """The last computed scores, if they are those of this document."""
         kept = self._scores
-        return kept[1] if kept is not None and kept[0] == _what_scores_depend_on(snapshot) else None
+        return kept[1] if kept is not None and kept[0] == self._what_scores_depend_on(snapshot) else None
 
     def keep_scores(self, snapshot: Snapshot, scores: np.ndarray) -> np.ndarray:
         """Keep the scores of a document for whoever asks next."""
-        self._scores = (_what_scores_depend_on(snapshot), scores)
+        self._scores = (self._what_scores_depend_on(snapshot), scores)
         return scores
 
     def scores(self, snapshot: Snapshot | None = None) -> np.ndarray:
@@ -373,7 +392,7 @@ class Workspace(MarkEditor):
         imported, class_ids = snapshot.document.imported, snapshot.class_ids
         if imported is None:
             return None
-        key = (id(imported), class_ids, snapshot.method)
+        key = (id(imported), class_ids, snapshot.method, self.generation)
         if key not in self._bases:
             labels = self.to_working(imported.labels)
             self._bases = {key: Base(labels, classifier.classify(seeds(labels, class_ids), class_ids))}
@@ -387,9 +406,9 @@ class Workspace(MarkEditor):
         ]
         return labels[np.ix_(*places)]
 
-
-def _what_scores_depend_on(snapshot: Snapshot) -> tuple:
-    document = snapshot.document
-    # What an import keeps depends on where classes hold.
-    thresholds = document.imported and tuple(snapshot.thresholds)
-    return snapshot.method, snapshot.class_ids, document.marks, document.imported, thresholds
+    def _what_scores_depend_on(self, snapshot: Snapshot) -> tuple:
+        document = snapshot.document
+        # What an import keeps depends on where classes hold.
+        thresholds = document.imported and tuple(snapshot.thresholds)
+        marks = (document.marks, document.imported, thresholds)
+        return self.generation, snapshot.method, snapshot.class_ids, *marks

@@ -103,7 +103,8 @@ def test_a_run_that_is_stopped_goes_on(network, volume, tmp_path, monkeypatch, a
     assert 0 < batches == all_batches - after
     torch.testing.assert_close(features, whole)
     assert not list(tmp_path.glob("*.part.npz"))
-    assert "slices" in calls[0] and "about" in calls[1] and "CPU thread" in calls[1]
+    assert "slices" in calls[0]
+    assert after < 2 or ("about" in calls[2] and "CPU thread" in calls[2])
 
 
 def test_damaged_files_are_computed_anew(network, volume, tmp_path):

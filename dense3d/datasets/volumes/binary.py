@@ -17,7 +17,7 @@ from dense3d.datasets.volumes.memory import readable_size
 from dense3d.errors import DataError
 
 EXPANSION = {"gzip": 1032, "zlib": 1032}  # of deflate, at most: whatever declares more is false
-LONGEST_STREAM = 2**36  # bytes that may be decompressed for one volume
+LONGEST_STREAM = 2**34  # bytes that may be decompressed for one volume: 2048^3 voxels of 16 bits
 
 
 @dataclass(frozen=True)

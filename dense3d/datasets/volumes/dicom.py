@@ -33,12 +33,16 @@ def open_dicom(path: str) -> VolumeFile:
         DataError: there is no series of images, slices are missing or differ in size, or a file is damaged.
         MissingDependencyError: pydicom is not installed.
     """
-    found = slices_of(_files(path))
+    found, faults = slices_of(_files(path))
+    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{path}:"))):
+        raise faults[0]
     if not found:
         raise DataError(
             f"{path}: none of its files is a DICOM image with samples; choose the folder of a series"
         )
     series, notes = _chosen_series(path, found)
+    if faults:
+        notes.append(f"{len(faults)} DICOM files were passed over, the first because of: {faults[0]}")
     series, localizers = _one_orientation(series)
     if localizers:
         notes.append(f"{localizers} images of another direction (localizers) were passed over")
@@ -77,12 +81,13 @@ class _SlabReader:
         self.stack, self.varies = stack, varies
 
     def __call__(self, frame: int, bounds: Bounds) -> Iterator[np.ndarray]:
+        opened: dict = {}  # a multi-frame file is read once, and not once a frame
         for start, stop in bounds:
-            planes = [self._plane(position[frame]) for position in self.stack.slices[start:stop]]
+            planes = [self._plane(position[frame], opened) for position in self.stack.slices[start:stop]]
             yield np.stack(planes).transpose(2, 1, 0)
 
-    def _plane(self, item: DicomSlice) -> np.ndarray:
-        pixels = read_pixels(item)
+    def _plane(self, item: DicomSlice, opened: dict) -> np.ndarray:
+        pixels = read_pixels(item, opened if item.frame is not None else {})
         if not self.varies:
             return pixels
         return pixels.astype(np.float32) * np.float32(item.slope) + np.float32(item.intercept)

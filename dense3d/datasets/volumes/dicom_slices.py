@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +85,10 @@ class DicomSlice:
     syntax: str
 
 
-def slices_of(files: list[Path]) -> list[DicomSlice]:
-    """All images of files; other files are passed over.
-
-    Raises:
-        DataError: an image is damaged, or in colour.
-    """
+def slices_of(files: list[Path]) -> tuple[list[DicomSlice], list[DataError]]:
+    """All images of files, and why some DICOM files give none; files of other kinds are passed over."""
     pydicom = require("pydicom", "reading DICOM")
-    found, instances = [], set()
+    found, faults, instances = [], [], set()
     for path in files:
         if not is_dicom(path):
             continue
@@ -104,13 +100,12 @@ def slices_of(files: list[Path]) -> list[DicomSlice]:
                 continue  # a copy of a file
             instances.add(data.get("SOPInstanceUID"))
             found.extend(_images(str(path), data))
-        except DataError:
-            raise
+        except DataError as error:
+            faults.append(error)
         except Exception as error:
-            raise DataError(
-                f"{path}: its DICOM header is damaged ({reason(error)}); copy the file again or remove it"
-            ) from error
-    return found
+            told = f"{path}: its DICOM header is damaged ({reason(error)}); copy the file again or remove it"
+            faults.append(DataError(told))
+    return found, faults
 
 
 def is_dicom(path: Path) -> bool:
@@ -120,7 +115,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def _images(path: str, data: Any) -> Iterator[DicomSlice]:
-    if int(data.get("SamplesPerPixel") or 1) != 1:
+    if int(data.get("SamplesPerPixel") or 1) != 1 or data.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise DataError(
             f"{path}: its pixels are colours and no single values; export the series in grey values"
         )
@@ -134,7 +129,9 @@ def _images(path: str, data: Any) -> Iterator[DicomSlice]:
     multiple = frames > 1 or bool(groups)
     for frame in range(frames):
         sources = [data, shared, groups[frame] if groups else None]
-        yield _image(path, frame if multiple else None, data, sources)
+        image = _image(path, frame if multiple else None, data, sources)
+        # one position for many frames says where the first is, and not where the others are
+        yield replace(image, position=None) if frames > 1 and not groups else image
 
 
 def _image(path: str, frame: int | None, data: Any, sources: list) -> DicomSlice:

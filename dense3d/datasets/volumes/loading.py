@@ -45,7 +45,7 @@ def load_whole(file: VolumeFile, frame: int, notes: list[str]) -> np.ndarray:
         notes: what a person should know is added.
     """
     header, dtype = file.header, value_dtype(file.header)
-    if _is_mapped(file):
+    if _is_mapped(file) and (header.dtype.isnative or header.bytes > budget_bytes()):
         mapped = file.mapped(frame)
         if dtype.kind != "f" or _count_odd(file, frame)[0] == 0:
             return mapped

@@ -50,6 +50,7 @@ def open_nifti(path: str) -> VolumeFile:
         intercept,
         notes=tuple(notes),
         details=details,
+        placed=not any("no orientation" in note for note in notes),
     )
     data = image.file_map["image"].filename
     compressed = Path(data).suffix.lower() in (".gz", ".mgz")
@@ -113,12 +114,19 @@ def _geometry(image: Any) -> tuple[np.ndarray, dict, list[str]]:
         "sform_code": int(sform_code) if usable["sform"] else 0,
         "qform": qform if usable["qform"] else None,
         "qform_code": int(qform_code) if usable["qform"] else 0,
-        "zooms": tuple(float(zoom) for zoom in header.get_zooms()[:3]),
+        "zooms": _zooms(header, affine),
     }
     unit = header.get_xyzt_units()[0] if header["xyzt_units"] % 8 in (1, 2, 3) else "mm"
     scale = MILLIMETRES[unit]
     details["unit"] = unit
     return np.diag([scale, scale, scale, 1]) @ affine, details, notes
+
+
+def _zooms(header: Any, affine: np.ndarray) -> tuple[float, ...]:
+    """Its voxel sizes in its own unit, or those of the affine where they are nonsense."""
+    zooms = np.array(header.get_zooms()[:3], float)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    return tuple(float(zoom) for zoom in np.where(np.isfinite(zooms) & (zooms > 0), zooms, lengths))
 
 
 def _qform(header: Any) -> tuple[np.ndarray | None, int]:

@@ -96,8 +96,10 @@ def _checked_frame(header: VolumeHeader, frame: int | None) -> int:
 def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> Volume:
     header = file.header
     notes = list(header.notes)
+    if header.dtype.names:
+        notes.append("its voxels are colours: their luminance is shown")
     if header.frames > 1:
-        default = " (the default; choose another by frame=)" if is_default else ""
+        default = " (the default; frame= or --frame chooses another)" if is_default else ""
         notes.append(f"the file holds {header.frames} frames: frame {frame} is open{default}")
     if limit is None:
         limit = fitting_limit(file)

@@ -189,9 +189,10 @@ class _Routes:
         if role not in ROLES:
             raise DataError(f"an import is one of {', '.join(ROLES)}, not {role[:40]!r}")
         with tempfile.TemporaryDirectory() as folder:
-            path = inside(folder, request.query_params.get("name", "")[:255], "import")
-            if path.parent != Path(folder):
-                raise DataError("import: name a file, without folders")
+            name = request.query_params.get("name", "")
+            if re.search(r"[/\\]", name) or len(name.encode()) > 200:
+                raise DataError("import: name is that of a file, without folders and of at most 200 bytes")
+            path = inside(folder, name, "import")
             async with self._importing:  # one at a time: each may need the memory of the volume
                 with path.open("wb") as file:
                     async for part in request.stream():

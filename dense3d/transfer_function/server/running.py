@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -95,8 +96,10 @@ def bind(host: str, port: int | None) -> socket.socket:
     Raises:
         ConfigError: none is free, or the host is not this machine.
     """
+    if port is not None and not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port}: ports are 0 to 65535")
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError) as error:
         raise ConfigError(f"--host {host}: there is no such host; 127.0.0.1 is this machine alone") from error
     for one in range(PORT, PORT + TRIED) if port is None else [port]:
@@ -105,14 +108,12 @@ def bind(host: str, port: int | None) -> socket.socket:
         try:
             bound.bind((address[0], one, *address[2:]))
             bound.listen(128)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             bound.close()
             if isinstance(error, PermissionError):
                 raise ConfigError(f"--port {one}: you may not listen there; take one above 1023") from error
-            if isinstance(error, OSError) and error.errno == 99:
+            if error.errno == errno.EADDRNOTAVAIL:
                 raise ConfigError(f"--host {host} is no address of this machine; try 127.0.0.1") from error
-            if isinstance(error, OverflowError):
-                raise ConfigError(f"--port {one}: ports are 0 to 65535") from error
             continue
         return bound
     which = f"{PORT} to {PORT + TRIED - 1} are" if port is None else f"{port} is"

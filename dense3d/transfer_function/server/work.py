@@ -100,7 +100,7 @@ class Work:
             if not self._cancel.is_set():
                 return
             self._preparing.join(timeout=1)
-        if not self.workspace.ready:
+        if not self.workspace.prepared:
             self._cancel = threading.Event()
             arguments = (self.workspace.method, self._cancel)
             self._preparing = threading.Thread(target=self._prepare, args=arguments, daemon=True)
@@ -126,7 +126,7 @@ class Work:
                 self.wake()  # it may have become ready
 
         try:
-            self.workspace.classifier.prepare(progress)
+            self.workspace.prepare(progress)
             last.update(done=1.0, left_s=0.0)
         except Cancelled:
             last.update(cancelled=True)
@@ -152,7 +152,7 @@ class Work:
                 self.results.show_problem(_sentence(error, "the classification"))
 
     def _key(self) -> tuple:
-        return self.workspace.revision, self.workspace.reference_number
+        return self.workspace.revision, self.workspace.reference_number, self.workspace.generation
 
     def _is_due(self) -> bool:
         if self._measured == self._key():
@@ -164,6 +164,8 @@ class Work:
         key, workspace = self._key(), self.workspace
         snapshot = workspace.snapshot()
         scores = workspace.kept_scores(snapshot)
+        if scores is None and snapshot.needs_method and not workspace.is_ready(snapshot.method):
+            return  # the method was changed a moment ago
         if scores is None:
             classified = workspace.classified(snapshot)
             factors = workspace.factors

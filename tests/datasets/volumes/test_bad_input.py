@@ -101,6 +101,12 @@ def test_a_mapped_file_with_nan_is_read_and_mended(tmp_path: Path, monkeypatch: 
     values = PHANTOM.astype(np.float32)
     mapped = open_volume(write_nifti(tmp_path / "a.nii", values))
     assert isinstance(mapped.values.base, np.memmap) or isinstance(mapped.values, np.memmap)
+    np.save(tmp_path / "big.npy", values.astype(">f4"))
+    assert open_volume(tmp_path / "big.npy").values.dtype.isnative  # where memory suffices
+    monkeypatch.setattr("dense3d.datasets.volumes.loading.budget_bytes", lambda: 0)
+    assert not open_volume(tmp_path / "big.npy").values.dtype.isnative
+    monkeypatch.undo()
+    monkeypatch.setattr("dense3d.datasets.volumes.loading.MAP_FROM", 0)
     values[0, 0, 0] = np.nan
     mended = open_volume(write_nifti(tmp_path / "b.nii", values))
     assert mended.values[0, 0, 0] == -893

@@ -108,6 +108,19 @@ def test_localizers_and_copies_are_passed_over(tmp_path: Path) -> None:
     assert any("1 images of another direction" in note for note in volume.notes)
 
 
+def test_colours_and_damaged_headers_beside_a_series_are_told(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "s", PHANTOM)
+    write_dicom(tmp_path / "s", PHANTOM[..., :1], uid="1.2.9", names="a{:03d}.dcm", SamplesPerPixel=3)
+    volume = open_volume(tmp_path / "s")
+    np.testing.assert_array_equal(volume.values, PHANTOM)
+    assert any("1 DICOM files were passed over" in note and "a001.dcm" in note for note in volume.notes)
+    with pytest.raises(DataError, match=r"a001.dcm: its pixels are colours"):
+        open_volume(tmp_path / "s" / "a001.dcm")
+    (tmp_path / "s" / "slice_004.dcm").write_bytes((tmp_path / "s" / "slice_004.dcm").read_bytes()[:400])
+    with pytest.raises(DataError, match="missing"):
+        open_volume(tmp_path / "s")
+
+
 def test_times_of_one_place_are_frames(tmp_path: Path) -> None:
     for time in range(2):
         write_dicom(
@@ -155,8 +168,8 @@ def test_simpleitk_decompresses_what_pydicom_cannot(tmp_path: Path) -> None:
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(PHANTOM[:, :, :1].transpose(2, 1, 0)))
     sitk.WriteImage(image, str(tmp_path / "a.dcm"), True)  # JPEG 2000 in the versions of today
-    (item,) = slices_of([tmp_path / "a.dcm"])
-    np.testing.assert_array_equal(_by_simpleitk(item, ValueError("no decoder")), PHANTOM[:, :, 0].T)
+    ((item,), _) = slices_of([tmp_path / "a.dcm"])
+    np.testing.assert_array_equal(_by_simpleitk(item, ValueError("no decoder"), {}), PHANTOM[:, :, 0].T)
 
 
 def multi_frame(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
@@ -205,6 +218,20 @@ def test_a_multi_frame_file(tmp_path: Path) -> None:
     volume = open_volume(path)
     np.testing.assert_array_equal(volume.values, PHANTOM - 5)
     np.testing.assert_allclose(volume.affine, oblique(), atol=1e-6)
+
+
+def test_frames_without_positions_are_slices_in_order(tmp_path: Path) -> None:
+    import pydicom
+
+    write_dicom(tmp_path / "one", PHANTOM[..., :1])
+    data = pydicom.dcmread(tmp_path / "one" / "slice_001.dcm")
+    data.NumberOfFrames = PHANTOM.shape[2]
+    data.PixelData = np.ascontiguousarray(PHANTOM.transpose(2, 1, 0)).tobytes()
+    data.save_as(tmp_path / "cine.dcm")
+    volume = open_volume(tmp_path / "cine.dcm")
+    np.testing.assert_array_equal(volume.values, PHANTOM)
+    assert any("state no positions" in note for note in volume.notes)
+    assert volume.spacing == pytest.approx((0.7, 1.1, 2.5))
 
 
 def test_truncated_and_false_headers(tmp_path: Path) -> None:

@@ -189,6 +189,20 @@ def test_labels_without_a_place_need_the_same_shape(tmp_path: Path, volume) -> N
         read_segmentation(tmp_path / "l.npy", volume)
 
 
+def test_a_forgotten_place_is_that_of_the_volume(tmp_path: Path, volume) -> None:
+    for name, write in (("eye.nii", write_nifti), ("eye.mha", write_meta)):
+        read = read_segmentation(write(tmp_path / name, LABELS, np.eye(4)), volume)
+        np.testing.assert_array_equal(read.labels, LABELS)
+        assert any("affine is the identity" in note for note in read.notes)
+    without_codes = write_nifti(tmp_path / "codes.nii", LABELS, oblique(), sform_code=0, qform_code=0)
+    content = bytearray(without_codes.read_bytes())
+    content[252:256] = b"\0" * 4  # nibabel writes the sform's code anew
+    without_codes.write_bytes(content)
+    read = read_segmentation(without_codes, volume)
+    np.testing.assert_array_equal(read.labels, LABELS)
+    assert read.notes == ("the file states no place: voxels were taken in the volume's own order",)
+
+
 def test_what_is_no_segmentation_of_this_volume_is_refused(tmp_path: Path, volume) -> None:
     away = oblique()
     away[:3, 3] += 500

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from dense3d.transfer_function.server.protocol import read_binary
 
+ADDRESS = "ws://127.0.0.1:8765/ws"
+
+
+@contextlib.contextmanager
+def page_of(client: Any) -> Iterator[Page]:
+    """A page that is connected, and has the state."""
+    with client.websocket_connect(ADDRESS) as websocket:
+        page = Page(websocket)
+        page.until(lambda found: found["type"] == "state")
+        yield page
+
 
 class Page:
     """A page on a websocket of a test client."""
 
-    def __init__(self, websocket: Any, client: Any) -> None:
-        self.websocket, self.client = websocket, client
+    def __init__(self, websocket: Any) -> None:
+        self.websocket = websocket
         self.request = 0
         self.state: dict[str, Any] = {}
         self.textures: dict[int, np.ndarray] = {}
@@ -39,12 +52,17 @@ class Page:
         self.order.append(found["type"])
         return found
 
-    def until(self, condition) -> dict[str, Any]:
+    def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Read until a message satisfies a condition."""
         while True:
             found = self.read()
             if condition(found):
                 return found
+
+    def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> None:
+        """Read until the state satisfies a condition."""
+        while not condition(self.state):
+            self.read()
 
     def send(self, type: str, **fields: Any) -> dict[str, Any]:
         """Send a message; the answer to it."""
