@@ -81,12 +81,13 @@ class _SlabReader:
         self.stack, self.varies = stack, varies
 
     def __call__(self, frame: int, bounds: Bounds) -> Iterator[np.ndarray]:
+        opened: dict = {}  # a multi-frame file is read once, and not once a frame
         for start, stop in bounds:
-            planes = [self._plane(position[frame]) for position in self.stack.slices[start:stop]]
+            planes = [self._plane(position[frame], opened) for position in self.stack.slices[start:stop]]
             yield np.stack(planes).transpose(2, 1, 0)
 
-    def _plane(self, item: DicomSlice) -> np.ndarray:
-        pixels = read_pixels(item)
+    def _plane(self, item: DicomSlice, opened: dict) -> np.ndarray:
+        pixels = read_pixels(item, opened if item.frame is not None else {})
         if not self.varies:
             return pixels
         return pixels.astype(np.float32) * np.float32(item.slope) + np.float32(item.intercept)

@@ -169,7 +169,7 @@ def test_simpleitk_decompresses_what_pydicom_cannot(tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.ascontiguousarray(PHANTOM[:, :, :1].transpose(2, 1, 0)))
     sitk.WriteImage(image, str(tmp_path / "a.dcm"), True)  # JPEG 2000 in the versions of today
     ((item,), _) = slices_of([tmp_path / "a.dcm"])
-    np.testing.assert_array_equal(_by_simpleitk(item, ValueError("no decoder")), PHANTOM[:, :, 0].T)
+    np.testing.assert_array_equal(_by_simpleitk(item, ValueError("no decoder"), {}), PHANTOM[:, :, 0].T)
 
 
 def multi_frame(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:

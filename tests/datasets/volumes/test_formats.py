@@ -199,7 +199,13 @@ def test_nifti_takes_sform_then_qform_and_units(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("space", "signs"),
-    [("right-anterior-superior", (1, 1, 1)), ("LAS", (-1, 1, 1)), ("LPS", (-1, -1, 1)), (None, (-1, -1, 1))],
+    [
+        ("right-anterior-superior", (1, 1, 1)),
+        ("LAS", (-1, 1, 1)),
+        ("LPS", (-1, -1, 1)),
+        (None, (-1, -1, 1)),
+        ("3D-left-handed", (-1, 1, 1)),
+    ],
 )
 def test_nrrd_spaces(tmp_path: Path, space: str | None, signs: tuple[int, ...]) -> None:
     fields = {"space dimension": 3} if space is None else {}
@@ -207,6 +213,7 @@ def test_nrrd_spaces(tmp_path: Path, space: str | None, signs: tuple[int, ...]) 
     volume = open_volume(path)
     np.testing.assert_allclose(volume.affine, np.diag([*signs, 1]) @ LPS @ AFFINE, atol=1e-6)
     assert any("not stated" in note for note in volume.notes) == (space is None)
+    assert any("check left and right" in note for note in volume.notes) == (space in (None, "3D-left-handed"))
 
 
 def test_nrrd_without_directions_is_placed_as_simpleitk_places_it(tmp_path: Path) -> None:
