@@ -73,9 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.host,
             arguments.port,
             open_browser=not arguments.no_browser,
-            announce=lambda address: print(
-                f"\nopen {address}\nCtrl+C ends it and keeps the work", flush=True
-            ),
+            announce=lambda sentence: print(sentence, flush=True),
         )
     print("saved" if place else "ended")
 

@@ -111,7 +111,10 @@ def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> 
     canonical_shape = tuple(header.shape[axis] for axis in order.axes)
     factors = (1, 1, 1) if limit is None else reduction_factors(canonical_shape, limit)
     source = VolumeSource(
-        header.shape, header.affine, header.path, {"format": header.format, **header.details}
+        header.shape,
+        header.affine,
+        header.path,
+        {"format": header.format, "frames": header.frames, **header.details},
     )
     name = Path(header.path).name or Path(header.path).resolve().name
     common = dict(name=name, modality=header.modality, source=source)

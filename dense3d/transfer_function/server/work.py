@@ -12,7 +12,8 @@ import numpy as np
 
 from dense3d.errors import Dense3dError
 from dense3d.transfer_function.editing import Snapshot
-from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
+from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
+from dense3d.transfer_function.resolving import resolve
 from dense3d.transfer_function.workspace import Workspace
 
 REPORT_EVERY = 0.2  # seconds between reports of progress
@@ -184,7 +185,7 @@ class Work:
 
 def measure(workspace: Workspace, snapshot: Snapshot, scores: np.ndarray) -> Measures:
     """Figures of scores on the working grid."""
-    labels = snapshot.ids[winners(scores, snapshot.thresholds)]
+    labels = snapshot.ids[resolve(scores, snapshot.thresholds)]
     counts = voxel_counts(labels, workspace.volume.shape, workspace.factors)
     agreement = {}
     for one in snapshot.document.classes:
