@@ -116,7 +116,8 @@ def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> 
         header.path,
         {"format": header.format, "frames": header.frames, **header.details},
     )
-    common = dict(name=Path(header.path).name, modality=header.modality, source=source)
+    name = Path(header.path).name or Path(header.path).resolve().name
+    common = dict(name=name, modality=header.modality, source=source)
     if factors == (1, 1, 1):
         values = load_whole(file, frame, notes)
         _require_contrast(header, values)

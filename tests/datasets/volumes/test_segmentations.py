@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dense3d.datasets.volumes import open_volume, read_segmentation, write_segmentation
-from dense3d.errors import ConfigError, DataError
+from dense3d.errors import ConfigError, DataError, Dense3dError
 from tests.datasets.volumes.files import (
     AFFINE,
     LPS,
@@ -225,3 +225,15 @@ def test_wrong_requests(tmp_path: Path, volume) -> None:
     with pytest.raises(ConfigError, match="red, green, blue of 0 to 1"):
         write_segmentation(tmp_path / "a.nii", LABELS, volume, colors={1: (255, 0, 0)})
     assert list(tmp_path.glob("a.*")) == []
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.seg.nrrd"])
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path: Path, volume, name: str, monkeypatch) -> None:
+    path = tmp_path / name
+    write_segmentation(path, LABELS, volume, NAMES)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(Dense3dError, match="no space is left on the disk"):
+        write_segmentation(path, LABELS * 0 + 1, volume)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".tmp")] == []
