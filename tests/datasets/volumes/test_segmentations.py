@@ -71,6 +71,13 @@ def test_overlapping_segments_are_layers(tmp_path: Path, volume) -> None:
         write_segmentation(tmp_path / "a.nii", masks, volume)
 
 
+def test_labels_that_no_field_names_are_kept(tmp_path: Path, volume) -> None:
+    named = {"Segment0_Name": "second", "Segment0_LabelValue": 2}
+    read = read_segmentation(write_nrrd(tmp_path / "a.seg.nrrd", LABELS, oblique(), **named), volume)
+    np.testing.assert_array_equal(read.labels, LABELS)
+    assert dict(read.names) == {1: "Segment 1", 2: "second", 3: "Segment 3"}
+
+
 def test_layers_that_use_one_label_each_as_slicer_writes_them(tmp_path: Path, volume) -> None:
     nrrd = pytest.importorskip("nrrd")
     directions = np.vstack([np.full(3, np.nan), (LPS @ oblique())[:3, :3].T])
