@@ -60,6 +60,15 @@ def test_wheel_holds_configs_and_licence_but_no_tests(wheel, repository):
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name or "/golden/" in name]
 
 
+def test_wheel_holds_the_page_of_the_transfer_function_tool(wheel, repository):
+    folder = "dense3d/transfer_function/web"
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {one.filename: one.file_size for one in archive.infolist() if one.filename.startswith(folder)}
+    assert set(sizes) == {path.relative_to(repository).as_posix() for path in (repository / folder).iterdir()}
+    assert {f"{folder}/index.html", f"{folder}/main.js", f"{folder}/style.css"} <= set(sizes)
+    assert sum(sizes.values()) < 200_000
+
+
 def test_it_is_the_wheel_that_answers(installed, tmp_path):
     found = python(installed, tmp_path, "-c", "import dense3d; print(dense3d.__file__)").strip()
     assert Path(found).is_relative_to(installed)

@@ -20,7 +20,13 @@ pytest.importorskip("SimpleITK")
 pytest.importorskip("tifffile")
 import skimage.measure  # noqa: F401 - before processes fork
 
-from dense3d.datasets.volumes import RawLayout, open_volume, read_segmentation, volume_header
+from dense3d.datasets.volumes import (
+    RawLayout,
+    open_volume,
+    read_segmentation,
+    volume_header,
+    write_segmentation,
+)
 from dense3d.errors import DataError
 from tests.datasets.volumes.files import (
     labels_of,
@@ -150,6 +156,12 @@ def _other_fields(draw: st.DrawFn, content: bytes) -> bytes:
     return gzip.compress(bytes(changed), mtime=0) if packed else bytes(changed)
 
 
+def patch(size: int) -> tuple:
+    """Place, new bytes and how many old ones they replace."""
+    words = st.sampled_from((b"\0\0", b"\xff\xff", b"\x01\x00", b"-1e99", b"", b"9" * 8))
+    return st.integers(300, size - 1), words, st.integers(0, 8)
+
+
 def use(path: Path) -> None:
     """All that is done to a file; what it gives must hold together."""
     header = volume_header(path)
@@ -202,6 +214,29 @@ def test_dicom_series(profile, tmp_path: Path) -> None:
             elif change is not None:  # else the file is missing
                 (folder / name).write_bytes(data.draw(damaged(content)))
         assert_clear(use, folder, names="changed")
+
+    ends_clearly()
+
+
+def test_dicom_segmentations(profile, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    volume = open_volume(write_dicom(tmp_path / "series", PHANTOM)).canonical()
+    path = tmp_path / "seg.dcm"
+    write_segmentation(path, volume.from_source(labels_of(PHANTOM)), volume)
+    content = path.read_bytes()
+
+    def read() -> None:
+        found = read_segmentation(path, volume)
+        assert found.labels.shape == volume.full_shape
+        assert set(np.unique(found.labels)) - {0} <= set(found.names)
+
+    @profile
+    @given(
+        damaged(content) | st.builds(lambda a, b, c: content[:a] + b + content[a + c :], *patch(len(content)))
+    )
+    def ends_clearly(changed: bytes) -> None:
+        path.write_bytes(changed)
+        assert_clear(read, names="seg.dcm")
 
     ends_clearly()
 

@@ -34,7 +34,7 @@ def open_dicom(path: str) -> VolumeFile:
         MissingDependencyError: pydicom is not installed.
     """
     found, faults = slices_of(_files(path))
-    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{path}:"))):
+    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{Path(path)}:"))):
         raise faults[0]
     if not found:
         raise DataError(
@@ -81,12 +81,13 @@ class _SlabReader:
         self.stack, self.varies = stack, varies
 
     def __call__(self, frame: int, bounds: Bounds) -> Iterator[np.ndarray]:
+        opened: dict = {}  # a multi-frame file is read once, and not once a frame
         for start, stop in bounds:
-            planes = [self._plane(position[frame]) for position in self.stack.slices[start:stop]]
+            planes = [self._plane(position[frame], opened) for position in self.stack.slices[start:stop]]
             yield np.stack(planes).transpose(2, 1, 0)
 
-    def _plane(self, item: DicomSlice) -> np.ndarray:
-        pixels = read_pixels(item)
+    def _plane(self, item: DicomSlice, opened: dict) -> np.ndarray:
+        pixels = read_pixels(item, opened if item.frame is not None else {})
         if not self.varies:
             return pixels
         return pixels.astype(np.float32) * np.float32(item.slope) + np.float32(item.intercept)
@@ -110,7 +111,7 @@ def _chosen_series(path: str, found: list[DicomSlice]) -> tuple[list[DicomSlice]
     for item in found:
         sizes[item.series] += item.rows * item.columns
     if Path(path).is_file():
-        own = [item.series for item in found if item.path == path]
+        own = [item.series for item in found if item.path == str(Path(path))]
         if not own:
             raise DataError(
                 f"{path}: this DICOM file holds no image samples; choose one of a series of images"

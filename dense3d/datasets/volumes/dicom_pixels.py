@@ -53,15 +53,22 @@ def check_size(slices: list[DicomSlice]) -> None:
             )
 
 
-def read_pixels(item: DicomSlice) -> np.ndarray:
+def read_pixels(item: DicomSlice, opened: dict) -> np.ndarray:
     """(rows, columns) stored samples.
+
+    Args:
+        item: the image.
+        opened: what the last call read of its file, kept for the next one.
 
     Raises:
         DataError: they are damaged or truncated, or their compression cannot be undone here.
     """
     pydicom = require("pydicom", "reading DICOM")
     try:
-        data = pydicom.dcmread(item.path)
+        if item.path not in opened:
+            opened.clear()
+            opened[item.path] = pydicom.dcmread(item.path)
+        data = opened[item.path]
         if not _has_pixels(data):
             raise DataError(f"{item.path}: it ends before its samples: it is truncated; copy it again")
         pixels = _decoded(pydicom, data, item)
@@ -72,7 +79,7 @@ def read_pixels(item: DicomSlice) -> np.ndarray:
             raise DataError(
                 f"{item.path}: its samples are damaged or truncated ({reason(error)}); copy the file again"
             ) from error
-        pixels = _by_simpleitk(item, error)
+        pixels = _by_simpleitk(item, error, opened)
     if pixels.shape != (item.rows, item.columns):
         raise DataError(
             f"{item.path}: its samples have shape {pixels.shape}, not {(item.rows, item.columns)}"
@@ -81,7 +88,7 @@ def read_pixels(item: DicomSlice) -> np.ndarray:
 
 
 def _has_pixels(data: object) -> bool:
-    return any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+    return "PixelData" in data
 
 
 def _decoded(pydicom: object, data: object, item: DicomSlice) -> np.ndarray:
@@ -94,11 +101,13 @@ def _decoded(pydicom: object, data: object, item: DicomSlice) -> np.ndarray:
     return pixel_array(data, index=item.frame)
 
 
-def _by_simpleitk(item: DicomSlice, error: Exception) -> np.ndarray:
+def _by_simpleitk(item: DicomSlice, error: Exception, opened: dict) -> np.ndarray:
     """What pydicom has no decoder for, GDCM inside SimpleITK often has; it applies slope and intercept."""
     sitk = require("SimpleITK", "decompressing DICOM")
     try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(item.path))[item.frame or 0]
+        if "decompressed" not in opened:
+            opened["decompressed"] = sitk.GetArrayFromImage(sitk.ReadImage(item.path))
+        values = opened["decompressed"][item.frame or 0]
     except Exception:
         raise DataError(
             f"{item.path}: its compression {item.syntax} cannot be undone here ({reason(error)}); export "

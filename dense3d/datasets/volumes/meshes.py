@@ -51,7 +51,7 @@ def write_meshes(
     affine = _affine_of(labels, volume, folder)
     require_writable_folder(folder)
     written = []
-    boxes = ndimage.find_objects(labels.astype(np.int32, copy=False))
+    boxes = ndimage.find_objects(labels)
     for label, name, color in described(labels, names, colors):
         if label > len(boxes) or boxes[label - 1] is None:
             continue

@@ -164,9 +164,11 @@ def _geometry(path: str, fields: dict, spatial: list[int]) -> tuple[np.ndarray, 
         affine[:3, 3] = _origin(fields)
         affine[:3] *= (signs * scale)[:, None]
         if space in UNPLACED or space not in TO_RAS:
+            side = "anterior" if signs[1] > 0 else "posterior"
             notes.append(
-                f"its space is {space or 'not stated'}: axes are taken as left, posterior, superior, as 3D "
-                "Slicer does, so check left and right"
+                f"its space is {space or 'not stated'}: axes are taken as left, {side}, superior, so "
+                f"check left "
+                "and right"
             )
         return checked_affine(path, affine), notes, True
     spacings = fields.get("spacings")

@@ -96,8 +96,10 @@ def _checked_frame(header: VolumeHeader, frame: int | None) -> int:
 def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> Volume:
     header = file.header
     notes = list(header.notes)
+    if header.dtype.names:
+        notes.append("its voxels are colours: their luminance is shown")
     if header.frames > 1:
-        default = " (the default; choose another by frame=)" if is_default else ""
+        default = " (the default; frame= or --frame chooses another)" if is_default else ""
         notes.append(f"the file holds {header.frames} frames: frame {frame} is open{default}")
     if limit is None:
         limit = fitting_limit(file)
@@ -109,9 +111,13 @@ def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> 
     canonical_shape = tuple(header.shape[axis] for axis in order.axes)
     factors = (1, 1, 1) if limit is None else reduction_factors(canonical_shape, limit)
     source = VolumeSource(
-        header.shape, header.affine, header.path, {"format": header.format, **header.details}
+        header.shape,
+        header.affine,
+        header.path,
+        {"format": header.format, "frames": header.frames, **header.details},
     )
-    common = dict(name=Path(header.path).name, modality=header.modality, source=source)
+    name = Path(header.path).name or Path(header.path).resolve().name
+    common = dict(name=name, modality=header.modality, source=source)
     if factors == (1, 1, 1):
         values = load_whole(file, frame, notes)
         _require_contrast(header, values)

@@ -65,6 +65,23 @@ def checked_labels(labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
 
 
+def present_labels(labels: np.ndarray) -> list[int]:
+    """Labels that occur, ascending, without a copy of the volume.
+
+    Args:
+        labels: any shape, of an unsigned type of at most 16 bits.
+
+    Example:
+        >>> present_labels(np.array([[0, 7], [7, 2]], np.uint8))
+        [0, 2, 7]
+    """
+    occurs = np.zeros(65536, bool)
+    axis = int(np.argmax(np.abs(labels.strides))) if labels.ndim else 0
+    for index in range(labels.shape[axis] if labels.size else 0):
+        occurs[labels[(slice(None),) * axis + (index,)]] = True
+    return np.flatnonzero(occurs).tolist()
+
+
 def described(
     labels: np.ndarray, names: Mapping[int, str] | None, colors: Mapping[int, Color] | None
 ) -> list[tuple[int, str, Color]]:
@@ -74,7 +91,7 @@ def described(
         ConfigError: a colour is no three numbers of 0 .. 1.
     """
     names, colors = dict(names or {}), dict(colors or {})
-    present = {int(label) for label in np.unique(labels)} | set(names) | set(colors)
+    present = {*present_labels(labels), *names, *colors}
     result = []
     for label in sorted(present - {0}):
         color = tuple(float(part) for part in colors.get(label, default_color(label)))

@@ -67,6 +67,9 @@ def _merge_layers(
     path, frames, notes = file.header.path, file.header.frames, []
     values = [value for _, value, _, _ in stated]
     keep = len(set(values)) == len(values) and max(values) < 65536 and min(values) > 0
+    if keep and frames == 1 and not any(layer for layer, _, _, _ in stated):
+        names = {value: name for _, value, name, _ in stated}
+        return load_labels(file, 0), names, {value: color for _, value, _, color in stated}, notes
     if not keep:
         notes.append("labels of its layers coincide: segments were numbered anew")
     layers: dict[int, np.ndarray] = {}
@@ -145,13 +148,45 @@ def _nearest(volume: Volume, labels: np.ndarray, affine: np.ndarray) -> np.ndarr
     """The label nearest to the centre of each voxel of the full grid; 0 outside."""
     full = volume.source.affine @ volume.order.index_affine(volume.source.shape)
     matrix = np.linalg.inv(affine) @ full
-    shape = volume.full_shape
-    result = np.zeros(shape, labels.dtype)
-    x, y = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    rotation = np.abs(matrix[:3, :3])
+    along = rotation.argmax(1)
+    off_axis = rotation.sum(1) - rotation.max(1)
+    if len(set(along)) == 3 and (off_axis * max(volume.full_shape) < 0.01).all():
+        return _nearest_along_axes(labels, matrix, along, volume.full_shape)
+    result = np.zeros(volume.full_shape, labels.dtype)
+    x, y = np.meshgrid(*(np.arange(size) for size in result.shape[:2]), indexing="ij")
     plane = matrix[:3, 0, None, None] * x + matrix[:3, 1, None, None] * y + matrix[:3, 3, None, None]
     sizes = np.array(labels.shape)[:, None, None]
-    for z in range(shape[2]):
-        index = np.floor(plane + matrix[:3, 2, None, None] * z + (0.5 + 1e-6)).astype(np.int64)
+    for z in range(result.shape[2]):
+        index = _rounded(plane + matrix[:3, 2, None, None] * z)
         within = ((index >= 0) & (index < sizes)).all(0)
         result[:, :, z][within] = labels[tuple(index[:, within])]
     return result
+
+
+def _nearest_along_axes(
+    labels: np.ndarray, matrix: np.ndarray, along: np.ndarray, shape: tuple[int, int, int]
+) -> np.ndarray:
+    """The same where the axes of both grids are parallel: one list of indices an axis.
+
+    Args:
+        labels: (X, Y, Z).
+        matrix: (4, 4) from an index of the target to one of the labels.
+        along: which axis of the target each axis of the labels runs along.
+        shape: of the target.
+    """
+    result = np.zeros(shape, labels.dtype)
+    taken, placed = [], [None, None, None]
+    for axis, target in enumerate(along):
+        index = _rounded(matrix[axis, target] * np.arange(shape[target]) + matrix[axis, 3])
+        places = np.flatnonzero((index >= 0) & (index < labels.shape[axis]))
+        taken.append(index[places])
+        placed[target] = places
+    moved = labels[np.ix_(*taken)].transpose([list(along).index(target) for target in range(3)])
+    result[np.ix_(*placed)] = moved
+    return result
+
+
+def _rounded(index: np.ndarray) -> np.ndarray:
+    """The nearest integers; of two equally near ones the larger."""
+    return np.floor(index + (0.5 + 1e-6)).astype(np.int64)

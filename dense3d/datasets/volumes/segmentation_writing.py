@@ -66,6 +66,6 @@ def write_segmentation(
         stored = volume.to_source(checked_labels(labels))
         write(path, stored, volume, described(stored, names, colors))
         return
-    segments = described(np.arange(len(masks) + 1), names, colors)
+    segments = described(np.arange(len(masks) + 1, dtype=np.uint16), names, colors)
     stored = np.stack([volume.to_source(mask.astype(bool)) for mask in masks])
     write(path, stored, volume, segments)

@@ -150,18 +150,21 @@ class Extraction:
         """Everything that is left; (F, W', H', D') float32, not normalised.
 
         Args:
-            progress: told what is done, from an estimate after the first batch on; raises to stop.
+            progress: told what is done; seconds left from the second batch on, since the first one also pays
+                for what is set up. Raises to stop.
             between: called with the state after each batch.
         """
-        start, before = time.perf_counter(), None
+        start, first, count = 0.0, None, self.count
         for done in self.steps():
-            if before is None:
-                before = done - len(self.state.slices[-self.batch :])
+            left = None
+            if first is None:
+                start, first = time.perf_counter(), done
+            else:
+                left = (time.perf_counter() - start) / (done - first) * (count - done)
             if between is not None:
                 between(self.state)
             if progress is not None:
-                left = (time.perf_counter() - start) / max(1, done - before) * (self.count - done)
-                progress(done / self.count, f"features: {done} of {self.count} slices", left)
+                progress(done / count, f"features: {done} of {count} slices", left)
         return self.state.merged
 
 

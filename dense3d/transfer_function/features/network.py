@@ -52,7 +52,7 @@ def load_key_network(
     except Exception as error:  # of any kind: shapes and types that no network of these names has
         raise CheckpointError(
             f"{checkpoint} has the names of a vision transformer, but not its shapes and types "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}): copy it again"
+            f"({type(error).__name__}: {' '.join(str(error).split())[:120]}): copy it again"
         ) from error
     return KeyNetwork(network, part)
 

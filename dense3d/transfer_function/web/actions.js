@@ -32,12 +32,8 @@ export class Actions {
   async prompt(kind, fields, positive) {
     const { view } = this.store;
     const planes = view.crosshair;
+    if (!this.store.classes.length) this.addClass();
     await this.adding;
-    const known = [BACKGROUND, this.wanted].includes(view.activeClass) || this.store.classOf(view.activeClass);
-    if (!known) {
-      toast("There is no class to mark: add one first (N).", "error");
-      return;
-    }
     this.clicked = performance.now();
     this.arrived = 0;
     this.connection.send("prompt", {
@@ -67,7 +63,7 @@ export class Actions {
     const { radius, activeClass } = this.store.view;
     this.clicked = performance.now();
     this.arrived = 0;
-    this.connection.send("erase", { class: activeClass, voxel, radius, planes: this.store.view.crosshair });
+    this.connection.send("erase", { class: activeClass, voxel, radius });
   }
 
   undo() {
@@ -82,6 +78,7 @@ export class Actions {
 
   /** A new class, which is the active one; marks made meanwhile wait for it. */
   addClass() {
+    if (this.adding) return;
     const used = new Set(this.store.classes.map((item) => item.color.join()));
     const color = COLORS.find((one) => !used.has(one.join())) ?? COLORS[this.store.classes.length % COLORS.length];
     this.adding = this.connection.send("class.add", { color }).then((answer) => {

@@ -80,13 +80,11 @@ function mark(context, size, view, prompt) {
   const { plane, store, camera } = view;
   const here = store.view.crosshair[plane.axis];
   const color = store.describe(prompt.class)?.color ?? [200, 200, 200];
-  if (prompt.voxels && prompt.kind === "point") {
-    for (const voxel of prompt.voxels) {
-      const far = Math.abs(voxel[plane.axis] - here);
-      if (far > 3 * view.grid.factors[plane.axis]) continue;
-      const [x, y] = camera.toScreen(voxel.map((value) => value + 0.5), size.width, size.height);
-      dot(context, x, y, color, prompt.positive && prompt.class !== BACKGROUND, far === 0 ? 1 : 0.35);
-    }
+  if (prompt.kind === "point") {
+    const far = Math.abs(prompt.voxels[0][plane.axis] - here);
+    if (far > 3 * view.grid.factors[plane.axis]) return;
+    const [x, y] = camera.toScreen(prompt.voxels[0].map((value) => value + 0.5), size.width, size.height);
+    dot(context, x, y, color, prompt.positive && prompt.class !== BACKGROUND, far === 0 ? 1 : 0.35);
   } else if (prompt.kind === "lasso" && prompt.axis === plane.axis && Math.abs(prompt.index - here) < 1) {
     outline(context, prompt.polygon.map(([a, b]) => onSlice(plane, a, b)), size, camera, color, prompt.positive);
   } else if (prompt.kind === "box" && prompt.low && prompt.low[plane.axis] <= here && here <= prompt.high[plane.axis]) {
@@ -94,9 +92,9 @@ function mark(context, size, view, prompt) {
     const corners = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([a, b]) =>
       onSlice(plane, a ? prompt.high[u] + 1 : prompt.low[u], b ? prompt.high[v] + 1 : prompt.low[v]));
     outline(context, corners, size, camera, color, prompt.positive);
-  } else if (prompt.kind === "stroke" && prompt.voxels) {
+  } else if (prompt.kind === "stroke") {
     const near = prompt.voxels.filter((voxel) => Math.abs(voxel[plane.axis] - here) < 1);
-    if (near.length > 1) path(context, near, size, camera, css(color, 0.5), 2);
+    if (near.length) path(context, near, size, camera, css(color, 0.5), 2);
   }
 }
 

@@ -102,7 +102,6 @@ export function showImport(app) {
       await ask(`/api/import?name=${encodeURIComponent(file.name)}&role=${role}`, { method: "POST", body: file });
       toast(`Imported ${file.name}.`, "success");
       element.close();
-      app.fitTransfer(role);
     } catch (error) {
       toast(error.message, "error");
     }

@@ -27,7 +27,7 @@ class App {
     this.visited = new Set();
     this.connection = new Connection({
       state: (message) => this.received(message),
-      done: () => {},
+      current: (message) => (this.current = message.revision),
       error: (message) => toast(message.message, "error"),
       progress: (message) => this.progress(message),
       planes: (header, bytes) => this.planes(header, bytes),
@@ -56,6 +56,8 @@ class App {
     document.getElementById("curtain").remove();
     this.connection.open();
     this.ready = true;
+    // a new session: one class is there to be marked
+    if (!state.classes.length && !state.undo && !state.redo) this.actions.addClass();
   }
 
   build() {
@@ -77,8 +79,8 @@ class App {
     this.stage = new Stage(store, grid, textures, this.views);
     this.volumePanel = new VolumePanel(store, actions, (table) => {
       this.stage.table = table;
-      this.stage.volume?.setTransfer(table);
-      this.stage.redraw("volume");
+      if (this.stage.gl) this.stage.volume.setTransfer(table);
+      this.stage.moved();
     });
     this.classPanel = new ClassPanel(store, actions);
     document.getElementById("panels").append(
@@ -139,8 +141,8 @@ class App {
     if (has("activeClass") && this.store.view.overlay.mode === "score") stage.redraw(...SLICES);
     if (has("camera", "clip", "shading")) stage.moved();
     if (has("volumeOpacity")) {
-      stage.volume?.occupied();
-      stage.redraw("volume");
+      if (stage.gl) stage.volume.occupied();
+      stage.moved();
     }
     if (has("tool", "radius", "positive", "activeClass")) stage.remark(...SLICES);
     if (changed.length && this.ready) this.actions.sendView();
@@ -208,7 +210,8 @@ class App {
   expand(name) {
     const now = this.store.view.maximised === name ? null : name;
     this.store.view.maximised = now;
-    document.getElementById("views").dataset.only = now ?? "";
+    document.getElementById("views").classList.toggle("single", now !== null);
+    for (const view of Object.values(this.views)) view.element.hidden = now !== null && view.name !== now;
     this.stage.layout();
   }
 
@@ -246,6 +249,8 @@ window.dense3d = {
     return {
       ready: app.ready && store.connected,
       revision: store.server?.revision ?? null,
+      current: app.current ?? null, // the revision whose maps are here
+      settled: !textures?.stale.size,
       ...stage?.facts,
       volume: stage?.volume ? { ...stage.volume.facts, busy: stage.volume.busy } : null,
       ...actions.facts,

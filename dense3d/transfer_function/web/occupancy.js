@@ -107,25 +107,39 @@ export class Bricks {
   }
 
   /**
-   * Chebyshev distance in bricks to the next occupied one, 0 where occupied (Uint8Array, x fastest).
+   * Two bytes a brick, x fastest: Chebyshev distance in bricks to the next one with something to be seen, 0 where
+   * there is something; and what a ray has to look at there: bit 0 the volume, bit 1 + g the classes of group g.
    *
-   * opacity: 256 numbers over the range of the volume; thresholds: 0..255 by slot, 255 where no class is to be seen.
+   * opacity: 256 numbers over the range of the volume; levels: by slot, {level: 0..255, visible}, or null.
    */
-  distances(opacity, thresholds) {
+  contents(opacity, levels) {
     const before = new Uint16Array(257);
     for (let at = 0; at < 256; at++) before[at + 1] = before[at] + (opacity[at] > 0 ? 1 : 0);
-    const out = new Uint8Array(this.count);
+    const distance = new Uint8Array(this.count);
+    const bits = new Uint8Array(this.count);
     for (let b = 0; b < this.count; b++) {
       // one bin more on both sides: the table is filtered too
       const seen = before[Math.min(256, this.high[b] + 2)] - before[Math.max(0, this.low[b] - 1)] > 0;
-      out[b] = seen ? 0 : 255;
+      distance[b] = seen ? 0 : 255;
+      bits[b] = seen ? 1 : 0;
     }
-    for (const [at, threshold] of thresholds.entries()) {
-      const map = this.scores[at];
-      if (!map || threshold >= 255) continue;
-      for (let b = 0; b < this.count; b++) if (map[b] > threshold) out[b] = 0;
+    for (const [slot, one] of levels.entries()) {
+      const map = this.scores[slot];
+      if (!map || !one) continue;
+      const bit = 2 << Math.min(6, slot >> 2); // the last bit stands for all groups that are left
+      for (let b = 0; b < this.count; b++) {
+        if (map[b] <= one.level) continue;
+        bits[b] |= bit;
+        if (one.visible) distance[b] = 0;
+      }
     }
-    return this.spread(out);
+    this.spread(distance);
+    const both = new Uint8Array(2 * this.count);
+    for (let b = 0; b < this.count; b++) {
+      both[2 * b] = distance[b];
+      both[2 * b + 1] = bits[b];
+    }
+    return both;
   }
 
   spread(out) {
@@ -160,6 +174,5 @@ export class Bricks {
     };
     sweep(1);
     sweep(-1);
-    return out;
   }
 }

@@ -4,17 +4,15 @@
 export function sharedSource(groups) {
   const numbers = Array.from({ length: groups }, (_, at) => at);
   const slots = Math.max(1, 4 * groups);
-  const pick = (at) =>
-    ["r", "g", "b", "a"]
-      .map((part, c) => {
-        const n = 4 * at + c;
-        return `  if (s${at}.${part} > class_threshold[${n}]) {
-    float s = s${at}.${part} - class_rank[${n}];
-    if (s > top) { second = top; top = s; best = ${n}; }
-    else second = max(second, s);
+  const pick = (at) => `  if ((mask & ${1 << Math.min(6, at)}u) != 0u) {
+    vec4 s = textureLod(scores${at}, p, 0.0);
+    for (int c = 0; c < 4; c++) {
+      if (s[c] <= class_threshold[${4 * at} + c]) continue;
+      float score = s[c] - class_rank[${4 * at} + c];
+      if (score > top) { second = top; top = score; best = ${4 * at} + c; }
+      else second = max(second, score);
+    }
   }`;
-      })
-      .join("\n");
   return `
 precision highp float;
 precision highp int;
@@ -31,12 +29,11 @@ float value_at(vec3 p) {
   return (bytes.r * 255.0 + bytes.g * 65280.0) / 65535.0;
 }
 
-// Slot of the class at p, -1 where none holds; its score, and the next one's.
-int resolve(vec3 p, out float top, out float second) {
+// Slot of the class at p, -1 where none holds; its score, and the next one's. Only of the groups in the mask.
+int resolve(vec3 p, uint mask, out float top, out float second) {
   int best = -1;
   top = -1.0;
   second = 0.0;
-${numbers.map((at) => `  vec4 s${at} = textureLod(scores${at}, p, 0.0);`).join("\n")}
 ${numbers.map(pick).join("\n")}
   second = max(second, 0.0);
   return best;

@@ -25,7 +25,7 @@ vec3 heat(float x) { // dark blue, teal, amber, white
 
 bool differs(int slot, vec2 aside) {
   float top, second;
-  return resolve(place(at + aside), top, second) != slot;
+  return resolve(place(at + aside), 127u, top, second) != slot;
 }
 
 void main() {
@@ -37,7 +37,7 @@ void main() {
   vec3 q = smooth_grey > 0.5 ? p : (floor(p * size) + 0.5) / size;
   vec3 grey = vec3(clamp((value_at(q) - window.x) * window.y, 0.0, 1.0));
   float top, second;
-  int slot = resolve(q, top, second);
+  int slot = resolve(q, 127u, top, second);
   if (mode == 0) {
     if (slot >= 0) {
       vec4 tint = class_color[slot];

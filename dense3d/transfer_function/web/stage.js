@@ -93,16 +93,18 @@ export class Stage {
     this.schedule();
   }
 
-  /** The 3D view shows something else. */
+  /** The 3D view shows something else: its next picture comes with its own lines and letters. */
   moved() {
     this.volume?.changed();
-    this.redraw("volume");
+    if (this.gl) this.schedule();
+    else this.redraw("volume");
   }
 
   /** Scores, thresholds or visible classes have changed. */
   reclassed() {
     if (this.gl && !this.lost) this.volume.occupied();
-    this.redraw("axial", "coronal", "sagittal", "volume");
+    this.redraw("axial", "coronal", "sagittal");
+    this.moved();
   }
 
   schedule() {

@@ -35,6 +35,7 @@ export class VolumeTextures {
   async attach(gl) {
     this.gl = gl;
     this.volume = null;
+    if (!gl) return;
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     for (const group of this.groups) group.texture = null;
     if (this.values) await this.setVolume(this.values);

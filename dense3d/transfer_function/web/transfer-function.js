@@ -1,7 +1,7 @@
 // The 1D transfer function of the volume: control points of value, colour and opacity, and ready-made ones.
 //
-// A function is {points: [{value, color: [r, g, b] of 0..255, opacity}, ...]} with values in the volume's units,
-// ascending; linear between the points, constant beyond them.
+// Points are [{value, color: [r, g, b] of 0..255, opacity}, ...] with ascending values in the volume's units;
+// linear between them, constant beyond.
 
 /** RGBA of 0..255 at 256 values over [low, high]. */
 export function tabulate(points, [low, high]) {

@@ -65,9 +65,9 @@ export class VolumePanel {
     this.known = key;
     this.ready = presets(volume);
     this.preset.fill([["", "Own"], ...this.ready.map(([name]) => [name, name])]);
-    const points = given?.points?.length ? given.points : this.ready[0][1];
+    const points = given?.points ?? this.ready[0][1];
     this.editor.put(points);
-    this.preset.put(given?.points?.length ? given.name : this.ready[0][0]);
+    this.preset.put(given ? given.name : this.ready[0][0]);
     this.onTable(tabulate(points, volume.range));
     this.update();
   }

@@ -10,6 +10,7 @@ import { orbit } from "./vectors.js";
 
 const AIM = 90; // milliseconds a moving frame may take, the browser's own part included
 const STRIP = 60; // milliseconds a strip of the still picture may take
+const FEWEST_STRIPS = 48; // of a still picture: what is dense may follow on what is empty
 const REST = 180; // milliseconds without a change until the still picture begins
 const SMALLEST = 0.22; // size of moving pictures, of the pane's
 
@@ -26,10 +27,10 @@ export class VolumeRenderer {
     filter(gl, gl.TEXTURE_2D, gl.LINEAR);
     this.occupancy = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_3D, this.occupancy);
-    gl.texStorage3D(gl.TEXTURE_3D, 1, gl.R8UI, ...textures.bricks.size);
+    gl.texStorage3D(gl.TEXTURE_3D, 1, gl.RG8UI, ...textures.bricks.size);
     filter(gl, gl.TEXTURE_3D, gl.NEAREST);
     this.scale = 0.35;
-    this.rate = 40; // rows of a strip
+    this.rate = 10; // rows of a strip
     this.busy = false;
     this.version = 0; // counts changes; a picture of an older one is not shown as still
     this.shown = null; // the target whose picture is newest
@@ -52,16 +53,16 @@ export class VolumeRenderer {
     const { gl, store, textures } = this;
     const seen = store.view.volumeOpacity > 0;
     const opacity = Array.from({ length: 256 }, (_, at) => (seen ? this.table[4 * at + 3] : 0));
-    const thresholds = Array(4 * textures.groups.length).fill(255);
+    const levels = Array(4 * textures.groups.length).fill(null);
     for (const item of store.classes) {
-      if (textures.classIds[item.slot] !== item.id || !item.visible || item.opacity <= 0) continue;
-      thresholds[item.slot] = Math.trunc(255 * item.threshold);
+      if (textures.classIds[item.slot] !== item.id) continue;
+      levels[item.slot] = { level: Math.trunc(255 * item.threshold), visible: item.visible && item.opacity > 0 };
     }
-    const distances = textures.bricks.distances(opacity, thresholds);
+    const contents = textures.bricks.contents(opacity, levels);
     gl.bindTexture(gl.TEXTURE_3D, this.occupancy);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     const size = textures.bricks.size;
-    gl.texSubImage3D(gl.TEXTURE_3D, 0, 0, 0, 0, ...size, gl.RED_INTEGER, gl.UNSIGNED_BYTE, distances);
+    gl.texSubImage3D(gl.TEXTURE_3D, 0, 0, 0, 0, ...size, gl.RG_INTEGER, gl.UNSIGNED_BYTE, contents);
     this.changed();
   }
 
@@ -105,10 +106,11 @@ export class VolumeRenderer {
     const version = this.version;
     this.still.resize(area.width, area.height);
     for (let row = 0; row < area.height && version === this.version; ) {
-      const rows = Math.min(area.height - row, Math.max(4, Math.round(this.rate)));
+      const rows = Math.min(area.height - row, Math.round(this.rate));
       this.rays(this.still, 0.6, row, rows);
       const took = await finished(gl);
-      this.rate = Math.min(area.height, Math.max(4, this.rate * Math.min(2, STRIP / Math.max(took, 4))));
+      const most = Math.ceil(area.height / FEWEST_STRIPS);
+      this.rate = Math.min(most, Math.max(2, this.rate * Math.min(1.5, STRIP / Math.max(took, 4))));
       row += rows;
     }
     this.busy = false;

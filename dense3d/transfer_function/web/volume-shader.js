@@ -8,7 +8,7 @@ ${sharedSource(groups)}
 precision highp usampler3D;
 in vec2 at;
 out vec4 color; // premultiplied
-uniform usampler3D occupancy; // distance in bricks to the next one with something in it
+uniform usampler3D occupancy; // distance in bricks to the next one with something in it; what is in it
 uniform sampler2D transfer; // straight colour and opacity over the range of the volume
 uniform vec3 eye, forward, across, above; // millimetres from the middle of the box
 uniform vec3 box, voxels, clip_low, clip_high;
@@ -24,9 +24,9 @@ float hash(vec2 p) {
   return fract((q.x + q.y) * q.z);
 }
 
-int class_at(vec3 p) {
+int class_at(vec3 p, uint mask) {
   float top, second;
-  return resolve(p, top, second);
+  return resolve(p, mask, top, second);
 }
 
 vec3 lit(vec3 rgb, vec3 normal, vec3 view) { // a lamp at the viewer's left shoulder
@@ -81,7 +81,8 @@ void main() {
     if (t >= far) break;
     vec3 p = o + t * d;
     vec3 brick = floor(p / brick_size);
-    uint empty = texelFetch(occupancy, ivec3(brick), 0).r;
+    uvec2 content = texelFetch(occupancy, ivec3(brick), 0).rg;
+    uint empty = content.r;
     if (empty > 0u) { // to the end of the cube of empty bricks around, in whole steps
       vec3 side = (brick + mix(vec3(1.0) - float(empty), vec3(float(empty)), forwards)) * brick_size;
       vec3 leave = (side - o) / d;
@@ -92,11 +93,11 @@ void main() {
       last = t - step_length;
       continue;
     }
-    if (volume_opacity > 0.0) {
+    if ((content.g & 1u) != 0u) {
       float v = value_at(p);
       vec4 tint = textureLod(transfer, vec2(v * (255.0 / 256.0) + 0.5 / 256.0, 0.5), 0.0);
       float alpha = tint.a * volume_opacity;
-      if (alpha > 0.002) {
+      if (alpha > 0.004) {
         alpha = 1.0 - pow(1.0 - min(alpha, 0.999), step_length / unit_length);
         vec3 rgb = tint.rgb;
         if (shading > 0.0) {
@@ -112,7 +113,7 @@ void main() {
 ${
   groups === 0
     ? ""
-    : `    int slot = class_at(p);
+    : `    int slot = content.g > 1u ? class_at(p, content.g >> 1) : -1;
     if (slot >= 0 && slot != before && (seen & (1u << uint(slot & 31))) == 0u && class_color[slot].a > 0.0) {
       float hit = t;
       vec3 normal = face;
@@ -121,7 +122,7 @@ ${
         float out_there = last; // of the class: not yet
         for (int k = 0; k < 5; k++) {
           float middle = 0.5 * (out_there + hit);
-          if (class_at(o + middle * d) == slot) hit = middle;
+          if (class_at(o + middle * d, 127u) == slot) hit = middle;
           else out_there = middle;
         }
         vec3 g = score_gradient(slot, o + hit * d);

@@ -133,6 +133,26 @@ def test_nifti_scaling(tmp_path: Path) -> None:
     np.testing.assert_allclose(volume.values, expected, atol=1e-3)
 
 
+def test_odd_types(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    colours = np.zeros(PHANTOM.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for channel in "RGB":
+        colours[channel] = of_kind("u1")
+    nibabel.save(nibabel.Nifti1Image(colours, AFFINE), tmp_path / "rgb.nii")
+    grey = open_volume(tmp_path / "rgb.nii")
+    np.testing.assert_array_equal(grey.values, of_kind("u1"))
+    assert any("luminance" in note for note in grey.notes)
+    for stored, opened in (("?", "u1"), ("f2", "f4"), ("i8", "i4"), ("u8", "i4")):
+        values = (PHANTOM > 0) if stored == "?" else np.abs(of_kind("i2")).astype(stored)
+        np.save(tmp_path / "a.npy", values)
+        volume = open_volume(tmp_path / "a.npy")
+        np.testing.assert_array_equal(volume.values, values)
+        assert volume.values.dtype == np.dtype(opened)
+        assert open_volume(tmp_path / "a.npy", limit=5).values.dtype == np.dtype(opened)
+    np.save(tmp_path / "a.npy", PHANTOM.astype(np.int64) * 2**40)
+    assert open_volume(tmp_path / "a.npy").values.dtype == np.float64
+
+
 def test_whole_scalings_keep_integers(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii", of_kind("u1"))
     content = bytearray(path.read_bytes())
@@ -179,7 +199,13 @@ def test_nifti_takes_sform_then_qform_and_units(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("space", "signs"),
-    [("right-anterior-superior", (1, 1, 1)), ("LAS", (-1, 1, 1)), ("LPS", (-1, -1, 1)), (None, (-1, -1, 1))],
+    [
+        ("right-anterior-superior", (1, 1, 1)),
+        ("LAS", (-1, 1, 1)),
+        ("LPS", (-1, -1, 1)),
+        (None, (-1, -1, 1)),
+        ("3D-left-handed", (-1, 1, 1)),
+    ],
 )
 def test_nrrd_spaces(tmp_path: Path, space: str | None, signs: tuple[int, ...]) -> None:
     fields = {"space dimension": 3} if space is None else {}
@@ -187,6 +213,7 @@ def test_nrrd_spaces(tmp_path: Path, space: str | None, signs: tuple[int, ...]) 
     volume = open_volume(path)
     np.testing.assert_allclose(volume.affine, np.diag([*signs, 1]) @ LPS @ AFFINE, atol=1e-6)
     assert any("not stated" in note for note in volume.notes) == (space is None)
+    assert any("check left and right" in note for note in volume.notes) == (space in (None, "3D-left-handed"))
 
 
 def test_nrrd_without_directions_is_placed_as_simpleitk_places_it(tmp_path: Path) -> None:
@@ -224,7 +251,7 @@ def test_nifti_frames(tmp_path: Path) -> None:
         first, second = open_volume(path), open_volume(path, frame=1)
         np.testing.assert_array_equal(first.values, frames[..., 0])
         np.testing.assert_array_equal(second.values, frames[..., 1])
-        assert "2 frames: frame 0 is open (the default; choose another by frame=)" in first.notes[0]
+        assert "2 frames: frame 0 is open (the default; frame= or --frame chooses another)" in first.notes[0]
         assert "frame 1 is open" in second.notes[0]
 
 

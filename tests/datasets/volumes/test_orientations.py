@@ -15,6 +15,7 @@ from tests.datasets.volumes.files import (
     ORIENTATIONS,
     labels_of,
     phantom,
+    write_dicom,
     write_meta,
     write_nifti,
     write_nrrd,
@@ -38,6 +39,31 @@ def test_one_patient_in_every_orientation(tmp_path: Path, order: AxisOrder, suff
         np.testing.assert_array_equal(read.labels, labels)
         assert read.notes == ()
     _check_with_peers(tmp_path, labels_of(stored), affine)
+
+
+@pytest.mark.parametrize("order", ORIENTATIONS[::3], ids=str)
+def test_a_dicom_series_in_every_orientation(tmp_path: Path, order: AxisOrder) -> None:
+    pytest.importorskip("pydicom")
+    stored, affine = order.apply(PHANTOM), AFFINE @ order.index_affine(PHANTOM.shape)
+    volume = open_volume(write_dicom(tmp_path / "series", stored, affine)).canonical()
+    np.testing.assert_array_equal(volume.values, PHANTOM)
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
+    write_segmentation(tmp_path / "labels.nii", labels_of(PHANTOM), volume)
+    written = open_volume(tmp_path / "labels.nii").canonical()
+    np.testing.assert_array_equal(written.values, labels_of(PHANTOM))
+    np.testing.assert_allclose(written.affine, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ORIENTATIONS[::5], ids=str)
+def test_labels_stored_in_another_axis_order(tmp_path: Path, order: AxisOrder) -> None:
+    volume = open_volume(write_nifti(tmp_path / "scan.nii", PHANTOM)).canonical()
+    labels = labels_of(PHANTOM)[2:, :9, 1:7]
+    affine = AFFINE.copy()
+    affine[:3, 3] = (AFFINE @ [2, 0, 1, 1])[:3]
+    path = write_nifti(tmp_path / "l.nii", order.apply(labels), affine @ order.index_affine(labels.shape))
+    expected = np.zeros(PHANTOM.shape, np.uint8)
+    expected[2:, :9, 1:7] = labels
+    np.testing.assert_array_equal(read_segmentation(path, volume).labels, expected)
 
 
 def _check_with_peers(folder: Path, stored: np.ndarray, affine: np.ndarray) -> None:
