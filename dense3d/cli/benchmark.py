@@ -38,6 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--precision", nargs="+", metavar="NAME", default=None, help="default: fp32 bf16")
     models.add_argument("--compile", action="store_true", help="also with torch.compile")
     models.add_argument("--tiny", action="store_true", help="small models, to try the benchmark itself")
+    clicks = parser.add_argument_group("suite transfer-function (cases are volumes of the sample data)")
+    clicks.add_argument(
+        "--rule",
+        choices=("random", "error"),
+        default="random",
+        help="where simulated clicks fall: in the interior of structures, or in the largest error",
+    )
+    clicks.add_argument("--checkpoint", metavar="FILE", help="of a ViT, whose features take part, too")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -59,6 +67,10 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.compile:
             conditions["compiled"] = (False, True)
         benchmark_models(size=arguments.size, conditions=conditions, tiny=arguments.tiny, **common)
+    elif arguments.suite == "transfer-function":
+        from dense3d.benchmarks.transfer_function_run import benchmark_transfer_function
+
+        benchmark_transfer_function(rule=arguments.rule, checkpoint=arguments.checkpoint, **common)
     else:
         from dense3d.benchmarks.run import benchmark
 

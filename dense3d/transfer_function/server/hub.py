@@ -36,10 +36,12 @@ class Hub:
 
     Args:
         workspace: what is worked on.
+        announce: told once how long a method's preparation takes, and of its end.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, announce: Callable[[str], None] | None = None) -> None:
+        self.workspace, self._announce = workspace, announce
+        self._announced: set[str] = set()
         self.tabs: set[Tab] = set()
         self.slots = Slots()
         self.maps = self._newest_maps = Maps(workspace.working.shape)
@@ -180,6 +182,7 @@ class Hub:
         """Of a preparation."""
         was_ready = bool(self.last_progress and self.last_progress["ready"])
         self.last_progress = report
+        self._tell_terminal(report)
         text = msgspec.json.encode(report).decode()
 
         def send() -> None:
@@ -189,6 +192,21 @@ class Hub:
                 self.tell_state()
 
         self._in_loop(send)
+
+    def _tell_terminal(self, report: dict[str, Any]) -> None:
+        method, left = self.workspace.method, report["left_s"]
+        if "failed" in report:
+            sentence = report["failed"]
+        elif report["done"] == 1:
+            sentence = f"method {method}: ready"
+        elif left and not report.get("cancelled"):
+            sentence = f"method {method}: {report['task']}, about {left:.0f} s; the page works meanwhile"
+        else:
+            return
+        key = f"{method} {report['done'] == 1} {'failed' in report}"
+        if self._announce is not None and key not in self._announced:
+            self._announced.add(key)
+            self._announce(sentence)
 
     def show_problem(self, sentence: str | None) -> None:
         """What keeps the classification from being computed."""
