@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dense3d.benchmarks.ops_rays import CASES as RAYS
 from dense3d.benchmarks.timing import OURS, Case, Workload
+from dense3d.benchmarks.volume_histograms import CASES as HISTOGRAMS
 from dense3d.benchmarks.volume_pictures import CASES as PICTURES
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.bilateral import DIMENSIONS, YUV, YUV_OFFSET, BilateralGrid, GridSizes
@@ -152,6 +153,7 @@ CASES = [
     ),
     Case("map_quantile", map_quantile, {"64^3": dict(side=64), "256^3": dict(side=256)}, tiny=dict(side=4)),
     Case("bilateral", bilateral, {"64^3": dict(side=64), "128^3": dict(side=128)}, tiny=dict(side=8)),
+    *HISTOGRAMS,
     *PICTURES,
     *RAYS,
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,9 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.host,
             arguments.port,
             open_browser=not arguments.no_browser,
-            announce=lambda address: print(
-                f"\nopen {address}\nCtrl+C ends it and keeps the work", flush=True
-            ),
+            announce=lambda sentence: print(sentence, flush=True),
         )
     print("saved" if place else "ended")
 
@@ -89,7 +88,7 @@ def keep(workspace: Workspace, volume: str, session: str | None) -> Path | None:
         require_writable_file(session)
         workspace.keep_in(session)
         return Path(session)
-    path = Path(volume).absolute()
+    path = Path(os.path.abspath(volume))  # noqa: PTH100 - a link keeps its folder, ".." goes
     for folder in (path.parent, Path.cwd()):
         place = folder / f"{path.name}.session.json"
         try:

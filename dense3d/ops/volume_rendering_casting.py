@@ -66,7 +66,8 @@ def cast_rays(
     if backend is None and torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         backend = "reference"
     chosen = select_backend("cast_rays", volume.device.type, backend)
-    geometry = dict(origin=origin, spacing=spacing, step=step, min_transmittance=min_transmittance)
+    box = {"origin": origin.to(volume.device), "spacing": spacing.to(volume.device)}
+    geometry = dict(box, step=step, min_transmittance=min_transmittance)
     return chosen.implementation(volume, origins, directions, positions, rgb_extinction, **geometry)
 
 

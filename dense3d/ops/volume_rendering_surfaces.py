@@ -72,7 +72,7 @@ def _first(volume, origins, directions, level, origin, spacing) -> Tensor:
     piece = torch.where(found, torch.arange(found.shape[1]).to(ends), found.shape[1]).amin(1).long()
     hit = (piece < found.shape[1]) & (near >= 0)
     piece = torch.where(hit, piece, 0)
-    pick = torch.arange(len(piece)), piece
+    pick = torch.arange(len(piece), device=piece.device), piece
     end = first_end[pick].clamp(max=3).long()
     high = ends[pick].gather(1, end[:, None])[:, 0]
     low = ends[pick].gather(1, (end - 1).clamp(min=0)[:, None])[:, 0]

@@ -56,6 +56,8 @@ class SolverOptions:
         tolerance: of the residual, relative to the right side.
         iterations: of conjugate gradients, at most; 25 are often short of the solution by a few hundredths.
         exact: solve directly instead.
+        official_start: start conjugate gradients from the quotient of sums even where it is 0 / 0, as the
+            official code does: one cell without confidence then makes all of the result 0.
     """
 
     lam: float = 256
@@ -63,6 +65,7 @@ class SolverOptions:
     tolerance: float = 1e-5
     iterations: int = 25
     exact: bool = False
+    official_start: bool = False
 
 
 @dataclass
@@ -192,7 +195,7 @@ class BilateralGrid:
     ) -> np.ndarray:
         """The smooth function that stays near ``target`` where ``confidence`` is high, (X, Y, Z) float64.
 
-        Cells without any confidence start from 0 (in the official code they make all of the result 0).
+        Cells without any confidence start from 0 and take their neighbours' values.
 
         Args:
             target: (X, Y, Z).
@@ -213,6 +216,8 @@ class BilateralGrid:
             solution = np.atleast_1d(spsolve(system.tocsc(), right))
         else:
             start = np.divide(right, weights, out=np.zeros_like(right), where=weights > 0)
+            if options.official_start and not weights.all():
+                return np.zeros(self.shape)  # NaN in every cell after the first product
             solution = conjugate_gradients(system, right, start, options)
         return np.nan_to_num(self.slice(solution))
 

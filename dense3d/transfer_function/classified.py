@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dense3d.transfer_function.classifier import Scores
-from dense3d.transfer_function.measures import winners
 from dense3d.transfer_function.prompts import BACKGROUND, Prompt
+from dense3d.transfer_function.resolving import resolve
 
 SEEDS = 40  # voxels of a class that stand for an imported segmentation, at most
 VOXELS_A_SEED = 100  # so that a mark changes what is around it and not itself alone
@@ -68,7 +68,7 @@ class Classified:
 
     def unchanged(self) -> np.ndarray:
         """(X, Y, Z) bool: where the imported segmentation holds as it was."""
-        same = winners(self.base.scores.volume(), self.thresholds) == winners(
+        same = resolve(self.base.scores.volume(), self.thresholds) == resolve(
             self.scores.volume(), self.thresholds
         )
         for prompt in self.painted:
@@ -99,7 +99,7 @@ class Classified:
         return scores
 
     def _refined(self, after: np.ndarray, before: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        same = winners(before, self.thresholds) == winners(after, self.thresholds)
+        same = resolve(before, self.thresholds) == resolve(after, self.thresholds)
         scores = np.array(after)
         for column, class_id in enumerate(self.class_ids):
             np.copyto(scores[column], np.where(labels == class_id, np.uint8(255), np.uint8(0)), where=same)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def read_labels(workspace: Workspace, path: str | os.PathLike) -> tuple[np.ndarr
     return labels, names, dict(found.colors)
 
 
-def import_segmentation(workspace: Workspace, path: str | os.PathLike, name: str | None = None) -> str | None:
+def import_segmentation(
+    workspace: Workspace, path: str | os.PathLike, names: Mapping[int, str] | None = None
+) -> str | None:
     """Go on from a segmentation: it holds, and marks refine it.
 
     A label joins the class of its name, or makes a new one. An earlier import is replaced.
@@ -45,7 +48,7 @@ def import_segmentation(workspace: Workspace, path: str | os.PathLike, name: str
     Args:
         workspace: whose volume it is of.
         path: a segmentation file on the grid of the volume's file.
-        name: of the step; the file's name unless given.
+        names: of labels, where the file does not say them, as NIfTI cannot.
 
     Returns:
         The name of the step.
@@ -53,7 +56,8 @@ def import_segmentation(workspace: Workspace, path: str | os.PathLike, name: str
     Raises:
         DataError: it is no segmentation of this volume, or has too many labels.
     """
-    labels, names, colors = read_labels(workspace, path)
+    labels, stated, colors = read_labels(workspace, path)
+    names = {**stated, **(names or {})}
     present = [int(label) for label in np.unique(labels) if label]
     if not present:
         raise DataError(f"{path} has no labelled voxel; choose another segmentation")
@@ -74,12 +78,19 @@ def import_segmentation(workspace: Workspace, path: str | os.PathLike, name: str
                 by_name[called] = number
                 number += 1
             table[label] = by_name[called]
-        imported = Imported(table[labels], name or Path(path).name)
+        imported = Imported(table[labels], Path(path).name)
         return workspace.add_import(imported, tuple(classes))
 
 
-def load_reference(workspace: Workspace, path: str | os.PathLike) -> list[str]:
+def load_reference(
+    workspace: Workspace, path: str | os.PathLike, names: Mapping[int, str] | None = None
+) -> list[str]:
     """Compare with a segmentation from now on; it changes nothing else.
+
+    Args:
+        workspace: whose classes are compared.
+        path: a segmentation file of its volume.
+        names: of labels, where the file does not say them.
 
     Returns:
         Names of its structures. A structure is compared with the class of its name, whatever its case; one
@@ -87,14 +98,15 @@ def load_reference(workspace: Workspace, path: str | os.PathLike) -> list[str]:
     """
     from dense3d.datasets.volumes.segmentation import default_name
 
-    labels, names, _ = read_labels(workspace, path)
+    labels, stated, _ = read_labels(workspace, path)
+    names = {**stated, **(names or {})}
     found = {}
     numbered = {one.id: one.name for one in workspace.classes}
     for label in np.unique(labels):
         if label:
-            stated = names.get(int(label), default_name(int(label)))
-            is_stated = stated != default_name(int(label))
-            found[stated if is_stated else numbered.get(int(label), stated)] = labels == label
+            name = names.get(int(label), default_name(int(label)))
+            is_stated = name != default_name(int(label))
+            found[name if is_stated else numbered.get(int(label), name)] = labels == label
     workspace.set_reference(found)
     return list(found)
 

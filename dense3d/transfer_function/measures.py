@@ -27,30 +27,6 @@ class Uncertainty:
     unsure: float
 
 
-def winners(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Which class holds where.
-
-    Args:
-        scores: (C, ...) uint8.
-        thresholds: (C,) 0..1.
-
-    Returns:
-        (...) uint8: 1 + the column of the best of the scores above ``int(255 * threshold)``, the first of
-        equals, or 0.
-
-    Example:
-        >>> winners(np.array([[200, 90, 130], [200, 100, 10]], np.uint8), np.array([0.5, 0.3])).tolist()
-        [1, 2, 1]
-    """
-    found = np.zeros(scores.shape[1:], np.uint8)
-    best = np.zeros(scores.shape[1:], np.uint8)
-    for column, (one, threshold) in enumerate(zip(scores, thresholds)):
-        better = (one > best) & (one > int(255 * threshold))
-        np.copyto(found, np.uint8(column + 1), where=better)
-        np.copyto(best, one, where=better)
-    return found
-
-
 def voxel_counts(
     labels: np.ndarray, shape: tuple[int, int, int], factors: tuple[int, int, int]
 ) -> np.ndarray:

@@ -142,14 +142,17 @@ class Refiner:
         small = [resized(torch.from_numpy(c.astype(np.float32)), self.shape) for c in channels]
         self.volume = min_max(torch.stack(small))  # (M, X, Y, Z)
 
-    def reference(self, voxels: Tensor) -> np.ndarray:
-        """(M, 3, X, Y, Z) uint8 that the solver follows: stretched around the annotated voxels' median."""
+    def references(self, voxels: Tensor) -> np.ndarray:
+        """What the solver follows, uint8, stretched around the annotated voxels' median.
+
+        (M, X, Y, Z), grey, for one or two channels, or (1, 3, X, Y, Z), the first three of more as RGB.
+        """
         if self.options.contrast is None:
-            return _as_references((255.0 * self.volume).to(torch.uint8).numpy())
+            return _by_modality((255.0 * self.volume).to(torch.uint8).numpy())
         relative = relative_coordinates(voxels, self.full_shape).to(self.volume.device)
         median = sample_features(self.volume, relative, "nearest").median()
         volume = stretched(self.volume, median, 3.0 * self.options.contrast)
-        return _as_references((255.0 * volume).to(torch.uint8).numpy())
+        return _by_modality((255.0 * volume).to(torch.uint8).numpy())
 
     def __call__(
         self,
@@ -173,7 +176,7 @@ class Refiner:
         total, top = torch.zeros(self.shape), torch.zeros(())
         if len(voxels) == 0:
             return total
-        references = self.reference(voxels)
+        references = self.references(voxels)
         for index, values in maps.items():
             values = resized(values.float().cpu(), self.shape)
             refined = weights[index] * self._solve(values, references, index, isovalue)
@@ -189,11 +192,11 @@ class Refiner:
         low, high = crop_bounds(values, threshold, options.pad).tolist()
         box = tuple(slice(a, b) for a, b in zip(low, high))
         crop = values[box]
-        reference = np.ascontiguousarray(references[min(index, len(references) - 1)][(slice(None), *box)])
+        reference = np.ascontiguousarray(references[min(index, len(references) - 1)][(..., *box)])
         grid = BilateralGrid(reference, options.sizes)
         confidence = options.confidence
         if confidence is None:
-            confidence = gradient_confidence(reference[0])
+            confidence = gradient_confidence(reference if reference.ndim == 3 else reference[0])
         solved = torch.from_numpy(grid.solve(crop.numpy(), confidence, options.solver)).float()
         if options.dilation is not None:
             solved *= dilated(crop > threshold, options.dilation)
@@ -202,8 +205,5 @@ class Refiner:
         return refined
 
 
-def _as_references(channels: np.ndarray) -> np.ndarray:
-    """(M, 3, X, Y, Z): one or two channels are grey, a modality each; of more, the first three are RGB."""
-    if len(channels) < 3:
-        return np.repeat(channels[:, None], 3, axis=1)
-    return channels[None, :3]
+def _by_modality(channels: np.ndarray) -> np.ndarray:
+    return channels if len(channels) < 3 else channels[None, :3]

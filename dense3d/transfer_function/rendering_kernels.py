@@ -26,18 +26,18 @@ def jit(**options):
     return njit(nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"}, **options)
 
 
-@jit(inline="always")
+@jit()
 def _unit(x, y, z):
     length = np.sqrt(x * x + y * y + z * z)
     return (x / length, y / length, z / length) if length > 1e-12 else (0.0, 0.0, 0.0)
 
 
-@jit(inline="always")
+@jit()
 def _length(vector):
     return np.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
 
 
-@jit(inline="always")
+@jit()
 def _times(matrix, vector):
     return (
         matrix[0, 0] * vector[0] + matrix[0, 1] * vector[1] + matrix[0, 2] * vector[2],
@@ -46,15 +46,19 @@ def _times(matrix, vector):
     )
 
 
-@jit(inline="always")
+@jit()
 def _cell(x, y, z, shape):
-    """Corner, opposite corner and shares of the cell of a place between the outermost centres."""
-    i, j, k = int(x), int(y), int(z)
-    opposite = min(i + 1, shape[0] - 1), min(j + 1, shape[1] - 1), min(k + 1, shape[2] - 1)
-    return (i, j, k), opposite, (x - i, y - j, z - k)
+    """Corner, opposite corner and shares of the cell of a place between the outermost centres.
+
+    Indices are unsigned: numba compares signed ones with zero at every access.
+    """
+    i, j, k = np.int64(x), np.int64(y), np.int64(z)
+    corner = np.uint64(i), np.uint64(j), np.uint64(k)
+    i1, j1, k1 = min(i + 1, shape[0] - 1), min(j + 1, shape[1] - 1), min(k + 1, shape[2] - 1)
+    return corner, (np.uint64(i1), np.uint64(j1), np.uint64(k1)), (x - i, y - j, z - k)
 
 
-@jit(inline="always")
+@jit()
 def _blend(field, corner, opposite, share):
     """The trilinear value of a cell."""
     i, j, k = corner
@@ -69,7 +73,7 @@ def _blend(field, corner, opposite, share):
     return a + fx * (e - a)
 
 
-@jit(inline="always")
+@jit()
 def _at(field, x, y, z):
     shape = field.shape
     x, y, z = clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2])
@@ -77,7 +81,7 @@ def _at(field, x, y, z):
     return _blend(field, corner, opposite, share)
 
 
-@jit(inline="always")
+@jit()
 def _to_world(gx, gy, gz, inverse):
     """A gradient by voxels -> by millimetres: the inverse transpose of the affine."""
     return (
@@ -97,26 +101,47 @@ def _gradient(field, x, y, z, reach, inverse):
 
 
 @jit()
+def _around(index, opposite, count):
+    """The four voxels along an axis that a cell's differences read."""
+    before = np.int64(index) - 1 if index > np.uint64(0) else np.int64(0)
+    behind = min(np.int64(index) + 2, count - 1)
+    return np.uint64(before), index, opposite, np.uint64(behind)
+
+
+@jit()
+def _slopes(field, w, xs, ys, zs):
+    """Weighted differences along the axes at one corner; ``xs``: the voxel before, its own, the next."""
+    x = float(field[xs[2], ys[1], zs[1]]) - float(field[xs[0], ys[1], zs[1]])
+    y = float(field[xs[1], ys[2], zs[1]]) - float(field[xs[1], ys[0], zs[1]])
+    z = float(field[xs[1], ys[1], zs[2]]) - float(field[xs[1], ys[1], zs[0]])
+    return w * x, w * y, w * z
+
+
+@jit()
 def _cell_gradient(field, corner, opposite, share, inverse):
     """Central differences of the trilinear value over one voxel to each side, per millimetre, in the world.
 
     They are the trilinear blend of the differences at the corners, which take half of the reads.
     """
-    shape = field.shape
-    xs = max(corner[0] - 1, 0), corner[0], opposite[0], min(corner[0] + 2, shape[0] - 1)
-    ys = max(corner[1] - 1, 0), corner[1], opposite[1], min(corner[1] + 2, shape[1] - 1)
-    zs = max(corner[2] - 1, 0), corner[2], opposite[2], min(corner[2] + 2, shape[2] - 1)
-    gx, gy, gz = 0.0, 0.0, 0.0
-    for a in range(2):
-        wx = share[0] if a == 1 else 1 - share[0]
-        for b in range(2):
-            wxy = wx * (share[1] if b == 1 else 1 - share[1])
-            for c in range(2):
-                w = wxy * (share[2] if c == 1 else 1 - share[2])
-                x, y, z = xs[1 + a], ys[1 + b], zs[1 + c]
-                gx += w * (float(field[xs[2 + a], y, z]) - float(field[xs[a], y, z]))
-                gy += w * (float(field[x, ys[2 + b], z]) - float(field[x, ys[b], z]))
-                gz += w * (float(field[x, y, zs[2 + c]]) - float(field[x, y, zs[c]]))
+    x, y, z = (
+        _around(corner[0], opposite[0], field.shape[0]),
+        _around(corner[1], opposite[1], field.shape[1]),
+        _around(corner[2], opposite[2], field.shape[2]),
+    )
+    x0, x1, y0, y1, z0, z1 = x[:3], x[1:], y[:3], y[1:], z[:3], z[1:]
+    fx, fy, fz = share
+    ex, ey, ez = 1 - fx, 1 - fy, 1 - fz
+    a = _slopes(field, ex * ey * ez, x0, y0, z0)
+    b = _slopes(field, ex * ey * fz, x0, y0, z1)
+    c = _slopes(field, ex * fy * ez, x0, y1, z0)
+    d = _slopes(field, ex * fy * fz, x0, y1, z1)
+    e = _slopes(field, fx * ey * ez, x1, y0, z0)
+    f = _slopes(field, fx * ey * fz, x1, y0, z1)
+    g = _slopes(field, fx * fy * ez, x1, y1, z0)
+    h = _slopes(field, fx * fy * fz, x1, y1, z1)
+    gx = a[0] + b[0] + c[0] + d[0] + e[0] + f[0] + g[0] + h[0]
+    gy = a[1] + b[1] + c[1] + d[1] + e[1] + f[1] + g[1] + h[1]
+    gz = a[2] + b[2] + c[2] + d[2] + e[2] + f[2] + g[2] + h[2]
     return _to_world(0.5 * gx, 0.5 * gy, 0.5 * gz, inverse)
 
 
@@ -127,7 +152,7 @@ def _class_at(maps, levels, members, x, y, z):
     shape = maps.shape[1:]
     x, y, z = clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2])
     corner, opposite, share = _cell(x, y, z, shape)
-    number = ((corner[0] >> SHIFT) * bricks[1] + (corner[1] >> SHIFT)) * bricks[2] + (corner[2] >> SHIFT)
+    number = ((int(x) >> SHIFT) * bricks[1] + (int(y) >> SHIFT)) * bricks[2] + (int(z) >> SHIFT)
     best, found = -1.0, -1
     for k in range(starts[number], starts[number + 1]):
         c = classes[k]
@@ -137,7 +162,7 @@ def _class_at(maps, levels, members, x, y, z):
     return found
 
 
-@jit(inline="always")
+@jit()
 def _may_be_new(styles, seen, members, brick):
     """Whether a brick may hold a class that is drawn and was not met before."""
     starts, classes, bricks = members
@@ -163,7 +188,7 @@ def _first_place(maps, levels, members, wanted, start, slope, outside, inside):
     return inside
 
 
-@jit(inline="always")
+@jit()
 def _place(start, slope, t):
     return start[0] + t * slope[0], start[1] + t * slope[1], start[2] + t * slope[2]
 
@@ -178,7 +203,7 @@ def _normal(scores, start, slope, t, view, inverse):
     return normal
 
 
-@jit(inline="always")
+@jit()
 def _light(normal, view, lamp, half):
     """Factor of the colour, and what is added to it (Blinn-Phong); the normal is turned to the viewer."""
     nx, ny, nz = normal
@@ -193,7 +218,7 @@ def _light(normal, view, lamp, half):
     return AMBIENT + DIFFUSE * max(diffuse, 0.0), SPECULAR * shine
 
 
-@jit(inline="always")
+@jit()
 def _ray(camera, row, column):
     """Start and unit direction in the world; ``camera``: eye, f, across, above, right, up, (kind, H, W)."""
     s = 2 * (column + 0.5) / camera[6, 2] - 1
@@ -230,29 +255,45 @@ def _inside(planes, start, slope):
 
 
 @jit()
+def _table_row(table, lower, upper, share, column):
+    """Colour and extinction between two entries of one column of a table."""
+    r, g = float(table[lower, column, np.uint64(0)]), float(table[lower, column, np.uint64(1)])
+    b, a = float(table[lower, column, np.uint64(2)]), float(table[lower, column, np.uint64(3)])
+    return (
+        r + share * (float(table[upper, column, np.uint64(0)]) - r),
+        g + share * (float(table[upper, column, np.uint64(1)]) - g),
+        b + share * (float(table[upper, column, np.uint64(2)]) - b),
+        a + share * (float(table[upper, column, np.uint64(3)]) - a),
+    )
+
+
+@jit()
 def _table_at(table, value, slope):
     """Straight colour and extinction of (N, G, 4), linear between entries; value and slope are 0..1."""
     u = min(max(value, 0.0), 1.0) * (table.shape[0] - 1)
-    v = min(max(slope, 0.0), 1.0) * (table.shape[1] - 1)
+    i = np.int64(u)
+    fu, lower, upper = u - i, np.uint64(i), np.uint64(min(i + 1, table.shape[0] - 1))
     if table.shape[1] == 1:
-        i = int(u)
-        i1, f = min(i + 1, table.shape[0] - 1), u - i
-        return (
-            table[i, 0, 0] + f * (table[i1, 0, 0] - table[i, 0, 0]),
-            table[i, 0, 1] + f * (table[i1, 0, 1] - table[i, 0, 1]),
-            table[i, 0, 2] + f * (table[i1, 0, 2] - table[i, 0, 2]),
-            table[i, 0, 3] + f * (table[i1, 0, 3] - table[i, 0, 3]),
-        )
-    i, j = int(u), int(v)
-    i1, j1 = min(i + 1, table.shape[0] - 1), min(j + 1, table.shape[1] - 1)
-    fu, fv = u - i, v - j
-    a, b, c, d = (1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv
+        return _table_row(table, lower, upper, fu, np.uint64(0))
+    v = min(max(slope, 0.0), 1.0) * (table.shape[1] - 1)
+    j = np.int64(v)
+    fv = v - j
+    a = _table_row(table, lower, upper, fu, np.uint64(j))
+    b = _table_row(table, lower, upper, fu, np.uint64(min(j + 1, table.shape[1] - 1)))
     return (
-        a * table[i, j, 0] + b * table[i1, j, 0] + c * table[i, j1, 0] + d * table[i1, j1, 0],
-        a * table[i, j, 1] + b * table[i1, j, 1] + c * table[i, j1, 1] + d * table[i1, j1, 1],
-        a * table[i, j, 2] + b * table[i1, j, 2] + c * table[i, j1, 2] + d * table[i1, j1, 2],
-        a * table[i, j, 3] + b * table[i1, j, 3] + c * table[i, j1, 3] + d * table[i1, j1, 3],
+        a[0] + fv * (b[0] - a[0]),
+        a[1] + fv * (b[1] - a[1]),
+        a[2] + fv * (b[2] - a[2]),
+        a[3] + fv * (b[3] - a[3]),
     )
+
+
+@jit()
+def _passed(depth):
+    """exp(-depth) of an optical depth; the usual small ones by its series, which is exact to 1e-8 there."""
+    if depth < 0.03:
+        return 1 - depth * (1 - depth * (0.5 - depth * (1 / 6 - depth * (1 / 24))))
+    return np.exp(-depth)
 
 
 @jit()
@@ -280,7 +321,7 @@ def _sample_value(field, place, transfer, inverse, lights, interval, scale):
             factor, added = _light(_unit(gradient[0], gradient[1], gradient[2]), view, lamp, half)
             factor, added = 1 - share_lit + share_lit * factor, share_lit * added
             r, g, b = r * factor + added, g * factor + added, b * factor + added
-    return r, g, b, np.exp(-extinction * interval / unit)
+    return r, g, b, _passed(extinction * interval / unit)
 
 
 @jit()
@@ -306,11 +347,12 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
         place = _place(start, slope, t)
         x, y, z = clamped(place[0], shape[0]), clamped(place[1], shape[1]), clamped(place[2], shape[2])
         brick = int(x) >> SHIFT, int(y) >> SHIFT, int(z) >> SHIFT
-        empty = distances[brick[0], brick[1], brick[2]]
+        entry = np.uint64(brick[0]), np.uint64(brick[1]), np.uint64(brick[2])
+        empty = distances[entry]
         if empty > 0:
             i = skipped_to(start, slope, brick, brick_shape, int(empty), near, interval, i)
             continue
-        if active[brick[0], brick[1], brick[2]]:
+        if active[entry]:
             sample = _sample_value(volume, (x, y, z), transfer, inverse, lights, interval, scale)
             weight = light * (1 - sample[3])
             red, green, blue = red + weight * sample[0], green + weight * sample[1], blue + weight * sample[2]

@@ -147,7 +147,6 @@ class SimilarityClassifier:
 
         Raises:
             DataError: the volume is constant.
-            DiskFullError: there is no room for the cache.
         """
         if self.network is None:
             return

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, inside
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import exporting, importing, session
 from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress
 from dense3d.transfer_function.editing import Snapshot
 from dense3d.transfer_function.mark_editing import MarkEditor
-from dense3d.transfer_function.marks import AnyMark, Grid, prompts_of
-from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
+from dense3d.transfer_function.marks import AnyMark, Grid, prompt_of, without_contradictions
+from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
 from dense3d.transfer_function.methods import make_classifier, method_names
 from dense3d.transfer_function.prompts import Prompt
+from dense3d.transfer_function.resolving import resolve
 from dense3d.transfer_function.session_file import SessionFile
 from dense3d.transfer_function.upsampling import repeated, upsampled
 
@@ -78,13 +79,14 @@ class Workspace(MarkEditor):
         self._classifiers: dict[str, Classifier] = {}
         self._complete: set[str] = set()
         self._computing, self._preparing = threading.Lock(), threading.Lock()
-        self._voxels: dict[int, np.ndarray] = {}
+        self._prompt_of: dict[int, Prompt] = {}  # by the id of its mark
         self._bases: dict[tuple, Base] = {}
         self._scores: tuple[tuple, np.ndarray] | None = None
         self.session_file: SessionFile | None = None
         self._drawing = threading.Lock()
         self._renderer: Renderer | None = None
         self._drawn: np.ndarray | None = None
+        self._is_method_chosen = method is not None
         self.set_method(method or method_names(self.checkpoint)[0])
 
     # ------------------------------------------------------------------ method
@@ -180,14 +182,14 @@ class Workspace(MarkEditor):
     def labels(self) -> np.ndarray:
         """(X, Y, Z) uint8 class ids on the working grid, 0 where no class holds."""
         snapshot = self.snapshot()
-        return snapshot.ids[winners(self.scores(snapshot), snapshot.thresholds)]
+        return snapshot.ids[resolve(self.scores(snapshot), snapshot.thresholds)]
 
     def labels_full(self) -> np.ndarray:
         """(X, Y, Z) uint8 class ids on the canonical grid, from scores interpolated to it."""
         snapshot = self.snapshot()
         found = np.zeros(self.volume.shape, np.uint8)
         for low, slab in upsampled(self.scores(snapshot), self.volume.shape, self.factors):
-            found[low : low + slab.shape[1]] = snapshot.ids[winners(slab, snapshot.thresholds)]
+            found[low : low + slab.shape[1]] = snapshot.ids[resolve(slab, snapshot.thresholds)]
         imported = snapshot.document.imported
         if imported is not None and snapshot.class_ids:
             same = repeated(self.classified(snapshot).unchanged(), self.volume.shape, self.factors)
@@ -294,13 +296,15 @@ class Workspace(MarkEditor):
 
     # ------------------------------------------------------------------ files
 
-    def import_segmentation(self, path: str | os.PathLike) -> str | None:
+    def import_segmentation(
+        self, path: str | os.PathLike, names: Mapping[int, str] | None = None
+    ) -> str | None:
         """Go on from a segmentation of this volume (:func:`~.importing.import_segmentation`)."""
-        return importing.import_segmentation(self, path)
+        return importing.import_segmentation(self, path, names)
 
-    def load_reference(self, path: str | os.PathLike) -> list[str]:
+    def load_reference(self, path: str | os.PathLike, names: Mapping[int, str] | None = None) -> list[str]:
         """Compare with a segmentation by :meth:`dice` (:func:`~.importing.load_reference`)."""
-        return importing.load_reference(self, path)
+        return importing.load_reference(self, path, names)
 
     def import_transfer_function(self, path: str | os.PathLike) -> str | None:
         """Show intensities by a transfer function of a file, in any format that is exported."""
@@ -345,8 +349,32 @@ class Workspace(MarkEditor):
         found = session.decode(session.read(path), os.fspath(path))
         history = session.restored(found, self.grid, self.identity, os.fspath(path))
         self.restore(history, set(found.hidden), found.view)
-        if found.method in method_names(self.checkpoint):
+        if found.method in method_names(self.checkpoint) and not self._is_method_chosen:
             self.set_method(found.method)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike, volume: str | os.PathLike | Volume | None = None, **options: Any
+    ) -> Workspace:
+        """The workspace of a session file, which is not kept open.
+
+        Args:
+            path: of the session.
+            volume: its volume or the file of it; the file of its name beside the session unless given.
+            options: as of :func:`~.opening.open`.
+
+        Raises:
+            SessionError: it is damaged, of another version, or made for another volume.
+            DataError: the volume cannot be read.
+        """
+        from dense3d.transfer_function.opening import open
+
+        if volume is None:
+            name = session.decode(session.read(path), os.fspath(path)).volume.name
+            volume = inside(Path(path).parent, name, path)
+        workspace = open(volume, **options)
+        workspace.resume(path)
+        return workspace
 
     def keep_in(self, path: str | os.PathLike) -> None:
         """Keep the work in a session file: what it holds is taken up, and every change is saved to it.
@@ -382,11 +410,9 @@ class Workspace(MarkEditor):
     # ------------------------------------------------------------------ inside
 
     def _prompts(self, marks: tuple[AnyMark, ...]) -> list[Prompt]:
-        self._voxels = {
-            mark.id: self._voxels[mark.id] if mark.id in self._voxels else mark.working(self.grid)
-            for mark in marks
-        }
-        return prompts_of(marks, [self._voxels[mark.id] for mark in marks], self.grid)
+        known = self._prompt_of
+        self._prompt_of = {mark.id: known.get(mark.id) or prompt_of(mark, self.grid) for mark in marks}
+        return without_contradictions(list(self._prompt_of.values()), self.grid)
 
     def _base(self, snapshot: Snapshot, classifier: Classifier) -> Base | None:
         imported, class_ids = snapshot.document.imported, snapshot.class_ids

@@ -98,7 +98,8 @@ class _Similarity:
     def reduced(self, check: dict, inputs: Inputs) -> Inputs:
         similarity = self.dot(check, inputs)["similarity"]
         index = inputs["class_index"]
-        rows = [reduced(similarity[index == c], self.options) for c in self._classes(check, inputs)]
+        options = self._options(check)
+        rows = [reduced(similarity[index == c], options) for c in self._classes(check, inputs)]
         return {"similarity": torch.stack(rows)}
 
     def maps(self, check: dict, inputs: Inputs) -> Inputs:
@@ -123,7 +124,7 @@ class _Similarity:
         known(check, inputs, *_SAMPLING)
         features, index = self._features(inputs), inputs["class_index"]
         similarity = similarities(features, sample_features(features, self._relative(inputs)))
-        options = replace(self.options, lower_cut=self.offline_cut)
+        options = replace(self._options(check), lower_cut=self.offline_cut)
         rows = [
             offline_map(similarity[index == c], self._shape(inputs), options)
             for c in self._classes(check, inputs)
@@ -188,7 +189,12 @@ class _Similarity:
         proximity = inputs.get("proximity", torch.zeros(())).expand(len(classes)).tolist()
         for c, strength, row in zip(classes, proximity, weights.tolist()):
             voxels = inputs["coordinates"][inputs["class_index"] == c]
-            yield voxels, replace(self.options, proximity=strength), row
+            yield voxels, replace(self._options(check), proximity=strength), row
+
+    def _options(self, check: dict) -> SimilarityOptions:
+        """The config's, with the reduction that the check's name ends in."""
+        named = re.search(r"_(mean|avg|max)(?![a-z])", check["name"])
+        return replace(self.options, reduction=_REDUCTIONS[named[1]]) if named else self.options
 
 
 def open_bilateral(kit: GoldenKit) -> Run:
@@ -230,7 +236,8 @@ def open_bilateral(kit: GoldenKit) -> Run:
             confidence = confidence.reshape(built.shape) if confidence.size > 1 else confidence.item()
         elif by_gradient:
             confidence = bilateral.gradient_confidence(inputs["reference"][0].numpy())
-        options = _solver({name: float(inputs[name]) for name in _SOLVER if name in inputs}, solver)
+        given = {name: float(inputs[name]) for name in _SOLVER if name in inputs}
+        options = replace(_solver(given, solver), official_start=True)
         return {
             "confidence": np.broadcast_to(confidence, built.shape),
             "solved": built.solve(target, confidence, options),

@@ -23,3 +23,12 @@ def test_contenders_draw_the_same(case):
     np.testing.assert_array_equal(drawn.pop("dense3d, nothing skipped"), ours)
     for picture in drawn.values():
         assert np.corrcoef(ours.max(-1).ravel(), picture.max(-1).ravel())[0, 1] > 0.94
+
+
+@pytest.mark.parametrize("name", ["histogram", "histogram_2d"])
+def test_contenders_count_the_same(name):
+    (case,) = load_cases("volumes", [name])
+    workload = case.build(torch.device("cpu"), **case.tiny)
+    ours, theirs = (count().numpy() for count in workload.contenders.values())
+    assert ours.sum() == theirs.sum() == 12**3
+    assert np.abs(ours - theirs).sum() <= 0.01 * 12**3  # rounding on an edge

@@ -18,6 +18,7 @@ from dense3d.transfer_function.bilateral import (
     gradient_confidence,
 )
 from dense3d.transfer_function.refinement import (
+    OFFLINE,
     RefinementOptions,
     Refiner,
     crop_bounds,
@@ -114,6 +115,10 @@ def test_cells_without_confidence_take_their_neighbours_value():
     found = BilateralGrid(image, GridSizes(1, 300, 300)).solve(np.ones(image.shape), confidence)
     assert found[0].min() > 0.5
     assert found[1:].min() > 0.5
+    official = SolverOptions(official_start=True)
+    grid = BilateralGrid(image, GridSizes(1, 300, 300))
+    assert not grid.solve(np.ones(image.shape), confidence, official).any()
+    np.testing.assert_array_equal(grid.solve(image, 0.9, official), grid.solve(image, 0.9))
 
 
 def test_confidence_is_low_at_edges():
@@ -172,6 +177,38 @@ def test_a_coarse_map_is_refined_to_the_edges_of_the_volume():
     best = max(overlap(plain > t) for t in np.linspace(0.1, 0.95, 18))
     assert max(overlap(refined > t) for t in np.linspace(10, 250, 25)) > max(0.97, best + 0.02)
     assert refined.max() == 255 and refined.dtype == np.float32
+
+
+def test_references_of_one_two_and_more_channels():
+    volume = np.random.default_rng(0).random((4, 6, 6, 6))
+    voxels, coarse = (
+        torch.tensor([[3, 3, 3]]),
+        torch.rand(3, 3, 3, generator=torch.Generator().manual_seed(0)),
+    )
+    options = RefinementOptions(downscale=1, contrast=None, threshold=0.1)
+    for count, shape in ((1, (1, 6, 6, 6)), (2, (2, 6, 6, 6)), (4, (1, 3, 6, 6, 6))):
+        refiner = Refiner(volume[:count], options)
+        references = refiner.references(voxels)
+        assert references.shape == shape
+        expected = (255 * min_max(torch.from_numpy(volume[:count].astype(np.float32)))).to(torch.uint8)
+        np.testing.assert_array_equal(references.reshape(-1, 6, 6, 6), expected[:3])
+        assert refiner(coarse, voxels, 0.4).max() == 255
+    two = Refiner(volume[:2], options)
+    alone = [Refiner(volume[:2][[i, 1 - i]], options)({0: coarse}, voxels, 0.4) for i in range(2)]
+    both = two({0: coarse, 1: coarse}, voxels, 0.4, (0.5, 0.5))
+    assert (both != alone[0]).any() and (both != alone[1]).any()
+
+
+def test_the_batch_evaluations_refinement(monkeypatch):
+    """No contrast, a fixed threshold, confidence by gradients, nothing cut off."""
+    volume = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
+    coarse = torch.zeros(4, 4, 4)
+    coarse[1, 1, 1] = 0.9
+    found = Refiner(volume, OFFLINE)(coarse, torch.tensor([[3, 3, 3]]), 0.4)
+    small = torch.nn.functional.interpolate(torch.from_numpy(volume)[None, None], (4, 4, 4), mode="trilinear")
+    grey = (255 * min_max(small[0, 0])).to(torch.uint8).numpy()
+    solved = BilateralGrid(grey, OFFLINE.sizes).solve(coarse.numpy(), gradient_confidence(grey))
+    np.testing.assert_allclose(found, np.clip(255 / (0.99 * solved.max()) * solved, 0, 255), atol=1e-3)
 
 
 def test_refined_maps_of_nothing_are_zero():

@@ -119,6 +119,19 @@ def test_damaged_files_are_computed_anew(network, volume, tmp_path):
     torch.testing.assert_close(compute_features(volume, network, SETTINGS, cache=tmp_path), whole)
 
 
+def test_without_a_place_to_keep_them_features_are_there_all_the_same(network, volume, tmp_path):
+    whole = compute_features(volume, network, SETTINGS, cache=tmp_path / "cache")
+    (tmp_path / "file").write_text("no folder")
+    words = []
+    progress = lambda done, text, left: words.append(text)  # noqa: E731
+    found = compute_features(volume, network, SETTINGS, progress, cache=tmp_path / "file")
+    torch.testing.assert_close(found, whole)
+    assert "not kept for the next time" in words[-1] and "file" in words[-1]
+    progress, _ = stopping(2)
+    with pytest.raises(Stop):
+        compute_features(volume, network, SETTINGS, progress, cache=tmp_path / "file")
+
+
 def test_previews_have_all_cells_and_end_as_the_result(network, volume, tmp_path, monkeypatch):
     monkeypatch.setattr("dense3d.transfer_function.features.extraction.TOKENS", 1)
     previews = []

@@ -14,6 +14,7 @@ import pytest
 from transfer_function.cubes import BRIGHT, DARK, two_cubes
 from transfer_function.test_editing import random_edit
 
+from dense3d.errors import DataError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import Workspace
 from dense3d.transfer_function.history import Imported
@@ -181,6 +182,25 @@ def test_changes_in_quick_succession_are_saved_together(tmp_path, monkeypatch):
     wait_until(lambda: file.saved)
     assert len(saves) <= 3
     file.close()
+
+
+def test_a_session_finds_its_volume_beside_it(tmp_path):
+    import nibabel
+
+    volume = two_cubes()
+    nibabel.save(nibabel.Nifti1Image(volume.values, volume.affine), tmp_path / "cubes.nii.gz")
+    edited().save(tmp_path / "session.json")
+    loaded = Workspace.load(tmp_path / "session.json", method="graph-quick")
+    assert loaded.document == edited().document and loaded.method == "graph-quick"
+    (tmp_path / "elsewhere").mkdir()
+    moved = tmp_path / "elsewhere" / "session.json"
+    (tmp_path / "session.json").rename(moved)
+    assert Workspace.load(moved, tmp_path / "cubes.nii.gz").document == loaded.document
+    with pytest.raises(DataError, match=r"cubes\.nii\.gz"):
+        Workspace.load(moved)
+    moved.write_bytes(broken(lambda s: s["volume"].update(name="../cubes.nii.gz")))
+    with pytest.raises(DataError, match="leads out"):
+        Workspace.load(moved)
 
 
 def test_a_second_workspace_on_the_same_file_is_told(tmp_path):

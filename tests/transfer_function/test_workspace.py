@@ -15,7 +15,8 @@ from dense3d.transfer_function import Workspace
 from dense3d.transfer_function.functions import TransferFunction
 from dense3d.transfer_function.history import Imported
 from dense3d.transfer_function.marks import Grid
-from dense3d.transfer_function.measures import uncertainty, voxel_counts, winners
+from dense3d.transfer_function.measures import uncertainty, voxel_counts
+from dense3d.transfer_function.resolving import resolve
 from dense3d.transfer_function.upsampling import repeated, upsampled
 
 
@@ -145,6 +146,8 @@ def test_dice_against_a_reference(tmp_path):
     write_segmentation(tmp_path / "ref.nii.gz", reference, workspace.volume)  # without names: by number
     workspace.load_reference(tmp_path / "ref.nii.gz")
     assert workspace.dice()[2] == 1.0
+    assert workspace.load_reference(tmp_path / "ref.nii.gz", {1: "bright", 2: "dark"}) == ["bright", "dark"]
+    assert workspace.dice() == {1: 0.0, 2: 0.0, 3: None}
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".seg.nrrd"])
@@ -239,6 +242,25 @@ def test_a_coarser_working_grid(tmp_path):
     assert workspace.volumes_ml()[2] == pytest.approx(252 * 0.006)
 
 
+def test_a_volume_that_was_reduced_when_it_was_opened(tmp_path):
+    """What does not fit into memory is; results still go to the grid of the file."""
+    import nibabel
+
+    values = np.repeat(np.repeat(np.repeat(two_cubes().values, 2, 0), 2, 1), 2, 2)[::-1]
+    affine = np.diag([-0.5, 1.0, 1.5, 1.0])
+    nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "ct.nii")
+    workspace = marked(open_volume(tmp_path / "ct.nii", limit=20))
+    assert workspace.volume.shape == (20, 16, 12) and workspace.factors == (1, 1, 1)
+    expected = np.repeat(np.repeat(np.repeat(TRUTH, 2, 0), 2, 1), 2, 2)[::-1]
+    np.testing.assert_array_equal(workspace.labels_source(), expected)
+    assert workspace.volumes_ml()[2] == pytest.approx(252 * 0.006)
+    workspace.export(tmp_path / "seg.nii.gz")
+    np.testing.assert_array_equal(np.asarray(nibabel.load(tmp_path / "seg.nii.gz").dataobj), expected)
+    other = Workspace(open_volume(tmp_path / "ct.nii", limit=20))
+    other.import_segmentation(tmp_path / "seg.nii.gz")
+    np.testing.assert_array_equal(other.labels_source(), expected)
+
+
 @pytest.mark.parametrize("factors", [(2, 2, 2), (3, 1, 2)])
 def test_interpolation_is_that_of_torch(factors):
     scores = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), np.uint8)
@@ -274,7 +296,7 @@ def test_a_margin_is_what_it_takes_to_change_the_class(seed):
     random = np.random.default_rng(seed)
     scores = random.integers(0, 256, (3, 1, 1, 8), np.uint8)
     thresholds = np.array([0.5, 0.3, 0.7])
-    labels = winners(scores, thresholds)
+    labels = resolve(scores, thresholds)
     margins = []
     for voxel in range(8):
         column = scores[:, 0, 0, voxel].astype(int)
@@ -283,7 +305,7 @@ def test_a_margin_is_what_it_takes_to_change_the_class(seed):
             for by in range(256):
                 other = column.copy()
                 other[changed] = np.clip(other[changed] + (-by if label else by), 0, 255)
-                if winners(other.astype(np.uint8)[:, None], thresholds)[0] != label:
+                if resolve(other.astype(np.uint8)[:, None], thresholds)[0] != label:
                     smallest = min(smallest, by)
                     break
         margins.append(smallest)

@@ -34,7 +34,7 @@ def open_dicom(path: str) -> VolumeFile:
         MissingDependencyError: pydicom is not installed.
     """
     found, faults = slices_of(_files(path))
-    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{path}:"))):
+    if faults and (not found or (Path(path).is_file() and str(faults[0]).startswith(f"{Path(path)}:"))):
         raise faults[0]
     if not found:
         raise DataError(
@@ -111,7 +111,7 @@ def _chosen_series(path: str, found: list[DicomSlice]) -> tuple[list[DicomSlice]
     for item in found:
         sizes[item.series] += item.rows * item.columns
     if Path(path).is_file():
-        own = [item.series for item in found if item.path == path]
+        own = [item.series for item in found if item.path == str(Path(path))]
         if not own:
             raise DataError(
                 f"{path}: this DICOM file holds no image samples; choose one of a series of images"

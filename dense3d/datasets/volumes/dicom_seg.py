@@ -147,8 +147,8 @@ def _description(highdicom: Any, number: int, name: str, color: Color) -> object
 
     from dense3d import __version__
 
-    lab = CIELabColor.from_rgb(*(round(part * 255) for part in color))
-    return highdicom.seg.SegmentDescription(
+    lab = require("skimage.color", "colours of DICOM SEG").rgb2lab(np.array([[color]], float))[0, 0]
+    description = highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:LONGEST_NAME],
         segmented_property_category=codes.SCT.Tissue,
@@ -157,5 +157,6 @@ def _description(highdicom: Any, number: int, name: str, color: Color) -> object
         algorithm_identification=AlgorithmIdentificationSequence(
             "dense3d", codes.cid7162.ArtificialIntelligence, __version__
         ),
-        display_color=lab,
     )
+    description.RecommendedDisplayCIELabValue = list(CIELabColor(*(float(part) for part in lab)).value)
+    return description

@@ -111,9 +111,13 @@ def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> 
     canonical_shape = tuple(header.shape[axis] for axis in order.axes)
     factors = (1, 1, 1) if limit is None else reduction_factors(canonical_shape, limit)
     source = VolumeSource(
-        header.shape, header.affine, header.path, {"format": header.format, **header.details}
+        header.shape,
+        header.affine,
+        header.path,
+        {"format": header.format, "frames": header.frames, **header.details},
     )
-    common = dict(name=Path(header.path).name, modality=header.modality, source=source)
+    name = Path(header.path).name or Path(header.path).resolve().name
+    common = dict(name=name, modality=header.modality, source=source)
     if factors == (1, 1, 1):
         values = load_whole(file, frame, notes)
         _require_contrast(header, values)

@@ -67,6 +67,9 @@ def _merge_layers(
     path, frames, notes = file.header.path, file.header.frames, []
     values = [value for _, value, _, _ in stated]
     keep = len(set(values)) == len(values) and max(values) < 65536 and min(values) > 0
+    if keep and frames == 1 and not any(layer for layer, _, _, _ in stated):
+        names = {value: name for _, value, name, _ in stated}
+        return load_labels(file, 0), names, {value: color for _, value, _, color in stated}, notes
     if not keep:
         notes.append("labels of its layers coincide: segments were numbered anew")
     layers: dict[int, np.ndarray] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -41,7 +42,8 @@ def compute_features(
 ) -> Tensor:
     """Features (F, W', H', D') of a volume, not normalised; from disk where they are there already.
 
-    Whatever stops it, what is done is kept on disk and gone on with the next time.
+    Whatever stops it, what is done is kept on disk and gone on with the next time. Where the disk is full, or
+    the folder cannot be written to, features are computed and not kept.
 
     Args:
         volume: at its working resolution.
@@ -55,7 +57,6 @@ def compute_features(
 
     Raises:
         DataError: the volume is constant.
-        DiskFullError: there is no room for the cache.
     """
     settings = settings or FeatureSettings()
     extraction = Extraction(volume.values, network, settings, volume.spacing, first, device=device)
@@ -71,9 +72,13 @@ def compute_features(
     try:
         features = extraction.run(_announced(progress, extraction), watch)
     except BaseException:
-        file.write_partial()
+        with contextlib.suppress(OSError):  # what stopped it is what there is to say
+            file.write_partial()
         raise
-    file.write(features)
+    try:
+        file.write(features)
+    except OSError as error:  # computed is computed, even if the next time it has to be done again
+        progress(1.0, f"features: not kept for the next time ({' '.join(str(error).split())})", 0.0)
     return features
 
 
@@ -115,6 +120,7 @@ class _Watch:
                 self.shown.add(axis)
                 self.preview(state.preview())
         if now - self.saved > self.pause:
-            self.file.write_partial()
+            with contextlib.suppress(OSError):  # the end will say it
+                self.file.write_partial()
             self.saved = time.perf_counter()
             self.pause = max(SAVE_EVERY, 20 * (self.saved - now))

@@ -8,6 +8,7 @@ other addresses every request needs a token, which a cookie carries after the fi
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import json
@@ -58,6 +59,8 @@ class Guard:
 
     def __init__(self, application: Callable, host: str = "127.0.0.1", token: str | None = None) -> None:
         self.application, self.token = application, token
+        # Cookies do not know ports: two servers on one machine need two names.
+        self.cookie_name = f"dense3d_{hashlib.sha256((token or '').encode()).hexdigest()[:12]}"
         self.names = {"localhost", host.lower()} if token is None else own_names(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,9 +96,9 @@ class Guard:
         for origin in headers.get("origin", []):
             if origin.lower() not in (f"http://{hosts[0].lower()}", f"https://{hosts[0].lower()}"):
                 raise Refused(403, "this request comes from a page of another server")
-        if headers.get("sec-fetch-site", ["none"])[0] == "cross-site" and "navigate" not in headers.get(
-            "sec-fetch-mode", []
-        ):
+        # Browsers tell where a request without an Origin comes from, such as that of a picture.
+        site, mode = headers.get("sec-fetch-site", ["none"]), headers.get("sec-fetch-mode", [])
+        if not {"none", "same-origin"} & set(site) and mode != ["navigate"]:
             raise Refused(403, "this request comes from a page of another server")
 
     def _is_address(self, name: str) -> bool:
@@ -106,10 +109,6 @@ class Guard:
             return False
         return address.is_loopback or self.token is not None
 
-    @property
-    def _cookie_name(self) -> str:
-        return "dense3d_transfer_function"
-
     def _opens_with_token(self, scope: Scope) -> bool:
         if self.token is None or scope["type"] != "http" or scope["path"] != "/":
             return False
@@ -118,14 +117,14 @@ class Guard:
 
     def _cookie(self, scope: Scope) -> str:
         secure = "; Secure" if scope.get("scheme") == "https" else ""
-        return f"{self._cookie_name}={self.token}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        return f"{self.cookie_name}={self.token}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
     def _check_token(self, scope: Scope, headers: dict[str, list[str]]) -> None:
         if self.token is None:
             return
         for text in headers.get("cookie", []):
             try:
-                morsel = SimpleCookie(text).get(self._cookie_name)
+                morsel = SimpleCookie(text).get(self.cookie_name)
             except CookieError:
                 continue
             if morsel is not None and _same(morsel.value, self.token):

@@ -36,10 +36,12 @@ class Hub:
 
     Args:
         workspace: what is worked on.
+        announce: told once how long a method's preparation takes, and of its end.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, announce: Callable[[str], None] | None = None) -> None:
+        self.workspace, self._announce = workspace, announce
+        self._announced: set[str] = set()
         self.tabs: set[Tab] = set()
         self.slots = Slots()
         self.maps = self._newest_maps = Maps(workspace.working.shape)
@@ -50,16 +52,21 @@ class Hub:
         self.work = Work(workspace, self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._state_is_due = False
+        self._told: tuple = ()
 
     async def start(self) -> None:
         """Start to compute."""
         self._loop = asyncio.get_running_loop()
         self.workspace.listeners.append(self._changed)
+        if self.workspace.session_file is not None:
+            self.workspace.session_file.listeners.append(self._saved)
         self.work.start()
 
     async def stop(self) -> None:
         """End the computing threads."""
         self.workspace.listeners.remove(self._changed)
+        if self.workspace.session_file is not None:
+            self.workspace.session_file.listeners.remove(self._saved)
         await asyncio.to_thread(self.work.stop)
         self._loop = None
 
@@ -116,15 +123,31 @@ class Hub:
         self.work.wake()
         self._in_loop(self.tell_state)
 
+    def _saved(self) -> None:
+        self._in_loop(self.tell_state)
+
     def tell_state(self) -> None:
         """Send the state to all pages soon; several changes at once are told together."""
         if not self._state_is_due and self._loop is not None:
             self._state_is_due = True
             self._loop.call_soon(self._send_state)
 
+    def _what_pages_show(self) -> tuple:
+        workspace = self.workspace
+        edits = (
+            workspace.revision,
+            frozenset(workspace.hidden),
+            workspace.method,
+            workspace.reference_number,
+        )
+        results = (workspace.ready, id(self.measures), self.problem, self.last_progress)
+        return *edits, *results, *self.session_state().values()
+
     def _send_state(self) -> None:
         self._state_is_due = False
-        if self.tabs:
+        known = self._what_pages_show()
+        if self.tabs and known != self._told:
+            self._told = known
             text = self.state_text()
             for tab in self.tabs:
                 tab.show_state(text)
@@ -180,6 +203,7 @@ class Hub:
         """Of a preparation."""
         was_ready = bool(self.last_progress and self.last_progress["ready"])
         self.last_progress = report
+        self._tell_terminal(report)
         text = msgspec.json.encode(report).decode()
 
         def send() -> None:
@@ -189,6 +213,21 @@ class Hub:
                 self.tell_state()
 
         self._in_loop(send)
+
+    def _tell_terminal(self, report: dict[str, Any]) -> None:
+        method, left = self.workspace.method, report["left_s"]
+        if "failed" in report:
+            sentence = report["failed"]
+        elif report["done"] == 1:
+            sentence = f"method {method}: ready"
+        elif left and not report.get("cancelled"):
+            sentence = f"method {method}: {report['task']}, about {left:.0f} s; the page works meanwhile"
+        else:
+            return
+        key = f"{method} {report['done'] == 1} {'failed' in report}"
+        if self._announce is not None and key not in self._announced:
+            self._announced.add(key)
+            self._announce(sentence)
 
     def show_problem(self, sentence: str | None) -> None:
         """What keeps the classification from being computed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -72,6 +72,7 @@ class Maps:
     revision: int = 0
     ids: list[int] = field(default_factory=list)
     scores: list[np.ndarray | None] = field(default_factory=list)
+    whole_scores: np.ndarray | None = None  # (C, X, Y, Z) that the others are of
 
     @property
     def whole(self) -> Region:
@@ -89,6 +90,8 @@ class Maps:
             class_ids: of the scores.
             scores: (C, X, Y, Z) uint8.
         """
+        if scores is self.whole_scores and ids == self.ids:
+            return replace(self, revision=revision), {}  # a threshold or a colour has changed
         kept = [scores[class_ids.index(one)] if one in class_ids else None for one in ids]
         changed: dict[int, Region] = {}
         for slot, (one, new) in enumerate(zip(ids, kept)):
@@ -99,7 +102,7 @@ class Maps:
                 region = Region((0, 0, 0), (1, 1, 1))  # pages learn of the class from a message of its group
             if region is not None:
                 changed[group] = region.union(changed.get(group))
-        return Maps(self.shape, revision, ids, kept), changed
+        return Maps(self.shape, revision, ids, kept, scores), changed
 
     def message(self, group: int, region: Region, last: bool) -> bytes:
         """The message that brings a box of one group."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from dense3d.errors import DataError
 from dense3d.transfer_function.marks import PromptError
-from dense3d.transfer_function.measures import winners
+from dense3d.transfer_function.resolving import resolve
 from dense3d.transfer_function.server.protocol import MAX_SIDE
 from dense3d.transfer_function.windows import Window, windows
 from dense3d.transfer_function.workspace import Workspace
@@ -133,7 +133,7 @@ def _plane_labels(workspace: Workspace, axis: int, index: int) -> tuple[np.ndarr
         plane = np.take(kept, working, axis + 1)
     else:
         plane = workspace.classified(snapshot).plane(axis, working)
-    labels = winners(plane, snapshot.thresholds)
+    labels = resolve(plane, snapshot.thresholds)
     shown = [one.id not in workspace.hidden for one in snapshot.document.classes]
     labels = np.where(np.array([False, *shown])[labels], labels, 0)
     colors = [(0, 0, 0), *(one.color for one in snapshot.document.classes)]

@@ -76,7 +76,8 @@ where it could not be read), and sends without being asked:
   ``uncertainty`` belong to
 * ``volume``: {name, shape, spacing, affine, orientation (of the file, such as "LPS"), dtype, range: [low,
   high], modality, frames, working: {shape, spacing, affine, factors}, window: {low, high}, presets: [{name,
-  low, high}], histogram: {counts, low, high}, notes: [sentence]}
+  low, high}], histogram: {counts, low, high}, transfer_functions: [presets as in ``transfer_function``,
+  the one that is shown at the start first], notes: [sentence]}
 * ``classes``: [{id, name, color, opacity, threshold, visible, slot, ml (null: not known yet), dice (null: no
   reference)}]
 * ``prompts``: [{id, class, kind, positive, center, and by kind voxels (of a stroke: its path) and radius, or

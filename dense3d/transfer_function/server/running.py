@@ -37,7 +37,7 @@ def serve(
         host: address or name to listen on. On others than loopback, requests need a token.
         port: the first free one from 8765 on unless given; 0 takes any.
         open_browser: whether the page opens.
-        announce: is told the address to open, once it answers.
+        announce: is told the address to open, once it answers, and how long preparations take.
 
     Raises:
         ConfigError: the port is in use, or the host is not this machine.
@@ -47,7 +47,7 @@ def serve(
     uvicorn = require("uvicorn", "the web server")
     bound = bind(host, port)
     token = None if is_loopback(host) else new_token()
-    app = make_app(Hub(workspace), host, token)
+    app = make_app(Hub(workspace, announce), host, token)
     config = uvicorn.Config(
         app,
         http="h11",
@@ -68,7 +68,7 @@ def serve(
         while not server.started and not server.should_exit:
             time.sleep(0.02)
         if server.started:
-            announce(address)
+            announce(f"open {address}\nCtrl+C ends it and keeps the work")
             if open_browser:
                 webbrowser.open(address)
 

@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 
 from dense3d.structures.volume_axes import axis_codes
+from dense3d.transfer_function.functions import preset, preset_names
 from dense3d.transfer_function.marks import AnyMark, Box, Lasso, Point, Stroke
 from dense3d.transfer_function.methods import METHODS, method_names
+from dense3d.transfer_function.shown_function import shown
 from dense3d.transfer_function.windows import full_window, modality_of, thinned, windows
 from dense3d.transfer_function.workspace import Workspace
 
@@ -43,6 +45,9 @@ def volume_state(workspace: Workspace) -> dict[str, Any]:
         "window": {"low": offered[0].low, "high": offered[0].high},
         "presets": [{"name": one.name, "low": one.low, "high": one.high} for one in offered],
         "histogram": {"counts": counts.tolist(), "low": everything.low, "high": everything.high},
+        "transfer_functions": [
+            msgspec.to_builtins(shown(preset(name, working))) for name in preset_names(working)
+        ],
         "notes": [*working.notes, *([guessed] if guessed else [])],
     }
 

@@ -1,4 +1,4 @@
-"""The threads that compute: one classifies, the newest document first; one prepares a method."""
+"""The threads that compute: one classifies, the newest document first, one measures, one prepares."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import numpy as np
 
 from dense3d.errors import Dense3dError
 from dense3d.transfer_function.editing import Snapshot
-from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts, winners
+from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
+from dense3d.transfer_function.resolving import resolve
 from dense3d.transfer_function.workspace import Workspace
 
 REPORT_EVERY = 0.2  # seconds between reports of progress
+SETTLED = 0.05  # seconds after a result until it is measured, unless a newer one comes
 LONGEST_WITHOUT_MAPS = 1.0  # seconds, while clicks come faster than maps
 
 
@@ -70,15 +72,21 @@ class Work:
         # Only set and cleared: who wakes the thread holds the workspace's lock, which the thread takes later.
         self._woken = threading.Event()
         self._stopped = False
-        self._measured: Any = None
+        self._done: Any = None
         self._mapped = 0.0
+        self._to_measure: tuple[Snapshot, np.ndarray] | None = None
+        self._measure_due = threading.Event()
         self._preparing: threading.Thread | None = None
         self._cancel = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="classification", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name="classification", daemon=True),
+            threading.Thread(target=self._measure, name="measures", daemon=True),
+        ]
 
     def start(self) -> None:
         """Start to classify and to prepare."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self.prepare()
 
     def wake(self) -> None:
@@ -86,20 +94,20 @@ class Work:
         self._woken.set()
 
     def stop(self) -> None:
-        """End both threads, after what they are at."""
+        """End the threads, after what they are at."""
         self._cancel.set()
         self._stopped = True
         self._woken.set()
-        self._thread.join(timeout=10)
+        self._measure_due.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
 
     # ------------------------------------------------------------------ preparation
 
     def prepare(self) -> None:
         """Prepare the workspace's method, unless it is ready or under way."""
-        if self._preparing is not None and self._preparing.is_alive():
-            if not self._cancel.is_set():
-                return
-            self._preparing.join(timeout=1)
+        if self._preparing is not None and self._preparing.is_alive() and not self._cancel.is_set():
+            return
         if not self.workspace.prepared:
             self._cancel = threading.Event()
             arguments = (self.workspace.method, self._cancel)
@@ -148,14 +156,14 @@ class Work:
                 self._classify()
                 self.results.show_problem(None)
             except Exception as error:
-                self._measured = self._key()
+                self._done = self._key()
                 self.results.show_problem(_sentence(error, "the classification"))
 
     def _key(self) -> tuple:
         return self.workspace.revision, self.workspace.reference_number, self.workspace.generation
 
     def _is_due(self) -> bool:
-        if self._measured == self._key():
+        if self._done == self._key():
             return False
         snapshot = self.workspace.snapshot()
         return self.workspace.ready or not snapshot.needs_method
@@ -177,14 +185,27 @@ class Work:
             scores = workspace.keep_scores(snapshot, classified.volume())
         self.results.show_maps(snapshot.revision, snapshot.class_ids, scores)
         self._mapped = time.monotonic()
-        if self._key() == key:
-            self.results.show_measures(measure(workspace, snapshot, scores))
-            self._measured = key
+        self._done = key
+        self._to_measure = snapshot, scores
+        self._measure_due.set()
+
+    def _measure(self) -> None:
+        """In a thread of its own, so that the next click does not wait for figures of the last one."""
+        while not self._stopped:
+            self._measure_due.wait()
+            time.sleep(SETTLED)
+            self._measure_due.clear()
+            if self._to_measure is None or self._stopped:
+                continue
+            try:
+                self.results.show_measures(measure(self.workspace, *self._to_measure))
+            except Exception as error:
+                self.results.show_problem(_sentence(error, "the measuring"))
 
 
 def measure(workspace: Workspace, snapshot: Snapshot, scores: np.ndarray) -> Measures:
     """Figures of scores on the working grid."""
-    labels = snapshot.ids[winners(scores, snapshot.thresholds)]
+    labels = snapshot.ids[resolve(scores, snapshot.thresholds)]
     counts = voxel_counts(labels, workspace.volume.shape, workspace.factors)
     agreement = {}
     for one in snapshot.document.classes:

@@ -154,5 +154,7 @@ def write_dicom(
         data.PixelData = np.ascontiguousarray(values[:, :, index].T).astype("<i2").tobytes()
         for keyword, value in attributes.items():
             setattr(data, keyword, value(index) if callable(value) else value)
+        if pydicom.__version__ < "3":
+            data.is_little_endian, data.is_implicit_VR = True, False
         data.save_as(name, **({"enforce_file_format": True} if pydicom.__version__ >= "3" else {}))
     return folder

@@ -48,7 +48,9 @@ def test_rescale_slopes(tmp_path: Path) -> None:
     assert any("slopes of their own" in note for note in own.notes)
 
 
-def test_the_largest_of_several_series_is_opened_and_a_file_opens_its_own(tmp_path: Path) -> None:
+def test_the_largest_of_several_series_is_opened_and_a_file_opens_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_dicom(tmp_path, PHANTOM, uid="1.2.9.1", description="thick", names="a{:03d}.dcm")
     write_dicom(
         tmp_path / "sub", PHANTOM[..., :4] + 1, uid="1.2.9.2", description="scout", names="b{:03d}.dcm"
@@ -59,6 +61,9 @@ def test_the_largest_of_several_series_is_opened_and_a_file_opens_its_own(tmp_pa
     assert "2 series" in volume.notes[0]
     assert "'scout' (4 images, b001.dcm)" in volume.notes[0]
     np.testing.assert_array_equal(open_volume(tmp_path / "sub" / "b002.dcm").values, PHANTOM[..., :4] + 1)
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(open_volume("./sub/b002.dcm").values, PHANTOM[..., :4] + 1)
+    assert open_volume(".").name == tmp_path.name
 
 
 def test_missing_slices_are_named_and_numbered(tmp_path: Path) -> None:

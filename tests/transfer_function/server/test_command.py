@@ -233,6 +233,38 @@ def test_the_address_to_open():
     assert url("0.0.0.0", 80, "t") == f"http://{socket.gethostname()}:80/?token=t"
 
 
+def test_the_session_lies_beside_the_volume_or_here_or_nowhere(tmp_path, monkeypatch):
+    from dense3d.cli.transfer_function import keep
+
+    class Asked(list):
+        """What stands for a workspace: it remembers where its work is to be kept."""
+
+        keep_in = list.append
+
+    (tmp_path / "scans" / "series").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    unwritable: set[Path] = set()
+
+    def require_writable(path) -> None:
+        if Path(path).parent in unwritable:
+            raise ConfigError("read only")
+
+    monkeypatch.setattr("dense3d.files.require_writable_file", require_writable)
+    asked = Asked()
+    keep(asked, str(tmp_path / "scans" / "series"), None)  # a DICOM folder
+    unwritable.add(tmp_path / "scans")
+    keep(asked, "../scans/ct.nii.gz", None)
+    unwritable.add(tmp_path / "here")
+    assert keep(asked, "../scans/ct.nii.gz", None) is None
+    assert asked == [
+        tmp_path / "scans" / "series.session.json",
+        tmp_path / "here" / "ct.nii.gz.session.json",
+    ]
+    with pytest.raises(ConfigError):
+        keep(asked, "ct.nii.gz", str(tmp_path / "here" / "named.json"))
+
+
 def test_without_a_volume_it_says_how_to_make_one():
     from dense3d.cli.dispatch import main
 

@@ -9,6 +9,7 @@ from transfer_function.server.page import ADDRESS
 from dense3d.transfer_function.server.guard import MAX_BODY, MAX_UPLOAD, Guard, is_loopback, new_token
 
 TOKEN = "a-token-of-this-test"
+COOKIE = Guard(None, "0.0.0.0", TOKEN).cookie_name
 
 
 @pytest.fixture
@@ -69,8 +70,9 @@ def test_own_pages_are_served(client):
 
 
 def test_pictures_are_not_shown_by_other_pages_but_links_work(client):
-    other = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
-    assert client.get("/api/slice?axis=0&index=1", headers=other).status_code == 403
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        headers = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
+        assert client.get("/api/slice?axis=0&index=1", headers=headers).status_code == status
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert client.get("/", headers=link).status_code == 200
 
@@ -104,7 +106,7 @@ def test_nothing_is_served_without_the_token(elsewhere):
     assert elsewhere.post("/api/export", json={"format": "nifti"}).status_code == 401
     assert elsewhere.get(f"/api/state?token={TOKEN}").status_code == 401  # only the page takes it
     for cookie in ("wrong", TOKEN + "x", TOKEN[:-1], ""):
-        headers = {"cookie": f"dense3d_transfer_function={cookie}"}
+        headers = {"cookie": f"{COOKIE}={cookie}"}
         assert elsewhere.get("/api/state", headers=headers).status_code == 401
     with (
         pytest.raises(WebSocketDisconnect) as closed,
@@ -128,9 +130,13 @@ def test_the_token_opens_the_page_once_and_a_cookie_carries_it(elsewhere):
 
 
 def test_elsewhere_names_are_checked_too(elsewhere):
-    cookie = {"cookie": f"dense3d_transfer_function={TOKEN}"}
+    cookie = {"cookie": f"{COOKIE}={TOKEN}"}
     assert elsewhere.get("/api/state", headers={**cookie, "host": "10.0.0.7:80"}).status_code == 200
     assert elsewhere.get("/api/state", headers={**cookie, "host": "evil.com"}).status_code == 421
+
+
+def test_two_servers_on_one_machine_have_cookies_of_their_own():
+    assert Guard(None, "0.0.0.0", "other").cookie_name != COOKIE
 
 
 def test_tokens_differ_and_are_long():
