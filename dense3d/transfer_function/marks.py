@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -275,43 +275,47 @@ def erased(mark: AnyMark, voxel: Voxel, radius: float, grid: Grid, new_id: int) 
     return None if hit(centres).any() else mark
 
 
-def prompts_of(marks: Sequence[AnyMark], voxels: Sequence[np.ndarray], grid: Grid) -> list[Prompt]:
-    """What a classifier is told. Where marks contradict each other on a voxel, the later one holds.
+def prompt_of(mark: AnyMark, grid: Grid) -> Prompt:
+    """What a classifier is told of one mark."""
+    kind = type(mark).__struct_config__.tag
+    return Prompt(mark.class_id, mark.working(grid), kind, mark.positive)
+
+
+def without_contradictions(prompts: Sequence[Prompt], grid: Grid) -> list[Prompt]:
+    """Where prompts contradict each other on a voxel, the later one holds.
 
     Args:
-        marks: oldest first.
-        voxels: the working voxels of each.
+        prompts: oldest first.
         grid: of the volume.
 
     Returns:
-        One prompt a mark, without those that are overruled entirely.
+        The same without the voxels that are overruled; those that lose none are the same objects.
     """
-    if not marks:
+    if not prompts:
         return []
-    counts = [len(part) for part in voxels]
-    mark = np.repeat(np.arange(len(marks)), counts)
-    linear = np.ravel_multi_index(tuple(np.concatenate(voxels).T), grid.working_shape)
-    _, place = np.unique(linear, return_inverse=True)
-    class_of = np.array([m.class_id for m in marks])
-    positive = np.array([m.positive for m in marks])[mark]
-    classes = class_of[mark]
+    counts = [len(prompt.voxels) for prompt in prompts]
+    order = np.repeat(np.arange(len(prompts)), counts)
+    voxels = np.concatenate([prompt.voxels for prompt in prompts])
+    _, place = np.unique(np.ravel_multi_index(tuple(voxels.T), grid.working_shape), return_inverse=True)
+    class_of = np.array([prompt.class_id for prompt in prompts])
+    positive = np.array([prompt.positive for prompt in prompts])[order]
+    classes = class_of[order]
     # The newest positive mark of a voxel overrules older ones for other classes, and those against its class.
     newest = np.full(place.max() + 1, -1)
-    np.maximum.at(newest, place[positive], mark[positive])
+    np.maximum.at(newest, place[positive], order[positive])
     owner = np.where(newest >= 0, class_of[newest], -1)[place]
-    keep = np.where(positive, classes == owner, ~((classes == owner) & (mark < newest[place])))
+    keep = np.where(positive, classes == owner, ~((classes == owner) & (order < newest[place])))
     # A newer mark against a class overrules older ones for it.
-    _, pair = np.unique(np.stack([place, classes]), axis=1, return_inverse=True)
+    _, pair = np.unique(place * 256 + classes, return_inverse=True)
     against = np.full(pair.max() + 1, -1)
-    np.maximum.at(against, pair[~positive], mark[~positive])
-    keep &= ~(positive & (mark < against[pair]))
-    found = []
-    for number, (part, kept) in enumerate(zip(voxels, np.split(keep, np.cumsum(counts)[:-1]))):
-        if kept.any():
-            one = marks[number]
-            kind = type(one).__struct_config__.tag
-            found.append(Prompt(one.class_id, part if kept.all() else part[kept], kind, one.positive))
-    return found
+    np.maximum.at(against, pair[~positive], order[~positive])
+    keep &= ~(positive & (order < against[pair]))
+    kept = np.split(keep, np.cumsum(counts)[:-1])
+    return [
+        prompt if part.all() else replace(prompt, voxels=prompt.voxels[part])
+        for prompt, part in zip(prompts, kept)
+        if part.any()
+    ]
 
 
 def _near(path: np.ndarray, shape: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:

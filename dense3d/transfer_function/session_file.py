@@ -35,6 +35,7 @@ class SessionFile:
 
         self.path = Path(path)
         self.problem: str | None = None
+        self.listeners: list[Callable[[], None]] = []  # told after every attempt to save
         self._content = content
         self._condition = threading.Condition()
         self._saving = threading.Lock()
@@ -73,16 +74,20 @@ class SessionFile:
             Dense3dError: the disk is full.
             OSError: the folder cannot be written to.
         """
-        with self._saving:
-            wanted = self._wanted
-            try:
-                content = self._content()
-                with atomic_write(self.path) as file:
-                    file.write(content)
-            except (OSError, Dense3dError) as error:
-                self.problem = f"{self.path} could not be saved: {error}"
-                raise
-            self.problem, self._written = None, wanted
+        try:
+            with self._saving:
+                wanted = self._wanted
+                try:
+                    content = self._content()
+                    with atomic_write(self.path) as file:
+                        file.write(content)
+                except (OSError, Dense3dError) as error:
+                    self.problem = f"{self.path} could not be saved: {error}"
+                    raise
+                self.problem, self._written = None, wanted
+        finally:
+            for listener in self.listeners:
+                listener()
 
     def close(self) -> None:
         """Save what is not saved and give the file free."""

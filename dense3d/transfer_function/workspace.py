@@ -18,7 +18,7 @@ from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress
 from dense3d.transfer_function.editing import Snapshot
 from dense3d.transfer_function.mark_editing import MarkEditor
-from dense3d.transfer_function.marks import AnyMark, Grid, prompts_of
+from dense3d.transfer_function.marks import AnyMark, Grid, prompt_of, without_contradictions
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
 from dense3d.transfer_function.methods import make_classifier, method_names
 from dense3d.transfer_function.prompts import Prompt
@@ -79,7 +79,7 @@ class Workspace(MarkEditor):
         self._classifiers: dict[str, Classifier] = {}
         self._complete: set[str] = set()
         self._computing, self._preparing = threading.Lock(), threading.Lock()
-        self._voxels: dict[int, np.ndarray] = {}
+        self._prompt_of: dict[int, Prompt] = {}  # by the id of its mark
         self._bases: dict[tuple, Base] = {}
         self._scores: tuple[tuple, np.ndarray] | None = None
         self.session_file: SessionFile | None = None
@@ -410,11 +410,9 @@ class Workspace(MarkEditor):
     # ------------------------------------------------------------------ inside
 
     def _prompts(self, marks: tuple[AnyMark, ...]) -> list[Prompt]:
-        self._voxels = {
-            mark.id: self._voxels[mark.id] if mark.id in self._voxels else mark.working(self.grid)
-            for mark in marks
-        }
-        return prompts_of(marks, [self._voxels[mark.id] for mark in marks], self.grid)
+        known = self._prompt_of
+        self._prompt_of = {mark.id: known.get(mark.id) or prompt_of(mark, self.grid) for mark in marks}
+        return without_contradictions(list(self._prompt_of.values()), self.grid)
 
     def _base(self, snapshot: Snapshot, classifier: Classifier) -> Base | None:
         imported, class_ids = snapshot.document.imported, snapshot.class_ids

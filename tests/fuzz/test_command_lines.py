@@ -39,6 +39,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "analyse-relations": ("FILE", "--out", "FOLDER"),
     "eval-kitti": ("FOLDER", "FOLDER"),
     "eval-panoptic": ("FILE", "FILE", "--workers", "1"),
+    "transfer-function": ("FILE", "--no-browser", "--port", "0", "--session", "FOLDER/session.json"),
     "compare-runs": ("FOLDER", "FOLDER"),
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
     "exit-curve": ("CONFIG", "FILE", "FILE", "--beta", "0"),

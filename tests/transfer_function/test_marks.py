@@ -18,7 +18,8 @@ from dense3d.transfer_function.marks import (
     dense_path,
     erased,
     in_polygon,
-    prompts_of,
+    prompt_of,
+    without_contradictions,
 )
 
 GRID = Grid((20, 16, 12), (1.0, 2.0, 3.0))
@@ -82,7 +83,7 @@ def test_a_large_box_is_thinned_evenly():
 
 
 def voxels_of(marks) -> list:
-    return prompts_of(marks, [mark.working(GRID) for mark in marks], GRID)
+    return without_contradictions([prompt_of(mark, GRID) for mark in marks], GRID)
 
 
 def test_what_was_marked_later_holds():

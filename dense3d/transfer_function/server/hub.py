@@ -52,16 +52,21 @@ class Hub:
         self.work = Work(workspace, self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._state_is_due = False
+        self._told: tuple = ()
 
     async def start(self) -> None:
         """Start to compute."""
         self._loop = asyncio.get_running_loop()
         self.workspace.listeners.append(self._changed)
+        if self.workspace.session_file is not None:
+            self.workspace.session_file.listeners.append(self._saved)
         self.work.start()
 
     async def stop(self) -> None:
         """End the computing threads."""
         self.workspace.listeners.remove(self._changed)
+        if self.workspace.session_file is not None:
+            self.workspace.session_file.listeners.remove(self._saved)
         await asyncio.to_thread(self.work.stop)
         self._loop = None
 
@@ -118,15 +123,31 @@ class Hub:
         self.work.wake()
         self._in_loop(self.tell_state)
 
+    def _saved(self) -> None:
+        self._in_loop(self.tell_state)
+
     def tell_state(self) -> None:
         """Send the state to all pages soon; several changes at once are told together."""
         if not self._state_is_due and self._loop is not None:
             self._state_is_due = True
             self._loop.call_soon(self._send_state)
 
+    def _what_pages_show(self) -> tuple:
+        workspace = self.workspace
+        edits = (
+            workspace.revision,
+            frozenset(workspace.hidden),
+            workspace.method,
+            workspace.reference_number,
+        )
+        results = (workspace.ready, id(self.measures), self.problem, self.last_progress)
+        return *edits, *results, *self.session_state().values()
+
     def _send_state(self) -> None:
         self._state_is_due = False
-        if self.tabs:
+        known = self._what_pages_show()
+        if self.tabs and known != self._told:
+            self._told = known
             text = self.state_text()
             for tab in self.tabs:
                 tab.show_state(text)

@@ -11,8 +11,10 @@ from dense3d.transfer_function import Workspace
 
 
 @pytest.fixture
-def workspace() -> Workspace:
-    return Workspace(two_cubes())
+def workspace(tmp_path) -> Iterator[Workspace]:
+    with Workspace(two_cubes()) as workspace:
+        workspace.keep_in(tmp_path / "work.json")
+        yield workspace
 
 
 @pytest.fixture

@@ -91,6 +91,16 @@ def test_a_page_that_comes_back_has_everything(client, workspace):
         np.testing.assert_array_equal(page.scores(1), workspace.scores()[0])
 
 
+def test_every_page_learns_when_the_work_is_saved(client, workspace):
+    with page_of(client) as page, page_of(client) as other:
+        page.send("class.add", name="a")
+        other.wait_for(lambda state: state["classes"])
+        other.wait_for(
+            lambda state: state["session"] == {"file": "work.json", "saved": True, "problem": None}
+        )
+    assert '"a"' in workspace.session_file.path.read_text()
+
+
 def test_every_message_does_what_it_says(client, workspace):
     with page_of(client) as page:
         assert page.send("class.add", name="a", color=[1, 2, 3], opacity=0.5, threshold=0.25)["class"] == 1
