@@ -10,6 +10,8 @@ import numpy as np
 from transfer_function.cubes import BRIGHT, DARK
 from transfer_function.server.page import click, page_of
 
+from dense3d.transfer_function.methods import METHODS, Method
+
 
 def test_a_click_shows_in_slices_first_then_everywhere(client, workspace):
     with page_of(client) as page:
@@ -195,6 +197,12 @@ def test_text_that_is_no_message_is_told_without_a_number(client):
         assert page.send("undo")["step"] is None
 
 
+def offer(monkeypatch, classifier) -> None:
+    """Let pages choose a method of this test."""
+    method = Method(classifier.name, False, lambda volume, checkpoint: classifier)
+    monkeypatch.setitem(METHODS, classifier.name, method)
+
+
 class Slow:
     """A method that is prepared until it is told to stop."""
 
@@ -214,9 +222,9 @@ class Slow:
             time.sleep(0.005)
 
 
-def test_preparation_tells_its_progress_and_can_be_cancelled(client, workspace):
+def test_preparation_tells_its_progress_and_can_be_cancelled(client, workspace, monkeypatch):
     slow = Slow()
-    workspace._classifiers["slow"] = slow
+    offer(monkeypatch, slow)
     with page_of(client) as page:
         page.wait_for(lambda state: state["ready"])
         page.send("class.add", name="a")
@@ -235,14 +243,14 @@ def test_preparation_tells_its_progress_and_can_be_cancelled(client, workspace):
         assert page.scores(1).max() > 0
 
 
-def test_a_method_that_fails_is_told_and_the_server_lives(client, workspace):
+def test_a_method_that_fails_is_told_and_the_server_lives(client, workspace, monkeypatch):
     class Broken:
         name, ready = "broken", False
 
         def prepare(self, progress) -> None:
             raise ZeroDivisionError("a bug")
 
-    workspace._classifiers["broken"] = Broken()
+    offer(monkeypatch, Broken())
     with page_of(client) as page:
         page.wait_for(lambda state: state["ready"])
         page.send("method", method="broken")
@@ -275,9 +283,9 @@ class Growing:
         )
 
 
-def test_scores_get_better_when_the_preparation_ends(client, workspace):
+def test_scores_get_better_when_the_preparation_ends(client, workspace, monkeypatch):
     growing = Growing(workspace.working.shape)
-    workspace._classifiers["growing"] = growing
+    offer(monkeypatch, growing)
     with page_of(client) as page:
         page.send("class.add")
         click(page, 1, DARK)
