@@ -12,7 +12,7 @@ import numpy as np
 from dense3d.files import atomic_write
 from dense3d.structures.volume import Volume
 
-FORMAT = 1  # of the files and of what is learnt; another number makes other names
+FORMAT = 2  # of the files and of what is learnt; another number makes other names
 
 
 def cache_folder() -> Path:

@@ -13,11 +13,11 @@ def assign(intensity, spacing, cells, centres, means, weight, ids):
     size_x, size_y, size_z = intensity.shape
     cells_x, cells_y, cells_z = cells
     for i in range(size_x):
-        cell_x = i * cells_x // size_x
+        cell_x = (2 * i + 1) * cells_x // (2 * size_x)
         for j in range(size_y):
-            cell_y = j * cells_y // size_y
+            cell_y = (2 * j + 1) * cells_y // (2 * size_y)
             for k in range(size_z):
-                cell_z = k * cells_z // size_z
+                cell_z = (2 * k + 1) * cells_z // (2 * size_z)
                 value, nearest, region = intensity[i, j, k], np.inf, 0
                 for a in range(max(0, cell_x - 1), min(cells_x, cell_x + 2)):
                     for b in range(max(0, cell_y - 1), min(cells_y, cell_y + 2)):

@@ -6,9 +6,9 @@ from collections import OrderedDict
 
 import numpy as np
 
-REACH = 50.0  # mm over which nearness counts, on the body CT; scaled with the volume's size below
-DIAGONAL = 484.0  # mm of that volume's diagonal
-BACKGROUND_LIKENESS = 0.3  # of everything to the background, before anything is marked
+REACH = 0.14  # of the volume's diagonal, over which nearness counts: 7 cm of the body CT
+# of everything to the background, before that is marked: lowest, more for each mark of a structure, highest
+BACKGROUND_LIKENESS = 0.1, 0.04, 0.3
 EXAMPLES = 48  # of a class; more are thinned evenly
 KEPT = 512
 
@@ -23,7 +23,7 @@ class Likeness:
     """
 
     def __init__(self, features: np.ndarray, positions: np.ndarray, extent: np.ndarray) -> None:
-        reach = REACH / DIAGONAL * float(np.linalg.norm(extent))
+        reach = REACH * float(np.linalg.norm(extent))
         self._points = np.concatenate([features, positions / reach], axis=1).astype(np.float32)
         self._squares = np.einsum("rf,rf->r", self._points, self._points)
         self._kernels: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -50,9 +50,13 @@ class Likeness:
     def prior(self, regions: list[np.ndarray]) -> np.ndarray:
         """(R, C) shares of the classes, the background first, which is likely wherever no class is.
 
+        The more marks show what a structure is like, the liker to one of them must be what belongs to it.
+
         Args:
-            regions: marked regions of each class, ascending.
+            regions: marked regions of each class, ascending; of the background and at least one structure.
         """
         likeness = np.stack([self.of_class(marked) for marked in regions], axis=1)
-        likeness[:, 0] += BACKGROUND_LIKENESS
+        lowest, each, highest = BACKGROUND_LIKENESS
+        marks = float(np.mean([len(marked) for marked in regions[1:]]))
+        likeness[:, 0] += min(lowest + each * marks, highest)
         return likeness / likeness.sum(axis=1, keepdims=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
 
 VOXELS_EACH = 26
 MOST = 32_000
@@ -68,8 +69,8 @@ def supervoxels(intensity: np.ndarray, spacing: tuple[float, float, float], coun
     cells, width = _cells(shape, spacing, count)
     starts = np.meshgrid(*[(np.arange(n) + 0.5) * s / n - 0.5 for n, s in zip(cells, shape)], indexing="ij")
     centres = np.stack(starts, axis=-1).reshape(-1, 3)
-    nearest = np.clip(np.rint(centres).astype(np.intp), 0, shape - 1)
-    means = intensity[tuple(nearest.T)].astype(np.float64)
+    # between voxels where a centre lies between: a mirrored volume gives mirrored regions
+    means = ndimage.map_coordinates(intensity, centres.T, np.float64, order=1, mode="nearest")
     ids = np.empty(intensity.shape, np.int32)
     weight = (CONTRAST * width) ** 2
     sizes = np.empty(len(centres), np.int64)

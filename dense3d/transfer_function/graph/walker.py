@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 
 SEED = 1e4  # weight of a seed beside the largest degree: it holds its value to four digits
-TOLERANCE = 1e-3  # of the residual: a hundredth of a step of the scores
-MOST_STEPS = 500
+TOLERANCE = 1e-4  # of the first residual
+MOST_STEPS = 1000
 
 
 class Walker:
@@ -30,7 +30,14 @@ class Walker:
         self._degree = np.asarray(matrix.sum(axis=1)).ravel()
         self._matrix = matrix.astype(np.float32)
 
-    def solve(self, held: np.ndarray, values: np.ndarray, prior: np.ndarray, pull: float) -> np.ndarray:
+    def solve(
+        self,
+        held: np.ndarray,
+        values: np.ndarray,
+        prior: np.ndarray,
+        pull: float,
+        tolerance: float = TOLERANCE,
+    ) -> np.ndarray:
         """Probabilities by conjugate gradients with the diagonal as preconditioner, all classes at once.
 
         Args:
@@ -38,6 +45,7 @@ class Walker:
             values: (N, C) what they are held at.
             prior: (N, C) values that nodes are pulled to.
             pull: positive weight ``p`` of the prior.
+            tolerance: share of the first residual that may be left.
 
         Returns:
             (N, C) float32.
@@ -53,6 +61,6 @@ class Walker:
         scale, right = (1 / root).astype(np.float32), (right / root).astype(np.float32)
         matrix = self._matrix
         kernels.conjugate_gradients(
-            matrix.indptr, matrix.indices, matrix.data, scale, right, x, TOLERANCE, MOST_STEPS
+            matrix.indptr, matrix.indices, matrix.data, scale, right, x, tolerance, MOST_STEPS
         )
         return x * scale
