@@ -38,8 +38,8 @@ def method_names(checkpoint: str | None = None) -> list[str]:
     )
 
 
-def make_classifier(name: str, volume: Volume, checkpoint: str | None = None) -> Classifier:
-    """The classifier of a method, not prepared yet.
+def check_method(name: str, checkpoint: str | None = None) -> None:
+    """Complain about a method that cannot be chosen.
 
     Raises:
         ConfigError: there is no such method, or it needs a checkpoint.
@@ -51,6 +51,16 @@ def make_classifier(name: str, volume: Volume, checkpoint: str | None = None) ->
         raise ConfigError(
             f"the method {name} looks through an image backbone: name its weights by checkpoint"
         )
+
+
+def make_classifier(name: str, volume: Volume, checkpoint: str | None = None) -> Classifier:
+    """The classifier of a method, not prepared yet.
+
+    Raises:
+        ConfigError: there is no such method, or it needs a checkpoint.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    check_method(name, checkpoint)
     return METHODS[name].make(volume, checkpoint)
 
 

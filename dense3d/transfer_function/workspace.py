@@ -14,17 +14,10 @@ import numpy as np
 from dense3d.files import atomic_write, inside
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import exporting, importing, session
-from dense3d.transfer_function.classified import Base, Classified, seeds
-from dense3d.transfer_function.classifier import Classifier, Progress
-from dense3d.transfer_function.editing import Snapshot
-from dense3d.transfer_function.mark_editing import MarkEditor
-from dense3d.transfer_function.marks import AnyMark, Grid, prompt_of, without_contradictions
+from dense3d.transfer_function.classification import Classification
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
-from dense3d.transfer_function.methods import make_classifier, method_names
-from dense3d.transfer_function.prompts import Prompt
-from dense3d.transfer_function.resolving import resolve
+from dense3d.transfer_function.methods import method_names
 from dense3d.transfer_function.session_file import SessionFile
-from dense3d.transfer_function.upsampling import repeated, upsampled
 
 if TYPE_CHECKING:
     from dense3d.transfer_function.functions import TransferFunction
@@ -34,7 +27,7 @@ if TYPE_CHECKING:
 WORKING_LIMIT = 256
 
 
-class Workspace(MarkEditor):
+class Workspace(Classification):
     """A volume with classes, marks and their classification.
 
     Voxels are indices of the canonical grid: the file's axes in the order nearest to right, anterior,
@@ -67,139 +60,16 @@ class Workspace(MarkEditor):
         method: str | None = None,
         checkpoint: str | os.PathLike | None = None,
     ) -> None:
-        self.volume = volume.canonical()
-        self.working = volume.reduced(limit)
-        # A volume too large for memory comes reduced already.
-        self.factors = tuple(new // old for new, old in zip(self.working.factors, self.volume.factors))
-        super().__init__(Grid(self.volume.shape, self.volume.spacing, self.factors))
-        self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
+        super().__init__(volume, limit, method, checkpoint)
         self.reference: dict[str, np.ndarray] = {}  # by the name in small letters
         self.reference_number = 0
-        self.generation = 0  # how often a method was prepared
-        self._classifiers: dict[str, Classifier] = {}
-        self._complete: set[str] = set()
-        self._computing, self._preparing = threading.Lock(), threading.Lock()
-        self._prompt_of: dict[int, Prompt] = {}  # by the id of its mark
-        self._bases: dict[tuple, Base] = {}
-        self._scores: tuple[tuple, np.ndarray] | None = None
         self.session_file: SessionFile | None = None
         self._drawing = threading.Lock()
         self._renderer: Renderer | None = None
         self._drawn: np.ndarray | None = None
         self._is_method_chosen = method is not None
-        self.set_method(method or method_names(self.checkpoint)[0])
 
-    # ------------------------------------------------------------------ method
-
-    def set_method(self, name: str) -> None:
-        """Classify by another method from now on; marks stay.
-
-        Raises:
-            ConfigError: there is no such method.
-        """
-        with self.lock:
-            if name not in self._classifiers:
-                self._classifiers[name] = make_classifier(name, self.working, self.checkpoint)
-            if name != self.method:
-                self.method = name
-                self._changed()
-
-    @property
-    def classifier(self) -> Classifier:
-        """Of the chosen method."""
-        return self._classifiers[self.method]
-
-    @property
-    def ready(self) -> bool:
-        """Whether marks can be classified without preparing anything."""
-        return self.is_ready(self.method)
-
-    def is_ready(self, method: str) -> bool:
-        """The same for a method that was chosen before."""
-        return self._classifiers[method].ready
-
-    @property
-    def prepared(self) -> bool:
-        """Whether nothing is left to prepare, which would make the classification better."""
-        return self.method in self._complete
-
-    def prepare(self, progress: Progress | None = None) -> None:
-        """Do what the method does once for a volume, unless it is done.
-
-        Args:
-            progress: called with the share done, what is done, and seconds left or None. What it raises ends
-                the preparation, which goes on where it can the next time.
-        """
-        method = self.method
-        with self._preparing:
-            if method in self._complete:
-                return
-            try:
-                self._classifiers[method].prepare(progress or (lambda done, task, left: None))
-                self._complete.add(method)
-            finally:
-                self.generation += 1  # what was classified on the way gets better
-
-    # ------------------------------------------------------------------ results
-
-    def classified(self, snapshot: Snapshot | None = None) -> Classified:
-        """Scores of a document, computed where they are looked at.
-
-        Args:
-            snapshot: the present document unless given.
-        """
-        snapshot = snapshot or self.snapshot()
-        class_ids, document = snapshot.class_ids, snapshot.document
-        with self._computing:
-            prompts = self._prompts(document.marks)
-            painted = [prompt for prompt in prompts if prompt.kind == "stroke"] if class_ids else []
-            scores = base = None
-            if snapshot.needs_method:
-                classifier = self._classifiers[snapshot.method]
-                if not classifier.ready:
-                    self.prepare()
-                base = self._base(snapshot, classifier)
-                samples = seeds(base.labels, class_ids) if base else []
-                scores = classifier.classify([*samples, *prompts], class_ids)
-        return Classified(class_ids, snapshot.thresholds, self.working.shape, scores, painted, base)
-
-    def kept_scores(self, snapshot: Snapshot) -> np.ndarray | None:
-        """The last computed scores, if they are those of this document."""
-        kept = self._scores
-        return kept[1] if kept is not None and kept[0] == self._what_scores_depend_on(snapshot) else None
-
-    def keep_scores(self, snapshot: Snapshot, scores: np.ndarray) -> np.ndarray:
-        """Keep the scores of a document for whoever asks next."""
-        self._scores = (self._what_scores_depend_on(snapshot), scores)
-        return scores
-
-    def scores(self, snapshot: Snapshot | None = None) -> np.ndarray:
-        """(C, X, Y, Z) uint8 on the working grid, in the order of :attr:`classes`; 255 is certain."""
-        snapshot = snapshot or self.snapshot()
-        kept = self.kept_scores(snapshot)
-        return self.keep_scores(snapshot, self.classified(snapshot).volume()) if kept is None else kept
-
-    def labels(self) -> np.ndarray:
-        """(X, Y, Z) uint8 class ids on the working grid, 0 where no class holds."""
-        snapshot = self.snapshot()
-        return snapshot.ids[resolve(self.scores(snapshot), snapshot.thresholds)]
-
-    def labels_full(self) -> np.ndarray:
-        """(X, Y, Z) uint8 class ids on the canonical grid, from scores interpolated to it."""
-        snapshot = self.snapshot()
-        found = np.zeros(self.volume.shape, np.uint8)
-        for low, slab in upsampled(self.scores(snapshot), self.volume.shape, self.factors):
-            found[low : low + slab.shape[1]] = snapshot.ids[resolve(slab, snapshot.thresholds)]
-        imported = snapshot.document.imported
-        if imported is not None and snapshot.class_ids:
-            same = repeated(self.classified(snapshot).unchanged(), self.volume.shape, self.factors)
-            known = np.isin(imported.labels, snapshot.ids)
-            np.copyto(found, np.where(known, imported.labels, 0).astype(np.uint8), where=same)
-        return found
-
-    def labels_source(self) -> np.ndarray:
-        """(X, Y, Z) uint8 class ids on the grid of the file."""
-        return self.volume.to_source(self.labels_full())
+    # ------------------------------------------------------------------ figures
 
     def uncertainty(self) -> Uncertainty:
         """Where the classification is unsure: a histogram of margins."""
@@ -210,11 +80,6 @@ class Workspace(MarkEditor):
         """Millilitres of each class, by id, at working resolution."""
         counts = voxel_counts(self.labels(), self.volume.shape, self.factors)
         return {one.id: float(counts[one.id]) * self.voxel_ml for one in self.classes}
-
-    @property
-    def voxel_ml(self) -> float:
-        """Millilitres of a voxel of the canonical grid."""
-        return abs(float(np.linalg.det(self.volume.affine[:3, :3]))) / 1000
 
     def dice(self) -> dict[int, float | None]:
         """Dice of each class with the reference of its name, on the canonical grid; None: there is none."""
@@ -406,35 +271,3 @@ class Workspace(MarkEditor):
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    # ------------------------------------------------------------------ inside
-
-    def _prompts(self, marks: tuple[AnyMark, ...]) -> list[Prompt]:
-        known = self._prompt_of
-        self._prompt_of = {mark.id: known.get(mark.id) or prompt_of(mark, self.grid) for mark in marks}
-        return without_contradictions(list(self._prompt_of.values()), self.grid)
-
-    def _base(self, snapshot: Snapshot, classifier: Classifier) -> Base | None:
-        imported, class_ids = snapshot.document.imported, snapshot.class_ids
-        if imported is None:
-            return None
-        key = (id(imported), class_ids, snapshot.method, self.generation)
-        if key not in self._bases:
-            labels = self.to_working(imported.labels)
-            self._bases = {key: Base(labels, classifier.classify(seeds(labels, class_ids), class_ids))}
-        return self._bases[key]
-
-    def to_working(self, labels: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) labels of the working grid: those at the centres of its blocks of the canonical grid."""
-        places = [
-            np.minimum(np.arange(n) * f + f // 2, size - 1)
-            for n, f, size in zip(self.working.shape, self.factors, self.volume.shape)
-        ]
-        return labels[np.ix_(*places)]
-
-    def _what_scores_depend_on(self, snapshot: Snapshot) -> tuple:
-        document = snapshot.document
-        # What an import keeps depends on where classes hold.
-        thresholds = document.imported and tuple(snapshot.thresholds)
-        marks = (document.marks, document.imported, thresholds)
-        return self.generation, snapshot.method, snapshot.class_ids, *marks

@@ -174,13 +174,27 @@ def test_changes_are_saved_by_themselves(tmp_path):
 
 
 def test_changes_in_quick_succession_are_saved_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("dense3d.transfer_function.session_file.QUIET", 1000.0)
+    monkeypatch.setattr("dense3d.transfer_function.session_file.LONGEST", 1000.0)
     saves = []
     file = SessionFile(tmp_path / "session.json", lambda: saves.append(1) or b"{}")
     for _ in range(50):
         file.changed()
-        time.sleep(0.002)
-    wait_until(lambda: file.saved)
-    assert len(saves) <= 3
+    assert not saves and not file.saved
+    file.close()  # at once, without waiting for quiet
+    assert saves == [1] and file.saved and (tmp_path / "session.json").read_bytes() == b"{}"
+
+
+def test_changes_without_an_end_are_saved_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setattr("dense3d.transfer_function.session_file.LONGEST", 0.2)
+    saves = []
+    file = SessionFile(tmp_path / "session.json", lambda: saves.append(1) or b"{}")
+
+    def one_more() -> bool:
+        file.changed()
+        return bool(saves)
+
+    wait_until(one_more)
     file.close()
 
 

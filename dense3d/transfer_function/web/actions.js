@@ -7,126 +7,143 @@ import { toast } from "./messages.js";
 
 // colours that stay apart on grey pictures, for people with colour blindness too
 const COLORS = [
-  [230, 159, 80], [86, 180, 233], [102, 194, 120], [231, 110, 124], [178, 132, 232], [240, 214, 92],
-  [72, 201, 190], [235, 140, 196], [150, 170, 255], [196, 214, 120], [214, 164, 130], [120, 220, 240],
+	[230, 159, 80],
+	[86, 180, 233],
+	[102, 194, 120],
+	[231, 110, 124],
+	[178, 132, 232],
+	[240, 214, 92],
+	[72, 201, 190],
+	[235, 140, 196],
+	[150, 170, 255],
+	[196, 214, 120],
+	[214, 164, 130],
+	[120, 220, 240],
 ];
 
 export class Actions {
-  constructor(store, connection) {
-    this.store = store;
-    this.connection = connection;
-    this.facts = { clicks: 0, message_ms: null, click_ms: null }; // from the mark to the messages, and to the pixels
-    this.arrived = 0; // slices since
-    this.clicked = null; // when the last prompt left
-    this.updates = new Map();
-    this.sendView = throttle(() => connection.tell("view", { view: this.savedView() }), 700);
-    this.sendPlanes = throttle(() => connection.tell("planes", { planes: store.view.crosshair }), 60);
-  }
+	constructor(store, connection) {
+		this.store = store;
+		this.connection = connection;
+		// milliseconds from a mark to its messages, and to the pixels
+		this.facts = { clicks: 0, message_ms: null, click_ms: null };
+		this.arrived = 0; // slices since
+		this.clicked = null; // when the last prompt left
+		this.updates = new Map();
+		this.sendView = throttle(() => connection.tell("view", { view: this.savedView() }), 700);
+		this.sendPlanes = throttle(() => connection.tell("planes", { planes: store.view.crosshair }), 60);
+	}
 
-  savedView() {
-    const { crosshair, window, overlay, clip, camera, volumeOpacity, shading, tool, radius, activeClass } = this.store.view;
-    return { crosshair, window, overlay, clip, camera, volumeOpacity, shading, tool, radius, activeClass };
-  }
+	savedView() {
+		const { crosshair, window, overlay, clip, camera, volumeOpacity, shading, tool, radius, activeClass } =
+			this.store.view;
+		return { crosshair, window, overlay, clip, camera, volumeOpacity, shading, tool, radius, activeClass };
+	}
 
-  /** positive as wanted; the background has no opposite. */
-  async prompt(kind, fields, positive) {
-    const { view } = this.store;
-    const planes = view.crosshair;
-    if (!this.store.classes.length) this.addClass();
-    await this.adding;
-    this.clicked = performance.now();
-    this.arrived = 0;
-    this.connection.send("prompt", {
-      class: view.activeClass,
-      kind,
-      positive: positive || view.activeClass === BACKGROUND,
-      planes,
-      ...fields,
-    });
-  }
+	/** positive as wanted; the background has no opposite. */
+	async prompt(kind, fields, positive) {
+		const { view } = this.store;
+		const planes = view.crosshair;
+		if (!this.store.classes.length) this.addClass();
+		await this.adding;
+		this.clicked = performance.now();
+		this.arrived = 0;
+		this.connection.send("prompt", {
+			class: view.activeClass,
+			kind,
+			positive: positive || view.activeClass === BACKGROUND,
+			planes,
+			...fields,
+		});
+	}
 
-  /** A click at a voxel, which may lie outside. */
-  point(voxel, positive) {
-    if (!this.inside(voxel)) {
-      toast("That is outside of the volume: nothing was marked.", "error");
-      return;
-    }
-    this.store.setCrosshair(voxel);
-    this.prompt("point", { voxels: [voxel] }, positive);
-  }
+	/** A click at a voxel, which may lie outside. */
+	point(voxel, positive) {
+		if (!this.inside(voxel)) {
+			toast("That is outside of the volume: nothing was marked.", "error");
+			return;
+		}
+		this.store.setCrosshair(voxel);
+		this.prompt("point", { voxels: [voxel] }, positive);
+	}
 
-  inside(voxel) {
-    return voxel.every((value, axis) => value >= 0 && value < this.store.server.volume.shape[axis]);
-  }
+	inside(voxel) {
+		return voxel.every((value, axis) => value >= 0 && value < this.store.server.volume.shape[axis]);
+	}
 
-  erase(voxel) {
-    const { radius, activeClass } = this.store.view;
-    this.clicked = performance.now();
-    this.arrived = 0;
-    this.connection.send("erase", { class: activeClass, voxel, radius });
-  }
+	erase(voxel) {
+		const { radius, activeClass } = this.store.view;
+		this.clicked = performance.now();
+		this.arrived = 0;
+		this.connection.send("erase", { class: activeClass, voxel, radius });
+	}
 
-  undo() {
-    if (this.store.server?.undo) this.connection.send("undo");
-    else toast("There is nothing to undo.");
-  }
+	undo() {
+		if (this.store.server?.undo) this.connection.send("undo");
+		else toast("There is nothing to undo.");
+	}
 
-  redo() {
-    if (this.store.server?.redo) this.connection.send("redo");
-    else toast("There is nothing to redo.");
-  }
+	redo() {
+		if (this.store.server?.redo) this.connection.send("redo");
+		else toast("There is nothing to redo.");
+	}
 
-  /** A new class, which is the active one; marks made meanwhile wait for it. */
-  addClass() {
-    if (this.adding) return;
-    const used = new Set(this.store.classes.map((item) => item.color.join()));
-    const color = COLORS.find((one) => !used.has(one.join())) ?? COLORS[this.store.classes.length % COLORS.length];
-    this.adding = this.connection.send("class.add", { color }).then((answer) => {
-      this.adding = null;
-      if (answer.type !== "done") return;
-      if (this.store.classOf(answer.class)) this.store.activate(answer.class);
-      else this.store.view.activeClass = this.wanted = answer.class; // the state that has it is on its way
-    });
-  }
+	/** A new class, which is the active one; marks made meanwhile wait for it. */
+	addClass() {
+		if (this.adding) return;
+		const used = new Set(this.store.classes.map(item => item.color.join()));
+		const color =
+			COLORS.find(one => !used.has(one.join())) ?? COLORS[this.store.classes.length % COLORS.length];
+		this.adding = this.connection.send("class.add", { color }).then(answer => {
+			this.adding = null;
+			if (answer.type !== "done") return;
+			if (this.store.classOf(answer.class)) this.store.activate(answer.class);
+			else this.store.view.activeClass = this.wanted = answer.class; // the state that has it is on its way
+		});
+	}
 
-  /** Change a class: on this page at once, on the server a little later and at most every 80 ms. */
-  updateClass(id, fields) {
-    this.store.editClass(id, fields);
-    const key = `${id} ${Object.keys(fields).join()}`;
-    if (!this.updates.has(key)) {
-      this.updates.set(key, throttle((given) => this.connection.send("class.update", { class: id, ...given }), 80));
-    }
-    this.updates.get(key)(fields);
-  }
+	/** Change a class: on this page at once, on the server a little later and at most every 80 ms. */
+	updateClass(id, fields) {
+		this.store.editClass(id, fields);
+		const key = `${id} ${Object.keys(fields).join()}`;
+		if (!this.updates.has(key)) {
+			this.updates.set(
+				key,
+				throttle(given => this.connection.send("class.update", { class: id, ...given }), 80),
+			);
+		}
+		this.updates.get(key)(fields);
+	}
 
-  removeClass(id) {
-    this.connection.send("class.remove", { class: id });
-  }
+	removeClass(id) {
+		this.connection.send("class.remove", { class: id });
+	}
 
-  clear(id) {
-    this.connection.send("clear", id === undefined ? {} : { class: id });
-  }
+	clear(id) {
+		this.connection.send("clear", id === undefined ? {} : { class: id });
+	}
 
-  cycleClass(step) {
-    const ids = [...this.store.classes.map((item) => item.id), BACKGROUND];
-    const at = ids.indexOf(this.store.view.activeClass);
-    this.store.activate(ids[(at + step + ids.length) % ids.length]);
-  }
+	cycleClass(step) {
+		const ids = [...this.store.classes.map(item => item.id), BACKGROUND];
+		const at = ids.indexOf(this.store.view.activeClass);
+		this.store.activate(ids[(at + step + ids.length) % ids.length]);
+	}
 
-  transferFunction(value) {
-    this.connection.send("transfer_function", { transfer_function: value });
-  }
+	transferFunction(value) {
+		this.connection.send("transfer_function", { transfer_function: value });
+	}
 
-  /** A slice with the answer to the last mark is drawn: the third one ends the measurement. */
-  async planesArrived(gl) {
-    if (this.clicked === null) return;
-    this.arrived += 1;
-    if (this.arrived < 3) return;
-    const start = this.clicked;
-    this.clicked = null;
-    this.facts.message_ms = performance.now() - start;
-    if (gl) await finished(gl);
-    this.facts.click_ms = performance.now() - start;
-    this.facts.clicks += 1;
-  }
+	/** A slice with the answer to the last mark is drawn: the third one ends the measurement. */
+	async planesArrived(stage) {
+		if (this.clicked === null) return;
+		this.arrived += 1;
+		if (this.arrived < 3) return;
+		const start = this.clicked;
+		this.clicked = null;
+		this.facts.message_ms = performance.now() - start;
+		await new Promise(requestAnimationFrame); // in which the stage draws, as it was asked to before
+		if (stage.gl) await finished(stage.gl);
+		this.facts.click_ms = performance.now() - start;
+		this.facts.clicks += 1;
+	}
 }

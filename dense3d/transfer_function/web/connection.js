@@ -3,100 +3,100 @@
 const WAITS = [250, 500, 1000, 2000, 4000]; // milliseconds until the next attempt
 
 export class Connection {
-  /** handlers: state, progress, done, error, planes(header, bytes), maps(header, bytes), status(connected). */
-  constructor(handlers) {
-    this.handlers = handlers;
-    this.request = 0;
-    this.attempt = 0;
-    this.waiting = new Map(); // request -> resolves with its answer: done or error
-    this.queue = []; // what was asked for while the line was down
-    this.socket = null;
-  }
+	/** handlers: state, progress, done, error, planes(header, bytes), maps(header, bytes), status(connected). */
+	constructor(handlers) {
+		this.handlers = handlers;
+		this.request = 0;
+		this.attempt = 0;
+		this.waiting = new Map(); // request -> resolves with its answer: done or error
+		this.queue = []; // what was asked for while the line was down
+		this.socket = null;
+	}
 
-  open() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/ws`);
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      this.attempt = 0;
-      this.handlers.status(true);
-      for (const text of this.queue.splice(0)) socket.send(text);
-    };
-    socket.onmessage = (event) => this.receive(event.data);
-    socket.onclose = () => {
-      this.handlers.status(false);
-      setTimeout(() => this.open(), WAITS[Math.min(this.attempt++, WAITS.length - 1)]);
-    };
-    this.socket = socket;
-  }
+	open() {
+		const scheme = location.protocol === "https:" ? "wss" : "ws";
+		const socket = new WebSocket(`${scheme}://${location.host}/ws`);
+		socket.binaryType = "arraybuffer";
+		socket.onopen = () => {
+			this.attempt = 0;
+			this.handlers.status(true);
+			for (const text of this.queue.splice(0)) socket.send(text);
+		};
+		socket.onmessage = event => this.receive(event.data);
+		socket.onclose = () => {
+			this.handlers.status(false);
+			setTimeout(() => this.open(), WAITS[Math.min(this.attempt++, WAITS.length - 1)]);
+		};
+		this.socket = socket;
+	}
 
-  get up() {
-    return this.socket?.readyState === WebSocket.OPEN;
-  }
+	get up() {
+		return this.socket?.readyState === WebSocket.OPEN;
+	}
 
-  /** Send a message, later if the line is down; resolves to the server's "done" or "error". */
-  send(type, fields = {}) {
-    const request = ++this.request;
-    const text = JSON.stringify({ type, request, ...fields });
-    if (this.up) this.socket.send(text);
-    else this.queue.push(text);
-    return new Promise((resolve) => this.waiting.set(request, resolve));
-  }
+	/** Send a message, later if the line is down; resolves to the server's "done" or "error". */
+	send(type, fields = {}) {
+		const request = ++this.request;
+		const text = JSON.stringify({ type, request, ...fields });
+		if (this.up) this.socket.send(text);
+		else this.queue.push(text);
+		return new Promise(resolve => this.waiting.set(request, resolve));
+	}
 
-  /** Send what is of no use later. */
-  tell(type, fields) {
-    if (this.up) this.socket.send(JSON.stringify({ type, request: ++this.request, ...fields }));
-  }
+	/** Send what is of no use later. */
+	tell(type, fields) {
+		if (this.up) this.socket.send(JSON.stringify({ type, request: ++this.request, ...fields }));
+	}
 
-  receive(data) {
-    if (typeof data === "string") {
-      const message = JSON.parse(data);
-      this.handlers[message.type]?.(message);
-      if (message.type === "done" || message.type === "error") {
-        this.waiting.get(message.request)?.(message);
-        this.waiting.delete(message.request);
-      }
-      return;
-    }
-    const length = new DataView(data).getUint32(0, true);
-    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-    this.handlers[header.type]?.(header, new Uint8Array(data, 4 + length));
-  }
+	receive(data) {
+		if (typeof data === "string") {
+			const message = JSON.parse(data);
+			this.handlers[message.type]?.(message);
+			if (message.type === "done" || message.type === "error") {
+				this.waiting.get(message.request)?.(message);
+				this.waiting.delete(message.request);
+			}
+			return;
+		}
+		const length = new DataView(data).getUint32(0, true);
+		const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+		this.handlers[header.type]?.(header, new Uint8Array(data, 4 + length));
+	}
 }
 
 /** GET or POST; a refusal becomes an Error with the server's sentence. */
 export async function ask(path, options) {
-  const answer = await fetch(path, options);
-  if (!answer.ok) {
-    const text = await answer.text();
-    let message = text;
-    try {
-      const parsed = JSON.parse(text);
-      message = parsed.message ?? parsed.error ?? parsed.detail ?? text;
-    } catch {
-      // the sentence stands there as it is
-    }
-    throw new Error(message || `The server answered ${answer.status}.`);
-  }
-  return answer;
+	const answer = await fetch(path, options);
+	if (!answer.ok) {
+		const text = await answer.text();
+		let message = text;
+		try {
+			const parsed = JSON.parse(text);
+			message = parsed.message ?? parsed.error ?? parsed.detail ?? text;
+		} catch {
+			// the sentence stands there as it is
+		}
+		throw new Error(message || `The server answered ${answer.status}.`);
+	}
+	return answer;
 }
 
 /** Body of an answer, telling which part of it is here. */
 export async function download(path, onPart) {
-  const answer = await ask(path);
-  const total = Number(answer.headers.get("Content-Length")) || 0;
-  if (!answer.body || !total || answer.headers.get("Content-Encoding")) {
-    return { bytes: new Uint8Array(await answer.arrayBuffer()), headers: answer.headers };
-  }
-  const bytes = new Uint8Array(total);
-  const reader = answer.body.getReader();
-  let at = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    bytes.set(value, at);
-    at += value.length;
-    onPart?.(at / total);
-  }
-  return { bytes, headers: answer.headers };
+	const answer = await ask(path);
+	const total = Number(answer.headers.get("Content-Length")) || 0;
+	if (!answer.body || !total || answer.headers.get("Content-Encoding")) {
+		return { bytes: new Uint8Array(await answer.arrayBuffer()), headers: answer.headers };
+	}
+	const bytes = new Uint8Array(total);
+	const reader = answer.body.getReader();
+	let at = 0;
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) break;
+		bytes.set(value, at);
+		at += value.length;
+		onPart?.(at / total);
+	}
+	return { bytes, headers: answer.headers };
 }

@@ -9,32 +9,32 @@ import { dot } from "./vectors.js";
  * view: of `orbit`; s, t: screen coordinates -1..1, t up.
  */
 export function pick(view, s, t, store, grid, textures, table) {
-  const direction = [0, 1, 2].map((i) => view.forward[i] + s * view.across[i] + t * view.above[i]);
-  const length = Math.sqrt(dot(direction, direction));
-  const { low, high } = store.view.clip;
-  let near = 0;
-  let far = Infinity;
-  const run = [];
-  const start = [];
-  for (let i = 0; i < 3; i++) {
-    run[i] = direction[i] / length / grid.box[i];
-    start[i] = view.eye[i] / grid.box[i] + 0.5;
-    const a = (low[i] - start[i]) / run[i];
-    const b = (high[i] - start[i]) / run[i];
-    if (Number.isNaN(a) || Number.isNaN(b)) continue;
-    near = Math.max(near, Math.min(a, b));
-    far = Math.min(far, Math.max(a, b));
-  }
-  const step = 0.5 * Math.min(...grid.workingSpacing);
-  const visible = (found) => found && found.item.visible && found.item.opacity > 0;
-  let light = 1;
-  for (let at = near + step / 2; at < far; at += step) {
-    const voxel = [0, 1, 2].map((i) => Math.floor((start[i] + at * run[i]) * grid.working[i]));
-    if (voxel.some((value, i) => value < 0 || value >= grid.working[i])) continue;
-    if (visible(textures.classAt(voxel, store.classes))) return voxel;
-    const alpha = (table[4 * (textures.valueAt(voxel) >> 8) + 3] / 255) * store.view.volumeOpacity;
-    light *= Math.pow(1 - Math.min(alpha, 0.999), 0.5);
-    if (light < 0.5) return voxel;
-  }
-  return null;
+	const direction = [0, 1, 2].map(i => view.forward[i] + s * view.across[i] + t * view.above[i]);
+	const length = Math.sqrt(dot(direction, direction));
+	const { low, high } = store.view.clip;
+	let near = 0;
+	let far = Infinity;
+	const run = [];
+	const start = [];
+	for (let i = 0; i < 3; i++) {
+		run[i] = direction[i] / length / grid.box[i];
+		start[i] = view.eye[i] / grid.box[i] + 0.5;
+		const a = (low[i] - start[i]) / run[i];
+		const b = (high[i] - start[i]) / run[i];
+		if (Number.isNaN(a) || Number.isNaN(b)) continue;
+		near = Math.max(near, Math.min(a, b));
+		far = Math.min(far, Math.max(a, b));
+	}
+	const step = 0.5 * Math.min(...grid.workingSpacing);
+	const visible = found => found && found.item.visible && found.item.opacity > 0;
+	let light = 1;
+	for (let at = near + step / 2; at < far; at += step) {
+		const voxel = [0, 1, 2].map(i => Math.floor((start[i] + at * run[i]) * grid.working[i]));
+		if (voxel.some((value, i) => value < 0 || value >= grid.working[i])) continue;
+		if (visible(textures.classAt(voxel, store.classes))) return voxel;
+		const alpha = (table[4 * (textures.valueAt(voxel) >> 8) + 3] / 255) * store.view.volumeOpacity;
+		light *= Math.pow(1 - Math.min(alpha, 0.999), 0.5);
+		if (light < 0.5) return voxel;
+	}
+	return null;
 }

@@ -5,77 +5,140 @@ import { range, section, select, slider } from "./controls.js";
 import { TransferEditor } from "./transfer-editor.js";
 import { presets, tabulate } from "./transfer-function.js";
 
-const AXES = [["R", "L"], ["A", "P"], ["S", "I"]];
+const AXES = [
+	["R", "L"],
+	["A", "P"],
+	["S", "I"],
+];
 
 export class VolumePanel {
-  /** onTable(table): 256 RGBA entries for the renderer, after every edit. */
-  constructor(store, actions, onTable) {
-    Object.assign(this, { store, actions, onTable });
-    this.editor = new TransferEditor(store, (points, finished) => this.edited(points, finished));
-    this.preset = select({ label: "Volume", tip: "Ready-made transfer functions of the volume", options: [], value: "",
-      onInput: (name) => this.choose(name) });
-    this.opacity = slider({ label: "Opacity", tip: "Of the volume beside the classes", min: 0, max: 1, step: 0.01, value: 1,
-      format: (value) => `${Math.round(100 * value)} %`, onInput: (volumeOpacity) => store.set({ volumeOpacity }) });
-    this.shading = slider({ label: "Shading", tip: "Light on surfaces", min: 0, max: 1, step: 0.01, value: 1,
-      format: (value) => `${Math.round(100 * value)} %`, onInput: (shading) => store.set({ shading }) });
-    // sliders run as the slices do: the right of the patient, the front and the head come first
-    this.clips = AXES.map((letters, axis) => range({
-      label: `Cut between ${letters.join(" and ")}`, tip: `What is seen between ${letters.join(" and ")}`, letters, value: [0, 1],
-      onInput: ([low, high]) => {
-        const clip = { low: [...store.view.clip.low], high: [...store.view.clip.high] };
-        [clip.low[axis], clip.high[axis]] = [1 - high, 1 - low];
-        store.set({ clip });
-      },
-    }));
-    this.element = section("volume", "3D view", "How the volume and the cuts look in 3D",
-      this.preset, this.editor.element, this.opacity, this.shading,
-      h("p", { class: "caption" }, "Cut away"), ...this.clips,
-      h("div", { class: "line" },
-        h("button", { type: "button", class: "button quiet", "data-tip": "Cut at the crosshair, from the front", onclick: () => this.cutAtCrosshair() }, "Cut at crosshair"),
-        h("button", { type: "button", class: "button quiet", "data-tip": "See all", onclick: () => store.set({ clip: { low: [0, 0, 0], high: [1, 1, 1] } }) }, "Whole")));
-    store.on("state", () => this.fill())
-      .on("view", (changed) => changed.some((name) => ["clip", "shading", "volumeOpacity"].includes(name)) && this.update());
-  }
+	/** onTable(table): 256 RGBA entries for the renderer, after every edit. */
+	constructor(store, actions, onTable) {
+		Object.assign(this, { store, actions, onTable });
+		this.editor = new TransferEditor(store, (points, finished) => this.edited(points, finished));
+		this.preset = select({
+			label: "Volume",
+			tip: "Ready-made transfer functions of the volume",
+			options: [],
+			value: "",
+			onInput: name => this.choose(name),
+		});
+		this.opacity = slider({
+			label: "Opacity",
+			tip: "Of the volume beside the classes",
+			min: 0,
+			max: 1,
+			step: 0.01,
+			value: 1,
+			format: value => `${Math.round(100 * value)} %`,
+			onInput: volumeOpacity => store.set({ volumeOpacity }),
+		});
+		this.shading = slider({
+			label: "Shading",
+			tip: "Light on surfaces",
+			min: 0,
+			max: 1,
+			step: 0.01,
+			value: 1,
+			format: value => `${Math.round(100 * value)} %`,
+			onInput: shading => store.set({ shading }),
+		});
+		// sliders run as the slices do: the right of the patient, the front and the head come first
+		this.clips = AXES.map((letters, axis) =>
+			range({
+				label: `Cut between ${letters.join(" and ")}`,
+				tip: `What is seen between ${letters.join(" and ")}`,
+				letters,
+				value: [0, 1],
+				onInput: ([low, high]) => {
+					const clip = { low: [...store.view.clip.low], high: [...store.view.clip.high] };
+					[clip.low[axis], clip.high[axis]] = [1 - high, 1 - low];
+					store.set({ clip });
+				},
+			}),
+		);
+		this.element = section(
+			"volume",
+			"3D view",
+			"How the volume and the cuts look in 3D",
+			this.preset,
+			this.editor.element,
+			this.opacity,
+			this.shading,
+			h("p", { class: "caption" }, "Cut away"),
+			...this.clips,
+			h(
+				"div",
+				{ class: "line" },
+				h(
+					"button",
+					{
+						type: "button",
+						class: "button quiet",
+						"data-tip": "Cut at the crosshair, from the front",
+						onclick: () => this.cutAtCrosshair(),
+					},
+					"Cut at crosshair",
+				),
+				h(
+					"button",
+					{
+						type: "button",
+						class: "button quiet",
+						"data-tip": "See all",
+						onclick: () => store.set({ clip: { low: [0, 0, 0], high: [1, 1, 1] } }),
+					},
+					"Whole",
+				),
+			),
+		);
+		store
+			.on("state", () => this.fill())
+			.on(
+				"view",
+				changed => changed.some(name => ["clip", "shading", "volumeOpacity"].includes(name)) && this.update(),
+			);
+	}
 
-  cutAtCrosshair() {
-    const { crosshair } = this.store.view;
-    const high = [1, (crosshair[1] + 1) / this.store.server.volume.shape[1], 1];
-    this.store.set({ clip: { low: [0, 0, 0], high } });
-  }
+	cutAtCrosshair() {
+		const { crosshair } = this.store.view;
+		const high = [1, (crosshair[1] + 1) / this.store.server.volume.shape[1], 1];
+		this.store.set({ clip: { low: [0, 0, 0], high } });
+	}
 
-  choose(name) {
-    const found = this.ready.find(([one]) => one === name);
-    if (!found) return;
-    this.editor.chosen = -1;
-    this.editor.put(found[1]);
-    this.edited(found[1], true, name);
-  }
+	choose(name) {
+		const found = this.ready.find(([one]) => one === name);
+		if (!found) return;
+		this.editor.chosen = -1;
+		this.editor.put(found[1]);
+		this.edited(found[1], true, name);
+	}
 
-  edited(points, finished, name = "") {
-    this.preset.put(name);
-    this.onTable(tabulate(points, this.store.server.volume.range));
-    if (finished) this.actions.transferFunction({ name, points });
-  }
+	edited(points, finished, name = "") {
+		this.preset.put(name);
+		this.onTable(tabulate(points, this.store.server.volume.range));
+		if (finished) this.actions.transferFunction({ name, points });
+	}
 
-  /** What the server has, or at the start what suits the volume. */
-  fill() {
-    const { volume, transfer_function: given } = this.store.server;
-    const key = JSON.stringify(given);
-    if (this.known === key && this.ready) return;
-    this.known = key;
-    this.ready = presets(volume);
-    this.preset.fill([["", "Own"], ...this.ready.map(([name]) => [name, name])]);
-    const points = given?.points ?? this.ready[0][1];
-    this.editor.put(points);
-    this.preset.put(given ? given.name : this.ready[0][0]);
-    this.onTable(tabulate(points, volume.range));
-    this.update();
-  }
+	/** What the server has, or at the start what suits the volume. */
+	fill() {
+		const { volume, transfer_function: given } = this.store.server;
+		const key = JSON.stringify(given);
+		if (this.known === key && this.ready) return;
+		this.known = key;
+		this.ready = presets(volume);
+		this.preset.fill([["", "Own"], ...this.ready.map(([name]) => [name, name])]);
+		const points = given?.points ?? this.ready[0][1];
+		this.editor.put(points);
+		this.preset.put(given ? given.name : this.ready[0][0]);
+		this.onTable(tabulate(points, volume.range));
+		this.update();
+	}
 
-  update() {
-    const { clip, shading, volumeOpacity } = this.store.view;
-    this.opacity.put(volumeOpacity);
-    this.shading.put(shading);
-    for (const [axis, slide] of this.clips.entries()) slide.put([1 - clip.high[axis], 1 - clip.low[axis]]);
-  }
+	update() {
+		const { clip, shading, volumeOpacity } = this.store.view;
+		this.opacity.put(volumeOpacity);
+		this.shading.put(shading);
+		for (const [axis, slide] of this.clips.entries()) slide.put([1 - clip.high[axis], 1 - clip.low[axis]]);
+	}
 }

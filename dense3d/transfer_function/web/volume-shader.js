@@ -1,9 +1,10 @@
-// The 3D view's rays. Emission and absorption of the volume through its transfer function, and the surface of each
-// class where a ray first enters it, front to back. After Engel, Sick, Ropinski (TVCG 2024), section on rendering.
+// The 3D view's rays. Emission and absorption of the volume through its transfer function, and the surface of
+// each class where a ray first enters it, front to back: the rule told in dense3d/transfer_function/rendering.py,
+// after Engel, Sick, Ropinski (TVCG 2024), section on rendering.
 
 import { sharedSource } from "./shaders.js";
 
-export const volumeSource = (groups) => `#version 300 es
+export const volumeSource = groups => `#version 300 es
 ${sharedSource(groups)}
 precision highp usampler3D;
 in vec2 at;
@@ -111,9 +112,9 @@ void main() {
       }
     }
 ${
-  groups === 0
-    ? ""
-    : `    int slot = content.g > 1u ? class_at(p, content.g >> 1) : -1;
+	groups === 0
+		? ""
+		: `    int slot = content.g > 1u ? class_at(p, content.g >> 1) : -1;
     if (slot >= 0 && slot != before && (seen & (1u << uint(slot & 31))) == 0u && class_color[slot].a > 0.0) {
       float hit = t;
       vec3 normal = face;

@@ -75,7 +75,9 @@ class Server:
         """Back to a session without classes, whose method is ready."""
         from websockets.sync.client import connect
 
-        with connect(f"ws://127.0.0.1:{self.port}/ws", max_size=None, origin=self.address) as line:
+        address = f"ws://127.0.0.1:{self.port}/ws"
+        # nobody reads what it sends here, so that its farewell would not be read either
+        with connect(address, max_size=None, origin=self.address, close_timeout=0.2) as line:
             request = 0
             while self.state["undo"] or not self.state["ready"]:
                 request += 1

@@ -101,3 +101,16 @@ class Page:
                 *shape[::-1], 4
             ).transpose(2, 1, 0, 3)
             self.ids[group] = header["class_ids"][4 * place : 4 * place + 4]
+
+
+def click(page: Page, class_id: int, voxel, positive: bool = True, **fields) -> dict:
+    """Mark a voxel, which is also where the page's slices lie; the answer."""
+    return page.send(
+        "prompt",
+        **{"class": class_id},
+        kind="point",
+        voxels=[voxel],
+        positive=positive,
+        planes=voxel,
+        **fields,
+    )
