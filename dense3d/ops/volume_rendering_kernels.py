@@ -97,13 +97,13 @@ def brick_ranges(first, last, volume, low, high):
                 low[bx, by, bz], high[bx, by, bz] = smallest, largest
 
 
-@jit(inline="always")
+@jit(forceinline=True)
 def clamped(u, count):
     """Between the centres of the outermost voxels."""
     return min(max(u, 0.0), count - 1.0)
 
 
-@jit(inline="always")
+@jit(forceinline=True)
 def trilinear(volume, x, y, z):
     """Value between voxel centres; x, y, z are clamped."""
     i, j, k = int(x), int(y), int(z)
@@ -122,7 +122,7 @@ def trilinear(volume, x, y, z):
     return a + fx * (e - a)
 
 
-@jit(inline="always")
+@jit(forceinline=True)
 def _way_out(u, du, b, bricks, reach):
     """Along one axis: distance at which a ray leaves the bricks within ``reach - 1`` of b."""
     if du > 0:
@@ -132,7 +132,7 @@ def _way_out(u, du, b, bricks, reach):
     return np.inf
 
 
-@jit(inline="always")
+@jit(forceinline=True)
 def skipped_to(start, slope, brick, shape, reach, near, interval, i):
     """The first sample that may lie outside of the empty bricks around ``brick``, after sample ``i``.
 
@@ -148,7 +148,7 @@ def skipped_to(start, slope, brick, shape, reach, near, interval, i):
     return max(i + 1, int(samples)) if samples < 1e9 else 1 << 30
 
 
-@jit(inline="always")
+@jit(forceinline=True)
 def piece_of(scalar, positions, first_pieces, scale):
     """Index of the piece between control points that holds a scalar; ``first_pieces`` saves the search."""
     last = len(positions) - 2
@@ -160,7 +160,7 @@ def piece_of(scalar, positions, first_pieces, scale):
     return k
 
 
-@jit()
+@jit(_nrt=False)  # counting references to arrays costs more than a sample
 def cast(first, last, volume, starts, slopes, ways, transfer, distances, min_transmittance, out):
     """Rays (R,): ``starts``, ``slopes`` (R, 3) in voxels, ``ways`` (R, 3): near, interval, count; out (R, 4).
 

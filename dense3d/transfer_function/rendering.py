@@ -326,17 +326,19 @@ class Renderer:
         height, width = int(frame[6, 1]), int(frame[6, 2])
         rgba = np.empty((height, width, 4), np.float32)
         depth, hits = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
+        tiles = -(-height // TILE) * -(-width // TILE)
         parallel_for(
             render,
-            -(-height // TILE) * -(-width // TILE),
+            tiles,
             self._values,
             scores,
             (table, steepest),
             styles,
-            (data.distances(active, may_hold, styles), active, starts, classes),
+            (data.brick_contents(active, may_hold, styles), starts, classes),
             frame,
             data.geometry(self.volume.affine, self.volume.shape, scene.clip),
             (step, unit, float(scene.shading)),
+            np.empty((tiles, len(looks)), bool),
             rgba,
             depth,
             hits,

@@ -9,6 +9,7 @@ import numpy as np
 
 from dense3d.errors import DataError
 from dense3d.ops.volume_rendering_cpu import brick_distances, brick_ranges
+from dense3d.transfer_function.rendering_kernels import HAS_CLASSES, HAS_VALUES
 
 ENTRIES = 4096  # of the table of a 1D transfer function
 VALUES_2D, SLOPES_2D = 512, 128
@@ -94,6 +95,13 @@ def distances(active: np.ndarray, may_hold: np.ndarray, styles: np.ndarray) -> n
     """int8 for each brick: 0 where something may be seen, otherwise how many bricks away that is."""
     seen = may_hold[styles[:, 3] > 0].any(0) if len(styles) else np.zeros_like(active)
     return brick_distances(active | seen)
+
+
+def brick_contents(active: np.ndarray, may_hold: np.ndarray, styles: np.ndarray) -> np.ndarray:
+    """int8 for each brick: how many bricks away the next one with anything is, or minus what it has."""
+    empty = distances(active, may_hold, styles)
+    own = HAS_VALUES * active.astype(np.int8) + HAS_CLASSES * may_hold.any(0).astype(np.int8)
+    return np.where(empty > 0, empty, -own)
 
 
 def geometry(affine: np.ndarray, shape: Sequence[int], clip: Any) -> tuple[np.ndarray, ...]:

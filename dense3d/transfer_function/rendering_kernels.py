@@ -12,6 +12,7 @@ from dense3d.compiled import njit
 from dense3d.ops.volume_rendering_kernels import SHIFT, clamped, skipped_to
 
 TILE = 16  # pixels
+HAS_VALUES, HAS_CLASSES = 1, 2  # of a brick: the transfer function has an opacity there, classes may hold
 BISECTIONS = 8
 FULL = 0.98  # opacity at which a ray ends
 MOST_OPAQUE = 0.999  # of a sample, over the unit length
@@ -22,22 +23,25 @@ FADE_IN, FADE_OUT = 0.0005, 0.004  # share of the range per millimetre: not shad
 
 
 def jit(**options):
-    """``njit`` that releases the GIL and may fuse operations, for pictures, not for reference values."""
-    return njit(nogil=True, error_model="numpy", fastmath={"contract", "arcp", "nsz"}, **options)
+    """``njit`` that releases the GIL and may fuse operations: for pictures, not for reference values.
+
+    Nothing is allocated, so that references to arrays need not be counted, which costs as much as a sample.
+    """
+    return njit(nogil=True, error_model="numpy", _nrt=False, fastmath={"contract", "arcp", "nsz"}, **options)
 
 
-@jit()
+@jit(forceinline=True)
 def _unit(x, y, z):
     length = np.sqrt(x * x + y * y + z * z)
     return (x / length, y / length, z / length) if length > 1e-12 else (0.0, 0.0, 0.0)
 
 
-@jit()
+@jit(forceinline=True)
 def _length(vector):
     return np.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2])
 
 
-@jit()
+@jit(forceinline=True)
 def _times(matrix, vector):
     return (
         matrix[0, 0] * vector[0] + matrix[0, 1] * vector[1] + matrix[0, 2] * vector[2],
@@ -46,7 +50,7 @@ def _times(matrix, vector):
     )
 
 
-@jit()
+@jit(forceinline=True)
 def _cell(x, y, z, shape):
     """Corner, opposite corner and shares of the cell of a place between the outermost centres.
 
@@ -58,7 +62,7 @@ def _cell(x, y, z, shape):
     return corner, (np.uint64(i1), np.uint64(j1), np.uint64(k1)), (x - i, y - j, z - k)
 
 
-@jit()
+@jit(forceinline=True)
 def _blend(field, corner, opposite, share):
     """The trilinear value of a cell."""
     i, j, k = corner
@@ -73,7 +77,7 @@ def _blend(field, corner, opposite, share):
     return a + fx * (e - a)
 
 
-@jit()
+@jit(forceinline=True)
 def _at(field, x, y, z):
     shape = field.shape
     x, y, z = clamped(x, shape[0]), clamped(y, shape[1]), clamped(z, shape[2])
@@ -81,7 +85,7 @@ def _at(field, x, y, z):
     return _blend(field, corner, opposite, share)
 
 
-@jit()
+@jit(forceinline=True)
 def _to_world(gx, gy, gz, inverse):
     """A gradient by voxels -> by millimetres: the inverse transpose of the affine."""
     return (
@@ -100,7 +104,7 @@ def _gradient(field, x, y, z, reach, inverse):
     return _to_world(gx, gy, gz, inverse)
 
 
-@jit()
+@jit(forceinline=True)
 def _around(index, opposite, count):
     """The four voxels along an axis that a cell's differences read."""
     before = np.int64(index) - 1 if index > np.uint64(0) else np.int64(0)
@@ -108,7 +112,7 @@ def _around(index, opposite, count):
     return np.uint64(before), index, opposite, np.uint64(behind)
 
 
-@jit()
+@jit(forceinline=True)
 def _slopes(field, w, xs, ys, zs):
     """Weighted differences along the axes at one corner; ``xs``: the voxel before, its own, the next."""
     x = float(field[xs[2], ys[1], zs[1]]) - float(field[xs[0], ys[1], zs[1]])
@@ -117,7 +121,7 @@ def _slopes(field, w, xs, ys, zs):
     return w * x, w * y, w * z
 
 
-@jit()
+@jit(forceinline=True)
 def _cell_gradient(field, corner, opposite, share, inverse):
     """Central differences of the trilinear value over one voxel to each side, per millimetre, in the world.
 
@@ -162,7 +166,7 @@ def _class_at(maps, levels, members, x, y, z):
     return found
 
 
-@jit()
+@jit(forceinline=True)
 def _may_be_new(styles, seen, members, brick):
     """Whether a brick may hold a class that is drawn and was not met before."""
     starts, classes, bricks = members
@@ -188,7 +192,7 @@ def _first_place(maps, levels, members, wanted, start, slope, outside, inside):
     return inside
 
 
-@jit()
+@jit(forceinline=True)
 def _place(start, slope, t):
     return start[0] + t * slope[0], start[1] + t * slope[1], start[2] + t * slope[2]
 
@@ -203,7 +207,7 @@ def _normal(scores, start, slope, t, view, inverse):
     return normal
 
 
-@jit()
+@jit(forceinline=True)
 def _light(normal, view, lamp, half):
     """Factor of the colour, and what is added to it (Blinn-Phong); the normal is turned to the viewer."""
     nx, ny, nz = normal
@@ -218,7 +222,7 @@ def _light(normal, view, lamp, half):
     return AMBIENT + DIFFUSE * max(diffuse, 0.0), SPECULAR * shine
 
 
-@jit()
+@jit(forceinline=True)
 def _ray(camera, row, column):
     """Start and unit direction in the world; ``camera``: eye, f, across, above, right, up, (kind, H, W)."""
     s = 2 * (column + 0.5) / camera[6, 2] - 1
@@ -236,7 +240,7 @@ def _ray(camera, row, column):
     )
 
 
-@jit()
+@jit(forceinline=True)
 def _inside(planes, start, slope):
     """Ends of a ray in the half spaces a x + b y + c z + d >= 0, and the plane that it enters by."""
     near, far, face = 0.0, np.inf, -1
@@ -254,7 +258,7 @@ def _inside(planes, start, slope):
     return near, far, face
 
 
-@jit()
+@jit(forceinline=True)
 def _table_row(table, lower, upper, share, column):
     """Colour and extinction between two entries of one column of a table."""
     r, g = float(table[lower, column, np.uint64(0)]), float(table[lower, column, np.uint64(1)])
@@ -267,7 +271,7 @@ def _table_row(table, lower, upper, share, column):
     )
 
 
-@jit()
+@jit(forceinline=True)
 def _table_at(table, value, slope):
     """Straight colour and extinction of (N, G, 4), linear between entries; value and slope are 0..1."""
     u = min(max(value, 0.0), 1.0) * (table.shape[0] - 1)
@@ -288,7 +292,7 @@ def _table_at(table, value, slope):
     )
 
 
-@jit()
+@jit(forceinline=True)
 def _passed(depth):
     """exp(-depth) of an optical depth; the usual small ones by its series, which is exact to 1e-8 there."""
     if depth < 0.03:
@@ -296,7 +300,7 @@ def _passed(depth):
     return np.exp(-depth)
 
 
-@jit()
+@jit(forceinline=True)
 def _sample_value(field, place, transfer, inverse, lights, interval, scale):
     """Colour and share of light that passes, of the sample of the volume itself at a place."""
     table, steepest = transfer
@@ -327,12 +331,12 @@ def _sample_value(field, place, transfer, inverse, lights, interval, scale):
 @jit()
 def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
     """Colour, light that passes, what is met first (-1 nothing, 0 the volume, class + 1), its distance."""
-    distances, active, starts, classes = bricks
+    contents, starts, classes = bricks
     inverse, _, planes, normals = geometry
     step, unit, shading = scale
     start, slope, lights = ray
     view, lamp, half = lights
-    shape, brick_shape = volume.shape, distances.shape
+    shape, brick_shape = volume.shape, contents.shape
     members, levels = (starts, classes, brick_shape), styles[:, 4]
     red, green, blue, light, met, distance = 0.0, 0.0, 0.0, 1.0, -1, np.inf
     near, far, face = _inside(planes, start, slope)
@@ -348,11 +352,11 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
         x, y, z = clamped(place[0], shape[0]), clamped(place[1], shape[1]), clamped(place[2], shape[2])
         brick = int(x) >> SHIFT, int(y) >> SHIFT, int(z) >> SHIFT
         entry = np.uint64(brick[0]), np.uint64(brick[1]), np.uint64(brick[2])
-        empty = distances[entry]
-        if empty > 0:
-            i = skipped_to(start, slope, brick, brick_shape, int(empty), near, interval, i)
+        content = int(contents[entry])
+        if content > 0:
+            i = skipped_to(start, slope, brick, brick_shape, content, near, interval, i)
             continue
-        if active[entry]:
+        if -content & HAS_VALUES:
             sample = _sample_value(volume, (x, y, z), transfer, inverse, lights, interval, scale)
             weight = light * (1 - sample[3])
             red, green, blue = red + weight * sample[0], green + weight * sample[1], blue + weight * sample[2]
@@ -360,7 +364,7 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
             if met < 0 and light < 0.5:
                 met, distance = 0, t
         here = -1
-        if _may_be_new(styles, seen, members, brick):
+        if -content & HAS_CLASSES and _may_be_new(styles, seen, members, brick):
             here = _class_at(maps, levels, members, x, y, z)
         if here >= 0 and styles[here, 3] > 0:
             cloud = styles[here, 5] > 0
@@ -393,20 +397,21 @@ def _march(volume, maps, transfer, styles, bricks, geometry, scale, ray, seen):
 
 
 @jit()
-def render(first, last, volume, maps, transfer, styles, bricks, camera, geometry, scale, rgba, depth, hits):
+def render(
+    first, last, volume, maps, transfer, styles, bricks, camera, geometry, scale, seen, rgba, depth, hits
+):
     """Tiles ``first .. last - 1`` of a picture: ``rgba`` (H, W, 4) premultiplied, ``depth``, ``hits`` (H, W).
 
     ``transfer``: table (N, G, 4) of straight colours and extinctions over the unit length, and the slope at
     the end of its second axis; ``styles`` (C, 6): red, green, blue, opacity (0: hidden), level, 1 for a
-    cloud; ``bricks``: distances to the next brick with something, whether the transfer function has something
-    there, and the classes that may hold (starts, indices); ``camera`` (7, 3); ``geometry``: inverse affine
+    cloud; ``bricks``: what each has (minus the sum of HAS_...), or how far the next one with anything is, and
+    the classes that may hold in each (starts, indices); ``camera`` (7, 3); ``geometry``: inverse affine
     (3, 3) and its offset (3,), planes (K, 4) in voxels and their normals (K, 3) in the world; ``scale``:
     step, unit length, shading.
     """
     inverse, offset = geometry[0], geometry[1]
     height, width = depth.shape
     across = (width + TILE - 1) // TILE
-    seen = np.empty(len(styles), np.bool_)
     right = _unit(camera[4, 0], camera[4, 1], camera[4, 2])
     up = _unit(camera[5, 0], camera[5, 1], camera[5, 2])
     for tile in range(first, last):
@@ -423,7 +428,7 @@ def render(first, last, volume, maps, transfer, styles, bricks, camera, geometry
                 half = _unit(lamp[0] - view[0], lamp[1] - view[1], lamp[2] - view[2])
                 ray = start, _times(inverse, view), (view, lamp, half)
                 red, green, blue, light, met, distance = _march(
-                    volume, maps, transfer, styles, bricks, geometry, scale, ray, seen
+                    volume, maps, transfer, styles, bricks, geometry, scale, ray, seen[tile]
                 )
                 rgba[row, column, 0], rgba[row, column, 1] = red, green
                 rgba[row, column, 2], rgba[row, column, 3] = blue, 1 - light
