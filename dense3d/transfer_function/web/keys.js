@@ -90,6 +90,8 @@ function bound() {
 
 export function startKeys(app) {
 	app.bindings = bindings(app);
+	// a button that was clicked gives the keyboard back, so that Space marks and does not press it again
+	document.addEventListener("click", event => event.detail > 0 && event.target.closest("button")?.blur());
 	document.addEventListener("keydown", event => {
 		if (app.rebinding || event.altKey || document.querySelector("dialog[open]")) return;
 		const { target } = event;

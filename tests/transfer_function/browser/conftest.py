@@ -19,6 +19,8 @@ SOFTWARE_GL = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swift
 @pytest.fixture(scope="session")
 def chromium() -> Iterator:
     """A headless browser that draws WebGL2 on the CPU."""
+    for package in ("nibabel", "skimage", "starlette", "uvicorn", "websockets"):
+        pytest.importorskip(package)
     playwright = pytest.importorskip("playwright.sync_api")
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
