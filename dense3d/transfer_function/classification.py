@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.classified import Base, Classified, seeds
-from dense3d.transfer_function.classifier import Classifier, Progress
+from dense3d.transfer_function.classifier import Classifier, Progress, Scores
 from dense3d.transfer_function.editing import Snapshot
 from dense3d.transfer_function.mark_editing import MarkEditor
 from dense3d.transfer_function.marks import AnyMark, Grid, prompt_of, without_contradictions
@@ -102,13 +103,27 @@ class Classification(MarkEditor):
 
     # ------------------------------------------------------------------ scores and labels
 
+    def preview(self, snapshot: Snapshot) -> Classified | None:
+        """Roughly the scores of a document, much sooner; None where the method has no such thing."""
+        classifier = self._classifiers.get(snapshot.method)
+        if not snapshot.needs_method or not hasattr(classifier, "preview") or not classifier.ready:
+            return None
+        classified = self._classified(snapshot, classifier.preview)
+        return None if classified.scores is None else classified
+
     def classified(self, snapshot: Snapshot | None = None) -> Classified:
         """Scores of a document, computed where they are looked at.
 
         Args:
             snapshot: the present document unless given.
         """
-        snapshot = snapshot or self.snapshot()
+        return self._classified(snapshot or self.snapshot())
+
+    def _classified(
+        self,
+        snapshot: Snapshot,
+        classify: Callable[[Sequence[Prompt], Sequence[int]], Scores | None] | None = None,
+    ) -> Classified:
         class_ids, document = snapshot.class_ids, snapshot.document
         with self._computing:
             prompts = self._prompts(document.marks)
@@ -120,7 +135,7 @@ class Classification(MarkEditor):
                 classifier = self._classifiers[snapshot.method]
                 base = self._base(snapshot, classifier)
                 samples = seeds(base.labels, class_ids) if base else []
-                scores = classifier.classify([*samples, *prompts], class_ids)
+                scores = (classify or classifier.classify)([*samples, *prompts], class_ids)
         return Classified(class_ids, snapshot.thresholds, self.working.shape, scores, painted, base)
 
     def kept_scores(self, snapshot: Snapshot) -> np.ndarray | None:

@@ -30,7 +30,11 @@ class Scores(Protocol):
 
 
 class Classifier(Protocol):
-    """A method, bound to one volume (its working resolution)."""
+    """A method, bound to one volume (its working resolution).
+
+    It may also have ``preview(prompts, class_ids)``: roughly what ``classify`` will give, much sooner, or
+    None; slices show it until the classification is there.
+    """
 
     name: str
     ready: bool  # whether classify may be called; planes can be looked at before

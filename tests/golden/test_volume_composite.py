@@ -68,3 +68,23 @@ def test_every_input_counts(kit, name, factor, checks):
 
     failed = {row.check.partition(".")[0] for row in kit(change) if not row.passed}
     assert failed == checks
+
+
+def test_another_camera_picture_and_volume_run(kit):
+    """What a kit of other sizes asks for: no name, shape or size is built in. A medium of one extinction."""
+
+    def change(meta, tensors):
+        meta["config"].update(shape=[5, 3, 4], image_size=[6, 3], cameras={})
+        meta["checks"] = [one for one in meta["checks"] if one["name"] == "steps.perspective_0.05"]
+        (check,) = meta["checks"]
+        check["name"] = "steps.oblique_0.3"
+        old = {name: tensors[f"in/steps.perspective_0.05/{name}"] for name in check["inputs"]}
+        old |= {"volume": np.full((5, 3, 4), 0.3, np.float32), "image_size": np.array([6, 3])}
+        old |= {"tf_position": np.array([0.0]), "tf_rgb_extinction": np.array([[1, 0.5, 0.25, 2.0]])}
+        old |= {"origin": np.full(3, -50.0), "spacing": np.full(3, 40.0), "step": np.array(0.3)}
+        old["eye"], old["target"] = np.array([3.0, 3, 3]), np.array([9.0, 4, 3])  # inside: all is opaque
+        tensors.clear()
+        tensors.update({f"in/steps.oblique_0.3/{name}": value for name, value in old.items()})
+        tensors["out/steps.oblique_0.3/rgba"] = np.broadcast_to(np.float32([1, 0.5, 0.25, 1]), (6, 3, 4))
+
+    assert [row.passed for row in kit(change)] == [True]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from dense3d.ops.volume_rendering_cpu import cast
 from dense3d.ops.volume_rendering_rays import camera_rays, intersect_box
 from dense3d.ops.volume_rendering_surfaces import iso_surface
 from dense3d.ops.volume_rendering_tables import preintegrated_table
-from tests.golden.checks import Run, by_name
+from tests.golden.checks import Run, by_name, first_inputs
 from tests.golden.kit import GoldenKit
 
 INTERPOLATION = "trilinear, voxel centres at origin + (index + 0.5) * spacing, clamp to edge"
@@ -40,9 +41,9 @@ def open_kit(kit: GoldenKit) -> Run:
             raise DataError(f"{kit.folder}: the camera {name!r} has {sorted(unknown) or camera.get('kind')}")
     for check in kit.checks:
         _agree(kit, check, kit.inputs(check["name"]), shape, image_size, cameras)
-    return by_name(
-        {"rays": _rays, "integral": _integral, "steps": _steps, "iso": _iso, "preintegrated": _table}
-    )
+    rules = {"rays": _rays, "integral": _integral, "steps": _steps, "iso": _iso, "preintegrated": _table}
+    run, first = by_name(rules), first_inputs(kit)
+    return lambda check, inputs: run(check, inputs or first)
 
 
 def _agree(kit: GoldenKit, check: dict, inputs: Mapping, shape, image_size, cameras: dict) -> None:
@@ -53,7 +54,7 @@ def _agree(kit: GoldenKit, check: dict, inputs: Mapping, shape, image_size, came
     stated = {name: value for name, value in camera.items() if name != "kind"}
     stated |= {"image_size": image_size} if image_size else {}
     for name, value in stated.items():
-        if name in inputs and not (inputs[name] == value).all():
+        if name in inputs and not np.array_equal(inputs[name], value):
             raise kit.options.refusal(name, value, f"the check {check['name']!r} has {inputs[name].tolist()}")
     if shape and "volume" in inputs and list(inputs["volume"].shape) != list(shape):
         raise kit.options.refusal("shape", shape, f"the check {check['name']!r} has {inputs['volume'].shape}")

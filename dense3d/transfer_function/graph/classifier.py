@@ -26,6 +26,7 @@ HANDMADE_WIDTH, LEARNT_WIDTH = 0.4, 0.5  # of the kernels, where one kind is use
 JOINED_WIDTHS = 1.0, 0.5  # of both together
 PULL = 1e-3  # to the likeness, for each mark that a structure has on average: the more, the surer it is
 STRONGEST_PULL = 1e-2
+QUICK_STEPS = 25  # of a preview; 20 to 30 ms for 9 classes
 FIRST_SHARE = 0.1  # of the preparation, until clicks work
 
 
@@ -62,6 +63,7 @@ class GraphClassifier:
         self.seed = seed
         self._cache = cache
         self._prepared: _Prepared | None = None
+        self._last: dict[int, np.ndarray] | None = None  # probabilities of regions, by class
 
     @property
     def ready(self) -> bool:
@@ -132,6 +134,17 @@ class GraphClassifier:
 
         A mark holds its region at its class. A class that has no positive mark has no score anywhere.
         """
+        return self._classified(prompts, class_ids, quick=False)
+
+    def preview(self, prompts: Sequence[Prompt], class_ids: Sequence[int]) -> GraphScores | None:
+        """Roughly what :meth:`classify` will give, much sooner: a few steps on from the last classification.
+
+        Returns:
+            None where there was none yet.
+        """
+        return None if self._last is None else self._classified(prompts, class_ids, quick=True)
+
+    def _classified(self, prompts: Sequence[Prompt], class_ids: Sequence[int], quick: bool) -> GraphScores:
         prepared, regions = self._prepared, self.regions
         order = [BACKGROUND, *class_ids]
         prompts = [prompt for prompt in prompts if prompt.class_id in order and len(prompt.voxels)]
@@ -146,12 +159,22 @@ class GraphClassifier:
             held, values = self._seeds(marked, refused)
             pull = PULL * max(1.0, float(np.mean([len(found) for found in marked[1:]])))
             prior = prepared.likeness.prior(marked)
-            found = prepared.walker.solve(held, values, prior, min(pull, STRONGEST_PULL))
+            pull = min(pull, STRONGEST_PULL)
+            if quick:
+                start = self._start(active, prior)
+                found = prepared.walker.solve(held, values, prior, pull, start=start, most_steps=QUICK_STEPS)
+            else:
+                found = prepared.walker.solve(held, values, prior, pull)
+                self._last = dict(zip(active, found.T))
             scores = rivalry(found.T.astype(np.float64).clip(0, 1))
             rows = [list(class_ids).index(c) for c in active[1:]]
             table[rows] = np.rint(255 * scores)
         marks = marked_voxels(prompts, class_ids, table, regions, self.intensity, self.volume.spacing)
         return GraphScores(tuple(class_ids), table, regions.ids, *marks)
+
+    def _start(self, active: Sequence[int], prior: np.ndarray) -> np.ndarray:
+        """(R, C) the last probabilities of each class; of a new one, its prior."""
+        return np.stack([self._last.get(c, prior[:, column]) for column, c in enumerate(active)], axis=1)
 
     def _regions(self, prompts: Sequence[Prompt]) -> np.ndarray:
         """The regions that marks lie in, ascending."""

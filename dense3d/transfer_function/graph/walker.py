@@ -37,8 +37,10 @@ class Walker:
         prior: np.ndarray,
         pull: float,
         tolerance: float = TOLERANCE,
+        start: np.ndarray | None = None,
+        most_steps: int = MOST_STEPS,
     ) -> np.ndarray:
-        """Probabilities by conjugate gradients with the diagonal as preconditioner, all classes at once.
+        """Probabilities by conjugate gradients, preconditioned by the diagonal; threads share the classes.
 
         Args:
             held: (N, C) bool, the seeds of each class's problem.
@@ -46,10 +48,15 @@ class Walker:
             prior: (N, C) values that nodes are pulled to.
             pull: positive weight ``p`` of the prior.
             tolerance: share of the first residual that may be left.
+            start: (N, C) where to begin; the prior unless given.
+            most_steps: after which it ends, however far it is.
 
         Returns:
             (N, C) float32.
         """
+        import torch
+
+        from dense3d.ops.cpu_execution import parallel_for
         from dense3d.transfer_function.graph import kernels
 
         seed = np.where(held, SEED * max(float(self._degree.max(initial=0.0)), pull), 0.0)
@@ -57,10 +64,11 @@ class Walker:
         right = pull * prior + seed * values
         # a unit diagonal, D^-1/2 A D^-1/2: float32 then holds seeds beside weights of a millionth
         root = np.sqrt(diagonal)
-        x = np.ascontiguousarray(np.where(held, values, prior) * root, np.float32)
+        x = np.ascontiguousarray(np.where(held, values, prior if start is None else start) * root, np.float32)
         scale, right = (1 / root).astype(np.float32), (right / root).astype(np.float32)
-        matrix = self._matrix
-        kernels.conjugate_gradients(
-            matrix.indptr, matrix.indices, matrix.data, scale, right, x, tolerance, MOST_STEPS
-        )
+        matrix, classes = self._matrix, held.shape[1]
+        groups = min(torch.get_num_threads(), classes)  # columns are faster together
+        bounds = np.linspace(0, classes, groups + 1).round().astype(np.intp)
+        arrays = (bounds, matrix.indptr, matrix.indices, matrix.data, scale, right, x)
+        parallel_for(kernels.conjugate_gradients, groups, *arrays, tolerance, most_steps)
         return x * scale

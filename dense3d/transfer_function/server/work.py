@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dense3d.errors import Dense3dError
+from dense3d.transfer_function.classified import Classified
 from dense3d.transfer_function.editing import Snapshot
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
 from dense3d.transfer_function.resolving import resolve
@@ -175,11 +176,13 @@ class Work:
         if scores is None and snapshot.needs_method and not workspace.is_ready(snapshot.method):
             return  # the method was changed a moment ago
         if scores is None:
+            places = {(a, index // workspace.factors[a]) for a, index in self.results.wanted_planes()}
+            if places and (preview := workspace.preview(snapshot)) is not None:
+                self._show_planes(snapshot, preview, places)
+                if self._key() != key and time.monotonic() - self._mapped < LONGEST_WITHOUT_MAPS:
+                    return  # something newer is waiting
             classified = workspace.classified(snapshot)
-            factors = workspace.factors
-            places = {(axis, index // factors[axis]) for axis, index in self.results.wanted_planes()}
-            planes = {place: classified.plane(*place) for place in places}
-            self.results.show_planes(snapshot.revision, classified.class_ids, planes)
+            self._show_planes(snapshot, classified, places)
             if self._key() != key and time.monotonic() - self._mapped < LONGEST_WITHOUT_MAPS:
                 return  # something newer is waiting
             scores = workspace.keep_scores(snapshot, classified.volume())
@@ -188,6 +191,10 @@ class Work:
         self._done = key
         self._to_measure = snapshot, scores
         self._measure_due.set()
+
+    def _show_planes(self, snapshot: Snapshot, scores: Classified, places: set[tuple[int, int]]) -> None:
+        planes = {place: scores.plane(*place) for place in places}
+        self.results.show_planes(snapshot.revision, snapshot.class_ids, planes)
 
     def _measure(self) -> None:
         """In a thread of its own, so that the next click does not wait for figures of the last one."""

@@ -296,3 +296,38 @@ def test_scores_get_better_when_the_preparation_ends(client, workspace, monkeypa
         page.until(lambda found: found["type"] == "progress" and found["done"] == 1)
         while page.scores(1).min() < 200:
             page.read()
+
+
+class Rough(Growing):
+    """A method whose result comes when the test allows it, and its preview before."""
+
+    name = "rough"
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__(shape)
+        self.go_on.set()
+        self.allowed = threading.Event()
+
+    def preview(self, prompts, class_ids):
+        self.value = 130
+        return super().classify(prompts, class_ids)
+
+    def classify(self, prompts, class_ids):
+        assert self.allowed.wait(20)
+        self.value = 200
+        return super().classify(prompts, class_ids)
+
+
+def test_slices_show_a_preview_before_they_show_the_result(client, workspace, monkeypatch):
+    rough = Rough(workspace.working.shape)
+    offer(monkeypatch, rough)
+    with page_of(client) as page:
+        page.send("class.add")
+        page.send("method", method="rough")
+        page.until(lambda found: found["type"] == "progress" and found["done"] == 1)
+        click(page, 1, BRIGHT)
+        page.until(lambda found: found["type"] == "planes")
+        assert page.textures[0][(*BRIGHT, 0)] == 130
+        rough.allowed.set()
+        page.settle()
+        assert page.scores(1).min() == 200
