@@ -46,6 +46,32 @@ def voxel_counts(
     return total
 
 
+def margins(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """By how much a score of each voxel would have to change for its class to change (:class:`Uncertainty`).
+
+    Args:
+        scores: (C, N) uint8 of at least one class.
+        thresholds: (C,) 0..1.
+
+    Returns:
+        (N,) int16, 0..255.
+
+    Example:
+        >>> margins(np.array([[200, 90], [150, 120]], np.uint8), np.array([0.5, 0.5])).tolist()
+        [50, 7]
+    """
+    scores = scores.astype(np.int16)
+    over = scores - np.array([int(255 * threshold) for threshold in thresholds], np.int16)[:, None]
+    holding = np.where(over > 0, scores, np.int16(-1))
+    best = holding.argmax(0)[None]
+    score = np.take_along_axis(scores, best, 0)[0]
+    has_class = np.take_along_axis(holding, best, 0)[0] >= 0
+    over_threshold = np.take_along_axis(over, best, 0)[0]
+    np.put_along_axis(holding, best, -1, 0)
+    inside = np.minimum(over_threshold, score - np.maximum(holding.max(0), 0))
+    return np.where(has_class, inside, -over.max(0)).clip(0, 255)
+
+
 def uncertainty(scores: np.ndarray, thresholds: np.ndarray) -> Uncertainty:
     """The histogram of margins; of a large volume, that of a lattice of its voxels.
 
@@ -57,22 +83,10 @@ def uncertainty(scores: np.ndarray, thresholds: np.ndarray) -> Uncertainty:
         return Uncertainty(np.zeros(64, np.int64), 0.0)
     step = max(1, round((scores[0].size / MOST_SAMPLES) ** (1 / 3)))
     sampled = scores[:, ::step, ::step, ::step].reshape(len(scores), -1)
-    sampled = sampled[:, sampled.any(0)].astype(np.int16)
+    sampled = sampled[:, sampled.any(0)]
     if not sampled.size:
         return Uncertainty(np.zeros(64, np.int64), 0.0)
-    limits = np.array([int(255 * threshold) for threshold in thresholds], np.int16)[:, None]
-    over = sampled - limits
-    holding = np.where(over > 0, sampled, -1)
-    best = holding.argmax(0)[None]
-    has_class = np.take_along_axis(holding, best, 0)[0] >= 0
-    score = np.take_along_axis(sampled, best, 0)[0]
-    over_threshold = np.take_along_axis(over, best, 0)[0]
-    others = holding.copy()
-    np.put_along_axis(others, best, -1, 0)
-    margin = np.where(
-        has_class, np.minimum(over_threshold, score - np.maximum(others.max(0), 0)), -over.max(0)
-    )
-    margin = np.clip(margin, 0, 255)
+    margin = margins(sampled, thresholds)
     counts = np.bincount(margin // 4, minlength=64)[:64]
     return Uncertainty(counts, float((margin < 255 * UNSURE).mean()))
 

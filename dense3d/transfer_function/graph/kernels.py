@@ -98,12 +98,18 @@ def boxes(ids, low, high):
 
 
 @njit(nogil=True)
-def conjugate_gradients(starts, columns, weights, scale, right, x, tolerance, most_steps):
-    """Solve ``(1 - diag(scale) W diag(scale)) x = right`` for a symmetric sparse W, column by column of x.
+def conjugate_gradients(
+    first, last, bounds, starts, columns, weights, scales, rights, result, tolerance, most_steps
+):
+    """Solve ``(1 - diag(scale) W diag(scale)) x = right`` for columns bounds[first] .. bounds[last] - 1 of x.
 
-    scale, right, x: (N, C), x holding the start and then the result; each column has a scale of its own. It
-    ends when each column's residual is below ``tolerance`` times its first, or after ``most_steps``.
+    W is symmetric and sparse, each column has a scale of its own. scales, rights, result: (N, C) float32;
+    result holds the start and then the solution. It ends when each column's residual is below ``tolerance``
+    times its first, or after ``most_steps``.
     """
+    low, high = bounds[first], bounds[last]
+    scale, right = scales[:, low:high].copy(), rights[:, low:high].copy()
+    x = result[:, low:high].copy()
     nodes, classes = x.shape
     residual, direction, image = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     _apply(starts, columns, weights, scale, x, image)
@@ -134,6 +140,7 @@ def conjugate_gradients(starts, columns, weights, scale, right, x, tolerance, mo
         for row in range(nodes):
             for c in range(classes):
                 direction[row, c] = residual[row, c] + energy[c] / max(before[c], 1e-30) * direction[row, c]
+    result[:, low:high] = x
 
 
 @njit(nogil=True)

@@ -40,7 +40,7 @@ class Walker:
         start: np.ndarray | None = None,
         most_steps: int = MOST_STEPS,
     ) -> np.ndarray:
-        """Probabilities by conjugate gradients with the diagonal as preconditioner, all classes at once.
+        """Probabilities by conjugate gradients, preconditioned by the diagonal; threads share the classes.
 
         Args:
             held: (N, C) bool, the seeds of each class's problem.
@@ -54,6 +54,9 @@ class Walker:
         Returns:
             (N, C) float32.
         """
+        import torch
+
+        from dense3d.ops.cpu_execution import parallel_for
         from dense3d.transfer_function.graph import kernels
 
         seed = np.where(held, SEED * max(float(self._degree.max(initial=0.0)), pull), 0.0)
@@ -63,8 +66,9 @@ class Walker:
         root = np.sqrt(diagonal)
         x = np.ascontiguousarray(np.where(held, values, prior if start is None else start) * root, np.float32)
         scale, right = (1 / root).astype(np.float32), (right / root).astype(np.float32)
-        matrix = self._matrix
-        kernels.conjugate_gradients(
-            matrix.indptr, matrix.indices, matrix.data, scale, right, x, tolerance, most_steps
-        )
+        matrix, classes = self._matrix, held.shape[1]
+        groups = min(torch.get_num_threads(), classes)  # columns are faster together
+        bounds = np.linspace(0, classes, groups + 1).round().astype(np.intp)
+        arrays = (bounds, matrix.indptr, matrix.indices, matrix.data, scale, right, x)
+        parallel_for(kernels.conjugate_gradients, groups, *arrays, tolerance, most_steps)
         return x * scale

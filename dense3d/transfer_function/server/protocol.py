@@ -65,7 +65,8 @@ where it could not be read), and sends without being asked:
   the working grid. The payload is, for each group of ``groups``, RGBA8 of that box, x fastest (what
   ``texSubImage3D`` takes); ``class_ids`` has four ids a group (0: free, its scores are 0). ``planes`` come
   within milliseconds of a click, one a visible slice, with ``axis`` and ``index`` (working) and all groups;
-  their box is one voxel thick along ``axis``. ``maps`` follow, in slabs, one group each, only what changed;
+  their box is one voxel thick along ``axis``. They come twice where the method has a preview. ``maps``
+  follow, in slabs, one group each, only what changed;
   the last of a revision has ``"last": true``. Textures start at 0, and a class keeps group and channel
   (``state.classes[].slot`` = 4 * group + channel) for as long as it is there. A page that connects (again)
   gets state and all maps, whatever it had.

@@ -137,11 +137,12 @@ export function startStatus(app) {
 	const line = h("span", { class: "connection" });
 	document.getElementById("status").append(where, hint, work, line);
 
+	const write = text => text !== where.textContent && (where.textContent = text);
 	const place = () => {
 		if (!store.server) return;
 		const voxel = app.tools.hovered?.voxel ?? store.view.crosshair;
 		if (!grid().contains(voxel)) {
-			where.textContent = "outside of the volume";
+			write("outside of the volume");
 			return;
 		}
 		const [low, high] = store.server.volume.range;
@@ -153,9 +154,10 @@ export function startStatus(app) {
 			.toWorld(voxel)
 			.map(one => one.toFixed(1))
 			.join(", ");
-		where.textContent =
+		write(
 			`${voxel.join(", ")} (${millimetres} mm)${value}` +
-			(found ? ` · ${found.item.name} ${(found.score / 255).toFixed(2)}` : "");
+				(found ? ` · ${found.item.name} ${(found.score / 255).toFixed(2)}` : ""),
+		);
 	};
 	app.showPlace = place;
 	store.on("view", changed => {

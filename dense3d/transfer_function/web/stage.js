@@ -160,15 +160,16 @@ export class Stage {
 
 	/** One step of the 3D view at a time: moving pictures first, the full one when nothing moves. */
 	async turn() {
-		const { area } = this.panes.volume;
-		if (!area || area.width < 2 || this.volume.busy) return;
 		const { volume } = this;
+		const pane = this.panes.volume;
+		if (!pane.area || pane.area.width < 2 || volume.busy) return;
 		if (volume.waiting) {
-			await volume.draw(area);
-			if (this.gl === volume.gl) this.redraw("volume");
+			volume.draw(pane.area);
+			this.paint("volume", pane);
+			this.annotate(pane);
 			clearTimeout(this.resting);
 			this.resting = setTimeout(() => this.schedule(), 200);
-		} else if (await volume.refine(area)) this.redraw("volume");
+		} else if (await volume.refine(pane.area)) this.redraw("volume");
 		else if (volume.waiting) this.schedule();
 	}
 }
