@@ -148,6 +148,26 @@ def inside(folder: str | os.PathLike, name: str, where: str | os.PathLike = "", 
     return target
 
 
+def is_file(path: str | os.PathLike) -> bool:
+    """Whether ``path`` is a file; no is the answer, where pathlib raises, for a name too long to be one.
+
+    Example:
+        >>> is_file("x" * 5000)
+        False
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """The same for a folder.
+
+    Example:
+        >>> is_folder("x" * 5000)
+        False
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether ``error``, or one that caused it, is an exhausted disk or quota.
 

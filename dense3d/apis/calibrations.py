@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dense3d.datasets.kitti.calibration_file import read_calibration
 from dense3d.errors import DataError
+from dense3d.files import is_file
 from dense3d.structures import KittiCalibration
 
 Calibration = str | Path | KittiCalibration | None
@@ -31,14 +32,14 @@ def calibration_for(name: str, image: Path | None, given: Calibration) -> KittiC
     """
     if isinstance(given, KittiCalibration):
         return given
-    if image is None and (given is None or not Path(given).is_file()):
+    if image is None and (given is None or not is_file(given)):
         raise DataError(
             f"{name} is no file, so that no calibration is found by its name: give calibration=..."
         )
     path = Path(given) if given is not None else image.parent.parent / "calib"
-    if not path.is_file():
+    if not is_file(path):
         path = path / f"{image.stem}.txt"
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(
             f"{image} has no calibration: {path} does not exist; name a file for all images or a folder "
             "with a file for each (--calib)"

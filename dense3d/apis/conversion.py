@@ -10,7 +10,7 @@ import torch
 from dense3d.checkpoints import convert
 from dense3d.engine.checkpoint import load_checkpoint
 from dense3d.errors import CheckpointError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, is_file
 
 
 def convert_checkpoint(system: str, source: str | Path, target: str | Path) -> int:
@@ -46,7 +46,7 @@ def read_arrays(path: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than arrays of numbers.
     """
-    if not Path(path).is_file():
+    if not is_file(path):
         raise CheckpointError(f"the checkpoint {path} does not exist")
     try:
         with np.load(path, allow_pickle=False) as arrays:

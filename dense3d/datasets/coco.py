@@ -22,6 +22,7 @@ from dense3d.datasets.scan.coco_file import describe_absent, leave_out, open_coc
 from dense3d.datasets.scan.report import Fault
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import ConfigError, DataError, did_you_mean
+from dense3d.files import is_folder
 from dense3d.registry import DATASETS
 
 FILTERS = ("filter_empty_gt", "min_size")
@@ -55,7 +56,7 @@ class CheckedCoco(StrictSamples):
     def COCOAPI(self, path: str) -> COCO:
         """Index of the annotations; mmdet calls this to read the file."""
         root = self.data_root
-        if root and "://" not in root and not Path(root).is_dir():
+        if root and "://" not in root and not is_folder(root):
             raise DataError(f"{root}: {describe_absent(Path(root))}; set data_root (layouts: data/README.md)")
         _check_filters(self.filter_cfg)
         masks, polygons_only = masks_wanted(self.pipeline.transforms)

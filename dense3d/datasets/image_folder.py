@@ -18,6 +18,7 @@ from PIL import Image
 
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import DataError
+from dense3d.files import is_folder
 from dense3d.image_files import IMAGE_SUFFIXES
 from dense3d.registry import DATASETS, TRANSFORMS
 
@@ -50,7 +51,7 @@ class ImageFolder(StrictSamples, BaseDataset):
     def load_data_list(self) -> list[dict]:
         """The files in the order of their paths."""
         folder = Path(self.data_root or "")
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise DataError(f"{folder} is no folder: set data_root to the folder of your images")
         files = images_below(folder)
         if not files:

@@ -14,6 +14,7 @@ from dense3d.datasets.panoptic.files import read_panoptic
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.datasets.scan.report import Fault
 from dense3d.errors import DataError
+from dense3d.files import is_file, is_folder
 from dense3d.image_files import IMAGE_SUFFIXES
 
 
@@ -112,7 +113,7 @@ def _cityscapes(split: str, count: int) -> list[LayoutPart]:
 def _kitti_of_cameras(root: Path, report: LayoutReport) -> list[LayoutPart]:
     """KITTI's parts, with the images' suffix as it is under ``root``: own cameras seldom write PNG."""
     folder = root / "training" / "image_2"
-    suffixes = [p.suffix for p in folder.iterdir()] if folder.is_dir() else []
+    suffixes = [p.suffix for p in folder.iterdir()] if is_folder(folder) else []
     suffix = next((s for s in sorted(set(suffixes)) if s.lower() in IMAGE_SUFFIXES), ".png")
     if ".png" in suffixes or suffix == ".png":
         return LAYOUTS["kitti"]
@@ -164,7 +165,7 @@ def check_layout(name: str, root: str | Path) -> LayoutReport:
         DataError: the root does not exist.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"{root}: {describe_absent(root)}; layouts are in data/README.md")
     inner = root / INNER.get(name, "")
     root = inner if inner.is_dir() else root
@@ -203,7 +204,7 @@ def _check_named_files(name: str, root: Path, split: str, report: LayoutReport) 
     """Files that COCO's annotations name must be there."""
     kind = "panoptic" if name == "coco_panoptic" else "instances"
     file = root / "annotations" / f"{kind}_{split}.json"
-    if not file.is_file():
+    if not is_file(file):
         return
     try:
         document = read_panoptic(file).document if kind == "panoptic" else read_json(file)

@@ -20,6 +20,7 @@ from dense3d.datasets.label_loading import read_label_maps_by_our_rules
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import check_image
 from dense3d.errors import DataError
+from dense3d.files import is_file, is_folder
 from dense3d.image_files import name_formats_of_mmcv
 from dense3d.pickles import restrict_loading
 
@@ -177,7 +178,7 @@ def _build(cfg: dict) -> Any:
         if not error.filename:
             raise
         path = Path(str(error.filename))
-        what = error.strerror.lower() if path.exists() else describe_absent(path)
+        what = error.strerror.lower() if is_file(path) or is_folder(path) else describe_absent(path)
         raise DataError(f"{path}: {what}; correct data_root, data_prefix or ann_file") from error
     except AssertionError as error:
         if "ann_file" not in str(error):

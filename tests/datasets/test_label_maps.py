@@ -286,3 +286,15 @@ def test_other_suffixes_are_said(data, tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("000\n001\n")
     faults = scan_dataset(dict(wrong, ann_file="val.txt"))[0].faults
     assert "set img_suffix='.jpg'" in str(faults[0])
+
+
+def test_names_too_long_for_a_file(data) -> None:
+    """pathlib raises for them before Python 3.14; the scan says which."""
+    cfg = data([encoded(Image.fromarray(np.array([[0, 1]], np.uint8)))])
+    root = Path(cfg["data_root"])
+    (root / "list.txt").write_text("x" * 300)
+    for quick in (True, False):
+        faults = scan_dataset({**cfg, "ann_file": "list.txt"}, quick)[0].faults
+        assert faults and all("x" * 300 in str(fault) and "\n" not in str(fault) for fault in faults)
+    with pytest.raises(DataError, match=r"y{30}"):
+        loaded({**cfg, "data_root": str(root / ("y" * 300))})

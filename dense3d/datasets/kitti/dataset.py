@@ -16,6 +16,7 @@ from dense3d.datasets.kitti.objects import CLASSES, class_names, read_objects
 from dense3d.datasets.scan.report import Fault
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import ConfigError, DataError, did_you_mean
+from dense3d.files import is_file, is_folder
 from dense3d.image_files import IMAGE_SUFFIXES
 from dense3d.registry import DATASETS
 from dense3d.structures.kitti_calibration import SHAPES
@@ -84,7 +85,7 @@ class KittiDataset(StrictSamples, BaseDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the split, and every frame's calibration and labels."""
         root = Path(self.data_root)
-        if not root.is_dir():
+        if not is_folder(root):
             raise DataError(f"{root}: the data root does not exist; its layout is in data/README.md")
         frames = read_image_set(self.ann_file, self.any_frame_names)
         return [self._frame(root / self.folder, frame) for frame in frames]
@@ -135,7 +136,7 @@ class KittiDataset(StrictSamples, BaseDataset):
         if self.with_velodyne:
             files["velodyne_path"] = folder / "velodyne" / f"{frame}.bin"
         for path in files.values():
-            if not path.is_file():
+            if not is_file(path):
                 hint = _other_suffix(path, frame)
                 raise DataError(f"{path} does not exist, but {self.ann_file} lists the frame {frame}{hint}")
         data: dict[str, Any] = {"frame": frame}

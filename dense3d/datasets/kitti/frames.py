@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dense3d.errors import DataError
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, is_file, is_folder
 
 _ID = re.compile(r"[0-9]{6}")
 
@@ -114,8 +114,8 @@ def list_frames(folder: str | Path, suffix: str = ".txt", any_names: bool = Fals
         DataError: the folder does not exist, or holds a file of this kind that is named otherwise.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
+    if not is_folder(folder):
+        what = "is a file" if is_file(folder) else "does not exist"
         raise DataError(f"{folder} {what}; a folder with one NNNNNN{suffix} a frame is needed")
     names = sorted(path.name.removesuffix(suffix) for path in folder.glob(f"*{suffix}"))
     for name in names:

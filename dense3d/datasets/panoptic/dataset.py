@@ -20,6 +20,7 @@ from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.schema import shortened
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import DataError
+from dense3d.files import is_folder
 from dense3d.registry import DATASETS
 
 
@@ -48,7 +49,7 @@ class CocoPanopticDataset(StrictSamples, MMDetCocoPanopticDataset):
     def load_data_list(self) -> list[dict]:
         """Samples of the file, one an image."""
         root = self.data_root
-        if root and "://" not in root and not Path(root).is_dir():
+        if root and "://" not in root and not is_folder(root):
             raise DataError(f"{root}: {describe_absent(Path(root))}; set data_root (layouts: data/README.md)")
         panoptic = read_panoptic(self.ann_file)
         if len(self.metainfo["classes"]) > IGNORED:

@@ -18,7 +18,7 @@ from dense3d.datasets.panoptic.schema import (
 )
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.errors import DataError, did_you_mean
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, is_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def png_folder(json_file: str | Path, folder: str | Path | None = None) -> Path:
         DataError: it does not exist.
     """
     path = Path(folder) if folder is not None else Path(json_file).with_suffix("")
-    if not path.is_dir():
+    if not is_folder(path):
         raise DataError(f"{path}: {describe_absent(path)}; this folder holds the png files of {json_file}")
     return path
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dense3d.errors import DataError, did_you_mean
+from dense3d.files import is_folder
 from dense3d.garbage import paused_collection
 
 if TYPE_CHECKING:
@@ -162,6 +163,6 @@ def describe_absent(path: Path) -> str:
     while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110 - as above
         existing = existing.parent
     missing = path.relative_to(existing).parts[0] if existing != path else path.name
-    beside = sorted(p.name for p in existing.iterdir())[:200] if existing.is_dir() else []
+    beside = sorted(p.name for p in existing.iterdir())[:200] if is_folder(existing) else []
     hint = did_you_mean(missing, beside)
     return f"does not exist: {existing.resolve()} has no {missing!r}{hint}"

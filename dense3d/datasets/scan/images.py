@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from PIL import Image, UnidentifiedImageError
 
 from dense3d.datasets.scan.report import Fault
+from dense3d.files import is_file
 from dense3d.image_files import IMAGE_SUFFIXES, Reader, open_image
 
 # Bytes that end a whole file of the format; without them the file is decoded to make sure.
@@ -87,7 +88,7 @@ def _written_otherwise(path: str) -> str | None:
     plain = Path(path.replace("\\", "/"))
     suffixes = [suffix for kind in IMAGE_SUFFIXES for suffix in (kind, kind.upper())]
     others = [plain, Path(unquote(path)), *(plain.with_suffix(suffix) for suffix in suffixes if plain.suffix)]
-    return next((str(other) for other in others if other.is_file()), None)
+    return next((str(other) for other in others if is_file(other)), None)
 
 
 def check_images(

@@ -15,6 +15,7 @@ from dense3d.datasets.label_maps import CORRECT, LabelMapError, LabelRules, read
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import measure_image
 from dense3d.datasets.scan.report import Fault, ScanReport
+from dense3d.files import is_file, is_folder
 from dense3d.image_files import IMAGE_SUFFIXES, Reader
 
 UNREADABLE = ("zero-bytes", "not-an-image", "truncated")
@@ -121,7 +122,7 @@ def _check_pair(
     if labels is None:
         return [fault for fault in faults if fault is not None], None
     numbers = None
-    if look and Path(labels).is_file() and Path(labels).stat().st_size:
+    if look and is_file(labels) and Path(labels).stat().st_size:
         try:
             numbers = read_label_map(Path(labels).read_bytes(), labels)
             fault, seen = None, numbers.shape[::-1]
@@ -150,7 +151,7 @@ def with_hint(fault: Fault | None, option: str) -> Fault | None:
         return fault
     path = Path(fault.file)
     there = (
-        sorted(p.name for p in path.parent.glob(f"{_escaped(path.stem)}.*")) if path.parent.is_dir() else []
+        sorted(p.name for p in path.parent.glob(f"{_escaped(path.stem)}.*")) if is_folder(path.parent) else []
     )
     if not there:
         return fault
@@ -162,7 +163,7 @@ def with_hint(fault: Fault | None, option: str) -> Fault | None:
 def why_no_file(folder: str | Path, suffix: str) -> str:
     """A clause on a folder in which no file, at any depth, ends with ``suffix``: what there is instead."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         return f"{folder}: {describe_absent(folder)}"
     files = islice((path for path in folder.rglob("*") if path.is_file()), 10_000)
     suffixes = Counter(path.suffix for path in files)
