@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         checkpoint=arguments.checkpoint,
     )
     with workspace:
-        place = keep(workspace, arguments.volume, arguments.session)
+        place = keep(workspace, arguments.volume, arguments.session, arguments.frame)
         describe(workspace, place)
         serve(
             workspace,
@@ -79,8 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
     print("saved" if place else "ended")
 
 
-def keep(workspace: Workspace, volume: str, session: str | None) -> Path | None:
-    """Open the session file: the one that was named, one beside the volume, or one in this folder."""
+def keep(workspace: Workspace, volume: str, session: str | None, frame: int | None = None) -> Path | None:
+    """Open the session file: the one that was named, one beside the volume, or one in this folder.
+
+    Each frame of a series has a session of its own.
+    """
     from dense3d.errors import ConfigError
     from dense3d.files import require_writable_file
 
@@ -90,7 +93,7 @@ def keep(workspace: Workspace, volume: str, session: str | None) -> Path | None:
         return Path(session)
     path = Path(os.path.abspath(volume))  # noqa: PTH100 - a link keeps its folder, ".." goes
     for folder in (path.parent, Path.cwd()):
-        place = folder / f"{path.name}.session.json"
+        place = folder / f"{path.name}{f'.frame{frame}' if frame else ''}.session.json"
         try:
             require_writable_file(place)
         except ConfigError:
