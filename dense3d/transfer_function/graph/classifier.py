@@ -91,6 +91,7 @@ class GraphClassifier:
         if "handmade" in self.features:
             progress(0.7 * FIRST_SHARE, "features", None)
             handmade = handmade_features(self.intensity, self.regions, spacing)
+        self._refinement.compile()
         self._prepared = self._assembled(touching, means, handmade, None)
         progress(FIRST_SHARE, "ready for clicks", None)
         if "learnt" in self.features and len(touching.pairs):

@@ -65,6 +65,12 @@ class VoxelRefinement:
         self._refine(scores, np.ascontiguousarray(self.intensity[slab]), there, only)
         return np.take(scores, middle, axis + 1)
 
+    @staticmethod
+    def compile() -> None:
+        """Have the loops compiled, which takes seconds where it was never done, before somebody waits."""
+        tiny = VoxelRefinement(np.zeros((1, 1, 2), np.float32), (1.0, 1.0, 1.0))
+        tiny.volume(np.array([0, 255], np.uint8).reshape(1, 1, 1, 2), np.empty((0, 3), np.int32))
+
     def _refine(self, scores: np.ndarray, intensity: np.ndarray, held: np.ndarray, where: tuple) -> None:
         from dense3d.ops.cpu_execution import parallel_for
         from dense3d.transfer_function.graph import voxel_kernels
