@@ -140,3 +140,28 @@ def test_exports_of_some_classes_leave_the_others_out(tmp_path: Path) -> None:
     with workspace.export(tmp_path / "a.csv").open() as file:
         counts = {int(row["id"]): int(row["voxels"]) for row in csv.DictReader(file)}
     assert counts == {one: int((labels == one).sum()) for one in (first, second)}
+
+
+def test_a_person_is_told_how_labels_of_another_grid_were_taken(tmp_path: Path) -> None:
+    import nibabel
+
+    labels = np.zeros(CUBES.shape, np.uint8)
+    labels[2:6, 4:8, 4:8] = 1
+    coarse = CUBES.affine @ np.diag([2, 2, 2, 1.0])
+    nibabel.save(nibabel.Nifti1Image(labels[::2, ::2, ::2], coarse), tmp_path / "coarse.nii.gz")
+    with opened(session=tmp_path / "a.session.json") as workspace:
+        workspace.import_segmentation(tmp_path / "coarse.nii.gz")
+        (note,) = workspace.import_notes
+        assert note.startswith("coarse.nii.gz: its grid of ")
+        assert "resampled" in note
+        workspace.undo()
+        assert workspace.import_notes == ()
+        workspace.redo()
+    with opened(session=tmp_path / "a.session.json") as again:  # also after a restart
+        assert again.import_notes == (note,)
+
+
+def test_a_session_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is no folder"):
+        opened(session=tmp_path / "file" / "a.session.json")

@@ -106,7 +106,7 @@ def state(hub: Hub) -> dict[str, Any]:
         "progress": hub.last_progress,
         "view": view,
         "session": hub.session_state(),
-        "notes": [hub.problem] if hub.problem else [],
+        "notes": [*([hub.problem] if hub.problem else []), *workspace.import_notes],
     }
 
 
