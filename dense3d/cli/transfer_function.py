@@ -118,7 +118,10 @@ def options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def keep(workspace: Workspace, volume: str, session: str | None, frame: int | None = None) -> Path | None:
-    """Open the session file: the one that was named, one beside the volume, or one in this folder."""
+    """Open the session file: the one that was named, one beside the volume, or one in this folder.
+
+    Each frame of a series has a session of its own.
+    """
     from dense3d.files import require_writable_file
     from dense3d.transfer_function.session_place import session_place
 

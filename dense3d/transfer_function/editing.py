@@ -232,6 +232,11 @@ class Editor:
     def _called(self, class_id: int) -> str:
         return "background" if class_id == BACKGROUND else self.class_of(class_id).name
 
+    def _checked_id(self, class_id: int) -> int:
+        """As a plain number; complains about what is no class."""
+        self._called(class_id)
+        return int(class_id)
+
     def _name(self, name: Any, but: int | None = None) -> str:
         text = checked_name(name)
         if any(one.name == text and one.id != but for one in self.classes):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dense3d.files import atomic_write, inside
+from dense3d.files import atomic_write, inside, require_writable_file
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function import exporting, importing, session
 from dense3d.transfer_function.classification import Classification
@@ -201,7 +201,12 @@ class Workspace(Classification):
         return session.identity(self.volume)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write classes, marks and the whole history as a session file, whole or not at all."""
+        """Write classes, marks and the whole history as a session file, whole or not at all.
+
+        Raises:
+            ConfigError: nothing can be written there.
+        """
+        require_writable_file(path)
         with atomic_write(path) as file:
             file.write(self.session_text())
 

@@ -20,6 +20,7 @@ from dense3d.datasets.volumes.header import Bounds, VolumeFile, VolumeHeader
 from dense3d.errors import DataError
 
 MOST_FILES = 50_000
+SAME_DIRECTION = 0.01  # of a unit vector
 
 
 def open_dicom(path: str) -> VolumeFile:
@@ -133,12 +134,22 @@ def _chosen_series(path: str, found: list[DicomSlice]) -> tuple[list[DicomSlice]
 
 def _one_orientation(series: list[DicomSlice]) -> tuple[list[DicomSlice], int]:
     """The slices of the commonest direction, and how many others there are."""
-    keys = [
-        None if item.orientation is None else tuple(np.round(item.orientation, 2) + 0.0) for item in series
-    ]
-    common = Counter(keys).most_common(1)[0][0]
-    kept = [item for item, key in zip(series, keys) if key == common]
+    groups: list[list[DicomSlice]] = []
+    for item in series:
+        same = next((group for group in groups if _is_parallel(group[0], item)), None)
+        if same is None:
+            groups.append([item])
+        else:
+            same.append(item)
+    kept = max(groups, key=len)
     return kept, len(series) - len(kept)
+
+
+def _is_parallel(first: DicomSlice, second: DicomSlice) -> bool:
+    """Whether two slices have the same directions, but for what scanners round differently."""
+    if first.orientation is None or second.orientation is None:
+        return first.orientation is second.orientation
+    return all(abs(a - b) < SAME_DIRECTION for a, b in zip(first.orientation, second.orientation))
 
 
 def _require_one_size(path: str, series: list[DicomSlice]) -> None:
