@@ -26,6 +26,7 @@ from dense3d.transfer_function.structure_classes import (
 
 if TYPE_CHECKING:
     from dense3d.transfer_function.functions.curves import TransferFunction
+    from dense3d.transfer_function.functions.regions import Regions
 
 MOST_MARKS = 20_000
 
@@ -206,7 +207,9 @@ class Editor:
         """Make the step that was taken back again; its name, or None where there is none."""
         return self._move(self.history.redo)
 
-    def set_transfer_function(self, function: ShownFunction | TransferFunction | None) -> str | None:
+    def set_transfer_function(
+        self, function: ShownFunction | TransferFunction | Regions | None
+    ) -> str | None:
         """Show intensities in 3D by another transfer function; None: by the one that suits the volume."""
         if function is not None and not isinstance(function, ShownFunction):
             function = shown(function)

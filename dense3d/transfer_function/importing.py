@@ -148,14 +148,11 @@ def import_transfer_function(workspace: Workspace, path: str | os.PathLike) -> s
         The name of the step.
 
     Raises:
-        DataError: it is none, or a 2D one.
+        DataError: it is none, or a 2D one of other regions than boxes.
     """
-    from dense3d.transfer_function.functions import TransferFunction, read_transfer_function
+    from dense3d.transfer_function.functions import read_transfer_function
 
-    function = read_transfer_function(path)
-    if not isinstance(function, TransferFunction):
-        raise DataError(f"{path} is a 2D transfer function: render() takes it, a workspace keeps 1D ones")
-    return workspace.set_transfer_function(function)
+    return workspace.set_transfer_function(read_transfer_function(path))
 
 
 def _clean(name: str) -> str:

@@ -20,7 +20,7 @@ from dense3d.transfer_function.methods import method_names
 from dense3d.transfer_function.session_file import SessionFile
 
 if TYPE_CHECKING:
-    from dense3d.transfer_function.functions import TransferFunction
+    from dense3d.transfer_function.functions import Regions, TransferFunction
     from dense3d.transfer_function.rendering import Renderer, Rendering, Scene
     from dense3d.transfer_function.view_camera import Camera
 
@@ -138,7 +138,7 @@ class Workspace(Classification):
         options.setdefault("transfer", self.curve())
         return Scene(camera or Camera(), width, height, looks, quality=quality, **options)
 
-    def curve(self) -> TransferFunction:
+    def curve(self) -> TransferFunction | Regions:
         """The transfer function of intensities: the chosen one, else the first that suits the volume."""
         from dense3d.transfer_function.functions import preset, preset_names
 
