@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dense3d.errors import ConfigError, DataError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress, Scores
@@ -37,8 +38,12 @@ class Classification(MarkEditor):
         method: str | None = None,
         checkpoint: str | os.PathLike | None = None,
     ) -> None:
+        _require_limit(limit)
+        _require_numbers(volume)
         self.volume = volume.canonical()
         self.working = volume.reduced(limit)
+        if not np.isfinite(self.working.values).all():
+            raise DataError(f"{volume.name}: voxels are NaN or infinite; give them a value first")
         # A volume too large for memory comes reduced already.
         self.factors = tuple(new // old for new, old in zip(self.working.factors, self.volume.factors))
         super().__init__(Grid(self.volume.shape, self.volume.spacing, self.factors))
@@ -95,11 +100,23 @@ class Classification(MarkEditor):
                 return
             if method not in self._classifiers:
                 self._classifiers[method] = make_classifier(method, self.working, self.checkpoint)
+            classifier = self._classifiers[method]
+            if hasattr(classifier, "first"):
+                classifier.first = self.visible_slice() or classifier.first
             try:
-                self._classifiers[method].prepare(progress or (lambda done, task, left: None))
+                classifier.prepare(progress or (lambda done, task, left: None))
                 self._complete.add(method)
             finally:
                 self.generation += 1  # what was classified on the way gets better
+
+    def visible_slice(self) -> tuple[int, int] | None:
+        """(axis, index) on the working grid of the axial slice that the page showed last, if it is known."""
+        crosshair = self.view.get("crosshair")  # whatever a page or a session file says
+        if not (isinstance(crosshair, (list, tuple)) and len(crosshair) == 3):
+            return None
+        if not all(type(x) is int and 0 <= x < n for x, n in zip(crosshair, self.volume.shape)):
+            return None
+        return 2, crosshair[2] // self.factors[2]
 
     # ------------------------------------------------------------------ scores and labels
 
@@ -168,8 +185,10 @@ class Classification(MarkEditor):
         imported = snapshot.document.imported
         if imported is not None and snapshot.class_ids:
             same = repeated(self.classified(snapshot).unchanged(), self.volume.shape, self.factors)
-            known = np.isin(imported.labels, snapshot.ids)
-            np.copyto(found, np.where(known, imported.labels, 0).astype(np.uint8), where=same)
+            known = np.zeros(256, np.uint8)
+            known[snapshot.ids] = snapshot.ids
+            for plane, labels, holds in zip(found, imported.labels, same):  # looking up needs 8 bytes a voxel
+                np.copyto(plane, known[labels], where=holds)
         return found
 
     def labels_source(self) -> np.ndarray:
@@ -212,3 +231,19 @@ class Classification(MarkEditor):
         thresholds = document.imported and tuple(snapshot.thresholds)
         marks = (document.marks, document.imported, thresholds)
         return self.generation, snapshot.method, snapshot.class_ids, *marks
+
+
+def _require_limit(limit: int) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1:
+        raise ConfigError(
+            f"limit={limit!r}: an axis of the working grid keeps a whole number of voxels; 256 is usual"
+        )
+
+
+def _require_numbers(volume: Volume) -> None:
+    values = volume.values
+    if values.ndim != 3 or not values.size or values.dtype.kind not in "biuf":
+        sizes = " x ".join(map(str, values.shape))
+        raise DataError(
+            f"{volume.name}: a volume has x, y and z and holds real numbers, not {sizes} of {values.dtype}"
+        )

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dense3d.errors import ConfigError, did_you_mean
-from dense3d.files import atomic_write
+from dense3d.files import atomic_write, require_writable_file
+from dense3d.transfer_function.measures import voxel_counts
 
 if TYPE_CHECKING:
     from dense3d.transfer_function.workspace import Workspace
@@ -57,7 +58,7 @@ def export(
         The path.
 
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: there is no such format, or nothing can be written there.
         ClassError: there is no such class.
     """
     path = Path(path)
@@ -74,6 +75,7 @@ def export(
     ids = [one.id for one in workspace.classes] if class_ids is None else list(class_ids)
     for class_id in ids:
         workspace.class_of(class_id)
+    require_writable_file(path)
     FORMATS[format].write(workspace, path, ids)
     return path
 
@@ -87,7 +89,10 @@ def offered(workspace: Workspace) -> dict[str, ExportFormat]:
 def chosen_labels(workspace: Workspace, class_ids: Sequence[int]) -> np.ndarray:
     """(X, Y, Z) uint8 labels on the canonical grid, without those of other classes."""
     labels = workspace.labels_full()
-    return np.where(np.isin(labels, list(class_ids)), labels, 0).astype(np.uint8)
+    for one in workspace.classes:
+        if one.id not in class_ids:
+            labels[labels == one.id] = 0
+    return labels
 
 
 def _segmentation(suffix: str) -> Callable[[Workspace, Path, Sequence[int]], None]:
@@ -95,6 +100,9 @@ def _segmentation(suffix: str) -> Callable[[Workspace, Path, Sequence[int]], Non
         from dense3d.datasets.volumes import write_segmentation
 
         names, colors = _looks(workspace, class_ids)
+        if path.name.lower().endswith(suffix):
+            write_segmentation(path, chosen_labels(workspace, class_ids), workspace.volume, names, colors)
+            return
         with tempfile.TemporaryDirectory() as folder:  # the format follows the suffix, which a path may lack
             file = Path(folder) / f"segmentation{suffix}"
             write_segmentation(file, chosen_labels(workspace, class_ids), workspace.volume, names, colors)
@@ -155,7 +163,7 @@ def _sizes(workspace: Workspace, path: Path, class_ids: Sequence[int]) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["id", "name", "voxels", "millilitres", "dice"])
-    counts = np.bincount(workspace.labels_full().ravel(), minlength=256)
+    counts = voxel_counts(workspace.labels_full(), workspace.volume.shape, (1, 1, 1))
     agreement = workspace.dice()
     for one in workspace.classes:
         if one.id in class_ids:

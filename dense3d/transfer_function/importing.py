@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dense3d.errors import DataError
+from dense3d.files import CONTROL
 from dense3d.transfer_function import session
 from dense3d.transfer_function.history import Imported
 from dense3d.transfer_function.structure_classes import COLORS, MOST_CLASSES, StructureClass
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 MOST_TIMES = 8  # voxels of a segmentation file, beside those of the volume
 
 
-def read_labels(workspace: Workspace, path: str | os.PathLike) -> tuple[np.ndarray, dict, dict]:
-    """(X, Y, Z) labels of a file on the workspace's canonical grid, their names and colours.
+def read_labels(
+    workspace: Workspace, path: str | os.PathLike
+) -> tuple[np.ndarray, dict, dict, tuple[str, ...]]:
+    """(X, Y, Z) labels of a file on the workspace's canonical grid, their names and colours, and notes.
 
     Raises:
         DataError: the file is no segmentation of this volume.
@@ -34,8 +37,11 @@ def read_labels(workspace: Workspace, path: str | os.PathLike) -> tuple[np.ndarr
     if labels.shape != workspace.volume.shape:  # the volume was reduced when it was opened
         places = [np.minimum(np.arange(n) * f + f // 2, size - 1) for n, f, size in _grids(workspace, labels)]
         labels = labels[np.ix_(*places)]
-    names = {int(label): str(name).strip()[:100] for label, name in found.names.items()}
-    return labels, names, dict(found.colors)
+    names = {}
+    for label, name in found.names.items():  # what is two structures in the file stays two
+        clean = _clean(name)
+        names[int(label)] = f"{clean[:90]} ({label})" if clean in names.values() else clean
+    return labels, names, dict(found.colors), found.notes
 
 
 def import_segmentation(
@@ -43,7 +49,9 @@ def import_segmentation(
 ) -> str | None:
     """Go on from a segmentation: it holds, and marks refine it.
 
-    A label joins the class of its name, or makes a new one. An earlier import is replaced.
+    A label joins the class of its name, or makes a new one; where a file gives several labels one name, the
+    later ones get their number. An earlier import is replaced. What a person should know, such as that labels
+    of another grid were resampled, is in ``workspace.import_notes``.
 
     Args:
         workspace: whose volume it is of.
@@ -56,21 +64,23 @@ def import_segmentation(
     Raises:
         DataError: it is no segmentation of this volume, or has too many labels.
     """
-    labels, stated, colors = read_labels(workspace, path)
-    names = {**stated, **(names or {})}
-    present = [int(label) for label in np.unique(labels) if label]
+    from dense3d.datasets.volumes.segmentation import present_labels
+
+    labels, stated, colors, notes = read_labels(workspace, path)
+    names = {**stated, **{label: _clean(name) for label, name in (names or {}).items()}}
+    present = [label for label in present_labels(labels) if label]
     if not present:
         raise DataError(f"{path} has no labelled voxel; choose another segmentation")
     with workspace.lock:
         classes, number = list(workspace.classes), workspace.next_class
-        if number + len(present) - 1 > MOST_CLASSES:
+        table = np.zeros(max(present) + 1, np.uint8)
+        by_name = {one.name: one.id for one in classes}
+        called_by = {label: names.get(label) or f"label {label}" for label in present}
+        if number + len(set(called_by.values()) - by_name.keys()) - 1 > MOST_CLASSES:
             raise DataError(
                 f"{path} has {len(present)} labels; a session has at most {MOST_CLASSES} classes: join some"
             )
-        table = np.zeros(max(present) + 1, np.uint8)
-        by_name = {one.name: one.id for one in classes}
-        for label in present:
-            called = names.get(label) or f"label {label}"
+        for label, called in called_by.items():
             if called not in by_name:
                 color = tuple(round(255 * part) for part in colors.get(label, ()))
                 color = color or COLORS[(number - 1) % len(COLORS)]
@@ -78,7 +88,10 @@ def import_segmentation(
                 by_name[called] = number
                 number += 1
             table[label] = by_name[called]
-        imported = Imported(table[labels], Path(path).name)
+        joined = np.empty(labels.shape, np.uint8)
+        for plane, from_file in zip(joined, labels):  # looking up needs 8 bytes a voxel
+            plane[:] = table[from_file]
+        imported = Imported(joined, Path(path).name, notes)
         return workspace.add_import(imported, tuple(classes))
 
 
@@ -96,17 +109,18 @@ def load_reference(
         Names of its structures. A structure is compared with the class of its name, whatever its case; one
         without a name with the class of its number.
     """
-    from dense3d.datasets.volumes.segmentation import default_name
+    from dense3d.datasets.volumes.segmentation import default_name, present_labels
 
-    labels, stated, _ = read_labels(workspace, path)
+    labels, stated, _, _ = read_labels(workspace, path)
     names = {**stated, **(names or {})}
     found = {}
     numbered = {one.id: one.name for one in workspace.classes}
-    for label in np.unique(labels):
+    for label in present_labels(labels):
         if label:
-            name = names.get(int(label), default_name(int(label)))
-            is_stated = name != default_name(int(label))
-            found[name if is_stated else numbered.get(int(label), name)] = labels == label
+            name = names.get(label, default_name(label))
+            name = numbered.get(label, name) if name == default_name(label) else name
+            holds = labels == label
+            found[name] = found[name] | holds if name in found else holds
     workspace.set_reference(found)
     return list(found)
 
@@ -134,14 +148,16 @@ def import_transfer_function(workspace: Workspace, path: str | os.PathLike) -> s
         The name of the step.
 
     Raises:
-        DataError: it is none, or a 2D one.
+        DataError: it is none, or a 2D one of other regions than boxes.
     """
-    from dense3d.transfer_function.functions import TransferFunction, read_transfer_function
+    from dense3d.transfer_function.functions import read_transfer_function
 
-    function = read_transfer_function(path)
-    if not isinstance(function, TransferFunction):
-        raise DataError(f"{path} is a 2D transfer function: render() takes it, a workspace keeps 1D ones")
-    return workspace.set_transfer_function(function)
+    return workspace.set_transfer_function(read_transfer_function(path))
+
+
+def _clean(name: str) -> str:
+    """A name that a class can have: one line of at most 100 characters."""
+    return CONTROL.sub(" ", str(name)).strip()[:100].strip()
 
 
 def _check_size(workspace: Workspace, path: str | os.PathLike) -> None:

@@ -39,6 +39,8 @@ class MarkEditor(Editor):
             PromptError: a voxel lies outside the volume.
         """
         with self.lock:
+            if not isinstance(voxel, (Sequence, np.ndarray)):
+                raise PromptError("a mark needs voxels: triples of whole numbers")
             voxels = [voxel] if len(voxel) and not isinstance(voxel[0], (Sequence, np.ndarray)) else voxel
             self.grid.check(voxels)
             places = dict.fromkeys(tuple(int(index) for index in place) for place in voxels)
@@ -46,7 +48,10 @@ class MarkEditor(Editor):
             same = [mark for mark in old if (mark.class_id, mark.positive) == (class_id, positive)]
             new = [
                 Point(
-                    id=self._next_mark + number, class_id=int(class_id), positive=bool(positive), voxel=place
+                    id=self._next_mark + number,
+                    class_id=self._checked_id(class_id),
+                    positive=bool(positive),
+                    voxel=place,
                 )
                 for number, place in enumerate(p for p in places if p not in {mark.voxel for mark in same})
             ]
@@ -72,7 +77,7 @@ class MarkEditor(Editor):
             path = dense_path(voxels)
             mark = Stroke(
                 id=self._next_mark,
-                class_id=int(class_id),
+                class_id=self._checked_id(class_id),
                 positive=bool(positive),
                 path=path,
                 radius=float(radius),
@@ -101,7 +106,7 @@ class MarkEditor(Editor):
                 raise PromptError("a corner of a lasso is a pair of numbers")
             mark = Lasso(
                 id=self._next_mark,
-                class_id=int(class_id),
+                class_id=self._checked_id(class_id),
                 positive=bool(positive),
                 axis=int(axis),
                 index=int(index),
@@ -123,7 +128,7 @@ class MarkEditor(Editor):
             corners = np.array([low, high])
             mark = Box(
                 id=self._next_mark,
-                class_id=int(class_id),
+                class_id=self._checked_id(class_id),
                 positive=bool(positive),
                 low=tuple(int(index) for index in corners.min(0)),
                 high=tuple(int(index) for index in corners.max(0)),

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 
 import msgspec
 import numpy as np
@@ -51,7 +52,10 @@ class Grid:
         Raises:
             PromptError: one does, or there is none.
         """
-        array = np.asarray(voxels)
+        try:
+            array = np.asarray(voxels)
+        except ValueError:  # rows of different lengths
+            array = np.zeros(0)
         if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "iu" or not len(array):
             raise PromptError("a mark needs voxels: triples of whole numbers")
         outside = ((array < 0) | (array >= self.shape)).any(1)
@@ -67,7 +71,7 @@ class Grid:
             PromptError: it is.
         """
         extent = max(size * length for size, length in zip(self.shape, self.spacing))
-        if isinstance(radius, bool) or not isinstance(radius, (int, float)) or not 0 <= radius <= extent:
+        if isinstance(radius, bool) or not isinstance(radius, Real) or not 0 <= radius <= extent:
             raise PromptError(f"a radius is 0 to {extent:g} mm, not {str(radius)[:20]}")
 
     def to_working(self, voxels: Sequence[Voxel] | np.ndarray) -> np.ndarray:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dense3d.errors import ConfigError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.workspace import WORKING_LIMIT, Workspace
+
+if TYPE_CHECKING:
+    from dense3d.datasets.volumes import RawLayout
 
 
 def open(
     volume: str | os.PathLike | Volume | np.ndarray,
     *,
     frame: int | None = None,
-    raw: str | None = None,
+    raw: str | RawLayout | None = None,
     limit: int = WORKING_LIMIT,
     method: str | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -24,7 +29,7 @@ def open(
 
     Args:
         volume: a file or DICOM folder of any format that :func:`dense3d.datasets.volumes.open_volume` reads,
-            a volume, or an (X, Y, Z) array whose voxels are cubes of 1 mm.
+            a volume, or an (X, Y, Z) or (X, Y, Z, T) array whose voxels are cubes of 1 mm.
         frame: which volume of a series, from 0.
         raw: layout of a file without a header, such as ``"512x512x300:uint16"``.
         limit: the most voxels along an axis of the working grid.
@@ -45,13 +50,18 @@ def open(
         ...     int((workspace.labels() == cube).sum()) > 0
         True
     """
-    if isinstance(volume, np.ndarray):
-        volume = Volume(volume, np.eye(4))
-    elif not isinstance(volume, Volume):
-        from dense3d.datasets.volumes import RawLayout, open_volume
+    from dense3d.datasets.volumes import RawLayout, open_volume, volume_of
 
-        layout = None if raw is None else RawLayout.parse(raw)
+    if isinstance(volume, np.ndarray):
+        volume = volume_of(volume, frame=frame)
+    elif isinstance(volume, (str, os.PathLike)):
+        layout = RawLayout.parse(raw) if isinstance(raw, str) else raw
         volume = open_volume(volume, frame=frame, raw=layout)
+    elif not isinstance(volume, Volume):
+        raise ConfigError(
+            f"a volume is a path, an (X, Y, Z) NumPy array or a Volume, not {type(volume).__name__}; "
+            "make it a NumPy array first"
+        )
     workspace = Workspace(volume, limit=limit, method=method, checkpoint=checkpoint)
     if session is not None:
         workspace.keep_in(session)

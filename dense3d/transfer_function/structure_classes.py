@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import msgspec
@@ -63,7 +64,7 @@ def checked_name(name: Any) -> str:
 
 
 def checked_fraction(value: Any, field: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
         raise ClassError(f"{field} is a number from 0 to 1, not {str(value)[:20]}")
     return float(value)
 

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "header": ["VolumeHeader"],
-        "opening": ["open_volume", "volume_header"],
+        "opening": ["open_volume", "volume_header", "volume_of"],
         "raw": ["RawLayout"],
         "segmentation": ["Segmentation"],
         "segmentation_reading": ["read_segmentation"],

@@ -61,7 +61,7 @@ def write_dicom_seg(
             f"{path}: nothing is segmented yet, and DICOM SEG needs a segment; mark a structure first"
         )
     highdicom = require("highdicom", "writing DICOM SEG")
-    images, order = _source_images(path, slices)
+    images, order = _source_images(path, slices, volume.source.details.get("frame", 0))
     planes = _planes(labels, segments, order)
     try:
         with warnings.catch_warnings():
@@ -99,10 +99,10 @@ def _segmentation(highdicom: Any, images: list, planes: np.ndarray, segments: li
     )
 
 
-def _source_images(path: Path, slices: tuple) -> tuple[list, np.ndarray | None]:
+def _source_images(path: Path, slices: tuple, frame: int) -> tuple[list, np.ndarray | None]:
     """Data sets of the series in slice order; for a multi-frame file, which frame each slice is."""
     pydicom = require("pydicom", "writing DICOM SEG")
-    first = [place[0] for place in slices]
+    first = [place[frame] for place in slices]
     files = list(dict.fromkeys(item.path for item in first))
     images = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
     for image in images:

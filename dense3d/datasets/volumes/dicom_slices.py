@@ -40,6 +40,8 @@ TAGS = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PhotometricInterpretation"),
     *("ImagerPixelSpacing", "FrameOfReferenceUID"),
 )
+# of copies of a file; the UID alone is the same for a whole series after some anonymisation
+SAME_IMAGE = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient")
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
@@ -96,9 +98,10 @@ def slices_of(files: list[Path]) -> tuple[list[DicomSlice], list[DataError]]:
             data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
             if data.get("SOPClassUID") in SEGMENTATIONS or "Rows" not in data or "BitsAllocated" not in data:
                 continue
-            if data.get("SOPInstanceUID") in instances:
+            instance = tuple(str(data.get(keyword) or "") for keyword in SAME_IMAGE)
+            if instance[0] and instance in instances:
                 continue  # a copy of a file
-            instances.add(data.get("SOPInstanceUID"))
+            instances.add(instance)
             found.extend(_images(str(path), data))
         except DataError as error:
             faults.append(error)

@@ -125,8 +125,8 @@ def reduce_streamed(
 
     def pieces() -> Iterator[np.ndarray]:
         for slab in _slabs(file, frame, file_factors[file.axis], rest):
-            if fill is not None:
-                slab[~np.isfinite(slab)] = fill
+            if fill is not None:  # the slab may be a read-only map of the file
+                slab = np.where(np.isfinite(slab), slab, dtype.type(fill))
             yield slab[mirror]
 
     small = reduce_slabs(pieces(), header.shape, dtype, file_factors, file.axis)

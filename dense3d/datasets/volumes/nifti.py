@@ -52,11 +52,11 @@ def open_nifti(path: str) -> VolumeFile:
         details=details,
         placed=not any("no orientation" in note for note in notes),
     )
-    data = image.file_map["image"].filename
+    data, offset = image.file_map["image"].filename, int(proxy.offset)
+    if offset == 0 and getattr(image.header, "is_single", False):
+        offset = image.header.single_vox_offset  # 0 means "after the header", as niftilib reads it
     compressed = Path(data).suffix.lower() in (".gz", ".mgz")
-    binary = Binary(
-        str(data), int(proxy.offset), proxy.dtype, shape, frames, compression="gzip" if compressed else None
-    )
+    binary = Binary(str(data), offset, proxy.dtype, shape, frames, compression="gzip" if compressed else None)
     binary.check()
     return VolumeFile(header, binary.axis, binary.slabs, None if compressed else binary.mapped)
 

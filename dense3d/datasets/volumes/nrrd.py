@@ -29,6 +29,7 @@ TO_RAS = {
     "3d-right-handed": (-1, -1, 1),
     "3d-left-handed": (-1, 1, 1),
 }
+WITH_TIME = {"rast": "ras", "last": "las", "lpst": "lps"}
 UNPLACED = ("scanner-xyz", "3d-right-handed", "3d-left-handed", "")
 COMPRESSIONS = {"raw": None, "gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2"}
 TYPES = {  # teem's names
@@ -154,6 +155,7 @@ def _axes(path: str, fields: dict, sizes: list[int]) -> tuple[list[int], list[in
 def _geometry(path: str, fields: dict, spatial: list[int]) -> tuple[np.ndarray, list[str], bool]:
     """The affine in millimetres, what a person should know, and whether the file states a place."""
     space, notes = str(fields.get("space", "")).lower().removesuffix("-time"), []
+    space = WITH_TIME.get(space, space)
     signs = np.array(TO_RAS.get(space, (-1, -1, 1)), float)
     scale = np.array([millimetres(unit) or 1.0 for unit in (fields.get("space units") or ["mm"] * 3)[:3]])
     directions = fields.get("space directions")

@@ -27,7 +27,7 @@ def open_npy(path: str) -> VolumeFile:
     with Path(path).open("rb") as file:
         sizes, fortran, dtype = _array_header(path, file)
         offset = file.tell()
-    shape, frames = _volume_shape(path, sizes)
+    shape, frames = volume_shape(path, sizes)
     binary = Binary(path, offset, dtype, shape, frames, "F" if fortran else "C", frames_fastest=not fortran)
     binary.check()
     header = VolumeHeader(
@@ -54,7 +54,7 @@ def open_npz(path: str) -> VolumeFile:
             sizes, fortran, dtype = _array_header(path, file)
             offset = file.tell()
         affine, notes = _stated_affine(path, archive, names)
-    shape, frames = _volume_shape(path, sizes)
+    shape, frames = volume_shape(path, sizes)
     binary = ZippedBinary(
         path,
         offset,
@@ -92,7 +92,7 @@ def _array_header(path: str, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np
     return sizes, fortran, dtype
 
 
-def _volume_shape(path: str, sizes: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
+def volume_shape(path: str, sizes: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
     """(X, Y, Z) and the number of frames, which are the fourth axis."""
     sizes = tuple(int(size) for size in sizes)
     while len(sizes) > 3 and sizes[-1] == 1:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from dense3d.datasets.volumes.failures import told_of
 from dense3d.datasets.volumes.formats import format_of
-from dense3d.datasets.volumes.header import VolumeFile, VolumeHeader
+from dense3d.datasets.volumes.header import Bounds, VolumeFile, VolumeHeader
 from dense3d.datasets.volumes.loading import fitting_limit, load_whole, reduce_streamed
+from dense3d.datasets.volumes.numpy_files import volume_shape
 from dense3d.datasets.volumes.raw import RawLayout
 from dense3d.datasets.volumes.values import value_dtype
 from dense3d.errors import ConfigError, DataError
@@ -56,6 +58,36 @@ def open_volume(
         return _read(file, _checked_frame(file.header, frame), limit, frame is None)
 
 
+def volume_of(values: np.ndarray, *, frame: int | None = None) -> Volume:
+    """A volume of an array, checked as a file would be.
+
+    Args:
+        values: (X, Y, Z), or (X, Y, Z, T) of T frames; voxels are cubes of 1 mm. A large one is not copied.
+        frame: which volume of a series, from 0; the first unless given.
+
+    Raises:
+        DataError: it is no volume, holds no numbers, or the same one everywhere.
+        ConfigError: there is no such frame.
+
+    Example:
+        >>> volume_of(np.array([[[0, 1], [2, np.nan]], [[4, 5], [6, 7]]])).notes
+        ('1 voxels are NaN or infinite: they were given the smallest value, 0',)
+    """
+    values = np.asarray(values)
+    shape, frames = volume_shape("volume", values.shape)
+    series = values.reshape(*shape, frames)
+    axis = int(np.argmax(np.abs(series.strides[:3])))
+
+    def slabs(number: int, bounds: Bounds) -> Iterator[np.ndarray]:
+        for start, stop in bounds:
+            yield series[(*(slice(None),) * axis, slice(start, stop))][..., number]
+
+    header = VolumeHeader("volume", "array", shape, values.dtype, np.eye(4), frames, placed=False)
+    file = VolumeFile(header, axis, slabs, lambda number: series[..., number])
+    value_dtype(header)
+    return _read(file, _checked_frame(header, frame), None, frame is None)
+
+
 def volume_header(path: str | os.PathLike, *, raw: RawLayout | None = None) -> VolumeHeader:
     """What a file says of its volume, without reading samples: shape, type, spacing, frames, bytes.
 
@@ -75,6 +107,8 @@ def open_file(path: str, raw: RawLayout | None, limit: int | None = None) -> Vol
     """Judge a file or folder by its header; errors may be of any type, see `told_of`."""
     if not Path(path).exists():
         raise DataError(f"{path}: there is no such file or folder; check the path")
+    if not Path(path).is_file() and not Path(path).is_dir():
+        raise DataError(f"{path}: it is a device or a pipe and no file; copy its content to a file")
     kind = format_of(path, raw)
     with told_of(path, kind.name):
         file = kind.open(path, raw, limit)
@@ -85,7 +119,7 @@ def open_file(path: str, raw: RawLayout | None, limit: int | None = None) -> Vol
 def _checked_frame(header: VolumeHeader, frame: int | None) -> int:
     if frame is None:
         return 0
-    if not 0 <= frame < header.frames:
+    if not isinstance(frame, (int, np.integer)) or not 0 <= frame < header.frames:
         raise ConfigError(
             f"{header.path}: it has no frame {frame}, only {header.frames} of them, counted from 0; choose "
             f"one of 0 to {header.frames - 1}"
@@ -114,7 +148,7 @@ def _read(file: VolumeFile, frame: int, limit: int | None, is_default: bool) -> 
         header.shape,
         header.affine,
         header.path,
-        {"format": header.format, "frames": header.frames, **header.details},
+        {"format": header.format, "frames": header.frames, "frame": frame, **header.details},
     )
     name = Path(header.path).name or Path(header.path).resolve().name
     common = dict(name=name, modality=header.modality, source=source)

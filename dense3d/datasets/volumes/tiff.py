@@ -42,8 +42,8 @@ def _open_stack(path: str) -> VolumeFile:
     with tifffile.TiffFile(path) as file:
         if not file.series:
             raise DataError(f"{path}: it holds no images; copy the file again")
-        series = file.series[0]
-        axes, sizes, notes = series.axes, tuple(int(size) for size in series.shape), []
+        series, notes = _series_of(path, file)
+        axes, sizes = series.axes, tuple(int(size) for size in series.shape)
         if len(axes) != len(sizes) or "Y" not in axes or "X" not in axes:
             raise DataError(f"{path}: its axes {axes} are no stack of images; save it as a plain stack")
         samples = sizes[axes.index("S")] if "S" in axes else 1
@@ -74,6 +74,34 @@ def _open_stack(path: str) -> VolumeFile:
         placed=False,
     )
     return VolumeFile(header, 2, pages.slabs, pages.mapped if contiguous and samples == 1 else None)
+
+
+def _series_of(path: str, file: Any) -> tuple[Any, list[str]]:
+    """The first series of images, and what a person should know of others.
+
+    Pages that were written one after the other are a series each; where all are alike they are one stack.
+
+    Raises:
+        DataError: they are not alike.
+    """
+    tifffile = require("tifffile")
+    first = file.series[0]
+    if len(file.series) == 1:
+        return first, []
+    if len(first.pages) > 1:
+        sizes = " x ".join(map(str, first.shape))
+        return first, [f"the file holds {len(file.series)} series of images: the first is open, {sizes}"]
+    pages = [file.pages[number].aspage() for number in range(len(file.pages))]
+    kinds = [(page.shape, page.dtype) for page in pages]
+    odd = next((number for number, kind in enumerate(kinds) if kind != kinds[0]), None)
+    if odd is not None:
+        told = [f"{' x '.join(map(str, shape[1::-1]))} {dtype}" for shape, dtype in (kinds[0], kinds[odd])]
+        raise DataError(
+            f"{path}: its page 1 is {told[0]}, but page {odd + 1} is {told[1]}: pages of one stack are "
+            "alike; save the slices alone"
+        )
+    shape, axes = (len(pages), *pages[0].shape), f"I{pages[0].axes}"
+    return tifffile.TiffPageSeries(pages, shape, pages[0].dtype, axes, parent=file, kind="generic"), []
 
 
 class _Pages:
@@ -112,7 +140,7 @@ class _Pages:
             return
         tifffile = require("tifffile")
         with tifffile.TiffFile(self.path) as file:
-            pages = file.series[0].pages
+            pages = _series_of(self.path, file)[0].pages
             sizes = [size for _, size in self.lead]
             numbers = np.arange(int(np.prod(sizes))).reshape(sizes)[tuple(self._index(frame))]
             for start, stop in bounds:

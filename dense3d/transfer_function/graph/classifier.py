@@ -18,6 +18,7 @@ from dense3d.transfer_function.graph.likeness import Likeness
 from dense3d.transfer_function.graph.scores import GraphScores, rivalry
 from dense3d.transfer_function.graph.splitting import marked_voxels
 from dense3d.transfer_function.graph.supervoxels import number_of_supervoxels, supervoxels
+from dense3d.transfer_function.graph.voxels import VoxelRefinement
 from dense3d.transfer_function.graph.walker import Walker
 from dense3d.transfer_function.prompts import BACKGROUND, Prompt
 
@@ -80,6 +81,7 @@ class GraphClassifier:
         progress(0.0, "supervoxels", None)
         self.intensity = normalised(np.asarray(self.volume.values))
         spacing = self.volume.spacing
+        self._refinement = VoxelRefinement(self.intensity, spacing)
         self.regions = supervoxels(self.intensity, spacing, number_of_supervoxels(self.intensity.shape))
         progress(0.5 * FIRST_SHARE, "graph", None)
         touching = adjacency(self.intensity, self.regions, spacing)
@@ -89,6 +91,7 @@ class GraphClassifier:
         if "handmade" in self.features:
             progress(0.7 * FIRST_SHARE, "features", None)
             handmade = handmade_features(self.intensity, self.regions, spacing)
+        self._refinement.compile()
         prepared = self._assembled(touching, means, handmade, None)
         self._compile(prepared)
         self._prepared = prepared
@@ -171,7 +174,8 @@ class GraphClassifier:
             rows = [list(class_ids).index(c) for c in active[1:]]
             table[rows] = np.rint(255 * scores)
         marks = marked_voxels(prompts, class_ids, table, regions, self.intensity, self.volume.spacing)
-        return GraphScores(tuple(class_ids), table, regions.ids, *marks)
+        held = sum(len(prompt.voxels) for prompt in prompts)
+        return GraphScores(tuple(class_ids), table, regions.ids, *marks, held, self._refinement)
 
     def _start(self, active: Sequence[int], prior: np.ndarray) -> np.ndarray:
         """(R, C) the last probabilities of each class; of a new one, its prior."""

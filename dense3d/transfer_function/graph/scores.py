@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from dense3d.transfer_function.graph.voxels import VoxelRefinement
 
 
 class GraphScores:
-    """One table of scores, one lookup a voxel; marked voxels always have the class that they were given.
+    """One table of scores, one lookup a voxel, refined where classes meet.
+
+    Marked voxels always have the class that they were given.
 
     Args:
         class_ids: C classes, without the background.
         table: (C, R) uint8 scores of the R regions.
         ids: (X, Y, Z) int32 region of each voxel.
-        voxels: (N, 3) marked voxels.
+        voxels: (N, 3) voxels with scores of their own.
         marks: (C, N) uint8 scores of these.
+        held: how many of them, the last ones, are marked: refinement leaves these as they are.
+        refinement: of voxels where classes meet; None leaves the scores of regions as they are.
     """
 
     def __init__(
@@ -23,11 +32,15 @@ class GraphScores:
         ids: np.ndarray,
         voxels: np.ndarray,
         marks: np.ndarray,
+        held: int = 0,
+        refinement: VoxelRefinement | None = None,
     ) -> None:
         self.class_ids = class_ids
         self.table = np.ascontiguousarray(table)
         self._ids = ids
         self._voxels, self._marks = voxels, marks
+        self._held = voxels[len(voxels) - held :]
+        self._refinement = refinement
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -36,20 +49,31 @@ class GraphScores:
 
     def plane(self, axis: int, index: int) -> np.ndarray:
         """(C, A, B) uint8 scores of one slice, its other two axes in ascending order."""
-        scores = self.table[:, np.take(self._ids, index, axis=axis)]
-        here = self._voxels[:, axis] == index
-        first, second = (self._voxels[here, other] for other in range(3) if other != axis)
-        scores[:, first, second] = self._marks[:, here]
-        return scores
+        if self._refinement is None:
+            place = [slice(None)] * 3
+            place[axis] = slice(index, index + 1)
+            return self._regional(tuple(place)).squeeze(axis + 1)
+        slab = self._regional(self._refinement.slab(axis, index))
+        return self._refinement.plane(slab, self._held, axis, index)
 
     def volume(self) -> np.ndarray:
         """(C, X, Y, Z) uint8 scores."""
+        scores = self._regional((slice(None),) * 3)
+        if self._refinement is not None:
+            self._refinement.volume(scores, self._held)
+        return scores
+
+    def _regional(self, place: tuple[slice, slice, slice]) -> np.ndarray:
+        """(C, ...) uint8 scores of a box before refinement."""
         from dense3d.transfer_function.graph import kernels
 
-        scores = np.empty((len(self.class_ids), *self.shape), np.uint8)
-        kernels.gather(self.table, self._ids, scores)
-        x, y, z = self._voxels.T
-        scores[:, x, y, z] = self._marks
+        ids = np.ascontiguousarray(self._ids[place])
+        scores = np.empty((len(self.class_ids), *ids.shape), np.uint8)
+        kernels.gather(self.table, ids, scores)
+        voxels = self._voxels - [side.start or 0 for side in place]
+        inside = ((voxels >= 0) & (voxels < ids.shape)).all(axis=1)
+        x, y, z = voxels[inside].T
+        scores[:, x, y, z] = self._marks[:, inside]
         return scores
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dense3d.datasets.volumes import open_volume, volume_header
+from dense3d.datasets.volumes import open_volume, volume_header, write_segmentation
 from dense3d.errors import DataError
 from tests.datasets.volumes.files import AFFINE, LPS, oblique, phantom, write_dicom
 
@@ -261,3 +261,59 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(DataError, match="none of its files is a DICOM image"):
         open_volume(tmp_path)
+
+
+def test_directions_that_a_scanner_rounded_differently_are_one_series(tmp_path: Path) -> None:
+    cosines = [0.005 + (-1) ** index * 1e-6 for index in range(8)]  # on either side of where two digits part
+    folder = write_dicom(
+        tmp_path / "a", PHANTOM, ImageOrientationPatient=lambda index: [1, cosines[index], 0, 0, 1, 0]
+    )
+    volume = open_volume(folder)
+    assert (volume.shape, volume.notes) == (PHANTOM.shape, ())
+    assert volume.spacing[2] == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.3"], ids=["none", "the same for all"])
+def test_slices_whose_uids_were_lost(tmp_path: Path, uid: str) -> None:
+    folder = write_dicom(tmp_path / "a", PHANTOM, SOPInstanceUID=uid)
+    shutil.copy(folder / "slice_001.dcm", folder / "copy.dcm")
+    if uid:  # else nothing says that a copy is one
+        np.testing.assert_array_equal(open_volume(folder).values, PHANTOM)
+    (folder / "copy.dcm").unlink()
+    np.testing.assert_array_equal(open_volume(folder).values, PHANTOM)
+
+
+def test_a_segmentation_of_a_frame_refers_to_the_images_of_that_frame(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    import pydicom
+
+    folder = tmp_path / "a"
+    for time in range(2):
+        write_dicom(
+            folder,
+            PHANTOM + time,
+            names=f"t{time}_{{:03d}}.dcm",
+            TemporalPositionIdentifier=time,
+            SOPInstanceUID=lambda index, time=time: f"1.2.7.{time}.{index}",
+        )
+    volume = open_volume(folder, frame=1)
+    np.testing.assert_array_equal(volume.values, PHANTOM + 1)
+    write_segmentation(tmp_path / "seg.dcm", PHANTOM > 4000, volume)
+    (series,) = pydicom.dcmread(tmp_path / "seg.dcm").ReferencedSeriesSequence
+    referenced = {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence}
+    assert referenced
+    assert all(uid.startswith("1.2.7.1.") for uid in referenced)
+
+
+def test_sizes_of_pixels_that_were_rounded_differently_are_one_series(tmp_path: Path) -> None:
+    steps = [0.70315 + (-1) ** index * 1e-7 for index in range(8)]
+    folder = write_dicom(tmp_path / "a", PHANTOM, PixelSpacing=lambda index: [steps[index], 0.7])
+    assert open_volume(folder).shape == PHANTOM.shape
+    write_dicom(tmp_path / "b", PHANTOM, PixelSpacing=lambda index: [0.7 + (index == 3) / 100, 0.7])
+    with pytest.raises(
+        DataError, match=r"slice_005.dcm has .* 0.7 x 0.71 mm.* most slices have .* 0.7 x 0.7 mm"
+    ):
+        open_volume(tmp_path / "b")
+    write_dicom(tmp_path / "c", PHANTOM, PixelRepresentation=lambda index: int(index != 3))
+    with pytest.raises(DataError, match=r"16 bits without sign, but most slices have .* 16 bits with sign"):
+        open_volume(tmp_path / "c")

@@ -253,12 +253,14 @@ def test_the_session_lies_beside_the_volume_or_here_or_nowhere(tmp_path, monkeyp
     monkeypatch.setattr("dense3d.files.require_writable_file", require_writable)
     asked = Asked()
     keep(asked, str(tmp_path / "scans" / "series"), None)  # a DICOM folder
+    keep(asked, "../scans/ct.nii.gz", None, frame=2)  # a series: each frame has its own
     unwritable.add(tmp_path / "scans")
-    keep(asked, "../scans/ct.nii.gz", None)
+    keep(asked, "../scans/ct.nii.gz", None, frame=0)
     unwritable.add(tmp_path / "here")
     assert keep(asked, "../scans/ct.nii.gz", None) is None
     assert asked == [
         tmp_path / "scans" / "series.session.json",
+        tmp_path / "scans" / "ct.nii.gz.frame2.session.json",
         tmp_path / "here" / "ct.nii.gz.session.json",
     ]
     with pytest.raises(ConfigError):

@@ -110,7 +110,8 @@ def test_every_message_does_what_it_says(client, workspace):
             and page.send("redo")["step"] == "erasing of marks"
         )
         assert page.send("clear", **{"class": 1})["step"] == "clearing of b" and not workspace.document.marks
-        function = {"name": "x", "points": [{"value": 0, "color": [0, 0, 0], "opacity": 0}]}
+        points = [{"value": 0, "color": [0, 0, 0], "opacity": 0}]
+        function = {"name": "x", "points": points, "regions": []}
         assert page.send("transfer_function", transfer_function=function)["step"] == "transfer function"
         assert page.send("class.remove", **{"class": 1})["step"] == "removal of b"
         assert page.send("method", method="graph")["type"] == "done"
