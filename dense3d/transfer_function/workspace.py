@@ -210,9 +210,9 @@ class Workspace(Classification):
         """Write classes, marks and the whole history as a session file, whole or not at all.
 
         Raises:
-            ConfigError: nothing can be written there.
+            ConfigError: nothing can be written there, or it is the volume itself.
         """
-        require_writable_file(path)
+        exporting.require_target(self, path)
         with atomic_write(path) as file:
             file.write(self.session_text())
 

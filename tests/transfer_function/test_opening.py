@@ -165,3 +165,37 @@ def test_a_session_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is no folder"):
         opened(session=tmp_path / "file" / "a.session.json")
+
+
+def test_the_volume_itself_is_never_overwritten(tmp_path: Path) -> None:
+    import nibabel
+
+    path = tmp_path / "ct.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(CUBES.values, CUBES.affine), path)
+    (tmp_path / "link.nii.gz").symlink_to(path)
+    before = path.read_bytes()
+    workspace = opened(path)
+    workspace.stroke(workspace.add_class("cube"), [(5, 5, 5)], radius=3)
+    for write in (
+        lambda: workspace.export(path),
+        lambda: workspace.export(tmp_path / "link.nii.gz"),
+        lambda: workspace.export(path, format="csv"),
+        lambda: workspace.save(path),
+    ):
+        with pytest.raises(ConfigError, match="a file of the volume that is open"):
+            write()
+    assert path.read_bytes() == before
+    for _ in range(2):  # an earlier export may be replaced
+        workspace.export(tmp_path / "labels.nii.gz")
+
+
+def test_a_slice_of_the_series_is_never_overwritten(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    from tests.datasets.volumes.files import phantom, write_dicom
+
+    folder = write_dicom(tmp_path / "series", phantom())
+    workspace = opened(folder)
+    workspace.add_class("one")
+    for name in ("slice_001.dcm", "slice_008.dcm"):
+        with pytest.raises(ConfigError, match="a file of the volume that is open"):
+            workspace.export(folder / name)
