@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dense3d.cli.common import at_least_one
 
 if TYPE_CHECKING:
+    from dense3d.transfer_function.server.desk import Desk
     from dense3d.transfer_function.workspace import Workspace
 
 EPILOG = (
@@ -22,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "volume",
         nargs="?",
-        help="NIfTI, NRRD, MetaImage, NumPy, OME-Zarr or raw file, TIFF stack, or a folder of DICOM slices",
+        help="NIfTI, NRRD, MetaImage, NumPy, OME-Zarr or raw file, TIFF stack, a folder of DICOM slices, "
+        "or a folder of volumes, of which the page lets choose",
     )
     parser.add_argument(
         "--host",
@@ -55,28 +58,63 @@ def run(arguments: argparse.Namespace) -> None:
             "name a volume: dense3d transfer-function ct.nii.gz; without one of your own, "
             "dense3d make-synthetic volumes data/synthetic/volumes writes phantoms"
         )
-    import dense3d
+    from dense3d.transfer_function.server.folder import needs_choice
     from dense3d.transfer_function.server.running import serve
 
+    with contextlib.closing((choice if needs_choice(arguments.volume) else desk)(arguments)) as shown:
+        serve(shown, arguments.host, arguments.port, open_browser=not arguments.no_browser, announce=announce)
+        kept = shown.is_open and shown.hub.workspace.session_file is not None
+    print("saved" if kept else "ended")
+
+
+def announce(sentence: str) -> None:
+    """Tell the terminal at once."""
+    print(sentence, flush=True)
+
+
+def desk(arguments: argparse.Namespace) -> Desk:
+    """The volume, open, and its folder to choose others from."""
+    import dense3d
+    from dense3d.transfer_function.server.desk import Desk, OpenRequest
+    from dense3d.transfer_function.server.hub import Hub
+
+    path = Path(os.path.abspath(arguments.volume))  # noqa: PTH100 - a link keeps its folder, ".." goes
     workspace = dense3d.transfer_function.open(
-        arguments.volume,
-        frame=arguments.frame,
-        raw=arguments.raw,
-        limit=arguments.working_limit,
-        method=arguments.method,
-        checkpoint=arguments.checkpoint,
+        arguments.volume, frame=arguments.frame, raw=arguments.raw, **options(arguments)
     )
-    with workspace:
+    try:
         place = keep(workspace, arguments.volume, arguments.session, arguments.frame)
         describe(workspace, place)
-        serve(
-            workspace,
-            arguments.host,
-            arguments.port,
-            open_browser=not arguments.no_browser,
-            announce=lambda sentence: print(sentence, flush=True),
-        )
-    print("saved" if place else "ended")
+        opened = OpenRequest(path.name, arguments.frame, arguments.raw)
+        return Desk(Hub(workspace, announce), path.parent, opened, options(arguments), announce)
+    except BaseException:
+        workspace.close()
+        raise
+
+
+def choice(arguments: argparse.Namespace) -> Desk:
+    """A folder of volumes, none of which is open yet."""
+    from dense3d.errors import ConfigError
+    from dense3d.transfer_function.methods import check_method
+    from dense3d.transfer_function.server.desk import Desk
+
+    for option in ("frame", "raw", "session"):
+        if getattr(arguments, option) is not None:
+            raise ConfigError(f"--{option} is of one volume, and {arguments.volume} is a folder of several")
+    if arguments.method is not None:
+        check_method(arguments.method, arguments.checkpoint)
+    shown = Desk(folder=arguments.volume, options=options(arguments), announce=announce)
+    print(f"{arguments.volume}: {len(shown.files()['files'])} volumes; the page asks which one")
+    return shown
+
+
+def options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those of every workspace."""
+    return {
+        "limit": arguments.working_limit,
+        "method": arguments.method,
+        "checkpoint": arguments.checkpoint,
+    }
 
 
 def keep(workspace: Workspace, volume: str, session: str | None, frame: int | None = None) -> Path | None:
@@ -84,23 +122,15 @@ def keep(workspace: Workspace, volume: str, session: str | None, frame: int | No
 
     Each frame of a series has a session of its own.
     """
-    from dense3d.errors import ConfigError
     from dense3d.files import require_writable_file
+    from dense3d.transfer_function.session_place import session_place
 
     if session is not None:
         require_writable_file(session)
-        workspace.keep_in(session)
-        return Path(session)
-    path = Path(os.path.abspath(volume))  # noqa: PTH100 - a link keeps its folder, ".." goes
-    for folder in (path.parent, Path.cwd()):
-        place = folder / f"{path.name}{f'.frame{frame}' if frame else ''}.session.json"
-        try:
-            require_writable_file(place)
-        except ConfigError:
-            continue
+    place = session_place(volume, frame) if session is None else Path(session)
+    if place is not None:
         workspace.keep_in(place)
-        return place
-    return None
+    return place
 
 
 def describe(workspace: Workspace, place: Path | None) -> None:

@@ -101,11 +101,23 @@ class Classification(MarkEditor):
                 return
             if method not in self._classifiers:
                 self._classifiers[method] = make_classifier(method, self.working, self.checkpoint)
+            classifier = self._classifiers[method]
+            if hasattr(classifier, "first"):
+                classifier.first = self.visible_slice() or classifier.first
             try:
-                self._classifiers[method].prepare(progress or (lambda done, task, left: None))
+                classifier.prepare(progress or (lambda done, task, left: None))
                 self._complete.add(method)
             finally:
                 self.generation += 1  # what was classified on the way gets better
+
+    def visible_slice(self) -> tuple[int, int] | None:
+        """(axis, index) on the working grid of the axial slice that the page showed last, if it is known."""
+        crosshair = self.view.get("crosshair")  # whatever a page or a session file says
+        if not (isinstance(crosshair, (list, tuple)) and len(crosshair) == 3):
+            return None
+        if not all(type(x) is int and 0 <= x < n for x, n in zip(crosshair, self.volume.shape)):
+            return None
+        return 2, crosshair[2] // self.factors[2]
 
     # ------------------------------------------------------------------ scores and labels
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +26,7 @@ from dense3d.transfer_function.structure_classes import (
 
 if TYPE_CHECKING:
     from dense3d.transfer_function.functions.curves import TransferFunction
+    from dense3d.transfer_function.functions.regions import Regions
 
 MOST_MARKS = 20_000
 
@@ -206,7 +207,9 @@ class Editor:
         """Make the step that was taken back again; its name, or None where there is none."""
         return self._move(self.history.redo)
 
-    def set_transfer_function(self, function: ShownFunction | TransferFunction | None) -> str | None:
+    def set_transfer_function(
+        self, function: ShownFunction | TransferFunction | Regions | None
+    ) -> str | None:
         """Show intensities in 3D by another transfer function; None: by the one that suits the volume."""
         if function is not None and not isinstance(function, ShownFunction):
             function = shown(function)
@@ -281,7 +284,7 @@ class Editor:
                 name,
                 classes=tuple(replaced(one, id=classes[one.id]) for one in document.classes),
                 marks=tuple(marks),
-                imported=imported and Imported(table[imported.labels], imported.name),
+                imported=imported and replace(imported, labels=table[imported.labels]),
                 transfer_function=document.transfer_function,
             )
 

@@ -1,9 +1,10 @@
 """Scores of supervoxels refined to voxels where classes meet, along the edges of the volume.
 
-Close to a border the classes of the voxels around vote: each voxel counts by its distance and by how close its
-intensity is, as in a joint bilateral filter (Kopf et al., SIGGRAPH 2007, equation 3). Votes are of classes and
-not means of scores, so that a sure side does not move the border into an unsure one. A score stays as far from
-a half as it was where all agree, and is a half where two classes have as many votes.
+Close to a border the classes of the voxels around vote: each voxel counts by its distance and by how
+close its intensity is, as in a joint bilateral filter (Kopf et al., SIGGRAPH 2007, equation 3). Votes are
+of classes and not means of scores, so that a sure side does not move the border into an unsure one. A
+score stays as far from a half as it was where all agree, and is a half where two classes have as many
+votes.
 """
 
 from __future__ import annotations

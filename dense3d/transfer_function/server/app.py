@@ -20,11 +20,12 @@ from dense3d.files import inside
 from dense3d.optional import require
 from dense3d.transfer_function import exporting, importing
 from dense3d.transfer_function.exporting import FORMATS
+from dense3d.transfer_function.server.desk import Desk, OpenRequest
 from dense3d.transfer_function.server.guard import Guard, TooLarge
-from dense3d.transfer_function.server.hub import MOST_TABS, Hub
+from dense3d.transfer_function.server.hub import MOST_TABS, OTHER_VOLUME, Hub
 from dense3d.transfer_function.server.pictures import number, png, scene_of, slice_picture
 from dense3d.transfer_function.server.protocol import MAX_SIDE
-from dense3d.transfer_function.server.state import volume_bytes
+from dense3d.transfer_function.server.state import slopes_histogram, volume_bytes
 from dense3d.transfer_function.server.tab import Tab
 from dense3d.transfer_function.workspace import Workspace
 
@@ -45,11 +46,11 @@ class ExportRequest(msgspec.Struct, forbid_unknown_fields=True):
     classes: list[int] | None = None
 
 
-def make_app(hub: Hub, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
-    """The application of one workspace.
+def make_app(shown: Hub | Desk, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
+    """The application of one workspace, or of the volumes of a folder.
 
     Args:
-        hub: of the workspace.
+        shown: what pages show.
         host: that the server is bound to, by which it may be asked.
         token: that requests need where that is no loopback address.
     """
@@ -59,15 +60,17 @@ def make_app(hub: Hub, host: str = "127.0.0.1", token: str | None = None) -> Sta
     from starlette.middleware import Middleware
     from starlette.routing import Route, WebSocketRoute
 
+    desk = shown if isinstance(shown, Desk) else Desk(shown)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await hub.start()
+        await desk.start()
         try:
             yield
         finally:
-            await hub.stop()
+            await desk.stop()
 
-    routes = _Routes(hub)
+    routes = _Routes(desk)
     return Starlette(
         routes=[
             Route("/", routes.page),
@@ -78,6 +81,9 @@ def make_app(hub: Hub, host: str = "127.0.0.1", token: str | None = None) -> Sta
             Route("/api/slice", routes.slice),
             Route("/api/render", routes.render),
             Route("/api/pick", routes.pick),
+            Route("/api/histogram", routes.histogram),
+            Route("/api/files", routes.files),
+            Route("/api/open", routes.open, methods=["POST"]),
             Route("/api/export/formats", routes.formats),
             Route("/api/export", routes.export, methods=["POST"]),
             Route("/api/import", routes.upload, methods=["POST"]),
@@ -97,10 +103,20 @@ def make_app(hub: Hub, host: str = "127.0.0.1", token: str | None = None) -> Sta
 class _Routes:
     """What the addresses answer."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub, self.workspace = hub, hub.workspace
-        self._volume: bytes | None = None
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._bytes: dict[str, Any] = {}  # of the open volume, by what they are
         self._importing, self._drawing = asyncio.Lock(), asyncio.Lock()
+
+    @property
+    def hub(self) -> Hub:
+        """Of the open volume."""
+        return self.desk.hub
+
+    @property
+    def workspace(self) -> Workspace:
+        """The open volume and its marks."""
+        return self.hub.workspace
 
     async def page(self, request: Request) -> Response:
         return _file("index.html")
@@ -109,12 +125,41 @@ class _Routes:
         return _file(request.path_params["name"])
 
     async def state(self, request: Request) -> Response:
+        if not self.desk.is_open:
+            return _json(b'{"type":"state","volume":null}')
         return _json(self.hub.state_text())
 
     async def volume(self, request: Request) -> Response:
-        if self._volume is None:
-            self._volume = await asyncio.to_thread(volume_bytes, self.workspace)
-        return _bytes(self._volume, {"X-Shape": _words(self.workspace.working.shape)})
+        shape = _words(self.workspace.working.shape)
+        return _bytes(await self._kept("volume", volume_bytes), {"X-Shape": shape})
+
+    async def histogram(self, request: Request) -> Response:
+        found = await self._kept("histogram", slopes_histogram)
+        ends = f"{found.low:.9g} {found.high:.9g} {found.steepest:.9g}"
+        picture = found.picture()
+        headers = {"X-Shape": _words(picture.shape[::-1]), "X-Range": ends}
+        return _bytes(picture.tobytes(), headers)
+
+    async def _kept(self, name: str, make: Callable[[Workspace], Any]) -> Any:
+        """What is made of a volume once."""
+        workspace = self.workspace
+        if self._bytes.get("of") is not workspace:
+            self._bytes = {"of": workspace}
+        kept = self._bytes
+        if name not in kept:
+            kept[name] = await asyncio.to_thread(make, workspace)
+        return kept[name]
+
+    async def files(self, request: Request) -> Response:
+        fields = request.query_params
+        if "name" not in fields:
+            return _json(msgspec.json.encode(await asyncio.to_thread(self.desk.files)))
+        wanted = _checked({"name": fields["name"], "raw": fields.get("raw")}, OpenRequest)
+        return _json(msgspec.json.encode(await asyncio.to_thread(self.desk.header, wanted)))
+
+    async def open(self, request: Request) -> Response:
+        await self.desk.open(_read(await request.body(), OpenRequest, "no request to open a volume"))
+        return _json(msgspec.json.encode({"opened": self.hub.workspace.volume.name, "key": self.hub.key}))
 
     async def maps(self, request: Request) -> Response:
         from starlette.responses import StreamingResponse
@@ -135,22 +180,25 @@ class _Routes:
         ends = [number(fields, name, 0.0, -1e12, 1e12) for name in ("low", "high")]
         window = tuple(ends) if "low" in fields and "high" in fields else None
         picture = await asyncio.to_thread(
-            lambda: png(slice_picture(self.workspace, axis, index, width, overlay, window))
+            lambda workspace: png(slice_picture(workspace, axis, index, width, overlay, window)),
+            self.workspace,
         )
         return _bytes(picture, {}, "image/png")
 
     async def render(self, request: Request) -> Response:
-        scene = scene_of(self.workspace, request.query_params)
-        picture = await self._draw(lambda: self.workspace.renderer().render(scene).png())
+        workspace = self.workspace
+        scene = scene_of(workspace, request.query_params)
+        picture = await self._draw(lambda: workspace.renderer().render(scene).png())
         return _bytes(picture, {}, "image/png")
 
     async def pick(self, request: Request) -> Response:
-        scene = scene_of(self.workspace, request.query_params)
+        workspace = self.workspace
+        scene = scene_of(workspace, request.query_params)
         x, y = (number(request.query_params, name, 0.0, 0.0, MAX_SIDE) for name in ("x", "y"))
-        found = await self._draw(lambda: self.workspace.renderer().pick(scene, x, y))
+        found = await self._draw(lambda: workspace.renderer().pick(scene, x, y))
         if found is None:
             return _json(b"null")
-        factors, shape = self.workspace.factors, self.workspace.volume.shape
+        factors, shape = workspace.factors, workspace.volume.shape
         voxel = [min(i * f + f // 2, n - 1) for i, f, n in zip(found.voxel, factors, shape)]
         return _json(msgspec.json.encode({"class": found.class_id, "voxel": voxel}))
 
@@ -166,25 +214,24 @@ class _Routes:
         return _json(msgspec.json.encode(listed))
 
     async def export(self, request: Request) -> Response:
-        try:
-            wanted = msgspec.json.decode(await request.body(), type=ExportRequest)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-            raise DataError(f"this is no export: {str(error)[:200]}") from error
+        workspace = self.workspace
+        wanted = _read(await request.body(), ExportRequest, "no export")
 
         def write() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "file"
                 with _without_folder():
-                    exporting.export(self.workspace, path, wanted.format, wanted.classes)
+                    exporting.export(workspace, path, wanted.format, wanted.classes)
                 return path.read_bytes()
 
         content = await asyncio.to_thread(write)
-        stem = self.workspace.volume.name.split(".")[0] or "volume"
+        stem = workspace.volume.name.split(".")[0] or "volume"
         stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in stem)[:80]
         name = f"{stem}{FORMATS[wanted.format].suffix}"
         return _bytes(content, {"Content-Disposition": f'attachment; filename="{name}"'})
 
     async def upload(self, request: Request) -> Response:
+        workspace = self.workspace
         role = request.query_params.get("role", "segmentation")
         if role not in ROLES:
             raise DataError(f"an import is one of {', '.join(ROLES)}, not {role[:40]!r}")
@@ -198,32 +245,52 @@ class _Routes:
                     async for part in request.stream():
                         file.write(part)
                 with _without_folder():
-                    done = await asyncio.to_thread(ROLES[role], self.workspace, path)
-        return _json(msgspec.json.encode({"step": done, "revision": self.workspace.revision}))
+                    done = await asyncio.to_thread(ROLES[role], workspace, path)
+        return _json(msgspec.json.encode({"step": done, "revision": workspace.revision}))
 
     async def websocket(self, websocket: WebSocket) -> None:
         from starlette.websockets import WebSocketDisconnect
 
-        if len(self.hub.tabs) >= MOST_TABS:
+        hub = self.desk.hub if self.desk.is_open else None
+        if hub is not None and len(hub.tabs) >= MOST_TABS:
             await websocket.close(4429, f"{MOST_TABS} pages are open; close one")
             return
         await websocket.accept()
+        if hub is None or websocket.query_params.get("volume", hub.key) != hub.key:
+            await websocket.close(OTHER_VOLUME, "another volume is open")
+            return
         tab = Tab(websocket)
-        self.hub.join(tab)
+        hub.join(tab)
         sending = asyncio.create_task(tab.send_all())
         try:
             while not sending.done():
                 message = await websocket.receive()
                 if message["type"] != "websocket.receive":
                     break
-                self.hub.receive(tab, message.get("text") or message.get("bytes") or "")
+                hub.receive(tab, message.get("text") or message.get("bytes") or "")
         except (WebSocketDisconnect, RuntimeError):
             pass  # the page went
         finally:
-            self.hub.leave(tab)
+            hub.leave(tab)
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError, OSError):
                 await sending
+
+
+def _read(body: bytes, kind: type, otherwise: str) -> Any:
+    """The JSON object of a body."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise DataError(f"this is {otherwise}: {str(error)[:200]}") from error
+
+
+def _checked(fields: dict[str, Any], kind: type) -> Any:
+    """The same of a query."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.MsgspecError as error:
+        raise DataError(f"this names no volume: {str(error)[:200]}") from error
 
 
 def _reference(workspace: Workspace, path: Path) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from dense3d.errors import Dense3dError
+from dense3d.errors import DataError, Dense3dError
 from dense3d.transfer_function.server.maps import Maps, Slots, plane_message
 from dense3d.transfer_function.server.messages import (
     CancelMessage,
@@ -26,6 +27,7 @@ from dense3d.transfer_function.server.work import Measures, Work
 from dense3d.transfer_function.workspace import Workspace
 
 MOST_TABS = 32
+OTHER_VOLUME = 4410  # closes the websocket of a page that shows another volume than is open
 
 
 class Hub:
@@ -48,7 +50,11 @@ class Hub:
         self.measures: Measures | None = None
         self.last_progress: dict[str, Any] | None = None
         self.problem: str | None = None
-        self.volume_state = msgspec.Raw(msgspec.json.encode(volume_state(workspace)))
+        self.file: dict[str, Any] | None = None  # what the volume is in the opened folder
+        self.closed = False  # another volume is open now
+        facts = volume_state(workspace)
+        self.key = hashlib.blake2b(msgspec.json.encode(facts), digest_size=8).hexdigest()
+        self.volume_state = msgspec.Raw(msgspec.json.encode({**facts, "key": self.key}))
         self.work = Work(workspace, self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._state_is_due = False
@@ -83,9 +89,18 @@ class Hub:
         """A page goes."""
         self.tabs.discard(tab)
 
+    async def end_tabs(self) -> None:
+        """Another volume is open: pages that show this one begin anew with that."""
+        self.closed = True
+        for tab in list(self.tabs):
+            with contextlib.suppress(RuntimeError, OSError):  # it went by itself
+                await tab.websocket.close(OTHER_VOLUME, "another volume was opened")
+
     def receive(self, tab: Tab, text: str | bytes) -> None:
         """A message of a page: done, and answered."""
         try:
+            if self.closed:
+                raise DataError("another volume was opened; this is not done")
             message = read_message(text)
             answer = {"type": "done", "request": message.request, **self._apply(tab, message)}
             answer["revision"] = self.workspace.revision

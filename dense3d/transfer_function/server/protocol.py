@@ -25,15 +25,26 @@ score, the first of equals in the order of ``state.classes``; where none does it
   ``quality`` preview or high
 * ``GET /api/pick``: the same and ``x``, ``y`` in pixels from the upper left corner: ``{class, voxel}`` of
   what is seen there (voxel canonical), or null
+* ``GET /api/histogram``: voxels by value and gradient magnitude: a grey picture of bytes, the steepest row
+  first; headers ``X-Shape`` (columns, rows), ``X-Range`` (low, high, and the gradient at the upper edge)
+* ``GET /api/files``: what can be opened: {folder, files: [{name, format, folder, bytes, raw}], more (there
+  are others), opening}; with ``name`` (and ``raw``): {name, format, shape, spacing, dtype, frames, bytes,
+  notes}, from the header of that one
+* ``POST /api/open``: ``{name, frame?, raw?}``: opens a volume of the folder for all pages, whose websockets
+  close with code 4410; the work so far is saved. After a 4xx the present volume is still open. ``raw`` is a
+  layout as ``--raw`` takes it
 * ``GET /api/export/formats``: ``[{format, label, suffix}]``
 * ``POST /api/export``: ``{format, classes?: [id]}``; answers the file as a download
 * ``POST /api/import``: body: a segmentation file, query ``name`` (its file name, for the format) and
   ``role``: segmentation (default; a step that undo takes back), reference (Dice only), session or
   transfer_function
 
-**WebSocket** ``/ws``. The page sends JSON text of at most 1 MiB: ``type``, ``request`` (a whole number that
-it chooses; the answer carries it back), in any of them ``planes`` [x, y, z], the slices that the page shows
-now, and
+Where no volume is open yet, ``GET /api/state`` has ``volume`` null, and what needs one answers 409.
+
+**WebSocket** ``/ws``, with ``?volume=`` the ``volume.key`` of the state that the page was built from: where
+another volume is open it is closed with code 4410, and the page loads again. The page sends JSON text of at
+most 1 MiB: ``type``, ``request`` (a whole number that it chooses; the answer carries it back), in any of them
+``planes`` [x, y, z], the slices that the page shows now, and
 
 * ``prompt``: ``class`` (0: background), ``kind``, ``positive`` (default true), and by kind: point: ``voxels``
   [[x, y, z], ...]; stroke: ``voxels``, the path of a ball of ``radius`` (0: the path alone); lasso: ``axis``,
@@ -78,14 +89,17 @@ where it could not be read), and sends without being asked:
 * ``volume``: {name, shape, spacing, affine, orientation (of the file, such as "LPS"), dtype, range: [low,
   high], modality, frames, working: {shape, spacing, affine, factors}, window: {low, high}, presets: [{name,
   low, high}], histogram: {counts, low, high}, transfer_functions: [presets as in ``transfer_function``,
-  the one that is shown at the start first], notes: [sentence]}
+  the one that is shown at the start first], notes: [sentence], key (changes with the volume)}
 * ``classes``: [{id, name, color, opacity, threshold, visible, slot, ml (null: not known yet), dice (null: no
   reference)}]
 * ``prompts``: [{id, class, kind, positive, center, and by kind voxels (of a stroke: its path) and radius, or
   axis, index and polygon, or low and high}]
 * ``undo``, ``redo``: name of the step or null; ``steps``: names, oldest first
 * ``method``: name; ``methods``: [{name, label}]; ``ready``; ``progress``: the last such message, or null
-* ``transfer_function``: {name, points: [{value, color, opacity}, ...] by ascending value}, or null
+* ``transfer_function``: {name, points: [{value, color, opacity}, ...] by ascending value, regions: [{values:
+  [low, high], slopes: [low, high], color, opacity}, ...]}, or null; where there are regions, they count and
+  the points do not. Gradients are in values per millimetre, 1e9 stands for no bound
+* ``file``: {name, frame, raw} as ``POST /api/open`` takes it, or null where no folder is open
 * ``uncertainty``: {counts (64 bins of the margin between the best two classes, 0..1), unsure (share of
   voxels)} or null
 * ``view``: the object that the page sent last, or {}

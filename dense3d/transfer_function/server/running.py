@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dense3d.errors import ConfigError
 from dense3d.optional import require
 from dense3d.transfer_function.server.app import make_app
+from dense3d.transfer_function.server.desk import Desk
 from dense3d.transfer_function.server.guard import is_loopback, new_token
 from dense3d.transfer_function.server.hub import Hub
 from dense3d.transfer_function.server.protocol import MAX_MESSAGE
@@ -24,7 +25,7 @@ CONNECTIONS = 256
 
 
 def serve(
-    workspace: Workspace,
+    workspace: Workspace | Desk,
     host: str = "127.0.0.1",
     port: int | None = None,
     open_browser: bool = False,
@@ -33,7 +34,7 @@ def serve(
     """Serve a workspace until the process is interrupted.
 
     Args:
-        workspace: what pages work on; it is not closed at the end.
+        workspace: what pages work on, or choose from; it is not closed at the end.
         host: address or name to listen on. On others than loopback, requests need a token.
         port: the first free one from 8765 on unless given; 0 takes any.
         open_browser: whether the page opens.
@@ -47,7 +48,8 @@ def serve(
     uvicorn = require("uvicorn", "the web server")
     bound = bind(host, port)
     token = None if is_loopback(host) else new_token()
-    app = make_app(Hub(workspace, announce), host, token)
+    shown = workspace if isinstance(workspace, Desk) else Hub(workspace, announce)
+    app = make_app(shown, host, token)
     config = uvicorn.Config(
         app,
         http="h11",

@@ -16,6 +16,7 @@ from dense3d.transfer_function.windows import full_window, modality_of, thinned,
 from dense3d.transfer_function.workspace import Workspace
 
 if TYPE_CHECKING:
+    from dense3d.transfer_function.functions import Histogram2D
     from dense3d.transfer_function.server.hub import Hub
 
 
@@ -64,6 +65,18 @@ def volume_bytes(workspace: Workspace) -> bytes:
     return b"".join(parts)
 
 
+def slopes_histogram(workspace: Workspace) -> Histogram2D:
+    """Voxels by value and gradient magnitude, up to the steepest thousandth: where 2D functions are drawn."""
+    from dense3d.transfer_function.functions import histogram_2d
+
+    everything = full_window(workspace.working.values)
+    ends = everything.low, everything.high
+    whole = histogram_2d(workspace.working, 16, 1024, ends)
+    below = whole.counts.sum(0).cumsum()
+    end = (int(np.searchsorted(below, 0.999 * below[-1])) + 1) / 1024
+    return histogram_2d(workspace.working, 128, 64, ends, end * whole.steepest)
+
+
 def state(hub: Hub) -> dict[str, Any]:
     """Everything that a page shows, as it is now."""
     workspace, measures = hub.workspace, hub.measures
@@ -105,8 +118,9 @@ def state(hub: Hub) -> dict[str, Any]:
         "ready": workspace.ready,
         "progress": hub.last_progress,
         "view": view,
+        "file": hub.file,
         "session": hub.session_state(),
-        "notes": [hub.problem] if hub.problem else [],
+        "notes": [*([hub.problem] if hub.problem else []), *workspace.import_notes],
     }
 
 

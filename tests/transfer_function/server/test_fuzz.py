@@ -71,6 +71,13 @@ VALID = [
         "type": "transfer_function",
         "transfer_function": {"points": [{"value": 0, "color": [0, 0, 0], "opacity": 0}]},
     },
+    {
+        "type": "transfer_function",
+        "transfer_function": {
+            "points": [{"value": 0, "color": [0, 0, 0], "opacity": 0}],
+            "regions": [{"values": [0, 9], "slopes": [1, 1e9], "color": [9, 9, 9], "opacity": 0.5}],
+        },
+    },
 ]
 
 
@@ -129,8 +136,20 @@ def test_malformed_messages(seed, client, workspace):
 
 
 PATHS = [
+    *("/api/files", "/api/open", "/api/histogram"),
     *("/", "/api/state", "/api/volume", "/api/maps", "/api/slice", "/api/render", "/api/pick", "/api/export"),
-    *("/api/export/formats", "/api/import", "/ws", "/static/main.js", "/static/", "/none", "/api/"),
+    *(
+        "/api/export/formats",
+        "/api/import",
+        "/api/files",
+        "/api/open",
+        "/api/histogram",
+        "/ws",
+        "/static/main.js",
+        "/static/",
+        "/none",
+        "/api/",
+    ),
 ]
 FIELDS = [
     *(

@@ -21,7 +21,8 @@ def test_a_click_shows_in_slices_first_then_everywhere(client, workspace):
         assert click(page, added["class"], BRIGHT)["step"] == "click on bright"
         page.settle()
         assert page.order.index("planes") < page.order.index("maps")
-        assert [(one["axis"], one["index"]) for one in page.planes] == list(enumerate(BRIGHT))
+        shown = [(one["axis"], one["index"]) for one in page.planes]
+        assert shown in (2 * list(enumerate(BRIGHT)), list(enumerate(BRIGHT))), "a preview, then the scores"
         expected = workspace.scores()[0]
         assert expected.max() > 200
         np.testing.assert_array_equal(page.scores(added["class"]), expected)
@@ -31,6 +32,7 @@ def test_a_click_shows_in_slices_first_then_everywhere(client, workspace):
 
 def test_slices_alone_show_a_click(client, workspace, monkeypatch):
     """Before the maps come, the three slices of the textures are those of the volume."""
+    monkeypatch.setattr(workspace, "preview", lambda snapshot: None)  # which would be near them
     with page_of(client) as page:
         page.send("class.add")
         page.settle()
@@ -110,7 +112,8 @@ def test_every_message_does_what_it_says(client, workspace):
             and page.send("redo")["step"] == "erasing of marks"
         )
         assert page.send("clear", **{"class": 1})["step"] == "clearing of b" and not workspace.document.marks
-        function = {"name": "x", "points": [{"value": 0, "color": [0, 0, 0], "opacity": 0}]}
+        points = [{"value": 0, "color": [0, 0, 0], "opacity": 0}]
+        function = {"name": "x", "points": points, "regions": []}
         assert page.send("transfer_function", transfer_function=function)["step"] == "transfer function"
         assert page.send("class.remove", **{"class": 1})["step"] == "removal of b"
         assert page.send("method", method="graph")["type"] == "done"
