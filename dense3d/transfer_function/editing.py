@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -284,7 +284,7 @@ class Editor:
                 name,
                 classes=tuple(replaced(one, id=classes[one.id]) for one in document.classes),
                 marks=tuple(marks),
-                imported=imported and Imported(table[imported.labels], imported.name),
+                imported=imported and replace(imported, labels=table[imported.labels]),
                 transfer_function=document.transfer_function,
             )
 

@@ -58,7 +58,7 @@ def export(
         The path.
 
     Raises:
-        ConfigError: there is no such format, or nothing can be written there.
+        ConfigError: there is no such format, nothing can be written there, or it is the volume itself.
         ClassError: there is no such class.
     """
     path = Path(path)
@@ -75,9 +75,27 @@ def export(
     ids = [one.id for one in workspace.classes] if class_ids is None else list(class_ids)
     for class_id in ids:
         workspace.class_of(class_id)
-    require_writable_file(path)
+    require_target(workspace, path)
     FORMATS[format].write(workspace, path, ids)
     return path
+
+
+def require_target(workspace: Workspace, path: str | os.PathLike) -> None:
+    """Complain about a place where nothing can be written, or that is a file of the volume itself.
+
+    Raises:
+        ConfigError: it is.
+    """
+    require_writable_file(path)
+    if not Path(path).exists():
+        return
+    source = workspace.volume.source
+    slices = source.details.get("slices", ())
+    for own in dict.fromkeys([source.path, *(item.path for place in slices for item in place)]):
+        if own and Path(own).exists() and Path(path).samefile(own):
+            raise ConfigError(
+                f"{path} is a file of the volume that is open: name another, or it would be lost"
+            )
 
 
 def offered(workspace: Workspace) -> dict[str, ExportFormat]:

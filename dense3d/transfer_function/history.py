@@ -23,10 +23,12 @@ class Imported:
     Args:
         labels: (X, Y, Z) uint8 class ids on the canonical grid.
         name: of its file.
+        notes: what a person should know of how its voxels were taken, one sentence each.
     """
 
     labels: np.ndarray
     name: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

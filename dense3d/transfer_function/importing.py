@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 MOST_TIMES = 8  # voxels of a segmentation file, beside those of the volume
 
 
-def read_labels(workspace: Workspace, path: str | os.PathLike) -> tuple[np.ndarray, dict, dict]:
-    """(X, Y, Z) labels of a file on the workspace's canonical grid, their names and colours.
+def read_labels(
+    workspace: Workspace, path: str | os.PathLike
+) -> tuple[np.ndarray, dict, dict, tuple[str, ...]]:
+    """(X, Y, Z) labels of a file on the workspace's canonical grid, their names and colours, and notes.
 
     Raises:
         DataError: the file is no segmentation of this volume.
@@ -39,7 +41,7 @@ def read_labels(workspace: Workspace, path: str | os.PathLike) -> tuple[np.ndarr
     for label, name in found.names.items():  # what is two structures in the file stays two
         clean = _clean(name)
         names[int(label)] = f"{clean[:90]} ({label})" if clean in names.values() else clean
-    return labels, names, dict(found.colors)
+    return labels, names, dict(found.colors), found.notes
 
 
 def import_segmentation(
@@ -48,7 +50,8 @@ def import_segmentation(
     """Go on from a segmentation: it holds, and marks refine it.
 
     A label joins the class of its name, or makes a new one; where a file gives several labels one name, the
-    later ones get their number. An earlier import is replaced.
+    later ones get their number. An earlier import is replaced. What a person should know, such as that labels
+    of another grid were resampled, is in ``workspace.import_notes``.
 
     Args:
         workspace: whose volume it is of.
@@ -63,7 +66,7 @@ def import_segmentation(
     """
     from dense3d.datasets.volumes.segmentation import present_labels
 
-    labels, stated, colors = read_labels(workspace, path)
+    labels, stated, colors, notes = read_labels(workspace, path)
     names = {**stated, **{label: _clean(name) for label, name in (names or {}).items()}}
     present = [label for label in present_labels(labels) if label]
     if not present:
@@ -88,7 +91,7 @@ def import_segmentation(
         joined = np.empty(labels.shape, np.uint8)
         for plane, from_file in zip(joined, labels):  # looking up needs 8 bytes a voxel
             plane[:] = table[from_file]
-        imported = Imported(joined, Path(path).name)
+        imported = Imported(joined, Path(path).name, notes)
         return workspace.add_import(imported, tuple(classes))
 
 
@@ -108,7 +111,7 @@ def load_reference(
     """
     from dense3d.datasets.volumes.segmentation import default_name, present_labels
 
-    labels, stated, _ = read_labels(workspace, path)
+    labels, stated, _, _ = read_labels(workspace, path)
     names = {**stated, **(names or {})}
     found = {}
     numbered = {one.id: one.name for one in workspace.classes}

@@ -28,6 +28,7 @@ from dense3d.transfer_function.structure_classes import StructureClass, check_cl
 FORMAT = "dense3d transfer-function session"
 VERSION = 1
 MOST_BYTES = 2**28  # of a session file
+MOST_NOTES, LONGEST_NOTE = 8, 500  # of an import
 HASHED_BYTES = 2**26  # of a volume; a larger one is hashed in evenly spaced slices
 
 
@@ -48,6 +49,7 @@ class SavedImport(msgspec.Struct, frozen=True):
 
     name: str
     labels: str
+    notes: tuple[str, ...] = ()
 
 
 class SavedDocument(msgspec.Struct, frozen=True):
@@ -118,7 +120,7 @@ def encode(editor: Editor, volume: VolumeIdentity, method: str) -> bytes:
         method=method,
         classes=tables["classes"].items,
         marks=tables["marks"].items,
-        imports=[SavedImport(one.name, packed(one)) for one in tables["imports"].items],
+        imports=[SavedImport(one.name, packed(one), one.notes) for one in tables["imports"].items],
         transfer_functions=tables["transfer_functions"].items,
         documents=saved,
         position=position,
@@ -263,7 +265,8 @@ def _unpacked(saved: SavedImport, grid: Grid) -> Imported:
     data = zlib.decompressobj().decompress(base64.b64decode(saved.labels, validate=True), size + 1)
     if len(data) != size:
         raise ValueError(f"the labels of {saved.name[:80]} do not fill the volume")
-    return Imported(np.frombuffer(data, np.uint8).reshape(grid.shape), saved.name[:200])
+    notes = tuple(note[:LONGEST_NOTE] for note in saved.notes[:MOST_NOTES])
+    return Imported(np.frombuffer(data, np.uint8).reshape(grid.shape), saved.name[:200], notes)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -167,6 +167,12 @@ class Workspace(Classification):
         """Go on from a segmentation of this volume (:func:`~.importing.import_segmentation`)."""
         return importing.import_segmentation(self, path, names)
 
+    @property
+    def import_notes(self) -> tuple[str, ...]:
+        """What a person should know of the imported segmentation, one sentence each; follows undo."""
+        imported = self.document.imported
+        return () if imported is None else tuple(f"{imported.name}: {note}" for note in imported.notes)
+
     def load_reference(self, path: str | os.PathLike, names: Mapping[int, str] | None = None) -> list[str]:
         """Compare with a segmentation by :meth:`dice` (:func:`~.importing.load_reference`)."""
         return importing.load_reference(self, path, names)
@@ -204,9 +210,9 @@ class Workspace(Classification):
         """Write classes, marks and the whole history as a session file, whole or not at all.
 
         Raises:
-            ConfigError: nothing can be written there.
+            ConfigError: nothing can be written there, or it is the volume itself.
         """
-        require_writable_file(path)
+        exporting.require_target(self, path)
         with atomic_write(path) as file:
             file.write(self.session_text())
 
@@ -250,9 +256,11 @@ class Workspace(Classification):
         """Keep the work in a session file: what it holds is taken up, and every change is saved to it.
 
         Raises:
+            ConfigError: nothing can be written there.
             SessionInUseError: another process has it open.
             SessionError: it is damaged, or made for another volume.
         """
+        require_writable_file(path)
         file = SessionFile(path, self.session_text)
         try:
             if Path(path).exists():

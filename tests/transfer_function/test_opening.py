@@ -140,3 +140,62 @@ def test_exports_of_some_classes_leave_the_others_out(tmp_path: Path) -> None:
     with workspace.export(tmp_path / "a.csv").open() as file:
         counts = {int(row["id"]): int(row["voxels"]) for row in csv.DictReader(file)}
     assert counts == {one: int((labels == one).sum()) for one in (first, second)}
+
+
+def test_a_person_is_told_how_labels_of_another_grid_were_taken(tmp_path: Path) -> None:
+    import nibabel
+
+    labels = np.zeros(CUBES.shape, np.uint8)
+    labels[2:6, 4:8, 4:8] = 1
+    coarse = CUBES.affine @ np.diag([2, 2, 2, 1.0])
+    nibabel.save(nibabel.Nifti1Image(labels[::2, ::2, ::2], coarse), tmp_path / "coarse.nii.gz")
+    with opened(session=tmp_path / "a.session.json") as workspace:
+        workspace.import_segmentation(tmp_path / "coarse.nii.gz")
+        (note,) = workspace.import_notes
+        assert note.startswith("coarse.nii.gz: its grid of ")
+        assert "resampled" in note
+        workspace.undo()
+        assert workspace.import_notes == ()
+        workspace.redo()
+    with opened(session=tmp_path / "a.session.json") as again:  # also after a restart
+        assert again.import_notes == (note,)
+
+
+def test_a_session_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is no folder"):
+        opened(session=tmp_path / "file" / "a.session.json")
+
+
+def test_the_volume_itself_is_never_overwritten(tmp_path: Path) -> None:
+    import nibabel
+
+    path = tmp_path / "ct.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(CUBES.values, CUBES.affine), path)
+    (tmp_path / "link.nii.gz").symlink_to(path)
+    before = path.read_bytes()
+    workspace = opened(path)
+    workspace.stroke(workspace.add_class("cube"), [(5, 5, 5)], radius=3)
+    for write in (
+        lambda: workspace.export(path),
+        lambda: workspace.export(tmp_path / "link.nii.gz"),
+        lambda: workspace.export(path, format="csv"),
+        lambda: workspace.save(path),
+    ):
+        with pytest.raises(ConfigError, match="a file of the volume that is open"):
+            write()
+    assert path.read_bytes() == before
+    for _ in range(2):  # an earlier export may be replaced
+        workspace.export(tmp_path / "labels.nii.gz")
+
+
+def test_a_slice_of_the_series_is_never_overwritten(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    from tests.datasets.volumes.files import phantom, write_dicom
+
+    folder = write_dicom(tmp_path / "series", phantom())
+    workspace = opened(folder)
+    workspace.add_class("one")
+    for name in ("slice_001.dcm", "slice_008.dcm"):
+        with pytest.raises(ConfigError, match="a file of the volume that is open"):
+            workspace.export(folder / name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from dense3d.datasets.volumes.header import Bounds, VolumeFile, VolumeHeader
 from dense3d.errors import DataError
 
 MOST_FILES = 50_000
+SAME_SPACING = 1e-3
 SAME_DIRECTION = 0.01  # of a unit vector
 
 
@@ -154,14 +156,20 @@ def _is_parallel(first: DicomSlice, second: DicomSlice) -> bool:
 
 def _require_one_size(path: str, series: list[DicomSlice]) -> None:
     def kind(item: DicomSlice) -> tuple:
-        return (item.rows, item.columns, item.bits, item.signed, *np.round(item.spacing, 4))
+        return (item.rows, item.columns, item.bits, item.signed)
+
+    def told(item: DicomSlice) -> str:
+        return (
+            f"{item.columns} x {item.rows} pixels of {item.spacing[1]:g} x {item.spacing[0]:g} mm, "
+            f"{item.bits} bits {'with' if item.signed else 'without'} sign"
+        )
 
     common = Counter(map(kind, series)).most_common(1)[0][0]
+    spacing = np.median([item.spacing for item in series], 0)
+    first = next(item for item in series if kind(item) == common)
     for item in series:
-        if kind(item) != common:
-            size, usual = (
-                f"{k[1]} x {k[0]} pixels of {k[5]:g} x {k[4]:g} mm, {k[2]} bits" for k in (kind(item), common)
-            )
+        if kind(item) != common or not np.allclose(item.spacing, spacing, rtol=SAME_SPACING):
+            size, usual = told(item), told(replace(first, spacing=tuple(spacing)))
             raise DataError(
                 f"{path}: {Path(item.path).name} has {size}, but most slices have {usual}; move it to "
                 "another folder"

@@ -70,6 +70,8 @@ def _require_magic(path: str) -> None:
     named = path.lower().endswith((".gz", ".mgz"))
     if named and start != b"\x1f\x8b":
         raise DataError(f"{path}: it is called .gz but is not compressed; rename it")
+    if not named and start == b"\x1f\x8b":
+        raise DataError(f"{path}: it is compressed but not called so; rename it to end in .gz")
 
 
 def _load(nibabel: Any, path: str) -> Any:

@@ -96,7 +96,10 @@ def open_zarr(path: str, limit: int | None = None) -> VolumeFile:
 def _levels(path: str) -> tuple[list[_Level], str, list[str | None]]:
     """Resolutions, the finest first, the names of their axes, one letter each, and units."""
     zarr = require("zarr", "reading OME-Zarr")
-    node = zarr.open(path, mode="r")
+    try:
+        node = zarr.open(path, mode="r")
+    except (FileNotFoundError, ValueError) as error:  # ValueError: zarr 2
+        raise DataError(f"{path}: it is no folder with a Zarr group or array; copy it again") from error
     if hasattr(node, "shape"):
         axes = "tczyx"[-len(node.shape) :]
         ones = (1.0,) * len(axes)

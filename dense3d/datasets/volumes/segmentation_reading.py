@@ -113,13 +113,13 @@ def on_grid_of(
         return volume.from_source(labels), [
             "the file states no place: voxels were taken in the volume's own order"
         ]
+    if same_shape and np.allclose(affine, source.affine, atol=1e-3 * min(volume.spacing)):
+        return volume.from_source(labels), []
     if same_shape and _is_forgotten(affine) and not _is_forgotten(source.affine):
         return volume.from_source(labels), [
             "its affine is the identity, as tools write that lost it: voxels were taken in the volume's "
             "own order"
         ]
-    if same_shape and np.allclose(affine, source.affine, atol=1e-3 * min(volume.spacing)):
-        return volume.from_source(labels), []
     own = " x ".join(map(str, labels.shape))
     other = " x ".join(map(str, source.shape))
     if not placed:

@@ -120,7 +120,7 @@ def state(hub: Hub) -> dict[str, Any]:
         "view": view,
         "file": hub.file,
         "session": hub.session_state(),
-        "notes": [hub.problem] if hub.problem else [],
+        "notes": [*([hub.problem] if hub.problem else []), *workspace.import_notes],
     }
 
 

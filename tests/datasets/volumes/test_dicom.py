@@ -303,3 +303,17 @@ def test_a_segmentation_of_a_frame_refers_to_the_images_of_that_frame(tmp_path: 
     referenced = {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence}
     assert referenced
     assert all(uid.startswith("1.2.7.1.") for uid in referenced)
+
+
+def test_sizes_of_pixels_that_were_rounded_differently_are_one_series(tmp_path: Path) -> None:
+    steps = [0.70315 + (-1) ** index * 1e-7 for index in range(8)]
+    folder = write_dicom(tmp_path / "a", PHANTOM, PixelSpacing=lambda index: [steps[index], 0.7])
+    assert open_volume(folder).shape == PHANTOM.shape
+    write_dicom(tmp_path / "b", PHANTOM, PixelSpacing=lambda index: [0.7 + (index == 3) / 100, 0.7])
+    with pytest.raises(
+        DataError, match=r"slice_005.dcm has .* 0.7 x 0.71 mm.* most slices have .* 0.7 x 0.7 mm"
+    ):
+        open_volume(tmp_path / "b")
+    write_dicom(tmp_path / "c", PHANTOM, PixelRepresentation=lambda index: int(index != 3))
+    with pytest.raises(DataError, match=r"16 bits without sign, but most slices have .* 16 bits with sign"):
+        open_volume(tmp_path / "c")

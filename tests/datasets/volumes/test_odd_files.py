@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dense3d.datasets.volumes import open_volume, volume_of
+from dense3d.datasets.volumes import open_volume, read_segmentation, volume_of
 from dense3d.errors import ConfigError, DataError
 from tests.datasets.volumes.files import phantom, write_nifti
 
@@ -103,3 +103,25 @@ def test_arrays_are_checked_as_files_are() -> None:
     for frame in (2, -1, 0.5, "1"):
         with pytest.raises(ConfigError, match="no frame"):
             volume_of(series, frame=frame)
+
+
+def test_names_that_hide_what_a_file_is(tmp_path: Path) -> None:
+    pytest.importorskip("nibabel")
+    packed = write_nifti(tmp_path / "a.nii.gz", PHANTOM).rename(tmp_path / "a.nii")
+    with pytest.raises(DataError, match=r"rename it to end in \.gz"):
+        open_volume(packed)
+    pytest.importorskip("zarr")
+    (tmp_path / "b.zarr").mkdir()
+    with pytest.raises(DataError, match="no folder with a Zarr group"):
+        open_volume(tmp_path / "b.zarr")
+
+
+def test_labels_of_nearly_the_same_place_need_no_word(tmp_path: Path) -> None:
+    pytest.importorskip("nibabel")
+    tilted = np.eye(4)
+    tilted[0, 1] = 1e-6  # as rounding leaves it
+    volume = open_volume(write_nifti(tmp_path / "a.nii", PHANTOM, tilted))
+    write_nifti(tmp_path / "b.nii", (PHANTOM > 4000).astype(np.uint8), np.eye(4))
+    found = read_segmentation(tmp_path / "b.nii", volume)
+    assert found.notes == ()
+    np.testing.assert_array_equal(found.labels, PHANTOM > 4000)
