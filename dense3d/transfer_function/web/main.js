@@ -300,6 +300,7 @@ window.dense3d = {
 		return {
 			ready: app.ready && store.connected,
 			revision: store.server?.revision ?? null,
+			key: store.server?.volume.key ?? null,
 			current: app.current ?? null, // the revision whose maps are here
 			settled: !textures?.stale.size,
 			...stage?.facts,
