@@ -93,8 +93,7 @@ def rivalry(probabilities: np.ndarray) -> np.ndarray:
         >>> rivalry(np.array([[0.3], [0.4], [0.3]])).ravel().round(2).tolist()
         [0.57, 0.43]
     """
-    others = np.empty_like(probabilities)
-    for c in range(len(probabilities)):
-        others[c] = np.delete(probabilities, c, axis=0).max(axis=0)
+    second, first = np.partition(probabilities, -2, axis=0)[-2:]
+    others = np.where(probabilities == first, second, first)  # of equals each has the other
     total = np.maximum(probabilities + others, 1e-30)
     return (probabilities / total)[1:]

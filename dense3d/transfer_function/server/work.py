@@ -18,7 +18,9 @@ from dense3d.transfer_function.resolving import resolve
 from dense3d.transfer_function.workspace import Workspace
 
 REPORT_EVERY = 0.2  # seconds between reports of progress
-SETTLED = 0.05  # seconds after a result until it is measured, unless a newer one comes
+SETTLED = 0.25  # seconds after a result until it is measured, unless a newer one comes
+DRAWING = 0.06  # seconds after a preview that are left to the browser, which may share the processor
+LONGEST_PAUSE = 1.0  # seconds of a preparation, while marks are classified
 LONGEST_WITHOUT_MAPS = 1.0  # seconds, while clicks come faster than maps
 
 
@@ -73,6 +75,8 @@ class Work:
         # Only set and cleared: who wakes the thread holds the workspace's lock, which the thread takes later.
         self._woken = threading.Event()
         self._stopped = False
+        self._idle = threading.Event()  # nothing waits to be classified
+        self._idle.set()
         self._done: Any = None
         self._mapped = 0.0
         self._to_measure: tuple[Snapshot, np.ndarray] | None = None
@@ -92,6 +96,7 @@ class Work:
 
     def wake(self) -> None:
         """Tell that something changed; returns at once."""
+        self._idle.clear()
         self._woken.set()
 
     def stop(self) -> None:
@@ -127,6 +132,8 @@ class Work:
             nonlocal reported
             if cancel.is_set():
                 raise Cancelled
+            if self.workspace.ready:
+                self._idle.wait(LONGEST_PAUSE)
             left = None if left is None else round(float(left), 1)
             last.update(task=str(task), done=round(float(done), 4), left_s=left, ready=self.workspace.ready)
             if time.monotonic() - reported > REPORT_EVERY:
@@ -150,6 +157,7 @@ class Work:
     def _run(self) -> None:
         while not self._stopped:
             if not self._is_due():
+                self._idle.set()
                 self._woken.wait()
                 self._woken.clear()
                 continue
@@ -179,6 +187,7 @@ class Work:
             places = {(a, index // workspace.factors[a]) for a, index in self.results.wanted_planes()}
             if places and (preview := workspace.preview(snapshot)) is not None:
                 self._show_planes(snapshot, preview, places)
+                time.sleep(DRAWING)
                 if self._key() != key and time.monotonic() - self._mapped < LONGEST_WITHOUT_MAPS:
                     return  # something newer is waiting
             classified = workspace.classified(snapshot)

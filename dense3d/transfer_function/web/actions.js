@@ -63,6 +63,7 @@ export class Actions {
 			toast("That is outside of the volume: nothing was marked.", "error");
 			return;
 		}
+		this.store.emit("marking");
 		this.store.setCrosshair(voxel);
 		this.prompt("point", { voxels: [voxel] }, positive);
 	}
@@ -138,6 +139,7 @@ export class Actions {
 		if (this.clicked === null) return;
 		this.arrived += 1;
 		if (this.arrived < 3) return;
+		stage.release();
 		const start = this.clicked;
 		this.clicked = null;
 		this.facts.message_ms = performance.now() - start;

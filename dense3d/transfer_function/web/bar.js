@@ -164,7 +164,7 @@ export function startStatus(app) {
 		const [low, high] = store.server.volume.range;
 		const working = grid().toWorking(voxel);
 		const raw = textures().valueAt(working);
-		const value = raw === null ? "" : ` · ${Number((low + (raw / 65535) * (high - low)).toPrecision(4))}`;
+		const value = raw === null ? "" : ` · ${amount(low + (raw / 65535) * (high - low), store.server.volume)}`;
 		const found = textures().classAt(working, store.classes);
 		const millimetres = grid()
 			.toWorld(voxel)
@@ -206,7 +206,15 @@ export function startStatus(app) {
 			? "Marks made now are sent when it answers again"
 			: (problem ?? `Every step is saved in ${session?.file ?? "the session's file"}`);
 	};
-	store.on("connection", connection).on("state", connection).on("state", place);
+	store.on("connection", connection).on("state", connection).on("state", place).on("hover", place);
+}
+
+/** A value as the file has it: whole numbers where it holds such, Hounsfield units of a CT. */
+function amount(value, { dtype, modality, range }) {
+	const unit = modality === "CT" ? " HU" : "";
+	if (!dtype.startsWith("float")) return `${Math.round(value)}${unit}`;
+	const digits = Math.max(0, Math.ceil(3 - Math.log10(range[1] - range[0] || 1))); // a thousandth of the range
+	return `${Number(value.toFixed(Math.min(20, digits)))}${unit}`;
 }
 
 function duration(seconds) {

@@ -222,12 +222,12 @@ export class ClassPanel {
 		if (document.activeElement !== parts.color) parts.color.value = toHex(item.color);
 		if (document.activeElement !== parts.name) parts.name.value = item.name;
 		parts.key.textContent = at < 9 ? at + 1 : "";
-		parts.ml.textContent = volume(item.ml);
 		parts.eye.replaceChildren(icon(item.visible ? "eye" : "hidden"));
 		parts.eye.setAttribute("aria-pressed", item.visible);
 		if (!store.editing.has(`${item.id}.threshold`)) parts.threshold.put(item.threshold);
 		if (!store.editing.has(`${item.id}.opacity`)) parts.opacity.put(item.opacity);
 		const own = store.server.prompts.filter(prompt => prompt.class === item.id);
+		parts.ml.textContent = own.length || item.ml ? volume(item.ml) : ""; // nothing is known of a new class
 		const against = own.filter(prompt => !prompt.positive).length;
 		const dice = item.dice === null || item.dice === undefined ? "" : ` · Dice ${item.dice.toFixed(3)}`;
 		parts.count.textContent =

@@ -139,6 +139,7 @@ class App {
 		const { store } = this;
 		store.on("view", changed => this.viewChanged(changed));
 		store.on("look", () => this.stage.reclassed());
+		store.on("marking", () => this.stage.hold());
 		let looks = "";
 		store.on("state", () => {
 			const now = JSON.stringify(

@@ -7,6 +7,7 @@ import { SliceRenderer } from "./slice-renderer.js";
 import { VolumeRenderer } from "./volume-renderer.js";
 import { toast } from "./messages.js";
 
+const ANSWER = 80; // milliseconds that a mark's answer may take to be drawn in one picture with the mark
 const MOST_PIXELS = 1.5; // a CSS pixel, along a side: finer screens are not worth the rays
 
 export class Stage {
@@ -117,7 +118,20 @@ export class Stage {
 		this.moved();
 	}
 
+	/** A mark is on its way: what it changes, and its answer, are drawn at once when that comes soon. */
+	hold() {
+		clearTimeout(this.held);
+		this.held = setTimeout(() => this.release(), ANSWER);
+	}
+
+	release() {
+		clearTimeout(this.held);
+		this.held = null;
+		this.schedule();
+	}
+
 	schedule() {
+		if (this.held) return;
 		this.frame ??= requestAnimationFrame(() => {
 			this.frame = null;
 			this.draw();
@@ -125,7 +139,7 @@ export class Stage {
 	}
 
 	draw() {
-		if (this.lost || document.hidden) return;
+		if (this.lost || this.held || document.hidden) return;
 		for (const [name, pane] of Object.entries(this.panes)) {
 			const picture = this.dirty.delete(name);
 			if ((picture || this.marks.delete(name)) && pane.area?.width > 1) {
@@ -153,7 +167,7 @@ export class Stage {
 	}
 
 	annotate(pane) {
-		const context = pane.marks.getContext("2d");
+		const context = pane.marks.getContext("2d", { willReadFrequently: true });
 		context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
 		context.clearRect(0, 0, pane.size.width, pane.size.height);
 		pane.annotate(context, pane.size);

@@ -139,12 +139,14 @@ export class VolumeTextures {
 			data.set(part, x * y * start[2] * 4);
 			return;
 		}
+		// a voxel at a time: a slice across the first axis has rows of one
+		const words = new Uint32Array(data.buffer);
+		const given = new Uint32Array(part.slice().buffer); // at a multiple of four bytes
 		let from = 0;
 		for (let k = 0; k < depth; k++) {
 			for (let j = 0; j < height; j++) {
-				const to = (start[0] + x * (start[1] + j + y * (start[2] + k))) * 4;
-				data.set(part.subarray(from, from + width * 4), to);
-				from += width * 4;
+				const to = start[0] + x * (start[1] + j + y * (start[2] + k));
+				for (let i = 0; i < width; i++) words[to + i] = given[from++];
 			}
 		}
 	}

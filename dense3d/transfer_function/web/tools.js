@@ -47,6 +47,7 @@ export const TOOLS = [
 	},
 ];
 
+const ROUND = ["brush", "erase"]; // a circle under the mouse shows their reach
 const FEWEST = 3; // pixels between two places of a path
 
 export class Tools {
@@ -58,7 +59,8 @@ export class Tools {
 
 	hover(view, voxel = null) {
 		this.hovered = view ? { view, voxel } : null;
-		this.onChange(view);
+		this.store.emit("hover");
+		if (ROUND.includes(this.store.view.tool)) this.onChange(view);
 	}
 
 	/** The right button, or Ctrl, means the opposite of the chosen sign. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from transfer_function.browser.phantom import BODY, LEFT, ORGANS, RIGHT, SPACING, organ
+from transfer_function.browser.phantom import values as phantom_values
 
 IN_RIGHT, IN_LEFT = ORGANS[RIGHT][0], ORGANS[LEFT][0]
 BESIDE_RIGHT = (51, 36, 22)  # in the organ, off the crosshair
@@ -44,6 +45,15 @@ def test_opens_with_pictures_in_all_panes_in_the_radiological_convention(tool):
     for name, voxel in ((RIGHT, IN_RIGHT), (LEFT, IN_LEFT)):
         grey = tool.color("axial", (*voxel[:2], 22))
         assert np.abs(grey - 255 * share(tool, ORGANS[name][2])).max() < 16, (name, grey)
+
+
+def test_the_value_under_the_mouse_is_in_the_units_of_the_file(tool):
+    for voxel in (IN_RIGHT, IN_BODY):
+        tool.page.mouse.move(*tool.point("axial", (*voxel[:2], 22)))
+        value = phantom_values()[voxel[0], voxel[1], 22]
+        place = f"{voxel[0]}, {voxel[1]}, 22 ("
+        shown = tool.wait(lambda p=place: [t for t in [tool.page.locator(".where").inner_text()] if p in t])
+        assert f" · {value} HU" in shown[0]
 
 
 def test_voxels_are_drawn_in_millimetres(tool):

@@ -21,7 +21,8 @@ def test_a_click_shows_in_slices_first_then_everywhere(client, workspace):
         assert click(page, added["class"], BRIGHT)["step"] == "click on bright"
         page.settle()
         assert page.order.index("planes") < page.order.index("maps")
-        assert [(one["axis"], one["index"]) for one in page.planes] == list(enumerate(BRIGHT))
+        shown = [(one["axis"], one["index"]) for one in page.planes]
+        assert shown in (2 * list(enumerate(BRIGHT)), list(enumerate(BRIGHT))), "a preview, then the scores"
         expected = workspace.scores()[0]
         assert expected.max() > 200
         np.testing.assert_array_equal(page.scores(added["class"]), expected)
@@ -31,6 +32,7 @@ def test_a_click_shows_in_slices_first_then_everywhere(client, workspace):
 
 def test_slices_alone_show_a_click(client, workspace, monkeypatch):
     """Before the maps come, the three slices of the textures are those of the volume."""
+    monkeypatch.setattr(workspace, "preview", lambda snapshot: None)  # which would be near them
     with page_of(client) as page:
         page.send("class.add")
         page.settle()
