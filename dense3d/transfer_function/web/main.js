@@ -216,7 +216,16 @@ class App {
 		if (message.failed) toast(message.failed, "error");
 	}
 
+	/** More classes than shaders can look at: from now on the server draws. */
+	bound({ groups }) {
+		const { mostGroups } = this.stage;
+		if (Math.max(...groups) < mostGroups) return;
+		this.stage.giveUp(`The graphics card takes ${4 * mostGroups} classes`);
+		this.fallBack();
+	}
+
 	planes(header, bytes) {
+		this.bound(header);
 		this.textures.setScores(header, bytes);
 		this.stage.redraw(PLANES[header.axis].name.toLowerCase());
 		this.actions.planesArrived(this.stage);
@@ -224,6 +233,7 @@ class App {
 	}
 
 	maps(header, bytes) {
+		this.bound(header);
 		this.textures.setScores(header, bytes);
 		if (header.last) this.textures.settle(() => this.stage.reclassed());
 	}

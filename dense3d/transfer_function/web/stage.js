@@ -59,6 +59,19 @@ export class Stage {
 		return this.facts.webgl;
 	}
 
+	/** Groups of four classes that shaders can look at: volume, occupancy and transfer function are there too. */
+	get mostGroups() {
+		return this.gl ? this.gl.getParameter(this.gl.MAX_TEXTURE_IMAGE_UNITS) - 3 : Infinity;
+	}
+
+	/** Draw nothing any more; the server does. */
+	giveUp(reason) {
+		this.reason = reason;
+		this.gl = this.volume = null;
+		this.facts.webgl = false;
+		this.textures.attach(null);
+	}
+
 	get ratio() {
 		return Math.min(MOST_PIXELS, window.devicePixelRatio || 1);
 	}
