@@ -138,7 +138,7 @@ def work(page: Page, out: Path) -> None:
     print(f"3D view while turning: {rate:.1f} frames/s at {100 * scale:.0f} % of the pane's side")
     page.settle()
     page.page.keyboard.press("f")
-    page.page.get_by_label("Volume", exact=True).select_option("CT muscle and bone")
+    page.page.get_by_label("Volume", exact=True).select_option("CT soft tissue")
     page.page.mouse.move(2, 2)
     page.page.get_by_label("Look from the front").click()
     page.settle()

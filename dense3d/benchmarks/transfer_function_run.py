@@ -21,8 +21,8 @@ COLUMNS = ("volume", "contender", *(f"Dice at {n}" for n in REPORTED), "a click"
 
 
 def cells(quality: Quality) -> list[str]:
-    """One line of the table."""
-    scores = [f"{score:.3f}" for score in quality.dice]
+    """One line of the table: Dice with its standard error over the seeds."""
+    scores = [f"{mean:.3f} ± {error:.3f}" for mean, error in zip(quality.dice, quality.standard_errors)]
     times = [f"{quality.median:.3f} s", f"{quality.worst:.3f} s", f"{quality.prepared:.1f} s"]
     return [quality.volume, quality.contender, *scores, *times]
 

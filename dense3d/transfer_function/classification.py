@@ -12,13 +12,14 @@ from dense3d.errors import ConfigError, DataError
 from dense3d.structures.volume import Volume
 from dense3d.transfer_function.classified import Base, Classified, seeds
 from dense3d.transfer_function.classifier import Classifier, Progress, Scores
+from dense3d.transfer_function.edge_upsampling import slowest_first, upsampled_along_edges
 from dense3d.transfer_function.editing import Snapshot
 from dense3d.transfer_function.mark_editing import MarkEditor
 from dense3d.transfer_function.marks import AnyMark, Grid, prompt_of, without_contradictions
 from dense3d.transfer_function.methods import check_method, make_classifier, method_names
 from dense3d.transfer_function.prompts import Prompt
 from dense3d.transfer_function.resolving import resolve
-from dense3d.transfer_function.upsampling import repeated, upsampled
+from dense3d.transfer_function.upsampling import repeated
 
 
 class Classification(MarkEditor):
@@ -177,11 +178,17 @@ class Classification(MarkEditor):
         return snapshot.ids[resolve(self.scores(snapshot), snapshot.thresholds)]
 
     def labels_full(self) -> np.ndarray:
-        """(X, Y, Z) uint8 class ids on the canonical grid, from scores interpolated to it."""
+        """(X, Y, Z) uint8 class ids on the canonical grid, from scores brought to it along its edges."""
         snapshot = self.snapshot()
         found = np.zeros(self.volume.shape, np.uint8)
-        for low, slab in upsampled(self.scores(snapshot), self.volume.shape, self.factors):
-            found[low : low + slab.shape[1]] = snapshot.ids[resolve(slab, snapshot.thresholds)]
+        order = slowest_first(self.volume.values)
+        grids = (self.volume.values, self.working.values, self._marked(snapshot), found)
+        values, working, marked, turned = (grid.transpose(order) for grid in grids)
+        scores = self.scores(snapshot).transpose(0, *(1 + axis for axis in order))
+        labels = resolve(scores, snapshot.thresholds)
+        factors = tuple(self.factors[axis] for axis in order)
+        for low, slab in upsampled_along_edges(scores, labels, values, working, factors, marked):
+            turned[low : low + slab.shape[1]] = snapshot.ids[resolve(slab, snapshot.thresholds)]
         imported = snapshot.document.imported
         if imported is not None and snapshot.class_ids:
             same = repeated(self.classified(snapshot).unchanged(), self.volume.shape, self.factors)
@@ -206,6 +213,16 @@ class Classification(MarkEditor):
         known = self._prompt_of
         self._prompt_of = {mark.id: known.get(mark.id) or prompt_of(mark, self.grid) for mark in marks}
         return without_contradictions(list(self._prompt_of.values()), self.grid)
+
+    def _marked(self, snapshot: Snapshot) -> np.ndarray:
+        """(X, Y, Z) bool: the voxels of the working grid with clicks and strokes."""
+        marked = np.zeros(self.working.shape, bool)
+        with self._computing:
+            prompts = self._prompts(snapshot.document.marks)
+        for prompt in prompts:
+            if prompt.kind in ("point", "stroke"):
+                marked[tuple(prompt.voxels.T)] = True
+        return marked
 
     def _base(self, snapshot: Snapshot, classifier: Classifier) -> Base | None:
         imported, class_ids = snapshot.document.imported, snapshot.class_ids

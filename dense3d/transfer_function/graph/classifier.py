@@ -48,6 +48,7 @@ class GraphClassifier:
             or neither.
         seed: of what is learnt.
         cache: folder of what was learnt before; the user's cache folder unless given.
+        refined: whether scores are refined to voxels where classes meet, or are those of supervoxels.
     """
 
     name = "graph"
@@ -58,10 +59,12 @@ class GraphClassifier:
         features: Sequence[str] = FEATURES,
         seed: int = 0,
         cache: str | None = None,
+        refined: bool = True,
     ) -> None:
         self.volume = volume
         self.features = tuple(features)
         self.seed = seed
+        self.refined = refined
         self._cache = cache
         self._prepared: _Prepared | None = None
         self._last: dict[int, np.ndarray] | None = None  # probabilities of regions, by class
@@ -81,7 +84,7 @@ class GraphClassifier:
         progress(0.0, "supervoxels", None)
         self.intensity = normalised(np.asarray(self.volume.values))
         spacing = self.volume.spacing
-        self._refinement = VoxelRefinement(self.intensity, spacing)
+        self._refinement = VoxelRefinement(self.intensity, spacing) if self.refined else None
         self.regions = supervoxels(self.intensity, spacing, number_of_supervoxels(self.intensity.shape))
         progress(0.5 * FIRST_SHARE, "graph", None)
         touching = adjacency(self.intensity, self.regions, spacing)
@@ -91,7 +94,7 @@ class GraphClassifier:
         if "handmade" in self.features:
             progress(0.7 * FIRST_SHARE, "features", None)
             handmade = handmade_features(self.intensity, self.regions, spacing)
-        self._refinement.compile()
+        VoxelRefinement.compile()
         prepared = self._assembled(touching, means, handmade, None)
         self._compile(prepared)
         self._prepared = prepared

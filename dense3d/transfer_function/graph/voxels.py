@@ -1,8 +1,10 @@
 """Scores of supervoxels refined to voxels where classes meet, along the edges of the volume.
 
-A joint bilateral filter (Kopf et al., SIGGRAPH 2007, equation 3, at one resolution) of the scores with the
-intensity as its guide: close to a border a voxel has the mean score of the voxels around it, those of its own
-brightness first. Elsewhere nothing changes.
+Close to a border the classes of the voxels around vote: each voxel counts by its distance and by how
+close its intensity is, as in a joint bilateral filter (Kopf et al., SIGGRAPH 2007, equation 3). Votes are
+of classes and not means of scores, so that a sure side does not move the border into an unsure one. A
+score stays as far from a half as it was where all agree, and is a half where two classes have as many
+votes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import numpy as np
 
 REACH = 2  # voxels that are refined on either side of a border
 RADIUS = 2  # voxels that each of them sees along each axis
-STEP = 64  # difference of scores that makes a border, beside one that crosses a half
 SPREAD = 1.5  # of the Gaussian of distances, in voxels of the shortest spacing
 CONTRAST = 0.3  # of the Gaussian of differences of intensity, which is in 0 .. 1
 LEVELS = 1024  # of its table
@@ -75,15 +76,17 @@ class VoxelRefinement:
         from dense3d.ops.cpu_execution import parallel_for
         from dense3d.transfer_function.graph import voxel_kernels
 
+        labels = np.empty(intensity.shape, np.uint8)
+        parallel_for(voxel_kernels.find_winners, len(labels), scores, labels)
         band = np.zeros(intensity.shape, bool)
-        parallel_for(voxel_kernels.mark_borders, len(band), scores, STEP, REACH, band)
+        parallel_for(voxel_kernels.mark_borders, len(band), labels, REACH, band)
         band[tuple(held.T)] = False
         chosen = np.zeros_like(band)
         chosen[where] = band[where]
         places = np.flatnonzero(chosen)
         values = np.empty((len(places), len(scores)), np.uint8)
-        arrays = scores, intensity, places, *self._weights, values
-        parallel_for(voxel_kernels.filter_voxels, len(places), *arrays)
+        arrays = scores, labels, intensity, places, *self._weights, values
+        parallel_for(voxel_kernels.vote, len(places), *arrays)
         for c, of_class in enumerate(scores):
             of_class.reshape(-1)[places] = values[:, c]
 

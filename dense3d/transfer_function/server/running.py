@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 import threading
 import time
@@ -64,6 +65,8 @@ def serve(
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
+    # What is under way when it is told to end is cut off on purpose: no error to tell anybody.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
     address = url(host, bound.getsockname()[1], token)
 
     def when_started() -> None:

@@ -5,6 +5,7 @@ import { icon } from "./icons.js";
 import { iconButton } from "./controls.js";
 import { TOOLS } from "./tools.js";
 import { showKeys } from "./keys.js";
+import { frameSelect, showOpen } from "./open.js";
 import { showExport, showImport } from "./files.js";
 
 export function startBar(app) {
@@ -35,6 +36,19 @@ export function startBar(app) {
 		});
 		return button;
 	};
+	const opener = h(
+		"button",
+		{
+			type: "button",
+			class: "button quiet",
+			id: "open",
+			"data-tip": "Open another volume of the folder; the work on this one is kept",
+			onclick: () => showOpen(app),
+		},
+		icon("folder"),
+		h("span", {}, "Open"),
+	);
+	store.on("state", () => (opener.hidden = !store.server.file));
 	document.getElementById("bar").append(
 		h("span", { class: "brand" }, h("span", { class: "brand-mark", "aria-hidden": "true" }), "dense3d"),
 		h("div", { class: "title" }, name, facts),
@@ -48,6 +62,8 @@ export function startBar(app) {
 		h(
 			"div",
 			{ class: "group" },
+			frameSelect(store),
+			opener,
 			h(
 				"button",
 				{

@@ -3,7 +3,10 @@
 const WAITS = [250, 500, 1000, 2000, 4000]; // milliseconds until the next attempt
 
 export class Connection {
-	/** handlers: state, progress, done, error, planes(header, bytes), maps(header, bytes), status(connected). */
+	/**
+	 * handlers: state, progress, done, error, planes(header, bytes), maps(header, bytes), status(connected),
+	 * replaced() when the server shows another volume.
+	 */
 	constructor(handlers) {
 		this.handlers = handlers;
 		this.request = 0;
@@ -13,9 +16,10 @@ export class Connection {
 		this.socket = null;
 	}
 
-	open() {
+	/** key: of the volume that the page shows. */
+	open(key) {
 		const scheme = location.protocol === "https:" ? "wss" : "ws";
-		const socket = new WebSocket(`${scheme}://${location.host}/ws`);
+		const socket = new WebSocket(`${scheme}://${location.host}/ws?volume=${key}`);
 		socket.binaryType = "arraybuffer";
 		socket.onopen = () => {
 			this.attempt = 0;
@@ -23,9 +27,14 @@ export class Connection {
 			for (const text of this.queue.splice(0)) socket.send(text);
 		};
 		socket.onmessage = event => this.receive(event.data);
-		socket.onclose = () => {
+		socket.onclose = event => {
+			if (event.code === 4410) {
+				this.queue = []; // meant for the other volume
+				this.handlers.replaced();
+				return;
+			}
 			this.handlers.status(false);
-			setTimeout(() => this.open(), WAITS[Math.min(this.attempt++, WAITS.length - 1)]);
+			setTimeout(() => this.open(key), WAITS[Math.min(this.attempt++, WAITS.length - 1)]);
 		};
 		this.socket = socket;
 	}

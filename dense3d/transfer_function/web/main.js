@@ -8,6 +8,8 @@ import { ask, Connection, download } from "./connection.js";
 import { Grid, PLANES } from "./geometry.js";
 import { startKeys } from "./keys.js";
 import { startTooltips, toast } from "./messages.js";
+import { NotesPanel } from "./notes-panel.js";
+import { askForVolume } from "./open.js";
 import { ServerPictures } from "./server-pictures.js";
 import { SlicePanel } from "./slice-panel.js";
 import { SliceView } from "./slice-view.js";
@@ -33,6 +35,7 @@ class App {
 			planes: (header, bytes) => this.planes(header, bytes),
 			maps: (header, bytes) => this.maps(header, bytes),
 			status: connected => this.status(connected),
+			replaced: () => location.reload(),
 		});
 		this.actions = new Actions(this.store, this.connection);
 	}
@@ -40,6 +43,10 @@ class App {
 	async start() {
 		startTooltips();
 		const state = await (await ask("/api/state")).json();
+		if (!state.volume) {
+			await askForVolume();
+			return;
+		}
 		this.grid = new Grid(state.volume);
 		this.textures = new VolumeTextures(this.grid.working);
 		this.store.server = state;
@@ -56,7 +63,7 @@ class App {
 		await this.textures.setVolume(new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2));
 		this.stage.reclassed();
 		document.getElementById("curtain").remove();
-		this.connection.open();
+		this.connection.open(state.volume.key);
 		this.ready = true;
 		// a new session: one class is there to be marked
 		if (!state.classes.length && !state.undo && !state.redo) this.actions.addClass();
@@ -88,6 +95,7 @@ class App {
 		document
 			.getElementById("panels")
 			.append(
+				new NotesPanel(store).element,
 				this.classPanel.element,
 				new SlicePanel(store).element,
 				this.volumePanel.element,
@@ -208,7 +216,16 @@ class App {
 		if (message.failed) toast(message.failed, "error");
 	}
 
+	/** More classes than shaders can look at: from now on the server draws. */
+	bound({ groups }) {
+		const { mostGroups } = this.stage;
+		if (Math.max(...groups) < mostGroups) return;
+		this.stage.giveUp(`The graphics card takes ${4 * mostGroups} classes`);
+		this.fallBack();
+	}
+
 	planes(header, bytes) {
+		this.bound(header);
 		this.textures.setScores(header, bytes);
 		this.stage.redraw(PLANES[header.axis].name.toLowerCase());
 		this.actions.planesArrived(this.stage);
@@ -216,6 +233,7 @@ class App {
 	}
 
 	maps(header, bytes) {
+		this.bound(header);
 		this.textures.setScores(header, bytes);
 		if (header.last) this.textures.settle(() => this.stage.reclassed());
 	}
@@ -293,6 +311,7 @@ window.dense3d = {
 		return {
 			ready: app.ready && store.connected,
 			revision: store.server?.revision ?? null,
+			key: store.server?.volume.key ?? null,
 			current: app.current ?? null, // the revision whose maps are here
 			settled: !textures?.stale.size,
 			...stage?.facts,

@@ -32,9 +32,24 @@ export function pick(view, s, t, store, grid, textures, table) {
 		const voxel = [0, 1, 2].map(i => Math.floor((start[i] + at * run[i]) * grid.working[i]));
 		if (voxel.some((value, i) => value < 0 || value >= grid.working[i])) continue;
 		if (visible(textures.classAt(voxel, store.classes))) return voxel;
-		const alpha = (table[4 * (textures.valueAt(voxel) >> 8) + 3] / 255) * store.view.volumeOpacity;
+		const slope = table.rows > 1 ? slopeAt(voxel, grid, textures) : 0;
+		const alpha = (table.opacity(textures.valueAt(voxel) >> 8, slope) / 255) * store.view.volumeOpacity;
 		light *= Math.pow(1 - Math.min(alpha, 0.999), 0.5);
 		if (light < 0.5) return voxel;
 	}
 	return null;
+}
+
+/** Gradient magnitude at a voxel, in shares of the range a millimetre. */
+function slopeAt(voxel, grid, textures) {
+	let squares = 0;
+	for (let i = 0; i < 3; i++) {
+		const [before, behind] = [-1, 1].map(step => {
+			const place = [...voxel];
+			place[i] = Math.min(grid.working[i] - 1, Math.max(0, voxel[i] + step));
+			return textures.valueAt(place);
+		});
+		squares += ((behind - before) / (2 * 65535 * grid.workingSpacing[i])) ** 2;
+	}
+	return Math.sqrt(squares);
 }

@@ -9,6 +9,7 @@ export class ServerPictures {
 		Object.assign(this, { store, grid, panes, redraw });
 		this.pictures = new Map(); // name of the pane -> {image, index}
 		this.wanted = new Map(); // name -> address; the newest one counts
+		panes.volume.askedPick = (x, y) => this.pick(panes.volume, x, y);
 		for (const [name, pane] of Object.entries(panes)) {
 			const fetch = throttle(() => this.fetch(name, pane), 120);
 			pane.fallback = () => fetch();
@@ -23,17 +24,7 @@ export class ServerPictures {
 	address(name, pane) {
 		const { view, server } = this.store;
 		if (name === "volume") {
-			const { azimuth, elevation, zoom } = view.camera;
-			const fields = {
-				azimuth,
-				elevation,
-				zoom,
-				width: Math.round(pane.size.width),
-				height: Math.round(pane.size.height),
-				quality: "preview",
-				revision: server.revision,
-			};
-			return `/api/render?${new URLSearchParams(fields)}`;
+			return `/api/render?${this.scene(pane)}`;
 		}
 		const { axis } = pane.plane;
 		const [low, high] = server.volume.range;
@@ -48,6 +39,36 @@ export class ServerPictures {
 			revision: server.revision,
 		};
 		return `/api/slice?${new URLSearchParams(fields)}`;
+	}
+
+	/** Fields of the 3D view, for its picture and for what a point of it shows. */
+	scene(pane) {
+		const { view, server } = this.store;
+		const { azimuth, elevation, zoom, pan } = view.camera;
+		const fields = {
+			azimuth,
+			elevation,
+			zoom,
+			pan_x: pan[0],
+			pan_y: pan[1],
+			low: view.clip.low.join(),
+			high: view.clip.high.join(),
+			shading: view.shading,
+			volume: view.volumeOpacity > 0 ? 1 : 0,
+			width: Math.round(pane.size.width),
+			height: Math.round(pane.size.height),
+			quality: "preview",
+			revision: server.revision,
+		};
+		return new URLSearchParams(fields);
+	}
+
+	/** Voxel of the opened volume that the server's picture shows at a point, or null. */
+	async pick(pane, x, y) {
+		const fields = this.scene(pane);
+		fields.set("x", x);
+		fields.set("y", y);
+		return (await (await ask(`/api/pick?${fields}`)).json())?.voxel ?? null;
 	}
 
 	async fetch(name, pane) {

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { createContext } from "./gl.js";
+import { TransferTable } from "./transfer-function.js";
 import { SliceRenderer } from "./slice-renderer.js";
 import { VolumeRenderer } from "./volume-renderer.js";
 import { toast } from "./messages.js";
@@ -16,7 +17,7 @@ export class Stage {
 		this.canvas = document.getElementById("canvas");
 		this.dirty = new Set();
 		this.marks = new Set(); // panes of which only the annotations changed
-		this.table = new Uint8Array(1024);
+		this.table = new TransferTable();
 		this.facts = { frames: 0, lost: 0, webgl: false };
 		this.frame = null;
 		this.gl = null;
@@ -56,6 +57,19 @@ export class Stage {
 		if (again) toast("The graphics context is back.", "success");
 		this.layout();
 		return this.facts.webgl;
+	}
+
+	/** Groups of four classes that shaders can look at: volume, occupancy and transfer function are there too. */
+	get mostGroups() {
+		return this.gl ? this.gl.getParameter(this.gl.MAX_TEXTURE_IMAGE_UNITS) - 3 : Infinity;
+	}
+
+	/** Draw nothing any more; the server does. */
+	giveUp(reason) {
+		this.reason = reason;
+		this.gl = this.volume = null;
+		this.facts.webgl = false;
+		this.textures.attach(null);
 	}
 
 	get ratio() {

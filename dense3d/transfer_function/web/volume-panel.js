@@ -3,7 +3,10 @@
 import { h } from "./dom.js";
 import { range, section, select, slider } from "./controls.js";
 import { TransferEditor } from "./transfer-editor.js";
-import { presets, tabulate } from "./transfer-function.js";
+import { RegionEditor } from "./region-editor.js";
+import { tabulateRegions } from "./regions.js";
+import { tabulate } from "./transfer-function.js";
+import { toast } from "./messages.js";
 
 const AXES = [
 	["R", "L"],
@@ -12,10 +15,22 @@ const AXES = [
 ];
 
 export class VolumePanel {
-	/** onTable(table): 256 RGBA entries for the renderer, after every edit. */
+	/** onTable(table): a TransferTable for the renderer, after every edit. */
 	constructor(store, actions, onTable) {
 		Object.assign(this, { store, actions, onTable });
 		this.editor = new TransferEditor(store, (points, finished) => this.edited(points, finished));
+		this.regions = new RegionEditor(store, (regions, finished) => this.bounded(regions, finished));
+		this.regions.element.hidden = true;
+		this.by = select({
+			label: "Seen by",
+			tip: "What decides how a place of the volume looks: its value, or also how steep values are there",
+			options: [
+				["values", "Values"],
+				["regions", "Values and gradients"],
+			],
+			value: "values",
+			onInput: by => this.decide(by),
+		});
 		this.preset = select({
 			label: "Volume",
 			tip: "Ready-made transfer functions of the volume",
@@ -61,8 +76,10 @@ export class VolumePanel {
 			"volume",
 			"3D view",
 			"How the volume and the cuts look in 3D",
+			this.by,
 			this.preset,
 			this.editor.element,
+			this.regions.element,
 			this.opacity,
 			this.shading,
 			h("p", { class: "caption" }, "Cut away"),
@@ -107,17 +124,49 @@ export class VolumePanel {
 	}
 
 	choose(name) {
-		const found = this.ready.find(([one]) => one === name);
+		const found = this.ready.find(one => one.name === name);
 		if (!found) return;
 		this.editor.chosen = -1;
-		this.editor.put(found[1]);
-		this.edited(found[1], true, name);
+		this.editor.put(found.points);
+		this.edited(found.points, true, name);
 	}
 
 	edited(points, finished, name = "") {
+		this.points = points;
 		this.preset.put(name);
 		this.onTable(tabulate(points, this.store.server.volume.range));
 		if (finished) this.actions.transferFunction({ name, points });
+	}
+
+	/** Boxes of values and gradients were edited. */
+	bounded(regions, finished) {
+		this.onTable(tabulateRegions(regions, this.store.server.volume.range));
+		if (finished) this.actions.transferFunction({ name: "", points: this.points, regions });
+	}
+
+	async decide(by) {
+		if (by === "values") {
+			this.show("values");
+			this.edited(this.points, true, this.ready.find(one => one.points === this.points)?.name);
+			return;
+		}
+		try {
+			await this.regions.load();
+		} catch (error) {
+			this.by.put("values");
+			toast(error.message, "error");
+			return;
+		}
+		this.show("regions");
+		if (!this.regions.regions.length) this.regions.put([this.regions.first]);
+		this.bounded(this.regions.regions, true);
+	}
+
+	show(by) {
+		this.by.put(by);
+		this.regions.element.hidden = by !== "regions";
+		this.editor.element.hidden = this.preset.hidden = by === "regions";
+		if (by === "regions") this.regions.load().catch(error => toast(error.message, "error"));
 	}
 
 	/** What the server has, or at the start what suits the volume. */
@@ -126,12 +175,16 @@ export class VolumePanel {
 		const key = JSON.stringify(given);
 		if (this.known === key && this.ready) return;
 		this.known = key;
-		this.ready = presets(volume);
-		this.preset.fill([["", "Own"], ...this.ready.map(([name]) => [name, name])]);
-		const points = given?.points ?? this.ready[0][1];
-		this.editor.put(points);
-		this.preset.put(given ? given.name : this.ready[0][0]);
-		this.onTable(tabulate(points, volume.range));
+		this.ready = volume.transfer_functions;
+		this.preset.fill([["", "Own"], ...this.ready.map(({ name }) => [name, name])]);
+		const { points, regions, name } = given ?? this.ready[0];
+		// a 2D function of a file has no points to go back to
+		this.points = regions.length && points.length < 2 ? this.ready[0].points : points;
+		this.editor.put(this.points);
+		this.preset.put(name);
+		this.show(regions.length ? "regions" : "values");
+		if (regions.length) this.regions.put(regions);
+		this.onTable(regions.length ? tabulateRegions(regions, volume.range) : tabulate(points, volume.range));
 		this.update();
 	}
 

@@ -6,6 +6,7 @@
 import { Program, Target, filter, finished } from "./gl.js";
 import { setShared } from "./shaders.js";
 import { SHOW, volumeSource } from "./volume-shader.js";
+import { TransferTable } from "./transfer-function.js";
 import { orbit } from "./vectors.js";
 
 const AIM = 60; // milliseconds a moving picture may take; the browser's own part comes on top
@@ -21,10 +22,7 @@ export class VolumeRenderer {
 		this.show = new Program(gl, SHOW);
 		this.moving = new Target(gl);
 		this.still = new Target(gl);
-		this.transfer = gl.createTexture();
-		gl.bindTexture(gl.TEXTURE_2D, this.transfer);
-		gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, 256, 1);
-		filter(gl, gl.TEXTURE_2D, gl.LINEAR);
+		this.transfer = null;
 		this.occupancy = gl.createTexture();
 		gl.bindTexture(gl.TEXTURE_3D, this.occupancy);
 		gl.texStorage3D(gl.TEXTURE_3D, 1, gl.RG8UI, ...textures.bricks.size);
@@ -36,15 +34,22 @@ export class VolumeRenderer {
 		this.shown = null; // the target whose picture is newest
 		this.changedAt = 0;
 		this.facts = { frames: 0, stills: 0, frame_ms: 0, still: false, scale: this.scale };
-		this.table = new Uint8Array(256 * 4);
+		this.table = new TransferTable();
 	}
 
-	/** 256 RGBA entries of 0..255 over the range of the volume. */
+	/** A TransferTable. */
 	setTransfer(table) {
 		const { gl } = this;
+		if (!this.transfer || this.table.rows !== table.rows) {
+			gl.deleteTexture(this.transfer);
+			this.transfer = gl.createTexture();
+			gl.bindTexture(gl.TEXTURE_2D, this.transfer);
+			gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, 256, table.rows);
+			filter(gl, gl.TEXTURE_2D, gl.LINEAR);
+		}
 		this.table = table;
 		gl.bindTexture(gl.TEXTURE_2D, this.transfer);
-		gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 256, 1, gl.RGBA, gl.UNSIGNED_BYTE, table);
+		gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 256, table.rows, gl.RGBA, gl.UNSIGNED_BYTE, table.bytes);
 		this.occupied();
 	}
 
@@ -52,7 +57,7 @@ export class VolumeRenderer {
 	occupied() {
 		const { gl, store, textures } = this;
 		const seen = store.view.volumeOpacity > 0;
-		const opacity = Array.from({ length: 256 }, (_, at) => (seen ? this.table[4 * at + 3] : 0));
+		const opacity = Array.from({ length: 256 }, (_, at) => (seen ? this.table.largest[at] : 0));
 		const levels = Array(4 * textures.groups.length).fill(null);
 		for (const item of store.classes) {
 			if (textures.classIds[item.slot] !== item.id) continue;
@@ -147,6 +152,8 @@ export class VolumeRenderer {
 				unit_length: finest,
 				volume_opacity: store.view.volumeOpacity,
 				shading: store.view.shading,
+				rows: this.table.rows,
+				steepest: this.table.steepest,
 				seed: 0,
 			});
 		gl.bindFramebuffer(gl.FRAMEBUFFER, target.frame);

@@ -10,7 +10,8 @@ precision highp usampler3D;
 in vec2 at;
 out vec4 color; // premultiplied
 uniform usampler3D occupancy; // distance in bricks to the next one with something in it; what is in it
-uniform sampler2D transfer; // straight colour and opacity over the range of the volume
+uniform sampler2D transfer; // straight colour and opacity over the range of the volume, and gradients
+uniform float rows, steepest; // of gradients, 1: they do not count; at the last row
 uniform vec3 eye, forward, across, above; // millimetres from the middle of the box
 uniform vec3 box, voxels, clip_low, clip_high;
 uniform float step_length, unit_length; // millimetres: between samples; that the opacities stand for
@@ -43,7 +44,7 @@ vec3 value_gradient(vec3 p) {
     value_at(p + vec3(e.x, 0, 0)) - value_at(p - vec3(e.x, 0, 0)),
     value_at(p + vec3(0, e.y, 0)) - value_at(p - vec3(0, e.y, 0)),
     value_at(p + vec3(0, 0, e.z)) - value_at(p - vec3(0, 0, e.z)));
-  return g * voxels / box; // per millimetre
+  return 0.5 * g * voxels / box; // per millimetre
 }
 
 vec3 score_gradient(int slot, vec3 p) {
@@ -96,13 +97,20 @@ void main() {
     }
     if ((content.g & 1u) != 0u) {
       float v = value_at(p);
-      vec4 tint = textureLod(transfer, vec2(v * (255.0 / 256.0) + 0.5 / 256.0, 0.5), 0.0);
+      vec3 g = vec3(0.0);
+      float row = 0.0;
+      if (rows > 1.0) {
+        g = value_gradient(p);
+        row = min(length(g) / steepest, 1.0) * (rows - 1.0);
+      }
+      vec2 entry = vec2(v * (255.0 / 256.0) + 0.5 / 256.0, (row + 0.5) / rows);
+      vec4 tint = textureLod(transfer, entry, 0.0);
       float alpha = tint.a * volume_opacity;
       if (alpha > 0.004) {
         alpha = 1.0 - pow(1.0 - min(alpha, 0.999), step_length / unit_length);
         vec3 rgb = tint.rgb;
         if (shading > 0.0) {
-          vec3 g = value_gradient(p);
+          if (rows == 1.0) g = value_gradient(p);
           float size = length(g);
           vec3 normal = g / max(size, 1e-6);
           normal *= -sign(dot(normal, view));

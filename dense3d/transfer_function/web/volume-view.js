@@ -113,9 +113,16 @@ export class VolumeView {
 		});
 	}
 
-	click(event) {
+	async click(event) {
 		const box = this.element.getBoundingClientRect();
-		const voxel = this.pick(event.clientX - box.left, event.clientY - box.top);
+		const place = [event.clientX - box.left, event.clientY - box.top];
+		let voxel;
+		try {
+			voxel = this.askedPick ? await this.askedPick(...place) : this.pick(...place);
+		} catch (error) {
+			toast(error.message, "error");
+			return;
+		}
 		const { tool, positive } = this.store.view;
 		if (!voxel) {
 			toast("Nothing is hit there: click on what the 3D view shows.", "error", 4);

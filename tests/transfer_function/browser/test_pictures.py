@@ -68,7 +68,7 @@ def test_the_3d_view_shows_what_the_python_renderer_draws(tool):
     # random start instead of 1 voxel. That moves edges by less than a voxel, about 2 pixels here, and
     # roughens what is translucent. The last lines show that the tolerance refuses pictures that are
     # mirrored, shifted by 8 pixels or of other colours.
-    tool.page.get_by_label("Volume", exact=True).select_option("CT muscle and bone")
+    tool.page.get_by_label("Volume", exact=True).select_option("CT soft tissue")
     tool.wait(lambda: tool.server.state["transfer_function"])
     tool.click("axial", ORGANS[RIGHT][0])
     tool.page.keyboard.press("n")
