@@ -18,6 +18,7 @@ from dense3d.transfer_function.classification import Classification
 from dense3d.transfer_function.measures import Uncertainty, dice, uncertainty, voxel_counts
 from dense3d.transfer_function.methods import method_names
 from dense3d.transfer_function.session_file import SessionFile
+from dense3d.transfer_function.suggestion import next_click
 
 if TYPE_CHECKING:
     from dense3d.transfer_function.functions import Regions, TransferFunction
@@ -75,6 +76,16 @@ class Workspace(Classification):
         """Where the classification is unsure: a histogram of margins."""
         snapshot = self.snapshot()
         return uncertainty(self.scores(snapshot), snapshot.thresholds)
+
+    def next_click(self) -> tuple[int, int, int] | None:
+        """The voxel most worth a click (:func:`~.suggestion.next_click`); None before scores are there."""
+        snapshot = self.snapshot()
+        scores = self.kept_scores(snapshot)
+        found = None if scores is None else next_click(scores, snapshot.thresholds, self.working.spacing)
+        if found is None:
+            return None
+        sizes = zip(found, self.factors, self.volume.shape)
+        return tuple(min(i * f + f // 2, n - 1) for i, f, n in sizes)
 
     def volumes_ml(self) -> dict[int, float]:
         """Millilitres of each class, by id, at working resolution."""

@@ -41,6 +41,19 @@ def test_clicks_find_the_cubes():
     assert workspace.volumes_ml() == pytest.approx({1: 216 * 0.006, 2: 252 * 0.006})
 
 
+def test_the_next_click_lies_in_the_middle_of_an_unsure_cube():
+    values = two_cubes().values.repeat(2, 0)[:-1]
+    workspace = Workspace(Volume(values, np.eye(4)), limit=20)
+    workspace.add_class("one")
+    assert workspace.next_click() is None  # nothing is classified yet
+    scores = np.zeros((1, *workspace.working.shape), np.uint8)
+    scores[0, 4:7, 4:9, 4:9] = 130
+    workspace.keep_scores(workspace.snapshot(), scores)
+    assert workspace.factors == (2, 1, 1) and workspace.next_click() == (11, 6, 6)
+    scores[0, scores[0] > 0] = 255
+    assert workspace.next_click() is None
+
+
 def test_labels_lie_on_the_grid_of_the_file():
     volume = two_cubes()
     values = volume.values.transpose(2, 0, 1)[::-1, :, ::-1]

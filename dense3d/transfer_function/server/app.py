@@ -82,6 +82,7 @@ def make_app(shown: Hub | Desk, host: str = "127.0.0.1", token: str | None = Non
             Route("/api/render", routes.render),
             Route("/api/pick", routes.pick),
             Route("/api/histogram", routes.histogram),
+            Route("/api/unsure", routes.unsure),
             Route("/api/files", routes.files),
             Route("/api/open", routes.open, methods=["POST"]),
             Route("/api/export/formats", routes.formats),
@@ -201,6 +202,9 @@ class _Routes:
         factors, shape = workspace.factors, workspace.volume.shape
         voxel = [min(i * f + f // 2, n - 1) for i, f, n in zip(found.voxel, factors, shape)]
         return _json(msgspec.json.encode({"class": found.class_id, "voxel": voxel}))
+
+    async def unsure(self, request: Request) -> Response:
+        return _json(msgspec.json.encode(await self._draw(self.workspace.next_click)))
 
     async def _draw(self, draw: Callable[[], Any]) -> Any:
         async with self._drawing:  # one picture at a time: each takes all cores

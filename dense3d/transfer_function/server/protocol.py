@@ -25,6 +25,7 @@ score, the first of equals in the order of ``state.classes``; where none does it
   ``quality`` preview or high
 * ``GET /api/pick``: the same and ``x``, ``y`` in pixels from the upper left corner: ``{class, voxel}`` of
   what is seen there (voxel canonical), or null
+* ``GET /api/unsure``: [x, y, z] of the voxel most worth a click; null: all is sure or not classified yet.
 * ``GET /api/histogram``: voxels by value and gradient magnitude: a grey picture of bytes, the steepest row
   first; headers ``X-Shape`` (columns, rows), ``X-Range`` (low, high, and the gradient at the upper edge)
 * ``GET /api/files``: what can be opened: {folder, files: [{name, format, folder, bytes, raw}], more (there

@@ -63,6 +63,13 @@ export class CertaintyPanel {
 	}
 }
 
+/** Number of the brick that a voxel of the working grid lies in. */
+export function brickAt(textures, voxel) {
+	const [i, j, k] = voxel.map(value => Math.floor(value / BRICK));
+	const { size } = textures.bricks;
+	return i + size[0] * (j + size[1] * k);
+}
+
 /**
  * Voxel of the working grid in the middle of the brick that is least certain, or null.
  *

@@ -2,7 +2,7 @@
 
 import { Actions } from "./actions.js";
 import { startBar, startRail, startStatus } from "./bar.js";
-import { CertaintyPanel, leastCertain } from "./certainty-panel.js";
+import { brickAt, CertaintyPanel, leastCertain } from "./certainty-panel.js";
 import { ClassPanel } from "./class-panel.js";
 import { ask, Connection, download } from "./connection.js";
 import { Grid, PLANES } from "./geometry.js";
@@ -286,8 +286,18 @@ class App {
 		this.stage.redraw(...SLICES);
 	}
 
-	goToUnsure() {
+	async goToUnsure() {
 		const { grid } = this;
+		const first = this.visited.size ? null : await ask("/api/unsure").then(
+			answer => answer.json(),
+			() => null,
+		);
+		if (first) {
+			const working = first.map((value, axis) => Math.floor(value / grid.factors[axis]));
+			this.visited.add(brickAt(this.textures, working));
+			this.store.setCrosshair(first.map(value => value + 0.5));
+			return;
+		}
 		const found = leastCertain(this.textures, this.store.classes, this.visited);
 		if (!found) {
 			toast(this.visited.size ? "No other place is unsure." : "Nothing is unsure yet: mark something first.");

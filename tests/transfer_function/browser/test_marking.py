@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+
 import numpy as np
 from transfer_function.browser.phantom import BODY, LEFT, ORGANS, RIGHT, SPACING, organ
 from transfer_function.browser.phantom import values as phantom_values
@@ -187,3 +190,16 @@ def test_a_click_outside_is_a_sentence(tool):
     assert tool.wait(lambda: [text for text in tool.toasts if "outside of the volume" in text])
     assert tool.server.state["revision"] == revision
     assert tool.pane("axial").std() > 8
+
+
+def test_the_way_to_the_least_certain_place_is_the_servers(tool):
+    tool.page.keyboard.press("n")
+    tool.wait(lambda: len(tool.server.state["classes"]) == 2)
+    tool.click("axial", IN_RIGHT)
+    tool.settle()
+    with urllib.request.urlopen(f"{tool.server.address}/api/unsure") as answer:
+        voxel = json.load(answer)
+    tool.page.keyboard.press("u")
+    tool.wait(lambda: tool.facts["crosshair"] == voxel)
+    tool.page.keyboard.press("u")  # from there on to the next
+    tool.wait(lambda: tool.facts["crosshair"] != voxel)
