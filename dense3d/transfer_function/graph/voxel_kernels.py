@@ -48,10 +48,11 @@ def vote(first, last, scores, labels, intensity, places, near, alike, values):
     """Rows of ``values`` (N, C): scores (C, X, Y, Z) at flat places (N,) after a vote of labels around.
 
     Labels (X, Y, Z) are 1 .. C, 0 for none, and count by weights of distance and of likeness in intensity.
+    How far from a half a score may go is the mean of the next voxels.
     """
     classes, size_x, size_y, size_z = scores.shape
     radius, levels = near.shape[0] // 2, len(alike) - 1
-    votes = np.zeros(classes + 1, np.float32)
+    votes, sureness = np.zeros(classes + 1, np.float32), np.zeros(classes, np.float32)
     for n in range(first, last):
         i, j, k = places[n] // (size_y * size_z), places[n] // size_z % size_y, places[n] % size_z
         own = intensity[i, j, k]
@@ -63,15 +64,23 @@ def vote(first, last, scores, labels, intensity, places, near, alike, values):
                     weight = alike[int(difference * levels + np.float32(0.5))]
                     weight *= near[x - i + radius, y - j + radius, z - k + radius]
                     votes[labels[x, y, z]] += weight
+        sureness[:] = 0
+        total = np.float32(0)
+        for x in range(max(0, i - 1), min(size_x, i + 2)):
+            for y in range(max(0, j - 1), min(size_y, j + 2)):
+                for z in range(max(0, k - 1), min(size_z, k + 2)):
+                    weight = near[x - i + radius, y - j + radius, z - k + radius]
+                    total += weight
+                    for c in range(classes):
+                        sureness[c] += weight * abs(np.float32(scores[c, x, y, z]) - np.float32(127.5))
         best, second = np.float32(0), np.float32(0)
         for label in range(classes + 1):
             second = max(second, min(best, votes[label]))
             best = max(best, votes[label])
         for c in range(classes):
             mine = votes[c + 1]
-            lead = mine - (second if mine == best else best)
-            sureness = abs(np.float32(scores[c, i, j, k]) - np.float32(127.5))
-            score = np.float32(127.5) + lead / (mine + (second if mine == best else best)) * sureness
+            other = second if mine == best else best
+            score = np.float32(127.5) + (mine - other) / (mine + other) * sureness[c] / total
             values[n, c] = np.uint8(score + np.float32(0.5))
 
 

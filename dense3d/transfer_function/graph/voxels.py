@@ -3,8 +3,8 @@
 Close to a border the classes of the voxels around vote: each voxel counts by its distance and by how
 close its intensity is, as in a joint bilateral filter (Kopf et al., SIGGRAPH 2007, equation 3). Votes are
 of classes and not means of scores, so that a sure side does not move the border into an unsure one. A
-score stays as far from a half as it was where all agree, and is a half where two classes have as many
-votes.
+score is as far from a half as those around it where all agree, and is a half where two classes have as
+many votes.
 """
 
 from __future__ import annotations

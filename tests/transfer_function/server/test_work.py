@@ -64,3 +64,47 @@ def test_a_preparation_rests_while_marks_are_classified(monkeypatch):
         workspace.answer.set()
         workspace.stop = True
         work.stop()
+
+
+class Learning:
+    """Scores of 200 at once, of 250 once it has learnt."""
+
+    name, ready = "graph", False
+
+    def __init__(self) -> None:
+        self.score, self.may_end = 200, threading.Event()
+
+    def prepare(self, progress) -> None:
+        self.ready = True
+        progress(0.1, "ready for clicks", None)
+        assert self.may_end.wait(10)
+        self.score = 250
+        progress(1.0, "ready", 0.0)
+
+    def classify(self, prompts, class_ids):
+        scores = np.full((len(class_ids), 8, 8, 8), self.score, np.uint8)
+        return SimpleNamespace(
+            class_ids=class_ids, volume=lambda: scores, plane=lambda axis, index: scores.take(index, axis + 1)
+        )
+
+
+def test_marks_are_classified_again_when_learning_ends():
+    workspace = Workspace(Volume(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.eye(4)))
+    classifier = workspace._classifiers[workspace.method] = Learning()
+    shown = {200: threading.Event(), 250: threading.Event()}
+    names = ("show_planes", "show_measures", "show_progress", "show_problem")
+    results = SimpleNamespace(**dict.fromkeys(names, lambda *given: None))
+    results.wanted_planes = set
+    results.show_maps = lambda revision, ids, scores: scores.any() and shown[int(scores.max())].set()
+    work = Work(workspace, results)
+    work.start()
+    try:
+        workspace.click(workspace.add_class("one"), (4, 4, 4))
+        work.wake()
+        assert shown[200].wait(10)
+        classifier.may_end.set()
+        assert shown[250].wait(10), "without another click"
+        assert workspace.scores().max() == 250
+    finally:
+        classifier.may_end.set()
+        work.stop()
