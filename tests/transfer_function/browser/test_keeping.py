@@ -117,10 +117,10 @@ def test_a_server_that_comes_back_finds_the_page_and_the_page_its_work(tool):
     tool.page.keyboard.press("p")
     tool.page.mouse.click(*tool.point("axial", (52, 34, 22)))  # while it is away
     tool.server.start()
+    tool.wait(lambda: [text for text in tool.toasts if "back" in text], "the sentence, which goes by itself")
     tool.wait(lambda: len(tool.server.state["prompts"]) == 2, "the mark that waited")
     tool.settle()
     assert tinted(tool, (51, 36, 22))
-    assert [text for text in tool.toasts if "back" in text]
 
 
 def test_a_lost_context_comes_back_with_the_same_pictures(tool):
