@@ -39,6 +39,7 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "FocalNet": (FocalNet, {"arch": _KEYS}),
     "Swin": (Swin, {"arch": {"embed_dim", "depths", "num_heads"}}),
     "ConvNeXt": (ConvNeXt, {"arch": {"dims", "depths"}}),
+    "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),
     "BEiT": (RescaledPyramid, {"vit.arch": VIT, "vit": VisionTransformer}),

@@ -294,9 +294,10 @@ class App {
 		);
 		if (first) {
 			const working = first.map((value, axis) => Math.floor(value / grid.factors[axis]));
+			const here = this.store.view.crosshair.every((value, axis) => Math.floor(value) === first[axis]);
 			this.visited.add(brickAt(this.textures, working));
 			this.store.setCrosshair(first.map(value => value + 0.5));
-			return;
+			if (!here) return; // else scores changed since it was shown, and the next is wanted
 		}
 		const found = leastCertain(this.textures, this.store.classes, this.visited);
 		if (!found) {
