@@ -65,7 +65,7 @@ VALID = [
     {"type": "class.remove", "class": 9},
     {"type": "clear", "class": 1},
     {"type": "view", "view": {"crosshair": [1, 2, 3]}},
-    {"type": "method", "method": "graph"},
+    {"type": "method", "method": "graph-quick"},
     {"type": "planes", "planes": [1, 2, 3]},
     {
         "type": "transfer_function",
