@@ -99,7 +99,10 @@ export class Actions {
 			this.adding = null;
 			if (answer.type !== "done") return;
 			if (this.store.classOf(answer.class)) this.store.activate(answer.class);
-			else this.store.view.activeClass = this.wanted = answer.class; // the state that has it is on its way
+			else {
+				this.store.awaited = { id: answer.class, revision: answer.revision };
+				this.store.view.activeClass = answer.class;
+			}
 		});
 	}
 
@@ -125,7 +128,8 @@ export class Actions {
 	}
 
 	cycleClass(step) {
-		const ids = [...this.store.classes.map(item => item.id), BACKGROUND];
+		const { classes, awaited } = this.store;
+		const ids = [...classes.map(item => item.id), ...(awaited ? [awaited.id] : []), BACKGROUND];
 		const at = ids.indexOf(this.store.view.activeClass);
 		this.store.activate(ids[(at + step + ids.length) % ids.length]);
 	}

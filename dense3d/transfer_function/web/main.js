@@ -192,10 +192,6 @@ class App {
 		this.store.receive(message);
 		if (message.progress) this.progress(message.progress);
 		if (message.session.saved === false) this.askWhetherSaved();
-		if (this.actions.wanted && this.store.classOf(this.actions.wanted)) {
-			this.store.activate(this.actions.wanted);
-			this.actions.wanted = null;
-		}
 	}
 
 	/** The state is sent before its file is written. */

@@ -8,6 +8,7 @@ export class Store {
 		this.server = null; // last whole state
 		this.classes = []; // its classes, with the edits of this tab that are still on their way
 		this.editing = new Set(); // "id.field" of controls that a hand is on: the server's value waits
+		this.awaited = null; // {id, revision} of a new class whose state is on its way
 		this.connected = false;
 		this.progress = null;
 		this.view = {
@@ -50,11 +51,15 @@ export class Store {
 					? { ...item, ...Object.fromEntries(edited.map(name => [name, kept[name]])) }
 					: { ...item };
 			});
-		if (this.view.activeClass !== BACKGROUND && !this.classOf(this.view.activeClass)) {
+		const arrived = this.awaited !== null && state.revision >= this.awaited.revision;
+		if (arrived) this.awaited = null;
+		const active = this.view.activeClass;
+		if (![BACKGROUND, this.awaited?.id].includes(active) && !this.classOf(active)) {
 			this.view.activeClass = this.classes[0]?.id ?? BACKGROUND; // removed, by undo or in another tab
 		}
 		if (first) this.emit("opened");
 		this.emit("state");
+		if (arrived) this.set({ activeClass: this.view.activeClass });
 	}
 
 	classOf(id) {
