@@ -1,0 +1,1 @@
+"""Stereo depth and optical flow: networks that match two images."""
