@@ -8,7 +8,9 @@ __getattr__, __dir__, __all__ = attach(
         "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
         "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
         "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention", "cell_centres"],
+        "dpt": ["DPTHead"],
         "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
+        "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
         "patch_embed": [
             "PatchEmbed",
