@@ -1,4 +1,4 @@
-"""A data set of pairs from its files to a batch: sizes, padding, ground truth, and a sentence for each fault."""
+"""A data set of pairs from its files to a batch: sizes, padding, ground truth; each fault in a sentence."""
 
 from __future__ import annotations
 
