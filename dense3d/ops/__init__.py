@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
             "multi_scale_deformable_attention",
             "multi_scale_deformable_attention_reference",
         ],
+        "disparity": ["fill_from_left", "left_right_check", "resize_disparity", "warp_by_disparity"],
         "dispatch": ["backends", "register_backend", "select_backend"],
         "focal_loss": ["sigmoid_focal_loss", "softmax_focal_loss"],
         "lane_nms": ["line_nms"],
