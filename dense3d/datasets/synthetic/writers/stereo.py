@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
+from dense3d.datasets.stereo.pfm import write_pfm
 from dense3d.datasets.synthetic.renderer import Frame, Renderer
 from dense3d.datasets.synthetic.sample import Sample
 from dense3d.datasets.synthetic.stereo_scenes import BASELINE, rig_of
@@ -102,11 +102,3 @@ def textureless(rgb: np.ndarray) -> np.ndarray:
     window = (TEXTURELESS_WINDOW, TEXTURELESS_WINDOW)
     mean = cv2.blur((gradient**2).max(axis=-1), window, borderType=cv2.BORDER_REFLECT)
     return mean < TEXTURELESS_GRADIENT
-
-
-def write_pfm(path: Path, values: np.ndarray) -> None:
-    """Write (H, W) float32 as a little-endian portable float map, whose rows run upwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = values.shape
-    header = f"Pf\n{width} {height}\n-1.0\n".encode("ascii")
-    path.write_bytes(header + np.ascontiguousarray(values[::-1], dtype="<f4").tobytes())
