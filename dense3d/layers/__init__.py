@@ -9,7 +9,9 @@ __getattr__, __dir__, __all__ = attach(
         "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
         "cross_attention": ["CrossAttention", "CrossAttentionBlock"],
         "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention", "cell_centres"],
+        "dpt": ["DPTHead"],
         "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
+        "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
         "patch_embed": [
             "PatchEmbed",

@@ -34,6 +34,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
     "convnext": "convnext.open_kit",
     "croco": {"num_channels": "croco_downstream.open_kit", "": "croco.open_kit"},
+    "depth-metrics": "depth_metrics.open_kit",
     "dinov2": "dino.open_v2",
     "dinov3": "dino.open_v3",
     "eco-m2f": "eco_m2f.open_kit",
