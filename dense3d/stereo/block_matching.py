@@ -142,7 +142,8 @@ class SemiGlobalMatching(BaseModel):
         init_cfg: dict | None = None,
         **matcher: Any,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type="StereoDataPreprocessor"), init_cfg)
+        preprocessor = data_preprocessor or dict(type="StereoDataPreprocessor")
+        super().__init__(MODELS.build(preprocessor), init_cfg)
         self.fill, self.left_right, self.matcher = fill, left_right, SemiGlobalMatcher(**matcher)
 
     def forward(
