@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +14,46 @@ from dense3d.errors import CheckpointError
 from dense3d.files import atomic_write, is_file
 
 
-def convert_checkpoint(system: str, source: str | Path, target: str | Path) -> int:
+def convert_checkpoint(system: str, source: str | Path | Sequence[str | Path], target: str | Path) -> int:
     """Convert an official checkpoint file of ``system`` and write it where our models load it.
 
     Args:
         system: name of a converter, see :func:`dense3d.checkpoints.convert`.
         source: official checkpoint, read with ``weights_only=True``; flax's files (``.npz``) without pickles.
+            Several files where the official code keeps the parts of a model in several.
         target: file to write.
 
     Returns:
         How many tensors were written.
 
     Raises:
-        CheckpointError: the file is unsafe or damaged, does not hold what ``system`` has, or is ``target``.
+        CheckpointError: a file is unsafe or damaged, does not hold what ``system`` has, or is ``target``; or
+            two files hold the same name.
     """
-    if Path(source).resolve() == Path(target).resolve():
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    if Path(target).resolve() in {Path(path).resolve() for path in sources}:
         raise CheckpointError(f"{target} is the official checkpoint itself; write to another file")
-    loaded = read_arrays(source) if Path(source).suffix == ".npz" else load_checkpoint(source)
-    for key in ("state_dict", "model", "module"):
-        if isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-            break
+    loaded: dict[str, torch.Tensor] = {}
+    for path in sources:
+        part = _read_official(path)
+        twice = sorted(set(part) & set(loaded))
+        if twice:
+            raise CheckpointError(
+                f"{path} holds {twice[0]!r}, which a file before it has too: give each part once"
+            )
+        loaded |= part
     state = convert(system, loaded)
     with atomic_write(target) as file:
         torch.save({"state_dict": state, "meta": {"converted_from": system}}, file)
     return len(state)
+
+
+def _read_official(path: str | Path) -> dict[str, torch.Tensor]:
+    loaded = read_arrays(path) if Path(path).suffix == ".npz" else load_checkpoint(path)
+    for key in ("state_dict", "model", "module"):
+        if isinstance(loaded.get(key), dict):
+            return loaded[key]
+    return loaded
 
 
 def read_arrays(path: str | Path) -> dict[str, torch.Tensor]:
