@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.checkpoints import convert
-from dense3d.ops.band_attention import band_mask
+from dense3d.ops.banded import band_mask
 from dense3d.stereo.ccnext import (
     CCNeXt,
     SelfSupervisedStereoLoss,

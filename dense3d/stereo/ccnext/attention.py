@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.ops.band_attention import band_attention
+from dense3d.ops.banded import band_attention
 
 INITIALISATIONS = ("recommended", "official")
 

@@ -69,8 +69,9 @@ def warp_along_rows(
     Example:
         >>> image = torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 1, 2, 4)
         >>> depth = torch.ones(1, 1, 2, 4)
-        >>> warp_along_rows(image, depth, torch.tensor([-1.0]), exact=True)[0, 0,
-        0].round(decimals=3).tolist() [0.0, 0.0, 1.0, 2.0]
+        >>> warped = warp_along_rows(image, depth, torch.tensor([-1.0]), exact=True)
+        >>> warped[0, 0, 0].round(decimals=3).tolist()
+        [0.0, 0.0, 1.0, 2.0]
     """
     height, width = image.shape[-2:]
     x, y = moved_coordinates(depth, shift, offset)

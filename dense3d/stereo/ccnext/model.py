@@ -210,9 +210,9 @@ class CCNeXt(BaseModel):
         rig = sample.get("rig")
         if rig is None:
             raise DataError(
-                f"{sample.get('left_path') or 'a pair'} has no calibration, without which inverse depth is "
-                "no disparity in pixels: give its calibration file, or set model.normalised_focal (focal length "
-                "over width; 0.58 for official KITTI weights)"
+                f"{sample.get('left_path') or 'a pair'} has no calibration, without which inverse depth "
+                "is no disparity in pixels: give its calibration file, or set model.normalised_focal (focal "
+                "length over width; 0.58 for official KITTI weights)"
             )
         if rig.width != width:
             raise DataError(

@@ -127,7 +127,7 @@ def test_windows():
     assert [window_reach(w, 0.26) for w in (320, 160, 80)] == [83, 41, 20]
     with pytest.raises(DataError, match=r"window_size=0.05 of a map that is 10 columns wide .* at least 0.1"):
         window_reach(10, 0.05)
-    with pytest.raises(ConfigError, match="window_size=1.5 is a fraction"):
+    with pytest.raises(ConfigError, match=r"window_size=1.5 is a fraction"):
         EpipolarAttention(4, window_size=1.5)
     with pytest.raises(ConfigError, match="init='zero', but there are recommended and official"):
         EpipolarAttention(4, init="zero")

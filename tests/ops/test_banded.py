@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dense3d.errors import DataError
-from dense3d.ops import band_attention as module
-from dense3d.ops.band_attention import band_attention, band_attention_reference, band_mask
+from dense3d.ops import banded as module
+from dense3d.ops.banded import band_attention, band_attention_reference, band_mask
 
 
 def rows(width: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
