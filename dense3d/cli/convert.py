@@ -16,5 +16,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from dense3d.apis import convert_checkpoint
 
-    count = convert_checkpoint(arguments.system, arguments.source, arguments.target)
+    count = convert_checkpoint(arguments.system, arguments.source, arguments.target, tell=print)
     print(f"{count} tensors written to {arguments.target}")
