@@ -18,13 +18,14 @@ from dense3d.stereo.croco_stereo.features import DenseTokens, encoder_hooks
 from dense3d.structures.stereo_sample import StereoSample
 
 _DIVISOR = 32
-_DECODER = ("decoder_embed", "dec_blocks", "dec_norm", "dec_rope", "dec_pos_embed")
+_DECODER = ("decoder_embed", "dec_blocks", "dec_norm")
 
 
 def encoder_only(network: CrocoNetwork) -> CrocoNetwork:
     """The network without its decoder, which then only encodes."""
     for name in _DECODER:
         delattr(network, name)
+    network.dec_rope = network.dec_pos_embed = None
     return network
 
 
