@@ -1,4 +1,4 @@
-"""Evaluate depth, disparity or optical flow, under a protocol that the output names.
+"""Evaluate depth, disparity or flow under a named protocol.
 
 abs_rel, sq_rel, rmse, rmse_log, a1 to a3 of depth; EPE, D1, bad-X of disparity; EPE, Fl of flow.
 """
