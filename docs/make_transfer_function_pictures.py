@@ -7,8 +7,8 @@ those of :data:`STRUCTURES`; a person makes them by looking, here they stand as 
 pictures go to docs/images. Printed are the frames a second while the 3D view turns, and the times from the
 event of a click until the scores of all three slices have arrived, until their overlay is drawn (a pixel a
 voxel, on a canvas over each slice), until the next animation frame has ended, and until WebGL has drawn the
-full slices; the browser draws on the CPU. On a busy machine all of that takes longer than it is worked on: the
-server's processor time of a click and the load are printed, too.
+full slices; the browser draws on the CPU. On a busy machine all of that takes longer than it is worked on, so
+that the server's processor time of a click and the load are printed, too.
 """
 
 from __future__ import annotations
