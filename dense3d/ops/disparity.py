@@ -1,8 +1,8 @@
 """Disparity maps of rectified pairs: resizing, warping, left-right check, filling of holes.
 
 Maps are tensors ``(..., H, W)`` in pixels, ``x_left - x_right``, positive in front of the rig; a pixel's
-integer coordinate is its centre, and whatever is not finite is not known. Everything runs on any device, whole
-batches at once.
+integer coordinate is its centre, and whatever is not finite is not known. Whole batches are handled at once,
+on any device.
 """
 
 from __future__ import annotations

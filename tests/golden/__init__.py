@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
     "convnext": "convnext.open_kit",
+    "depth-metrics": "depth_metrics.open_kit",
     "dinov2": "dino.open_v2",
     "dinov3": "dino.open_v3",
     "eco-m2f": "eco_m2f.open_kit",

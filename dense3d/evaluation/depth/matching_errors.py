@@ -1,0 +1,195 @@
+"""Errors of disparity and optical flow: EPE, rmse, bad-X, D1 / Fl, by regions and by bins of speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from dense3d.errors import DataError
+from dense3d.evaluation.depth.protocols import MatchingProtocol
+from dense3d.evaluation.depth.tally import Tally
+
+OUTLIER_PIXELS, OUTLIER_SHARE = 3.0, 0.05  # of D1 and Fl: KITTI 2015
+SPEEDS = (0.0, 10.0, 40.0, float("inf"))  # pixels; limits of the bins of flow
+HOLES = ("wrong", "skip")
+
+
+@dataclass(frozen=True)
+class MatchingComparison:
+    """One image.
+
+    Args:
+        regions: ``"all"``, and what else is known: ``"nonoccluded"`` and ``"occluded"``; of flow ``"s0-10"``,
+            ``"s10-40"`` and ``"s40+"`` by the ground truth's speed in pixels.
+        holes: pixels with ground truth whose prediction is not finite.
+    """
+
+    regions: dict[str, Tally]
+    holes: int
+
+
+def compare_disparity(
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    protocol: MatchingProtocol,
+    nonoccluded: np.ndarray | None = None,
+    holes: str = "wrong",
+) -> MatchingComparison:
+    """Compare one predicted disparity map with its ground truth.
+
+    Args:
+        prediction: ``(h, w)`` pixels; not finite = not predicted.
+        truth: ``(h, w)`` pixels, ``(2h, 2w)`` if the protocol says ``doubled``; not finite = missing.
+        protocol: what counts.
+        nonoccluded: bool of the ground truth's size: pixels that the right image sees.
+        holes: pixels without prediction count as ``"wrong"`` in D1 and bad-X and are left out of EPE and
+            rmse; ``"skip"`` leaves them out of everything.
+
+    Raises:
+        DataError: shapes do not fit.
+    """
+    _check_shapes(prediction, truth, protocol, 2)
+    error = np.abs(_doubled(prediction, protocol) - truth.astype(np.float64))
+    valid = np.isfinite(truth)
+    if protocol.max_disparity is not None:
+        valid &= truth < protocol.max_disparity
+    if nonoccluded is not None and nonoccluded.shape != truth.shape:
+        raise DataError(
+            f"the mask of pixels not occluded has size {_size(nonoccluded)}, the ground truth {_size(truth)}"
+        )
+    return _compared(error, None, np.abs(truth), valid, protocol, nonoccluded, holes, "D1")
+
+
+def compare_flow(
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    protocol: MatchingProtocol,
+    nonoccluded: np.ndarray | None = None,
+    holes: str = "wrong",
+) -> MatchingComparison:
+    """Compare one predicted flow field with its ground truth.
+
+    Args:
+        prediction: ``(h, w, 2)`` pixels (u, v).
+        truth: ``(h, w, 2)``, or ``(2h, 2w, 2)`` if the protocol says ``doubled``.
+        protocol, nonoccluded, holes: as for :func:`compare_disparity`.
+
+    Raises:
+        DataError: shapes do not fit.
+    """
+    _check_shapes(prediction, truth, protocol, 3)
+    difference = _doubled(prediction, protocol) - truth.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        error, speed = np.hypot(*np.moveaxis(difference, -1, 0)), np.hypot(*np.moveaxis(truth, -1, 0))
+        absolute = np.abs(difference).sum(-1)
+    valid = np.isfinite(truth).all(-1)
+    return _compared(error, absolute, speed, valid, protocol, nonoccluded, holes, "Fl")
+
+
+def _compared(
+    error: np.ndarray,  # (H, W)
+    absolute: np.ndarray | None,  # (H, W) |du| + |dv|
+    size: np.ndarray,  # (H, W) of the ground truth's vector
+    valid: np.ndarray,
+    protocol: MatchingProtocol,
+    nonoccluded: np.ndarray | None,
+    holes: str,
+    outliers: str,
+) -> MatchingComparison:
+    if holes not in HOLES:
+        raise DataError(
+            f"holes={holes!r}: pixels without prediction are counted 'wrong', or 'skip' leaves them out"
+        )
+    error = np.where(valid & ~np.isnan(error), error, np.inf)  # what is missing on either side
+    if protocol.doubled:
+        error, size, absolute, nonoccluded = _smallest(error, size, absolute, nonoccluded)
+        valid = _blocks(valid).any(-1)
+    missing = valid & ~np.isfinite(error)
+    if holes == "skip":
+        valid = valid & ~missing
+    regions = {"all": valid}
+    if nonoccluded is not None:
+        regions |= {"nonoccluded": valid & nonoccluded, "occluded": valid & ~nonoccluded}
+    if outliers == "Fl":
+        for low, high in pairwise(SPEEDS):
+            name = f"s{low:g}+" if np.isinf(high) else f"s{low:g}-{high:g}"
+            regions[name] = valid & (size >= low) & (size < high)
+    tallies = {}
+    for name, region in regions.items():
+        sums = None if absolute is None else absolute[region]
+        tallies[name] = matching_errors(error[region], size[region], protocol.bad, outliers, sums)
+    return MatchingComparison(tallies, int(missing.sum()))
+
+
+def matching_errors(
+    error: np.ndarray,
+    size: np.ndarray,
+    bad: tuple[float, ...],
+    outliers: str = "D1",
+    absolute: np.ndarray | None = None,
+) -> Tally:
+    """Errors of matching pixels, summed.
+
+    Args:
+        error: ``(N,)`` pixels, infinite where nothing is predicted.
+        size: ``(N,)`` length of the ground truth, pixels.
+        bad: limits of ``bad-X``: strictly larger errors are counted.
+        outliers: name of the share of errors above 3 px and above 5 % of ``size``.
+        absolute: ``(N,)`` sum of the components' absolute errors, of flow: ``L1``.
+
+    Example:
+        >>> matching_errors(np.array([0.0, 4.0]), np.array([9.0, 50.0]), (1,)).values()
+        {'EPE': 2.0, 'rmse': 2.8284271247461903, 'D1': 50.0, 'bad-1': 50.0}
+    """
+    given = np.isfinite(error)
+    near = error[given]
+    wrong = (error > OUTLIER_PIXELS) & (error > OUTLIER_SHARE * size)
+    sums = {"EPE": float(near.sum()), "rmse": float(np.square(near).sum())}
+    if absolute is not None:
+        sums["L1"] = float(absolute[given].sum())
+    sums[outliers] = float(np.count_nonzero(wrong))
+    sums |= {f"bad-{limit:g}": float(np.count_nonzero(error > limit)) for limit in bad}
+    return Tally(error.size, near.size, sums)
+
+
+def _doubled(prediction: np.ndarray, protocol: MatchingProtocol) -> np.ndarray:
+    prediction = prediction.astype(np.float64)
+    return prediction.repeat(2, 0).repeat(2, 1) if protocol.doubled else prediction
+
+
+def _blocks(values: np.ndarray) -> np.ndarray:
+    """``(2h, 2w) -> (h, w, 4)``."""
+    height, width = values.shape[0] // 2, values.shape[1] // 2
+    return values.reshape(height, 2, width, 2).swapaxes(1, 2).reshape(height, width, 4)
+
+
+def _smallest(error: np.ndarray, *maps: np.ndarray | None) -> list[np.ndarray | None]:
+    """The smallest error of each 2 x 2 block, and the other maps' values at its place."""
+    blocks = _blocks(error)
+    best = blocks.argmin(-1)[..., None]
+
+    def picked(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else np.take_along_axis(_blocks(values), best, -1)[..., 0]
+
+    return [picked(values) for values in (error, *maps)]
+
+
+def _check_shapes(prediction: np.ndarray, truth: np.ndarray, protocol: MatchingProtocol, ndim: int) -> None:
+    factor = 2 if protocol.doubled else 1
+    if prediction.ndim != ndim or truth.ndim != ndim or (ndim == 3 and truth.shape[2] != 2):
+        raise DataError(
+            f"{protocol.task} of shape {prediction.shape} cannot be compared with ground truth of shape "
+            f"{truth.shape}"
+        )
+    if truth.shape != (prediction.shape[0] * factor, prediction.shape[1] * factor, *prediction.shape[2:]):
+        rule = " and twice the prediction's, as the protocol says" if protocol.doubled else ""
+        raise DataError(
+            f"the prediction has size {_size(prediction)}, the ground truth {_size(truth)}: both must be of "
+            f"one size{rule}; resize the prediction (dense3d.ops.resize_disparity), which changes its values"
+        )
+
+
+def _size(values: np.ndarray) -> str:
+    return f"{values.shape[0]}x{values.shape[1]}"
