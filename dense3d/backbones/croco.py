@@ -19,6 +19,8 @@ from dense3d.layers.rotary_grid import GridRope
 from dense3d.layers.transformer_block import TransformerBlock
 from dense3d.registry import MODELS
 
+TABLES = ("enc_pos_embed", "dec_pos_embed")
+ENCODER = ("patch_embed.", "enc_")  # how names of the encoder's weights begin
 # Of a complete image, the rows and columns of its patches; of scattered patches, (B, N, 2) or (N, 2)
 Positions = Grid | Tensor
 
@@ -42,7 +44,7 @@ class CrocoNetwork(BaseModule):
         norm_eps: epsilon of all norms.
         with_cp: recompute activations in the backward pass (activation checkpointing).
         init_cfg: ``dict(type="Pretrained", checkpoint=path)`` reads what pre-training wrote, or a converted
-            checkpoint.
+            checkpoint; with ``part="encoder"``, the encoder alone.
 
     Shape:
         images ``(B, 3, H, W)``, normalised RGB, H and W multiples of ``patch_size``.
@@ -207,24 +209,54 @@ class CrocoNetwork(BaseModule):
             return checkpoint(block, *arguments, use_reentrant=False)
         return block(*arguments)
 
+    def init_weights(self) -> None:
+        """Load ``init_cfg``'s checkpoint; everything else was initialised at construction.
+
+        Raises:
+            CheckpointError: the file cannot be read, or names or shapes differ; the message lists them.
+            ConfigError: ``part`` is neither ``"all"`` nor ``"encoder"``.
+        """
+        if not self.init_cfg or self.init_cfg.get("type") != "Pretrained":
+            return
+        from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+
+        path, part = self.init_cfg["checkpoint"], self.init_cfg.get("part", "all")
+        if part not in ("all", "encoder"):
+            raise ConfigError(f"part={part!r} of a CroCo checkpoint: use 'all' or 'encoder'")
+        whole = weights_of(load_checkpoint(path), path)
+        prefix = "network." if any(name.startswith("network.") for name in whole) else ""
+        weights = {n.removeprefix(prefix): v for n, v in whole.items() if n.startswith(prefix)}
+        if "prediction_head.weight" in whole and self.table_grid:  # pre-trained, on square images
+            for name in TABLES:
+                if name in weights:
+                    weights[name] = fit_table(weights[name], self.table_grid, square=True)
+        if part == "encoder":
+            kept = {n: v for n, v in self.state_dict().items() if not n.startswith(ENCODER)}
+            weights = kept | {n: v for n, v in weights.items() if n.startswith(ENCODER)}
+        load_into(self, weights, source=str(path))
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Resize tables of another grid, as the official code does for square ones, then load."""
-        for part in ("enc_pos_embed", "dec_pos_embed"):
-            own, table = getattr(self, part), state_dict.get(prefix + part)
-            if own is not None and table is not None:
-                state_dict[prefix + part] = fit_table(table, self.table_grid)
+        for name in TABLES:
+            if getattr(self, name) is not None and prefix + name in state_dict:
+                state_dict[prefix + name] = fit_table(state_dict[prefix + name], self.table_grid)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def fit_table(table: Tensor, grid: Grid) -> Tensor:
+def fit_table(table: Tensor, grid: Grid, square: bool = False) -> Tensor:
     """A table of positions ``(N, D)`` for ``grid``: resized bicubically if it is one of another, square grid.
+
+    Args:
+        table: row-major.
+        grid: the wanted one.
+        square: whether a table of just as many rows is known to be of a square grid all the same.
 
     Example:
         >>> fit_table(torch.zeros(9, 4), (2, 5)).shape
         torch.Size([10, 4])
     """
     side = round(len(table) ** 0.5)
-    if len(table) == grid[0] * grid[1] or side * side != len(table):
+    if side * side != len(table) or (len(table) == grid[0] * grid[1] and not square):
         return table
     return resize_position_table(table[None], (side, side), grid)[0]
 

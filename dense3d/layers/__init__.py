@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
             "sincos_position_table",
             "tokens_to_map",
         ],
+        "pixel_patches": ["normalised_patches", "paint", "patch_loss", "patchify", "unpatchify"],
         "position_relation": ["PositionRelation", "relation_bias"],
         "relative_position": ["RelativePositionBias", "resize_relative_table"],
         "rotary": ["AxialRope", "rotate"],

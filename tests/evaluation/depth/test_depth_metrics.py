@@ -12,7 +12,9 @@ import torch
 from dense3d.errors import ConfigError, DataError
 from dense3d.ops import resize_disparity
 from dense3d.registry import METRICS
+from dense3d.stereo.data_preprocessor import StereoDataPreprocessor
 from dense3d.structures.rectified_rig import RectifiedRig
+from dense3d.structures.stereo_sample import StereoSample
 
 RIG = RectifiedRig(focal=60.0, baseline=0.5, cx=31.5, cy=15.5, width=64, height=32)
 INF = float("inf")
@@ -110,9 +112,6 @@ def test_a_prediction_of_another_size_is_resized_with_its_values():
 
 
 def test_padding_of_the_data_preprocessor_does_not_count():
-    from dense3d.structures.stereo_sample import StereoSample
-
-    module = pytest.importorskip("dense3d.stereo.data_preprocessor")
 
     data = samples(2)
     inputs = {side: [torch.zeros(3, 32, 64, dtype=torch.uint8)] * 2 for side in ("left", "right")}
@@ -121,7 +120,7 @@ def test_padding_of_the_data_preprocessor_does_not_count():
         element = StereoSample(metainfo={k: sample[k] for k in ("sample_id", "rig", "img_shape")})
         element.set_data({k: v for k, v in sample.items() if k.startswith("gt")})
         padded.append(element)
-    preprocessor = module.StereoDataPreprocessor(pad_divisor=48)
+    preprocessor = StereoDataPreprocessor(pad_divisor=48)
     batch = preprocessor({"inputs": inputs, "data_samples": padded})["data_samples"]
     assert batch[0].gt_disparity.shape == (1, 48, 96)
     back = [b.to_dict() | {"pred_disparity": s["pred_disparity"]} for b, s in zip(batch, data)]
