@@ -85,7 +85,7 @@ class PairPredictor:
 
     def __repr__(self) -> str:
         bare = getattr(self.model, "module", self.model)
-        return f"<PairPredictor {type(bare).__name__} on {next(self.model.parameters()).device}>"
+        return f"<PairPredictor {type(bare).__name__} on {bare.data_preprocessor.device}>"
 
     def __call__(
         self, left: Any, right: Any, rig: str | Path | RectifiedRig | None = None, stream: bool = False
