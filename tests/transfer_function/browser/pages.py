@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-SECONDS = 90.0  # until a test gives up waiting; the machine may be busy
+SECONDS = 240.0  # until a test gives up waiting; the machine may be busy
 FIRST_COLOR = [230, 159, 80]
 # every sentence that the page said, which it takes away by itself
 KEEP_SENTENCES = """
