@@ -30,6 +30,7 @@ EXTRAS = {
     "pydicom": "dicom",
     "highdicom": "dicom",
     "zarr": "zarr",
+    "h5py": "hdf5",
 }
 
 

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "convnext": ["ConvNeXt"],
+        "croco": ["CrocoNetwork"],
         "focalnet": ["FocalNet"],
         "swin": ["Swin"],
         "timm_backbone": ["TimmBackbone"],

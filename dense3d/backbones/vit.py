@@ -1,8 +1,8 @@
-"""Plain vision transformers: one class, by configuration DeiT, DINO, AugReg, MAE, BEiT, DINOv2 or DINOv3.
+"""Plain vision transformers: one class, by configuration DeiT, DINO, AugReg, MAE, BEiT, DINOv2, DINOv3 ....
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021; for the others see
 :mod:`dense3d.backbones.vit_architectures`. Official checkpoints go through
-``dense3d convert deit|dino|augreg|mae|beit|dinov2|dinov3``.
+``dense3d convert deit|dino|augreg|mae|beit|dinov2|dinov3|croco-encoder``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dense3d.layers.patch_embed import (
 )
 from dense3d.layers.relative_position import RelativePositionBias
 from dense3d.layers.rotary import AxialRope
+from dense3d.layers.rotary_grid import GridRope
 from dense3d.layers.transformer_block import TransformerBlock, token_norm
 from dense3d.registry import MODELS
 
@@ -104,7 +105,7 @@ class VisionTransformer(BaseModule):
         self.out_indices = _block_indices(out_indices, arch.depth)
         self.out_channels: tuple[int, ...] = (arch.embed_dim,) * len(self.out_indices)
         self.out_strides: tuple[int, ...] = (arch.patch_size,) * len(self.out_indices)
-        self.num_prefix = 1 + arch.num_registers if prefix_tokens else 0
+        self.num_prefix = arch.class_token + arch.num_registers if prefix_tokens else 0
         final_norm = arch.final_norm if final_norm is None else final_norm
         self._build_embedding(prefix_tokens)
         self._build_blocks(window_size, window_padding, drop_path_rate)
@@ -118,7 +119,8 @@ class VisionTransformer(BaseModule):
         arch, dim = self.arch, self.embed_dims
         self.patch_embed = PatchEmbed(arch.patch_size, arch.in_channels, dim)
         registers = arch.num_registers if prefix_tokens else 0
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if prefix_tokens else None
+        has_class_token = prefix_tokens and arch.class_token
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if has_class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, dim)) if registers else None
         self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False) if arch.mask_token else None
         self.pos_embed = None
@@ -131,6 +133,8 @@ class VisionTransformer(BaseModule):
             options = {k.removeprefix("rope_"): getattr(arch, k) for k in vars(arch) if k.startswith("rope_")}
             options["dtype"] = getattr(torch, arch.rope_dtype)
             self.rope = AxialRope(dim // arch.num_heads, **options)
+        elif arch.position == "grid_rope":
+            self.rope = GridRope(dim // arch.num_heads, arch.rope_base)
 
     def _build_blocks(
         self,

@@ -28,7 +28,10 @@ class ViTArchitecture:
         num_registers: tokens beside the class token (registers, storage tokens, distillation token).
         mask_token: whether there is a token for masked patches; it is learnt in masked pre-training only,
             which sets its ``requires_grad``.
-        position: ``"learned"`` table, fixed ``"sincos"`` table, ``"rope"`` or None.
+        class_token: whether there is a class token.
+        position: ``"learned"`` table, fixed ``"sincos"`` table, ``"rope"`` (relative to the image's size),
+            ``"grid_rope"`` (whole numbers, :class:`dense3d.layers.GridRope`, which takes ``rope_base``) or
+            None.
         position_antialias, position_offset: how the table is resized, see
             :func:`dense3d.layers.patch_embed.resize_position_table`.
         relative_position: whether each block has a table of relative position biases.
@@ -58,6 +61,7 @@ class ViTArchitecture:
     layer_scale: float | None = None
     num_registers: int = 0
     mask_token: bool = False
+    class_token: bool = True
     position: str | None = "learned"
     position_antialias: bool = False
     position_offset: float = 0.0
@@ -77,7 +81,8 @@ class ViTArchitecture:
     residual_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, allowed in (("ffn", ("mlp", "swiglu")), ("position", ("learned", "sincos", "rope", None))):
+        positions = ("learned", "sincos", "rope", "grid_rope", None)
+        for name, allowed in (("ffn", ("mlp", "swiglu")), ("position", positions)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r} of a ViT: use one of {allowed}")
         if self.pretrain_size < self.patch_size:
@@ -113,6 +118,8 @@ _DINOV3 = dict(
     rope_rescale=2.0,
     norm_eps=1e-5,
 )
+_CROCO = dict(class_token=False, position="sincos")
+_CROCO_V2 = dict(class_token=False, position="grid_rope")
 _PLUS = dict(ffn="swiglu", mlp_ratio=6.0)
 
 # Names are those of the official repositories where these have one.
@@ -134,6 +141,10 @@ ARCHITECTURES: dict[str, dict] = {
     "beit_large_patch16": {**_LARGE, **_BEIT, "layer_scale": 1e-5},
     "beitv2_base_patch16": {**_BASE, **_BEIT},
     "beitv2_large_patch16": {**_LARGE, **_BEIT, "layer_scale": 1e-5},
+    "croco_base_patch16": {**_BASE, **_CROCO},
+    "croco_v2_small_patch16": {**_SMALL, **_CROCO_V2},
+    "croco_v2_base_patch16": {**_BASE, **_CROCO_V2},
+    "croco_v2_large_patch16": {**_LARGE, **_CROCO_V2},
     "dino_vits16": {**_SMALL, **_DINO},
     "dino_vits8": {**_SMALL, **_DINO, "patch_size": 8},
     "dino_vitb16": {**_BASE, **_DINO},

@@ -36,6 +36,10 @@ def load_pretrained(vit: VisionTransformer, path: str | os.PathLike) -> None:
     from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 
     weights = weights_of(load_checkpoint(path), path)
+    if "network.enc_blocks.0.norm1.weight" in weights:  # of CroCo, pre-trained or with a head
+        from dense3d.checkpoints.croco import convert_encoder
+
+        weights = convert_encoder(weights)
     prefix = next((p for p in _PREFIXES if any(n.startswith(p) for n in weights)), "")
     weights = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
     load_into(vit, fit(vit, weights), source=str(path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dense3d.errors import ConfigError, did_you_mean
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 CONVERTERS: dict[str, str] = {
     "beit": "dense3d.checkpoints.vit:convert_beit",
     "beit-seg": "dense3d.checkpoints.vit:convert_beit_pyramid",
+    "ccnext": "dense3d.checkpoints.ccnext:convert",
+    "ccnext-single": "dense3d.checkpoints.ccnext:convert_single",
     "co-detr": "dense3d.checkpoints.co_detr:convert",
+    "croco": "dense3d.checkpoints.croco:convert",
+    "croco-encoder": "dense3d.checkpoints.croco:convert_encoder",
+    "croco-flow": "dense3d.checkpoints.croco_downstream:convert",
+    "croco-monocular": "dense3d.checkpoints.croco_downstream:convert_monocular",
+    "croco-stereo": "dense3d.checkpoints.croco_downstream:convert",
     "deit": "dense3d.checkpoints.vit:convert_deit",
     "augreg": "dense3d.checkpoints.vit:convert_augreg",
     "depth-anything-v2": "dense3d.checkpoints.monodino_detr:convert_depth_anything",
@@ -56,6 +63,13 @@ CONVERTERS: dict[str, str] = {
     "swin-torchvision": "dense3d.checkpoints.swin:convert_torchvision",
 }
 
+# system -> "module:function" that reads from a whole official file what a config has to say of its model
+SETTINGS: dict[str, str] = {
+    "croco": "dense3d.checkpoints.croco_settings:settings_of",
+    "croco-flow": "dense3d.checkpoints.croco_downstream:settings_of",
+    "croco-stereo": "dense3d.checkpoints.croco_downstream:settings_of",
+}
+
 
 def convert(system: str, official_state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename and reshape an official state dict into ours.
@@ -76,6 +90,22 @@ def convert(system: str, official_state_dict: Mapping[str, torch.Tensor]) -> dic
             f"no converter for the system {system!r}{did_you_mean(system, CONVERTERS)} "
             f"(known: {', '.join(sorted(CONVERTERS))})"
         )
-    module, _, name = CONVERTERS[system].partition(":")
-    converter: Callable = getattr(importlib.import_module(module), name)
-    return converter(official_state_dict)
+    return _function(CONVERTERS[system])(official_state_dict)
+
+
+def settings(system: str, official_checkpoint: Mapping) -> dict[str, Any]:
+    """Arguments for the config of our model that an official file knows of; empty where it tells none.
+
+    Args:
+        system: a key of :data:`CONVERTERS`.
+        official_checkpoint: the whole file, not its weights alone.
+
+    Raises:
+        CheckpointError: what the file says cannot be read, or is not what its weights are.
+    """
+    return _function(SETTINGS[system])(official_checkpoint) if system in SETTINGS else {}
+
+
+def _function(place: str) -> Callable:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -10,6 +10,9 @@ from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
 from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
 from dense3d.errors import ConfigError
 
+STEREO = "stereo"
+# number of training and validation samples, image size, and what the samples are called
+DEFAULTS = {None: (1000, 200, (320, 240), "images"), STEREO: (250, 50, (320, 160), "pairs")}
 EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x120"
 
 
@@ -24,13 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LAYOUT",
         help="further layouts of the same scenes",
     )
-    parser.add_argument("--train", type=int, help="training images (default: 1000), or volumes (default: 4)")
-    parser.add_argument("--val", type=int, help="validation images (default: 200)")
+    parser.add_argument(
+        "--train",
+        type=int,
+        help="training images (default: 1000), stereo pairs (default: 250), or volumes (default: 4)",
+    )
+    parser.add_argument("--val", type=int, help="validation images (default: 200) or pairs (default: 50)")
     parser.add_argument(
         "--size",
         type=image_size,
         metavar="WxH",
-        help="image size (default: 320x240), or WxHxD of volumes (default: 128x112x96)",
+        help="image size (default: 320x240, of pairs 320x160), or WxHxD of volumes (default: 128x112x96)",
     )
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")
@@ -51,8 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.layout == VOLUMES:
         _make_volumes(arguments, start)
         return
-    train = 1000 if arguments.train is None else arguments.train
-    val = 200 if arguments.val is None else arguments.val
+    train, val, size, noun = DEFAULTS[STEREO if arguments.layout == STEREO else None]
+    train = train if arguments.train is None else arguments.train
+    val = val if arguments.val is None else arguments.val
     if len(arguments.size or (0, 0)) != 2:
         raise ConfigError(f"--size {'x'.join(map(str, arguments.size))}: images have a width and a height")
     made = make_dataset(
@@ -60,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         layouts=(arguments.layout, *arguments.layouts),
         train=train,
         val=val,
-        size=arguments.size or (320, 240),
+        size=arguments.size or size,
         seed=arguments.seed,
         scenes=arguments.scenes,
         workers=arguments.workers,
@@ -68,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if made:
         seconds = time.perf_counter() - start
-        print(f"{train} train and {val} val images in {seconds:.1f} s: {arguments.out}")
+        print(f"{train} train and {val} val {noun} in {seconds:.1f} s: {arguments.out}")
     else:
         print(f"nothing to do: {arguments.out} holds this data set already")
 

@@ -7,6 +7,7 @@ loader, which also serves ``init_cfg=dict(type="Pretrained")``, read by the same
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -287,7 +288,8 @@ def _method_of_history_buffer(owner: object, name: str) -> Callable:
 
 def harmless_globals() -> list[Callable]:
     """Entries for ``torch.serialization.safe_globals``."""
-    entries: list = [HistoryBuffer, slice, np.ndarray, np.dtype]
+    # a Namespace holds the options of official training commands
+    entries: list = [HistoryBuffer, slice, np.ndarray, np.dtype, argparse.Namespace]
     entries.append(_alias(_method_of_history_buffer, "builtins", "getattr"))
     # Both names of NumPy's module occur in files: numpy.core (1.x) and numpy._core (2.x).
     multiarray = _numpy_core().multiarray

@@ -7,8 +7,11 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
         "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
+        "cross_attention": ["CrossAttention", "CrossAttentionBlock"],
         "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention", "cell_centres"],
+        "dpt": ["DPTHead"],
         "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
+        "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
         "patch_embed": [
             "PatchEmbed",
@@ -17,9 +20,11 @@ __getattr__, __dir__, __all__ = attach(
             "sincos_position_table",
             "tokens_to_map",
         ],
+        "pixel_patches": ["normalised_patches", "paint", "patch_loss", "patchify", "unpatchify"],
         "position_relation": ["PositionRelation", "relation_bias"],
         "relative_position": ["RelativePositionBias", "resize_relative_table"],
         "rotary": ["AxialRope", "rotate"],
+        "rotary_grid": ["GridRope", "grid_positions"],
         "sine_position": ["box_position", "map_position", "sine_features"],
         "transformer_block": ["DropPath", "LayerScale", "TransformerBlock"],
     },

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dense3d.errors import ConfigError
 from dense3d.layers.patch_embed import Grid
 
-Rotation = tuple[Tensor, Tensor]  # sines and cosines, (N, head_dim) each
+Rotation = tuple[Tensor, Tensor]  # sines and cosines: (N, head_dim) each, or see rotate()
 
 
 def rotate(x: Tensor, rotation: Rotation, num_prefix: int = 0) -> Tensor:
@@ -21,7 +21,9 @@ def rotate(x: Tensor, rotation: Rotation, num_prefix: int = 0) -> Tensor:
 
     Args:
         x: queries or keys ``(B, M, P + N, d)``.
-        rotation: sines and cosines ``(N, d)``; everything passes through their dtype, the prefix too.
+        rotation: sines and cosines ``(N, d)``; everything passes through their dtype, the prefix too. With
+            ``(N, p, d / p)`` or ``(B, 1, N, p, d / p)``, a head is p parts one behind the other, and channel
+            k of a part turns with channel k + d / 2p of the same part.
         num_prefix: P, tokens without a position.
 
     Example:
@@ -32,9 +34,13 @@ def rotate(x: Tensor, rotation: Rotation, num_prefix: int = 0) -> Tensor:
     sin, cos = rotation
     dtype, x = x.dtype, x.to(sin.dtype)
     prefix, rest = x[..., :num_prefix, :], x[..., num_prefix:, :]
+    in_parts = sin.shape[-1] != x.shape[-1]
+    if in_parts:
+        rest = rest.unflatten(-1, sin.shape[-2:])  # (B, M, N, p, d / p)
     first, second = rest.chunk(2, dim=-1)
     rest = rest * cos + torch.cat([-second, first], dim=-1) * sin
-    return torch.cat([prefix, rest], dim=-2).to(dtype)
+    rest = rest.flatten(-2) if in_parts else rest
+    return (torch.cat([prefix, rest], dim=-2) if num_prefix else rest).to(dtype)
 
 
 class AxialRope(nn.Module):

@@ -1,5 +1,7 @@
-"""Self-supervised pre-training: masked autoencoders of images."""
+"""Self-supervised pre-training: masked autoencoders of images, cross-view completion of pairs."""
 
 from lazy_loader import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, submod_attrs={"image_mae": ["MaskedAutoencoder"]})
+__getattr__, __dir__, __all__ = attach(
+    __name__, submod_attrs={"croco": ["CroCo"], "image_mae": ["MaskedAutoencoder"]}
+)

@@ -1,4 +1,4 @@
-"""Plain data: cameras, calibrations, oriented boxes and volumes. Names are imported on first use."""
+"""Plain data: cameras, calibrations, rigs, oriented boxes and volumes. Names are imported on first use."""
 
 from lazy_loader import attach
 
@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = attach(
         "kitti_calibration": ["KittiCalibration"],
         "occlusion": ["occlusion_level"],
         "projected_boxes": ["ProjectedBoxes", "project_boxes"],
+        "rectified_rig": ["RectifiedRig"],
+        "stereo_sample": ["StereoSample"],
         "volume": ["Volume", "VolumeSource"],
         "volume_axes": ["AxisOrder", "axis_codes", "to_ras"],
     },

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dense3d.checkpoints import convert
-from dense3d.detection3d.monodino_detr import DPTHead
 from dense3d.errors import CheckpointError
+from dense3d.layers.dpt import DPTHead
 from tests.golden.kit import GoldenKit
 
 KITS = ("monodetr", "monodino-detr", "monodino-detr-base")

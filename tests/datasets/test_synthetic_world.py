@@ -70,7 +70,7 @@ def test_every_class_size_and_texture_occurs(scenes: list) -> None:
     classes = Counter(item.category for item in things)
     assert set(classes) == set(THING_CLASSES)
     assert min(classes.values()) > 0.08 * len(things)
-    assert {item.texture.kind for item in things} == set(textures_module.PATTERNS)
+    assert {item.texture.kind for item in things} == set(textures_module.PATTERNS) - {"fractal"}  # for stereo
     assert any(item.cluster for scene, _ in scenes for item in things_of(scene))
     counts = Counter(sum(not item.cluster for item in things_of(scene)) for scene, _ in scenes)
     assert sum(counts[n] for n in range(2, 7)) > 0.75 * SCENES

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 # -> "module.function"; the first that fits is taken, and "" fits every config.
 SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
+    "ccnext": {
+        "backbone": "ccnext.open_network",
+        "window_size": "ccnext.open_network",
+        "baseline": "ccnext.open_losses",
+        "smooth_weight": "ccnext.open_losses",
+        "min_depth": "ccnext.open_losses",
+    },
     "convnext": "convnext.open_kit",
+    "croco": {"num_channels": "croco_downstream.open_kit", "": "croco.open_kit"},
+    "depth-metrics": "depth_metrics.open_kit",
     "dinov2": "dino.open_v2",
     "dinov3": "dino.open_v3",
     "eco-m2f": "eco_m2f.open_kit",
@@ -70,6 +79,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "temperature": "relation_detr_parts.open_encodings",
         "select": "relation_detr_parts.open_results",
     },
+    "rope2d": "croco.open_positions",
     "rotated-iou": "boxes3d.open_camera",
     "swin": "swin.open_kit",
     "vit-baseline": "vit_comer.open_baseline",

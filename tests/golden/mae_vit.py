@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dense3d.layers.pixel_patches import patchify, unpatchify
 from dense3d.pretraining import MaskedAutoencoder
-from dense3d.pretraining.image_mae.masking import patchify, unpatchify
 from tests.golden.checks import Run, by_name
 from tests.golden.kit import GoldenKit
 from tests.golden.notes import stated_block

@@ -16,6 +16,7 @@ from tests.golden.options import Options, square
 
 # kits that the adapter of another one opens too
 REPEATED = {
+    "croco-pretrain-cosine",
     "dinov2",
     "kmax-deeplab-r50",
     "mask2former-swin-t",
@@ -41,6 +42,8 @@ def test_every_adapter_refuses_an_argument_that_it_does_not_read(name, golden_di
         ("swin", dict(ape=True), "ape=True .* parameters are those of ape=False"),
         ("swin", dict(norm_layer="RMSNorm"), "norm_layer='RMSNorm' .* supported are None"),
         ("beit", dict(hybrid_backbone="resnet50"), "hybrid_backbone='resnet50'"),
+        ("croco-pretrain", dict(norm_layer="RMSNorm"), "norm_layer='RMSNorm' .* supported are None"),
+        ("croco-pretrain", dict(depth=3), "does not know the config argument 'depth'"),
         ("dinov2-reg", dict(ffn_layer="identity"), "ffn_layer='identity' .* supported are mlp, swiglu"),
         ("dinov2-reg", dict(img_size=[518, 224]), r"img_size=\[518, 224\] .* images are square"),
         ("dinov3-swiglu", dict(norm_layer=["rmsnorm"]), r"norm_layer=\['rmsnorm'\]"),

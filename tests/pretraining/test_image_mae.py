@@ -7,8 +7,9 @@ import torch
 
 from dense3d.backbones import VisionTransformer
 from dense3d.errors import ConfigError, DataError
+from dense3d.layers.pixel_patches import patchify, unpatchify
 from dense3d.pretraining.image_mae import MaskedAutoencoder
-from dense3d.pretraining.image_mae.masking import patchify, random_masking, unpatchify
+from dense3d.pretraining.image_mae.masking import random_masking
 from dense3d.registry import MODELS
 
 ENCODER = dict(arch=dict(name="mae_base_patch16", embed_dim=48, depth=2, num_heads=3, pretrain_size=64))

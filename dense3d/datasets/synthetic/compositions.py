@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from dense3d.datasets.synthetic.composition import CLOSE_UP, Composition, compose_room
+from dense3d.datasets.synthetic.stereo_scenes import compose_stereo
 from dense3d.datasets.synthetic.street import compose_street
 
 COMPOSITIONS: dict[str, Composition] = {
     "room": compose_room,
     "close_up": partial(compose_room, arrangement=CLOSE_UP),
     "street": compose_street,
+    "stereo": compose_stereo,
 }

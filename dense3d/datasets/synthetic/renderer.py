@@ -102,6 +102,23 @@ class Renderer:
         """Whether the rays through ``pixels`` (N, 2) meet anything: (N,) bool."""
         return self._cast(camera, camera.directions(pixels).astype(np.float32)).index >= 0
 
+    def render_depth(self, camera: PinholeCamera) -> np.ndarray:
+        """(H, W) float32 depth alone, as in :class:`Frame`; much faster than the image."""
+        directions = camera.directions(camera.pixel_grid().reshape(-1, 2)).astype(np.float32)
+        found = self._caster.cast(camera.position.astype(np.float32), directions)
+        return found.t.reshape(camera.height, camera.width)
+
+    def reaches(self, origin: np.ndarray, points: np.ndarray, tolerance: float) -> np.ndarray:
+        """Whether a straight line from ``origin`` (3,) meets nothing before each point: (N,) bool.
+
+        Args:
+            origin: place in the world.
+            points: (N, 3) in the world, which may lie on surfaces.
+            tolerance: how much before the point something may be, in multiples of the line's length.
+        """
+        start = origin.astype(np.float32)
+        return self._caster.cast(start, points.astype(np.float32) - start).t >= 1 - tolerance
+
     @staticmethod
     def _placed(item: SceneObject) -> shapes.MeshArrays:
         vertices, triangles = shapes.mesh(item.shape)

@@ -22,6 +22,8 @@ from typing import IO, Any
 from dense3d.errors import DataError
 
 Record = tuple[str, int, dict[str, Any]]
+# Compositions of which a layout can show one as well as another.
+INTERCHANGEABLE = {"room", "close_up"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _composition(job: Job, usual: set[str]) -> str:
     (name,) = usual
     if job.scenes is None or job.scenes == name:
         return name
-    if "street" in (name, job.scenes):
+    if not {name, job.scenes} <= INTERCHANGEABLE:
         raise DataError(f"layouts {', '.join(job.layouts)} need scenes of {name!r}, not of {job.scenes!r}")
     return job.scenes
 

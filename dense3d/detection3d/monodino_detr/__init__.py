@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "criterion": ["DepthMapLoss", "MonoCriterion"],
         "depth": ["Camera", "DepthPredictor", "PyramidDepthSource", "RelativeDepthSource"],
         "detector": ["MonoDETR", "MonoDINODETR"],
-        "features": ["DPTHead", "HierarchicalFeatureFusion"],
+        "features": ["HierarchicalFeatureFusion"],
         "matching": ["ObjectMatcher", "ObjectTargets"],
         "prediction": ["Predictions", "decode_frame", "top_queries"],
         "transformer": ["DepthGuidedDecoder", "VisualEncoder"],

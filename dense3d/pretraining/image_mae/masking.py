@@ -1,11 +1,9 @@
-"""Random masking of tokens, and images as vectors of their patches."""
+"""Random masking of tokens."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-from dense3d.layers.patch_embed import Grid
 
 
 def random_masking(
@@ -36,26 +34,3 @@ def random_masking(
     keep = int(count * (1 - ratio))
     kept = tokens.gather(1, shuffled[:, :keep, None].expand(-1, -1, dim))
     return kept, (restore >= keep).to(tokens.dtype), restore
-
-
-def patchify(images: Tensor, patch_size: int) -> Tensor:
-    """``(B, C, H, W)`` to vectors ``(B, h * w, p * p * C)`` ordered by row, column, channel within a patch.
-
-    Example:
-        >>> patchify(torch.zeros(1, 3, 32, 48), 16).shape
-        torch.Size([1, 6, 768])
-    """
-    x = images.unflatten(3, (-1, patch_size)).unflatten(2, (-1, patch_size))  # (B, C, h, p, w, p)
-    return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-
-
-def unpatchify(patches: Tensor, grid: Grid, patch_size: int) -> Tensor:
-    """Undo :func:`patchify`.
-
-    Example:
-        >>> images = torch.randn(1, 3, 32, 48)
-        >>> torch.equal(unpatchify(patchify(images, 16), (2, 3), 16), images)
-        True
-    """
-    x = patches.unflatten(2, (patch_size, patch_size, -1)).unflatten(1, grid)  # (B, h, w, p, p, C)
-    return x.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)

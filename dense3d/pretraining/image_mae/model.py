@@ -14,8 +14,9 @@ from dense3d.backbones.vit import VisionTransformer
 from dense3d.errors import ConfigError, DataError
 from dense3d.layers.attention import WindowAttention
 from dense3d.layers.patch_embed import Grid, resize_position_table, sincos_position_table
+from dense3d.layers.pixel_patches import normalised_patches, paint, patch_loss, patchify
 from dense3d.layers.transformer_block import TransformerBlock
-from dense3d.pretraining.image_mae.masking import patchify, random_masking, unpatchify
+from dense3d.pretraining.image_mae.masking import random_masking
 from dense3d.registry import MODELS
 
 
@@ -120,7 +121,7 @@ class MaskedAutoencoder(BaseModel):
             "no class token (prefix_tokens=False)": self.encoder.cls_token is None,
             "registers": arch.num_registers > 0,
             "windows (window_size)": any(isinstance(b.attn, WindowAttention) for b in self.encoder.blocks),
-            "relative or rotary positions": arch.relative_position or arch.position == "rope",
+            "relative or rotary positions": self.encoder.rope is not None or arch.relative_position,
             "convolutions (residual_blocks)": bool(arch.residual_blocks),
         }
         found = [fault for fault, is_there in faults.items() if is_there]
@@ -155,7 +156,7 @@ class MaskedAutoencoder(BaseModel):
         if mode == "loss":
             return {"loss": self.loss(inputs, predicted, mask)}
         if mode == "predict":
-            return self._samples(inputs, data_samples, predicted, mask, grid)
+            return self._samples(inputs, data_samples, predicted, mask)
         return predicted, mask
 
     def _check_images(self, images: Tensor) -> None:
@@ -192,41 +193,22 @@ class MaskedAutoencoder(BaseModel):
             predicted: ``(B, N, p * p * 3)``.
             mask: ``(B, N)``, 1 for removed.
         """
-        error = (predicted - self.targets(images)).square().mean(dim=-1)  # (B, N)
-        return (error * mask).sum() / mask.sum()
+        return patch_loss(predicted, self.targets(images), mask)
 
     def targets(self, images: Tensor) -> Tensor:
         """What the patches ``(B, N, p * p * 3)`` should become."""
         patches = patchify(images, self.encoder.patch_size)
-        if not self.norm_pix_loss:
-            return patches
-        variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-        return (patches - mean) / (variance + 1e-6).sqrt()
+        return normalised_patches(patches) if self.norm_pix_loss else patches
 
     def _samples(
-        self, images: Tensor, data_samples: list | None, predicted: Tensor, mask: Tensor, grid: Grid
+        self, images: Tensor, data_samples: list | None, predicted: Tensor, mask: Tensor
     ) -> list[BaseDataElement]:
-        masked, painted = self.paint(images, predicted, mask, grid)
+        masked, painted = paint(images, predicted, mask, self.encoder.patch_size, self.norm_pix_loss)
         samples = data_samples or [BaseDataElement() for _ in images]
         for i, sample in enumerate(samples):
             error = self.loss(images[i : i + 1], predicted[i : i + 1], mask[i : i + 1])
             sample.set_data(dict(image=images[i], masked=masked[i], reconstruction=painted[i], error=error))
         return samples
-
-    def paint(self, images: Tensor, predicted: Tensor, mask: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """Images ``(B, 3, H, W)`` without the removed patches, and with predicted ones in their place.
-
-        Normalised patches get the true mean and variance back, as in the official demonstration.
-        """
-        patches = patchify(images, self.encoder.patch_size)
-        if self.norm_pix_loss:
-            variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-            predicted = predicted * (variance + 1e-6).sqrt() + mean
-        removed = mask[..., None] > 0
-        masked = torch.where(removed, torch.zeros_like(patches), patches)
-        painted = torch.where(removed, predicted.to(patches.dtype), patches)
-        size = self.encoder.patch_size
-        return unpatchify(masked, grid, size), unpatchify(painted, grid, size)
 
     def _initialise(self) -> None:
         """Xavier-uniform matrices, the patch kernel as one of them, and normal tokens."""

@@ -7,12 +7,14 @@ from dense3d.datasets.synthetic.writers.base import Writer
 from dense3d.datasets.synthetic.writers.coco import CocoWriter
 from dense3d.datasets.synthetic.writers.coco_panoptic import CocoPanopticWriter
 from dense3d.datasets.synthetic.writers.kitti import KittiWriter
+from dense3d.datasets.synthetic.writers.stereo import StereoWriter
 
 WRITERS: dict[str, type[Writer]] = {
     "coco": CocoWriter,
     "coco_panoptic": CocoPanopticWriter,
     "ade20k": ADE20KWriter,
     "kitti": KittiWriter,
+    "stereo": StereoWriter,
 }
 
 __all__ = ["WRITERS", "Writer"]

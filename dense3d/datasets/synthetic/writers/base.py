@@ -40,6 +40,12 @@ class Writer(ABC):
         """Write the files that belong to the whole split."""
 
 
+def noisy(rgb: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """An image as a sensor gives it: with normal noise of this deviation, relative to full scale."""
+    noise = np.float32(255 * deviation) * rng.standard_normal(rgb.shape, dtype=np.float32)
+    return np.rint(np.clip(rgb + noise, 0, 255)).astype(np.uint8)
+
+
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write (H, W) or (H, W, 3) RGB uint8 as the suffix says (JPEG at quality 95, or PNG).
 
