@@ -344,9 +344,9 @@ def test_a_preview_that_a_newer_click_overtook_does_not_stay_in_slices(client, w
     offer(monkeypatch, rough)
     with page_of(client) as page:
         page.send("class.add")
-        click(page, 1, BRIGHT)
         page.send("method", method="rough")
-        page.until(lambda found: found["type"] == "progress" and found["done"] == 1)
+        page.wait_for(lambda state: state["method"] == "rough" and state["progress"]["done"] == 1)
+        click(page, 1, BRIGHT)
         page.settle()
         assert page.scores(1).min() == 200
         rough.allowed.clear()
