@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 CONVERTERS: dict[str, str] = {
     "beit": "dense3d.checkpoints.vit:convert_beit",
     "beit-seg": "dense3d.checkpoints.vit:convert_beit_pyramid",
+    "ccnext": "dense3d.checkpoints.ccnext:convert",
+    "ccnext-single": "dense3d.checkpoints.ccnext:convert_single",
     "co-detr": "dense3d.checkpoints.co_detr:convert",
     "croco": "dense3d.checkpoints.croco:convert",
     "croco-encoder": "dense3d.checkpoints.croco:convert_encoder",
+    "croco-flow": "dense3d.checkpoints.croco_downstream:convert",
+    "croco-monocular": "dense3d.checkpoints.croco_downstream:convert_monocular",
+    "croco-stereo": "dense3d.checkpoints.croco_downstream:convert",
     "deit": "dense3d.checkpoints.vit:convert_deit",
     "augreg": "dense3d.checkpoints.vit:convert_augreg",
     "depth-anything-v2": "dense3d.checkpoints.monodino_detr:convert_depth_anything",
@@ -61,6 +66,8 @@ CONVERTERS: dict[str, str] = {
 # system -> "module:function" that reads from a whole official file what a config has to say of its model
 SETTINGS: dict[str, str] = {
     "croco": "dense3d.checkpoints.croco_settings:settings_of",
+    "croco-flow": "dense3d.checkpoints.croco_downstream:settings_of",
+    "croco-stereo": "dense3d.checkpoints.croco_downstream:settings_of",
 }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 
 from dense3d.checkpoints.dinov2 import convert as convert_dinov2
+from dense3d.checkpoints.dpt import DPT_FUSION_RULES, DPT_UNUSED
 from dense3d.checkpoints.renaming import Renaming
 from dense3d.checkpoints.resnet import convert as convert_resnet
 from dense3d.errors import CheckpointError
@@ -67,23 +68,17 @@ _UNUSED = (
 # Point queries have the heads of anchors, but never run them.
 _UNUSED_BY_POINTS = (*_UNUSED, rf"{_TRANSFORMER}\.decoder\.(query_scale|ref_point_head)\..+")
 
-_FUSIONS = [
-    (rf"scratch\.refinenet{n}\.{theirs}\.(.+)", rf"fusions.{n - 1}.{ours}.\1")
-    for n in (1, 2, 3, 4)
-    for theirs, ours in (("out_conv", "conv"), ("resConfUnit1", "skip_unit"), ("resConfUnit2", "unit"))
-    if (n, ours) != (4, "skip_unit")
-]
 _rename_dpt = Renaming(
     "Depth Anything V2",
     rules=(
         (r"projects\.(.+)", r"projections.\1"),
         (r"resize_layers\.(.+)", r"resizers.\1"),
         *((rf"scratch\.layer{n}_rn\.weight", f"laterals.{n - 1}.weight") for n in (1, 2, 3, 4)),
-        *_FUSIONS,
+        *DPT_FUSION_RULES,
         (r"scratch\.output_conv1\.(.+)", r"neck.\1"),
         (r"scratch\.output_conv2\.(.+)", r"output.\1"),
     ),
-    dropped=(r"scratch\.refinenet4\.resConfUnit1\..+",),  # the coarsest block has nothing to add to
+    dropped=DPT_UNUSED,
 )
 
 

@@ -130,14 +130,15 @@ def _resized(
     import cv2
 
     values = prediction.astype(np.float32)
+    if values.shape == size:
+        return np.minimum(_reciprocal(values) if inverse else values, _FAR).astype(np.float64)
     if inverse != (protocol.resize == "inverse"):
         values = _reciprocal(values)
     values = np.minimum(values, _FAR)
     if protocol.resize == "depth" and protocol.clamp_first:
         low, high = (None if limit is None else limit / scale for limit in protocol.clamp)
         values = np.clip(values, low, high)
-    if values.shape != size:
-        values = cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
+    values = cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
     depth = values if protocol.resize == "depth" else np.minimum(_reciprocal(values), _FAR)
     return depth.astype(np.float64)
 

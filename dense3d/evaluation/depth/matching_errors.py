@@ -51,7 +51,8 @@ def compare_disparity(
         DataError: shapes do not fit.
     """
     _check_shapes(prediction, truth, protocol, 2)
-    error = np.abs(_doubled(prediction, protocol) - truth.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        error = np.abs(_doubled(prediction, protocol) - truth.astype(np.float64))
     valid = np.isfinite(truth)
     if protocol.max_disparity is not None:
         valid &= truth < protocol.max_disparity
@@ -80,8 +81,8 @@ def compare_flow(
         DataError: shapes do not fit.
     """
     _check_shapes(prediction, truth, protocol, 3)
-    difference = _doubled(prediction, protocol) - truth.astype(np.float64)
     with np.errstate(invalid="ignore"):
+        difference = _doubled(prediction, protocol) - truth.astype(np.float64)
         error, speed = np.hypot(*np.moveaxis(difference, -1, 0)), np.hypot(*np.moveaxis(truth, -1, 0))
         absolute = np.abs(difference).sum(-1)
     valid = np.isfinite(truth).all(-1)

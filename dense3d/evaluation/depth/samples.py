@@ -114,8 +114,9 @@ def resized_disparity(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarra
 
 
 def disparity_to_inverse_depth(disparity: np.ndarray, rig: RectifiedRig) -> np.ndarray:
-    """1/metres, 0 where the disparity is negative (behind infinity); infinite where it is not known."""
-    return np.maximum(disparity + rig.doffs, 0) / (rig.focal * rig.baseline)
+    """1/metres, 0 (far away) where the disparity is not known or behind infinity."""
+    known = np.where(np.isfinite(disparity), disparity + rig.doffs, 0.0)
+    return np.maximum(known, 0) / (rig.focal * rig.baseline)
 
 
 def depth_to_disparity(depth: np.ndarray, rig: RectifiedRig) -> np.ndarray:
