@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.depth.depth_errors import compare_depth, counting_pixels
 from dense3d.evaluation.depth.map_files import MapSource, read_prediction, read_seen, read_truth
-from dense3d.evaluation.depth.matching_errors import compare_disparity, compare_flow
+from dense3d.evaluation.depth.matching_errors import compare_disparity, compare_flow, visibility
 from dense3d.evaluation.depth.pairing import beside, pair_maps
 from dense3d.evaluation.depth.protocols import DepthProtocol, Protocol, get_protocol
 from dense3d.evaluation.depth.result import DepthResult, ImageResult, summarise
@@ -43,6 +43,7 @@ class DepthEvaluation:
         nonoccluded: masks of pixels that both images see, named like the ground truth, in the same three
             ways.
         mask_form: their format, if not 255 = seen or KITTI's ``disp_noc``.
+        regions: name -> masks, 255 = inside, in the same three ways: figures of those pixels too.
         holes: pixels without prediction are ``"wrong"``, or ``"skip"`` leaves them out.
         only: names to evaluate, a split.
         allow_missing: leave out ground truth without prediction.
@@ -57,6 +58,7 @@ class DepthEvaluation:
     rig: str | Path | None = None
     nonoccluded: str | Path | None = None
     mask_form: str | None = None
+    regions: Mapping[str, str | Path] | None = None
     holes: str = "wrong"
     only: Iterable[str] | None = None
     allow_missing: bool = False
@@ -156,11 +158,9 @@ class _Task:
         self, name: str, predicted: np.ndarray, true: np.ndarray, truth: Path
     ) -> tuple[ImageResult, Relation]:
         skip, size = self.settings.holes == "skip", predicted.shape
-        rig = self._rig(name, truth, true.shape)
+        rig, masks = self._rig(name, truth, true.shape), self._masks(name, truth)
         if self.kind == "flow":
-            compared = compare_flow(
-                predicted, true, self.protocol, self._seen(name, truth), self.settings.holes
-            )
+            compared = compare_flow(predicted, true, self.protocol, masks, self.settings.holes)
             return ImageResult.of(name, compared, true.shape, size), Relation(0, np.nan, np.nan)
         if self.kind == "depth":
             if self.true == "disparity":
@@ -168,13 +168,11 @@ class _Task:
             inverse = self.predicted != "depth"
             if self.predicted == "disparity":
                 predicted = disparity_to_inverse_depth(predicted, rig.resized(size[1], size[0]))
-            compared = compare_depth(predicted, true, self.protocol, inverse, skip_holes=skip)
+            compared = compare_depth(predicted, true, self.protocol, inverse, skip_holes=skip, regions=masks)
             relation = self._relation(predicted, true, counting_pixels(true, self.protocol), inverse)
             return ImageResult.of(name, compared, true.shape, size), relation
         predicted, true = self._disparities(predicted, true, rig)
-        compared = compare_disparity(
-            predicted, true, self.protocol, self._seen(name, truth), self.settings.holes
-        )
+        compared = compare_disparity(predicted, true, self.protocol, masks, self.settings.holes)
         relation = self._relation(predicted, true, np.isfinite(true), False)
         return ImageResult.of(name, compared, true.shape, size), relation
 
@@ -202,20 +200,27 @@ class _Task:
         values = values[good]
         return Relation.of(1 / values if inverse else values, true[rows[good], columns[good]])
 
-    def _seen(self, name: str, truth: Path) -> np.ndarray | None:
-        if self.settings.nonoccluded is None:
-            return None
-        file = beside(self.settings.nonoccluded, name, truth)
+    def _masks(self, name: str, truth: Path) -> dict[str, np.ndarray]:
+        """Regions of one map."""
+        seen, masks = self.settings.nonoccluded, {}
+        if seen is not None:
+            file = self._beside(seen, name, truth, "mask of what is not occluded")
+            masks = visibility(read_seen(file, self.settings.mask_form))
+        for region, place in (self.settings.regions or {}).items():
+            masks[region] = read_seen(self._beside(place, name, truth, f"mask of {region!r}"), "seen")
+        return masks
+
+    @staticmethod
+    def _beside(place: str | Path, name: str, truth: Path, what: str) -> Path:
+        file = beside(place, name, truth)
         if file is None:
-            raise DataError(f"there is no mask of it: {self.settings.nonoccluded} holds none of that name")
-        return read_seen(file, self.settings.mask_form)
+            raise DataError(f"it has no {what}: {place} holds no file of that name")
+        return file
 
     def _rig(self, name: str, truth: Path, shape: tuple[int, ...]) -> RectifiedRig | None:
         if self.settings.rig is None:
             return None
         from dense3d.datasets.stereo.rigs import read_rig
 
-        file = beside(self.settings.rig, name, truth)
-        if file is None:
-            raise DataError(f"there is no calibration of it: {self.settings.rig} holds none of that name")
+        file = self._beside(self.settings.rig, name, truth, "calibration")
         return read_rig(file, (shape[1], shape[0])).resized(shape[1], shape[0])

@@ -18,6 +18,7 @@ GROUPS = {
     "models": ("train", "test", "infer", "export", "convert", "benchmark"),
     "configs and installation": ("configs", "env"),
     "data": ("browse", "check-data", "make-synthetic", "convert-panoptic", "analyse-relations"),
+    "stereo": ("rectify",),
     "volumes": ("transfer-function",),
     "results": ("eval-kitti", "eval-panoptic", "eval-depth", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),

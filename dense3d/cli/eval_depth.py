@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--nonoccluded", metavar="PLACE", help="masks of what both images see, likewise")
     parser.add_argument("--mask-format", metavar="FORMAT", help="seen, occluded, known/png/256 ...")
+    parser.add_argument(
+        "--region",
+        nargs=2,
+        action="append",
+        metavar=("NAME", "PLACE"),
+        help="masks of a region, 255 = inside",
+    )
     parser.add_argument("--split", metavar="FILE", help="evaluate the maps listed here, a name a line")
     parser.add_argument("--allow-missing", action="store_true", help="leave out maps without prediction")
     parser.add_argument(
@@ -83,6 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
         rig=arguments.rig,
         nonoccluded=arguments.nonoccluded,
         mask_form=arguments.mask_format,
+        regions=dict(arguments.region or []),
         holes=arguments.holes,
         only=_names(arguments.split),
         allow_missing=arguments.allow_missing,

@@ -35,8 +35,15 @@ def run(capsys) -> Callable[..., tuple[int, str]]:
 
 
 @pytest.fixture
-def folders(tmp_path) -> Path:
+def folders(tmp_path, scenes) -> Path:
+    """A copy of the scenes, to be spoiled."""
+    return shutil.copytree(scenes, tmp_path / "scenes")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> Path:
     """Ground truth as png, depth and disparity of the same scenes, predictions with noise as pfm."""
+    tmp_path = tmp_path_factory.mktemp("scenes")
     generator = np.random.default_rng(0)
     for number in range(3):
         depth = 2 + 30 * generator.random((48, 96)) ** 2
@@ -146,6 +153,26 @@ def test_masks_split_and_holes(folders, run):
     assert figures["wrong"]["holes"] > 0.15 * figures["wrong"]["pixels"]
     regions = figures["wrong"]["per_image"][0]
     assert set(regions) >= {"D1_nonoccluded", "D1_occluded"}
+
+
+def test_regions_by_name(folders, run):
+    mask = np.zeros((48, 96), np.uint8)
+    mask[:, 30:] = 255
+    cv2.imwrite(str(folders / "mask.png"), mask)
+    words = ("--region", "textureless", folders / "mask.png", "--json", folders / "a.json")
+    status, text = run(folders / "predicted", folders / "depth", "--protocol", "none", *words)
+    assert status == 0 and "textureless" in text
+    found = json.loads((folders / "a.json").read_text())
+    values = []
+    for path in (folders / "depth").rglob("*.png"):
+        truth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) / 256
+        prediction = np.load(folders / "predicted" / path.relative_to(folders / "depth").with_suffix(".npy"))
+        valid = (truth > 0) & (mask > 0)
+        values.append(np.mean(np.abs(prediction - truth)[valid] / truth[valid]))
+    assert found["mean"]["textureless"]["abs_rel"] == pytest.approx(np.mean(values), rel=1e-5)
+    cv2.imwrite(str(folders / "mask.png"), mask[1:])
+    status, text = run(folders / "predicted", folders / "depth", "--protocol", "none", *words)
+    assert status == 2 and "the mask of the region 'textureless' has size 47x96" in text
 
 
 def test_sizes_of_disparity_must_agree_or_be_resized(folders, run):
