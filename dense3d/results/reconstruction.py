@@ -33,13 +33,13 @@ class Reconstruction(Part):
 
     @classmethod
     def read(cls, sample: Any, info: ModelInfo) -> Reconstruction | None:
-        """The sample's ``image``, ``masked``, ``reconstruction`` and, of pairs, which are RGB, ``reference``."""
+        """The sample's ``image``, ``masked``, ``reconstruction`` and, of pairs (in RGB), ``second_view``."""
         if "reconstruction" not in sample:
             return None
         from dense3d.visualization.pictures import denormalised
 
-        is_pair = "reference" in sample
-        names = ("image", "masked", "reconstruction", *["reference"] * is_pair)
+        is_pair = "second_view" in sample
+        names = ("image", "masked", "reconstruction", *["second_view"] * is_pair)
         original, masked, *others = (
             denormalised(sample.get(name), info.preprocessor, is_rgb=is_pair) for name in names
         )

@@ -25,4 +25,3 @@ param_scheduler = [
         T_max=epochs_of_cosine - warmup_epochs, eta_min=0.0, convert_to_iter_based=True,
     ),
 ]  # fmt: skip
-default_hooks = dict(checkpoint=dict(interval=5))
