@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ from dense3d.files import atomic_write, is_file
 
 
 def convert_checkpoint(
-    system: str, source: str | Path, target: str | Path, tell: Callable[[str], None] | None = None
+    system: str,
+    source: str | Path | Sequence[str | Path],
+    target: str | Path,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
     """Convert an official checkpoint file of ``system`` and write it where our models load it.
 
     Args:
         system: name of a converter, see :func:`dense3d.checkpoints.convert`.
         source: official checkpoint, read with ``weights_only=True``; flax's files (``.npz``) without pickles.
+            Several files where the official code keeps the parts of a model in several.
         target: file to write.
         tell: told what the file says of its model, for the config, where it says anything. The same stands in
             ``meta["settings"]`` of the target.
@@ -31,16 +35,24 @@ def convert_checkpoint(
         How many tensors were written.
 
     Raises:
-        CheckpointError: the file is unsafe or damaged, does not hold what ``system`` has, or is ``target``.
+        CheckpointError: a file is unsafe or damaged, does not hold what ``system`` has, or is ``target``; or
+            two files hold the same name.
     """
-    if Path(source).resolve() == Path(target).resolve():
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    if Path(target).resolve() in {Path(path).resolve() for path in sources}:
         raise CheckpointError(f"{target} is the official checkpoint itself; write to another file")
-    loaded = read_arrays(source) if Path(source).suffix == ".npz" else load_checkpoint(source)
-    weights = loaded
-    for key in ("state_dict", "model", "module"):
-        if isinstance(loaded.get(key), dict):
-            weights = loaded[key]
-            break
+    loaded: dict[str, Any] = {}
+    weights: dict[str, torch.Tensor] = {}
+    for path in sources:
+        part = read_arrays(path) if Path(path).suffix == ".npz" else load_checkpoint(path)
+        found = _weights_in(part)
+        twice = sorted(set(found) & set(weights))
+        if twice:
+            raise CheckpointError(
+                f"{path} holds {twice[0]!r}, which a file before it has: give each part once"
+            )
+        loaded |= part
+        weights |= found
     state = convert(system, weights)
     meta: dict[str, Any] = {"converted_from": system}
     found = settings(system, loaded)
@@ -51,6 +63,14 @@ def convert_checkpoint(
     if found and tell is not None:
         tell(f"its model, in a config: {_as_call(found)}")
     return len(state)
+
+
+def _weights_in(loaded: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Named tensors of a file, which may lie under one of the usual names."""
+    for key in ("state_dict", "model", "module"):
+        if isinstance(loaded.get(key), dict):
+            return loaded[key]
+    return loaded
 
 
 def _as_call(value: Any) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CONVERTERS: dict[str, str] = {
     "beit": "dense3d.checkpoints.vit:convert_beit",
     "beit-seg": "dense3d.checkpoints.vit:convert_beit_pyramid",
+    "ccnext": "dense3d.checkpoints.ccnext:convert",
+    "ccnext-single": "dense3d.checkpoints.ccnext:convert_single",
     "co-detr": "dense3d.checkpoints.co_detr:convert",
     "croco": "dense3d.checkpoints.croco:convert",
     "croco-encoder": "dense3d.checkpoints.croco:convert_encoder",

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-EPILOG = "example: dense3d convert resnet resnet50-11ad3fa6.pth resnet50.pth"
+EPILOG = (
+    "examples: dense3d convert resnet resnet50-11ad3fa6.pth resnet50.pth; "
+    "dense3d convert ccnext encoder.pth decoder.pth ccnext.pth"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("system", help="name of the official layout; a wrong name lists the known ones")
-    parser.add_argument("source", metavar="IN", help="official checkpoint")
+    parser.add_argument(
+        "source", metavar="IN", nargs="+", help="official checkpoint; several files where it is in several"
+    )
     parser.add_argument("target", metavar="OUT", help="file to write")
 
 

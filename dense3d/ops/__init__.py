@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "assignment": ["linear_sum_assignment"],
+        "banded": ["band_attention", "band_attention_reference", "band_mask"],
         "box_nms": ["batched_nms", "nms", "nms_match", "soft_nms"],
         "boxes": ["bbox_overlaps"],
         "boxes3d": ["points_in_boxes_all", "points_in_boxes_part"],

@@ -3,5 +3,7 @@
 from lazy_loader import attach
 
 __getattr__, __dir__, __all__ = attach(
-    __name__, submod_attrs={"data_preprocessor": ["StereoDataPreprocessor"]}
+    __name__,
+    submodules=["ccnext"],
+    submod_attrs={"data_preprocessor": ["StereoDataPreprocessor"]},
 )

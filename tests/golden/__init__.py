@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 # -> "module.function"; the first that fits is taken, and "" fits every config.
 SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
+    "ccnext": {
+        "backbone": "ccnext.open_network",
+        "window_size": "ccnext.open_network",
+        "baseline": "ccnext.open_losses",
+        "smooth_weight": "ccnext.open_losses",
+        "min_depth": "ccnext.open_losses",
+    },
     "convnext": "convnext.open_kit",
     "croco": {"num_channels": "croco_downstream.open_kit", "": "croco.open_kit"},
     "depth-metrics": "depth_metrics.open_kit",
