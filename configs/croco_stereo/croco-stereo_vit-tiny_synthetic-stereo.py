@@ -7,18 +7,26 @@ is 1e-3 for all parts, which a large pre-trained one does not stand. Semi-global
 left, is what its end-point error is to be compared with.
 """
 
-_base_ = ["../_base_/runtime.py", "../_base_/models/croco_tiny.py"]
+_base_ = ["../_base_/runtime.py"]
 
 data_root = "data/synthetic/stereo_320x160/"
 synthetic_data = dict(root=data_root, layouts=("stereo",), train=600, val=60, size=(320, 160), seed=0)
 
 crop = (64, 288)
 model = dict(
-    _delete_=True,
     type="CrocoStereo",
-    data_preprocessor=dict(type="StereoDataPreprocessor", **_base_.imagenet),
+    data_preprocessor=dict(
+        type="StereoDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+    ),
     network=dict(
-        **_base_.croco_network,
+        patch_size=8,
+        pos_embed="RoPE100",
+        enc_embed_dim=128,
+        enc_depth=4,
+        enc_num_heads=4,
+        dec_embed_dim=128,
+        dec_depth=4,
+        dec_num_heads=4,
         init_cfg=dict(
             type="Pretrained", checkpoint="work_dirs/croco-v2_vit-tiny_synthetic-stereo/iter_300.pth"
         ),

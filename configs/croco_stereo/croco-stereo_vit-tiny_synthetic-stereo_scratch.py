@@ -1,4 +1,4 @@
-"""As ``croco-stereo_vit-tiny_synthetic-stereo.py`` from random weights: what pre-training is compared with."""
+"""``croco-stereo_vit-tiny_synthetic-stereo.py`` from random weights: what pre-training is compared with."""
 
 _base_ = ["./croco-stereo_vit-tiny_synthetic-stereo.py"]
 
