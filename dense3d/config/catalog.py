@@ -28,12 +28,16 @@ DATASETS = {
     "middlebury": "Middlebury",
     "eth3d": "ETH3D",
     "spring": "Spring",
+    "habitat": "Habitat",
+    "cross-view": "pairs of views",
 }
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
     "croco-stereo*": "stereo depth",
     "croco-flow_*": "optical flow",
+    "croco_*": "pre-training",
+    "croco-v2_*": "pre-training",
     "*panoptic*": "panoptic segmentation",
     "kmax_*": "panoptic segmentation",
     "*-instance": "instance segmentation",

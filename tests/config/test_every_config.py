@@ -26,6 +26,7 @@ CONFIGS = {
 STEPPED_ELSEWHERE = {
     "CrocoFlow": "tests/stereo/croco_stereo",
     "CrocoStereo": "tests/stereo/croco_stereo",
+    "CroCo": "tests/pretraining",
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
 }
