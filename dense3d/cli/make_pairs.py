@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dense3d.datasets.cross_view.making import PairRules, make_pairs
+from dense3d.datasets.cross_view.rules import PairRules
 
 EPILOG = (
     "example: dense3d make-pairs data/synthetic/stereo --split train --out data/synthetic/stereo/train.txt"
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from dense3d.datasets.cross_view.making import make_pairs
+
     rules = PairRules(
         covisibility=arguments.covisibility,
         angle=tuple(arguments.angle),

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "covisibility": ["overlap_of"],
         "lists": ["read_pairs", "write_pairs"],
-        "making": ["PairRules", "make_pairs"],
+        "making": ["make_pairs"],
+        "rules": ["PairRules"],
     },
 )
