@@ -22,10 +22,22 @@ DATASETS = {
     "kitti": "KITTI",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
+    "stereo-mix": "SceneFlow, ETH3D, Middlebury",
+    "flow-mix": "Sintel, FlyingThings, FlyingChairs",
+    "sceneflow": "SceneFlow",
+    "middlebury": "Middlebury",
+    "eth3d": "ETH3D",
+    "spring": "Spring",
+    "habitat": "Habitat",
+    "cross-view": "pairs of views",
 }
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
+    "croco-stereo*": "stereo depth",
+    "croco-flow_*": "optical flow",
+    "croco_*": "pre-training",
+    "croco-v2_*": "pre-training",
     "*panoptic*": "panoptic segmentation",
     "kmax_*": "panoptic segmentation",
     "*-instance": "instance segmentation",
