@@ -18,8 +18,9 @@ GROUPS = {
     "models": ("train", "test", "infer", "export", "convert", "benchmark"),
     "configs and installation": ("configs", "env"),
     "data": ("browse", "check-data", "make-synthetic", "convert-panoptic", "analyse-relations"),
+    "stereo": ("rectify",),
     "volumes": ("transfer-function",),
-    "results": ("eval-kitti", "eval-panoptic", "compare-runs"),
+    "results": ("eval-kitti", "eval-panoptic", "eval-depth", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

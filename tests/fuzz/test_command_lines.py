@@ -40,6 +40,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "eval-kitti": ("FOLDER", "FOLDER"),
     "eval-panoptic": ("FILE", "FILE", "--workers", "1"),
     "transfer-function": ("FILE", "--no-browser", "--port", "0", "--session", "FOLDER/session.json"),
+    "rectify": ("FILE", "FILE", "FILE", "--out", "FOLDER/rectified"),
     "compare-runs": ("FOLDER", "FOLDER"),
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
     "exit-curve": ("CONFIG", "FILE", "FILE", "--beta", "0"),

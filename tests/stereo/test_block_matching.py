@@ -36,7 +36,7 @@ def test_the_square_before_the_wall():
     assert known[20:60, 66:80].mean() < 0.5  # what only the left camera sees
     assert np.mean(np.abs(found - disparity)[known] <= 1) > 0.97
     filled = fill_from_left(torch.from_numpy(found)).numpy()
-    figures = compare_disparity(filled, disparity, PROTOCOLS["disparity"], visible).regions
+    figures = compare_disparity(filled, disparity, PROTOCOLS["disparity"]).regions
     assert figures["all"].values()["bad-2"] < 8
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import fnmatch
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from mmengine.logging import print_log
 
 from dense3d.datasets.scan.images import check_image
 from dense3d.datasets.strict import StrictSamples
-from dense3d.errors import ConfigError, DataError
+from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.files import is_file, is_folder
-from dense3d.image_files import IMAGE_SUFFIXES
+from dense3d.image_files import IMAGE_SUFFIXES, open_image
 from dense3d.structures.rectified_rig import RectifiedRig
 
 
@@ -22,7 +23,7 @@ def pair_record(
     left: Path,
     right: Path,
     rig: RectifiedRig | None = None,
-    baseline_sign: int = 1,
+    reference: str = "left",
     **files: tuple[Path, str] | None,
 ) -> dict[str, Any]:
     """What a data set lists for a pair, and the loading transform starts from.
@@ -31,7 +32,7 @@ def pair_record(
         sample_id: name of the pair within its data set.
         left, right: images; the first and second one of flow.
         rig: of the images, if known.
-        baseline_sign: 1; -1 where ``left`` is the right camera's image and the match of x is x + disparity.
+        reference: ``"right"`` where ``left`` is the right camera's image, and x matches x + disparity.
         **files: ground truth: ``disparity``, ``depth``, ``flow``, ``nonoccluded``, ``out_of_frame`` to a path
             and a format of :mod:`dense3d.datasets.stereo.formats`; None stands for none.
     """
@@ -41,7 +42,7 @@ def pair_record(
         left_path=str(left),
         right_path=str(right),
         rig=rig,
-        baseline_sign=baseline_sign,
+        reference=reference,
         files=known,
     )
 
@@ -55,6 +56,8 @@ class StereoDataset(StrictSamples, BaseDataset):
 
     Args:
         data_root: folder of the data set.
+        only: sample ids that are taken, or patterns of them as ``"A/*"``, or a file with one in each line.
+        without: those that are left out, in the same way.
         skip_bad_samples: see :class:`~dense3d.datasets.strict.StrictSamples`.
         check_pictures: also read header and end of each picture at the start, which finds those that are cut
             off; ``dense3d browse CONFIG --check`` does so too.
@@ -66,7 +69,15 @@ class StereoDataset(StrictSamples, BaseDataset):
 
     LAYOUT = "docs/stereo-data.md"
 
-    def __init__(self, data_root: str = "", check_pictures: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        data_root: str = "",
+        only: Sequence[str] | str | None = None,
+        without: Sequence[str] | str | None = None,
+        check_pictures: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.only, self.without = only, without
         self.check_pictures, self.left_out = check_pictures, []
         super().__init__(data_root=data_root, **kwargs)
 
@@ -88,7 +99,7 @@ class StereoDataset(StrictSamples, BaseDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """The records of all pairs, whose files are there."""
-        records = list(self.pairs())
+        records = select(list(self.pairs()), self.only, self.without, self.data_root)
         if not records:
             raise DataError(f"{self.data_root} holds no pair of {type(self).__name__}; see {self.LAYOUT}")
         faults = [(record, fault) for record in records if (fault := self._fault(record))]
@@ -148,21 +159,56 @@ def pictures(folder: Path, pattern: str = "*") -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def only(items: Sequence[Any], names: Sequence[str] | None, name_of: Callable, where: str) -> list[Any]:
-    """Items whose name is asked for, in the order of ``items``.
+def select(
+    records: list[dict[str, Any]],
+    only: Sequence[str] | str | None,
+    without: Sequence[str] | str | None,
+    where: str,
+) -> list[dict[str, Any]]:
+    """Records whose ids fit, in their order; see :class:`StereoDataset`.
 
     Raises:
-        ConfigError: a name is not there.
+        ConfigError: a name or pattern fits no record.
+        DataError: a file of names cannot be read.
     """
-    if names is None:
-        return list(items)
-    names = [names] if isinstance(names, str) else list(names)
-    there = {name_of(item) for item in items}
-    for name in names:
-        if name not in there:
-            shown = ", ".join(sorted(map(str, there))[:8])
-            raise ConfigError(f"{where} has no {name!r}; there are {shown}{' ...' if len(there) > 8 else ''}")
-    return [item for item in items if name_of(item) in set(names)]
+    for names, keep in ((only, True), (without, False)):
+        if names is None or not records:
+            continue
+        fitting: set[str] = set()
+        ids = [record["sample_id"] for record in records]
+        there = set(ids)
+        for name in names_of(names):
+            found = {name} & there or set(fnmatch.filter(ids, name))
+            if not found:
+                hint = did_you_mean(name, ids) or f"; there are {', '.join(ids[:3])} ..."
+                raise ConfigError(f"{where} has no pair {name!r}{hint}")
+            fitting |= found
+        records = [record for record in records if (record["sample_id"] in fitting) == keep]
+    return records
+
+
+def names_of(names: Sequence[str] | str) -> list[str]:
+    """Names, of a list or of the lines of a file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if not isinstance(names, str):
+        return [str(name) for name in names]
+    try:
+        lines = Path(names).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{names}: a list of pairs cannot be read there ({error})") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of an image as its header tells them; None where there is none."""
+    try:
+        with open_image(path) as image:
+            return image.size
+    except (OSError, ValueError):
+        return None
 
 
 def choice(name: str, value: Any, known: Sequence[Any]) -> Any:

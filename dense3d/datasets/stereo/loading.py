@@ -136,7 +136,7 @@ class LoadStereo(BaseTransform):
     def _check_order(self, results: dict[str, Any]) -> None:
         disparity = results["disparity"][:: results["disparity"].shape[0] // results["ori_shape"][0]]
         disparity = disparity[:, :: disparity.shape[1] // results["ori_shape"][1]]
-        sign = results.get("baseline_sign", 1)
+        sign = -1 if results.get("reference") == "right" else 1
         if is_swapped(results["left"], results["right"], sign * disparity):
             raise DataError(
                 f"{results['left_path']} and {results['right_path']} are exchanged: by the ground truth the "

@@ -18,7 +18,9 @@ class PackStereoInputs(BaseTransform):
 
     ``left_pyramid`` and ``right_pyramid``, lists of images, go along where they are. The sample is a
     :class:`~dense3d.structures.StereoSample` with ``gt_disparity`` (1, H, W), ``gt_nonoccluded`` (1, H, W),
-    ``gt_depth`` (1, H, W) and ``gt_flow`` (2, H, W) as far as they are there.
+    ``gt_depth`` (1, H, W) and ``gt_flow`` (2, H, W) as far as they are there. Its metainfo tells where the
+    match of a column x lies: ``baseline_sign`` 1 at x - disparity, -1 at x + disparity, as ``reference``
+    (``"left"`` or ``"right"``: whose image ``left`` is) and ``flipped`` have it.
 
     Args:
         meta_keys: what the sample keeps beside.
@@ -31,8 +33,9 @@ class PackStereoInputs(BaseTransform):
         "ori_shape",
         "img_shape",
         "rig",
+        "reference",
+        "flipped",
         "baseline_sign",
-        "mirrored",
     )
 
     def __init__(self, meta_keys: tuple[str, ...] = META) -> None:
@@ -41,6 +44,8 @@ class PackStereoInputs(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack a pair."""
         results["img_shape"] = results["left"].shape[:2]
+        mirrored = (results.get("reference") == "right") != bool(results.get("flipped"))
+        results["baseline_sign"] = -1 if mirrored else 1
         sample = StereoSample(metainfo={key: results[key] for key in self.meta_keys if key in results})
         for name in ("disparity", "nonoccluded", "depth"):
             if results.get(name) is not None:

@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "crops": ["crop_window"],
         "depth_errors": ["DEPTH_METRICS", "compare_depth", "counting_pixels", "depth_errors"],
-        "matching_errors": ["compare_disparity", "compare_flow", "matching_errors"],
+        "matching_errors": ["compare_disparity", "compare_flow", "matching_errors", "visibility"],
         "protocols": ["PROTOCOLS", "DepthProtocol", "MatchingProtocol", "get_protocol"],
         "result": ["DepthResult", "ImageResult", "summarise"],
         "tally": ["Tally", "mean_over_images"],

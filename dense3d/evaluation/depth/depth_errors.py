@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,16 +50,21 @@ class DepthComparison:
     """One image.
 
     Args:
-        tally: its errors.
+        regions: its errors: of ``"all"`` pixels that count, and of the regions that were asked for.
         ratio: by which median scaling multiplied; NaN without it.
         holes: pixels that count and whose prediction is 0 or infinite.
         clamped: pixels that count and whose prediction was moved into the protocol's limits.
     """
 
-    tally: Tally
+    regions: dict[str, Tally]
     ratio: float
     holes: int
     clamped: int
+
+    @property
+    def tally(self) -> Tally:
+        """Errors of all pixels that count."""
+        return self.regions["all"]
 
 
 def compare_depth(
@@ -68,6 +74,7 @@ def compare_depth(
     inverse: bool = False,
     scale: float = 1.0,
     skip_holes: bool = False,
+    regions: Mapping[str, np.ndarray] | None = None,
 ) -> DepthComparison:
     """Compare one predicted map with its ground truth.
 
@@ -79,6 +86,7 @@ def compare_depth(
         scale: metres of a unit of predicted depth, multiplied before it is clamped.
         skip_holes: leave pixels out whose prediction is 0 or infinite; otherwise they are clamped as every
             other value, as the official scripts do.
+        regions: name -> bool of the ground truth's size; errors within each are given beside those of all.
 
     Raises:
         DataError: maps are not two-dimensional, the prediction has NaN or negative values, or it is infinite
@@ -88,13 +96,13 @@ def compare_depth(
         raise DataError(f"depth maps have rows and columns, not the shapes {prediction.shape}, {truth.shape}")
     _refuse_values(prediction)
     mask = counting_pixels(truth, protocol)
-    if not mask.any():
-        return DepthComparison(depth_errors(truth[mask], truth[mask]), float("nan"), 0, 0)
+    inside = {"all": mask, **check_regions(regions, truth)}
+    inside = {name: region[mask] for name, region in inside.items()}
     predicted = _resized(prediction, truth.shape, protocol, inverse, scale)[mask] * scale
     gt, given = truth[mask], ~_holes(prediction, truth.shape)[mask]
     holes = int(np.count_nonzero(~given))
-    if skip_holes:
-        gt, predicted = gt[given], predicted[given]
+    kept = given if skip_holes else np.ones_like(given)
+    gt, predicted = gt[kept], predicted[kept]
     ratio = float("nan")
     if protocol.median_scaling and gt.size:
         ratio = _median_ratio(gt, predicted)
@@ -108,8 +116,27 @@ def compare_depth(
         )
     clamped = np.clip(predicted, low, high)
     moved = int(np.count_nonzero(clamped != predicted))
-    tally = depth_errors(gt, np.maximum(clamped, np.finfo(np.float32).tiny))
-    return DepthComparison(Tally(int(mask.sum()), gt.size, tally.sums), ratio, holes, moved)
+    clamped = np.maximum(clamped, np.finfo(np.float32).tiny)
+    tallies = {}
+    for name, region in inside.items():
+        errors = depth_errors(gt[region[kept]], clamped[region[kept]])
+        tallies[name] = Tally(int(region.sum()), errors.pixels, errors.sums)
+    return DepthComparison(tallies, ratio, holes, moved)
+
+
+def check_regions(regions: Mapping[str, np.ndarray] | None, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """The regions as bool.
+
+    Raises:
+        DataError: one has another size than the ground truth.
+    """
+    for name, region in (regions or {}).items():
+        if region.shape != truth.shape[:2]:
+            sizes = ["x".join(map(str, values.shape[:2])) for values in (region, truth)]
+            raise DataError(
+                f"the mask of the region {name!r} has size {sizes[0]}, the ground truth {sizes[1]}"
+            )
+    return {name: region.astype(bool) for name, region in (regions or {}).items()}
 
 
 def counting_pixels(truth: np.ndarray, protocol: DepthProtocol) -> np.ndarray:
@@ -130,14 +157,15 @@ def _resized(
     import cv2
 
     values = prediction.astype(np.float32)
+    if values.shape == size:
+        return np.minimum(_reciprocal(values) if inverse else values, _FAR).astype(np.float64)
     if inverse != (protocol.resize == "inverse"):
         values = _reciprocal(values)
     values = np.minimum(values, _FAR)
     if protocol.resize == "depth" and protocol.clamp_first:
         low, high = (None if limit is None else limit / scale for limit in protocol.clamp)
         values = np.clip(values, low, high)
-    if values.shape != size:
-        values = cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
+    values = cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
     depth = values if protocol.resize == "depth" else np.minimum(_reciprocal(values), _FAR)
     return depth.astype(np.float64)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from dense3d.errors import DataError
+from dense3d.evaluation.depth.depth_errors import check_regions
 from dense3d.evaluation.depth.protocols import MatchingProtocol
 from dense3d.evaluation.depth.tally import Tally
 
@@ -34,7 +36,7 @@ def compare_disparity(
     prediction: np.ndarray,
     truth: np.ndarray,
     protocol: MatchingProtocol,
-    nonoccluded: np.ndarray | None = None,
+    regions: Mapping[str, np.ndarray] | None = None,
     holes: str = "wrong",
 ) -> MatchingComparison:
     """Compare one predicted disparity map with its ground truth.
@@ -43,7 +45,8 @@ def compare_disparity(
         prediction: ``(h, w)`` pixels; not finite = not predicted.
         truth: ``(h, w)`` pixels, ``(2h, 2w)`` if the protocol says ``doubled``; not finite = missing.
         protocol: what counts.
-        nonoccluded: bool of the ground truth's size: pixels that the right image sees.
+        regions: name -> bool of the ground truth's size, see :func:`visibility`; errors within each are given
+            beside those of all.
         holes: pixels without prediction count as ``"wrong"`` in D1 and bad-X and are left out of EPE and
             rmse; ``"skip"`` leaves them out of everything.
 
@@ -51,22 +54,20 @@ def compare_disparity(
         DataError: shapes do not fit.
     """
     _check_shapes(prediction, truth, protocol, 2)
-    error = np.abs(_doubled(prediction, protocol) - truth.astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        error = np.abs(_doubled(prediction, protocol) - truth.astype(np.float64))
     valid = np.isfinite(truth)
     if protocol.max_disparity is not None:
         valid &= truth < protocol.max_disparity
-    if nonoccluded is not None and nonoccluded.shape != truth.shape:
-        raise DataError(
-            f"the mask of pixels not occluded has size {_size(nonoccluded)}, the ground truth {_size(truth)}"
-        )
-    return _compared(error, None, np.abs(truth), valid, protocol, nonoccluded, holes, "D1")
+    regions = check_regions(regions, truth)
+    return _compared(error, None, np.abs(truth), valid, protocol, regions, holes, "D1")
 
 
 def compare_flow(
     prediction: np.ndarray,
     truth: np.ndarray,
     protocol: MatchingProtocol,
-    nonoccluded: np.ndarray | None = None,
+    regions: Mapping[str, np.ndarray] | None = None,
     holes: str = "wrong",
 ) -> MatchingComparison:
     """Compare one predicted flow field with its ground truth.
@@ -74,18 +75,19 @@ def compare_flow(
     Args:
         prediction: ``(h, w, 2)`` pixels (u, v).
         truth: ``(h, w, 2)``, or ``(2h, 2w, 2)`` if the protocol says ``doubled``.
-        protocol, nonoccluded, holes: as for :func:`compare_disparity`.
+        protocol, regions, holes: as for :func:`compare_disparity`.
 
     Raises:
         DataError: shapes do not fit.
     """
     _check_shapes(prediction, truth, protocol, 3)
-    difference = _doubled(prediction, protocol) - truth.astype(np.float64)
     with np.errstate(invalid="ignore"):
+        difference = _doubled(prediction, protocol) - truth.astype(np.float64)
         error, speed = np.hypot(*np.moveaxis(difference, -1, 0)), np.hypot(*np.moveaxis(truth, -1, 0))
         absolute = np.abs(difference).sum(-1)
     valid = np.isfinite(truth).all(-1)
-    return _compared(error, absolute, speed, valid, protocol, nonoccluded, holes, "Fl")
+    regions = check_regions(regions, truth)
+    return _compared(error, absolute, speed, valid, protocol, regions, holes, "Fl")
 
 
 def _compared(
@@ -94,7 +96,7 @@ def _compared(
     size: np.ndarray,  # (H, W) of the ground truth's vector
     valid: np.ndarray,
     protocol: MatchingProtocol,
-    nonoccluded: np.ndarray | None,
+    masks: dict[str, np.ndarray],
     holes: str,
     outliers: str,
 ) -> MatchingComparison:
@@ -104,14 +106,14 @@ def _compared(
         )
     error = np.where(valid & ~np.isnan(error), error, np.inf)  # what is missing on either side
     if protocol.doubled:
-        error, size, absolute, nonoccluded = _smallest(error, size, absolute, nonoccluded)
+        error, size, absolute, *picked = _smallest(error, size, absolute, *masks.values())
+        masks = dict(zip(masks, picked))
         valid = _blocks(valid).any(-1)
     missing = valid & ~np.isfinite(error)
     if holes == "skip":
         valid = valid & ~missing
     regions = {"all": valid}
-    if nonoccluded is not None:
-        regions |= {"nonoccluded": valid & nonoccluded, "occluded": valid & ~nonoccluded}
+    regions |= {name: valid & mask for name, mask in masks.items()}
     if outliers == "Fl":
         for low, high in pairwise(SPEEDS):
             name = f"s{low:g}+" if np.isinf(high) else f"s{low:g}-{high:g}"
@@ -121,6 +123,11 @@ def _compared(
         sums = None if absolute is None else absolute[region]
         tallies[name] = matching_errors(error[region], size[region], protocol.bad, outliers, sums)
     return MatchingComparison(tallies, int(missing.sum()))
+
+
+def visibility(nonoccluded: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The regions ``"nonoccluded"`` and ``"occluded"`` by a map of what both images see, if there is one."""
+    return {} if nonoccluded is None else {"nonoccluded": nonoccluded, "occluded": ~nonoccluded}
 
 
 def matching_errors(

@@ -10,17 +10,19 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from dense3d.datasets.stereo.formats import read_nonoccluded
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.depth.depth_errors import compare_depth
-from dense3d.evaluation.depth.matching_errors import HOLES, compare_disparity, compare_flow
+from dense3d.evaluation.depth.matching_errors import HOLES, compare_disparity, compare_flow, visibility
 from dense3d.evaluation.depth.protocols import DepthProtocol, MatchingProtocol, Protocol, get_protocol
 from dense3d.evaluation.depth.result import ImageResult, summarise
 from dense3d.evaluation.depth.samples import (
     array_of,
-    disparity_truth,
+    nonoccluded,
     predicted_disparity,
     predicted_inverse_depth,
     true_depth,
+    true_disparity,
     unpadded,
 )
 from dense3d.evaluation.depth.writing import require_result_name, write_result
@@ -37,6 +39,7 @@ class _MapMetric(BaseMetric):
         self,
         protocol: str | Mapping[str, Any] | None = None,
         holes: str = "wrong",
+        regions: Mapping[str, str] | None = None,
         by_folder: bool = False,
         result_file: str | None = None,
         **kwargs: Any,
@@ -46,6 +49,7 @@ class _MapMetric(BaseMetric):
         if holes not in HOLES:
             raise ConfigError(f"holes={holes!r}: it is one of {', '.join(HOLES)}")
         self.holes, self.by_folder, self.result_file = holes, by_folder, result_file
+        self.regions = {name: Path(folder) for name, folder in (regions or {}).items()}
         if result_file:
             require_writable_file(require_result_name(result_file))
 
@@ -61,6 +65,13 @@ class _MapMetric(BaseMetric):
     def compare(self, name: str, sample: Mapping[str, Any]) -> ImageResult:
         """Errors of one sample."""
         raise NotImplementedError
+
+    def regions_of(self, name: str, sample: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Masks of the sample, and those that lie under its name in the folders of ``regions``."""
+        masks = visibility(nonoccluded(sample))
+        for region, folder in self.regions.items():
+            masks[region] = read_nonoccluded(folder / f"{name}.png", "seen")
+        return masks
 
     def compute_metrics(self, results: list[ImageResult]) -> dict[str, float]:
         """Figures of all images; with ``by_folder`` those of every folder beside them."""
@@ -91,6 +102,8 @@ class DepthMetric(_MapMetric):
             ``dict(name="kitti-eigen-garg", median_scaling=True)``. Its name is printed with the figures.
         holes: pixels predicted at no or infinite depth are ``"wrong"`` (clamped, as the official scripts do),
             or ``"skip"`` leaves them out.
+        regions: name -> folder of masks ``SAMPLE_ID.png``, 255 = inside: figures of those pixels too, such as
+            ``textureless`` of the synthetic world. What is not occluded needs none: samples have it.
         by_folder: also the figures of each first folder of the sample ids, such as DrivingStereo's weathers.
         result_file: also write all figures there, ``.json`` or, a row an image, ``.csv``.
         **kwargs: ``collect_device``, ``prefix`` ... of mmengine's ``BaseMetric``.
@@ -105,8 +118,8 @@ class DepthMetric(_MapMetric):
     def compare(self, name: str, sample: Mapping[str, Any]) -> ImageResult:
         """Errors of one sample."""
         truth, prediction = true_depth(sample), predicted_inverse_depth(sample)
-        skip = self.holes == "skip"
-        compared = compare_depth(prediction, truth, self.protocol, inverse=True, skip_holes=skip)
+        skip, regions = self.holes == "skip", self.regions_of(name, sample)
+        compared = compare_depth(prediction, truth, self.protocol, True, skip_holes=skip, regions=regions)
         return ImageResult.of(name, compared, truth.shape, prediction.shape)
 
 
@@ -123,7 +136,7 @@ class DisparityMetric(_MapMetric):
         protocol: as for :class:`DepthMetric`: ``"disparity"``, ``"kitti-2015"``, ``"spring"`` ...
         holes: pixels without prediction are ``"wrong"`` in D1 and bad-X and left out of EPE and rmse, or
             ``"skip"`` leaves them out of everything.
-        by_folder, result_file, **kwargs: as for :class:`DepthMetric`.
+        regions, by_folder, result_file, **kwargs: as for :class:`DepthMetric`.
 
     Raises:
         ConfigError: no such protocol, or none of disparity.
@@ -134,10 +147,11 @@ class DisparityMetric(_MapMetric):
 
     def compare(self, name: str, sample: Mapping[str, Any]) -> ImageResult:
         """Errors of one sample."""
-        truth, nonoccluded = disparity_truth(sample)
+        truth = true_disparity(sample)
         factor = 2 if self.protocol.doubled else 1
         prediction, size = predicted_disparity(sample, (truth.shape[0] // factor, truth.shape[1] // factor))
-        compared = compare_disparity(prediction, truth, self.protocol, nonoccluded, self.holes)
+        regions = self.regions_of(name, sample)
+        compared = compare_disparity(prediction, truth, self.protocol, regions, self.holes)
         return ImageResult.of(name, compared, truth.shape, size)
 
 
@@ -151,7 +165,7 @@ class FlowMetric(_MapMetric):
 
     Args:
         protocol: ``"flow"`` or ``"spring-flow"``.
-        holes, by_folder, result_file, **kwargs: as for :class:`DisparityMetric`.
+        holes, regions, by_folder, result_file, **kwargs: as for :class:`DisparityMetric`.
 
     Raises:
         ConfigError: no such protocol, or none of flow.
@@ -168,9 +182,8 @@ class FlowMetric(_MapMetric):
                 raise DataError(f"there is no {field}")
             maps.append(np.moveaxis(array_of(unpadded(sample, field)), 0, -1))
         truth, prediction = maps
-        seen = sample.get("gt_nonoccluded")
-        seen = None if seen is None else array_of(unpadded(sample, "gt_nonoccluded"))[0].astype(bool)
-        compared = compare_flow(prediction, truth, self.protocol, seen, self.holes)
+        regions = self.regions_of(name, sample)
+        compared = compare_flow(prediction, truth, self.protocol, regions, self.holes)
         return ImageResult.of(name, compared, truth.shape, prediction.shape)
 
 

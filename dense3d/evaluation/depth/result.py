@@ -48,8 +48,8 @@ class ImageResult:
         sizes = tuple(size[:2]), tuple(predicted_size[:2])
         if isinstance(comparison, MatchingComparison):
             return ImageResult(name, comparison.regions, *sizes, comparison.holes)
-        regions = {"all": comparison.tally}
-        return ImageResult(name, regions, *sizes, comparison.holes, comparison.ratio, comparison.clamped)
+        found = comparison
+        return ImageResult(name, found.regions, *sizes, found.holes, found.ratio, found.clamped)
 
 
 @dataclass(frozen=True)

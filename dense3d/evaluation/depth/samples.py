@@ -52,23 +52,27 @@ def true_depth(sample: Sample) -> np.ndarray:
     return _known(rig_of(sample, disparity.shape).depth(disparity), disparity)
 
 
-def disparity_truth(sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
-    """``(H, W)`` pixels, inf = missing: ``gt_disparity``, or that of ``gt_depth``; and what is not occluded.
+def nonoccluded(sample: Sample) -> np.ndarray | None:
+    """``(H, W)`` bool: what the other image sees too, where the sample says so."""
+    if sample.get("gt_nonoccluded") is None:
+        return None
+    return array_of(unpadded(sample, "gt_nonoccluded"))[0].astype(bool)
+
+
+def true_disparity(sample: Sample) -> np.ndarray:
+    """``(H, W)`` pixels, inf = missing: ``gt_disparity``, or that of ``gt_depth``.
 
     Raises:
         DataError: there is neither, or no rig for the depth.
     """
     if sample.get("gt_disparity") is not None:
-        disparity = array_of(unpadded(sample, "gt_disparity"))[0]
-    elif sample.get("gt_depth") is not None:
-        depth = array_of(unpadded(sample, "gt_depth"))[0]
-        disparity = depth_to_disparity(depth, rig_of(sample, depth.shape))
-    else:
+        return array_of(unpadded(sample, "gt_disparity"))[0]
+    if sample.get("gt_depth") is None:
         raise DataError(
             "there is neither gt_disparity nor gt_depth; load the ground truth in the test pipeline"
         )
-    seen = sample.get("gt_nonoccluded")
-    return disparity, None if seen is None else array_of(unpadded(sample, "gt_nonoccluded"))[0].astype(bool)
+    depth = array_of(unpadded(sample, "gt_depth"))[0]
+    return depth_to_disparity(depth, rig_of(sample, depth.shape))
 
 
 def predicted_inverse_depth(sample: Sample) -> np.ndarray:
@@ -114,8 +118,9 @@ def resized_disparity(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarra
 
 
 def disparity_to_inverse_depth(disparity: np.ndarray, rig: RectifiedRig) -> np.ndarray:
-    """1/metres, 0 where the disparity is negative (behind infinity); infinite where it is not known."""
-    return np.maximum(disparity + rig.doffs, 0) / (rig.focal * rig.baseline)
+    """1/metres, 0 (far away) where the disparity is not known or behind infinity."""
+    known = np.where(np.isfinite(disparity), disparity + rig.doffs, 0.0)
+    return np.maximum(known, 0) / (rig.focal * rig.baseline)
 
 
 def depth_to_disparity(depth: np.ndarray, rig: RectifiedRig) -> np.ndarray:

@@ -60,7 +60,7 @@ def test_pairs_become_a_batch(pairs):
     sample = done["data_samples"][1]
     assert isinstance(sample, StereoSample) and sample.sample_id == "000001"
     assert sample.img_shape == (64, 96) and sample.batch_input_shape == (80, 120)
-    assert sample.rig.focal == 100 and sample.baseline_sign == 1
+    assert sample.rig.focal == 100 and sample.reference == "left"
     known = torch.isfinite(sample.gt_disparity)
     assert known.sum() == 64 * 96 and (sample.gt_disparity[known] == SHIFT).all()
     assert torch.allclose(sample.gt_depth[known], torch.tensor(2.0)) and (sample.gt_depth[~known] == 0).all()

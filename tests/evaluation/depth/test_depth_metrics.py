@@ -175,6 +175,26 @@ def test_files_folders_and_the_table(tmp_path, caplog):
     assert [row["image"] for row in written["per_image"]] == [s["sample_id"] for s in samples()]
 
 
+def test_regions_of_folders_and_of_samples(tmp_path):
+    import cv2
+
+    data = samples(2)
+    mask = np.zeros((32, 64), np.uint8)
+    mask[4:20, 10:40] = 255
+    for sample in data:
+        (tmp_path / sample["sample_id"]).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{sample['sample_id']}.png"), mask)
+    config = dict(type="DepthMetric", protocol="none", regions=dict(flat=str(tmp_path)))
+    figures = evaluated(config, data)
+    assert {"depth/abs_rel", "depth/abs_rel_flat", "depth/a1_occluded"} <= set(figures)
+    errors = []
+    for sample in data:
+        valid = (torch.isfinite(sample["gt_disparity"]) & torch.from_numpy(mask > 0))[0]
+        truth, prediction = (RIG.depth(sample[f"{k}_disparity"][0][valid]) for k in ("gt", "pred"))
+        errors.append(((truth - prediction).abs() / truth).mean())
+    assert figures["depth/abs_rel_flat"] == pytest.approx(float(sum(errors) / 2), rel=1e-5)
+
+
 def test_an_empty_image_is_counted_and_no_nan():
     data = samples(3)
     data[1]["gt_disparity"] = torch.full((1, 32, 64), INF)

@@ -1,0 +1,10 @@
+"""Pairs of views of one scene, for cross-view pre-training: lists of them, the data set, its transforms."""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "lists": ["read_pairs", "write_pairs"],
+    },
+)
