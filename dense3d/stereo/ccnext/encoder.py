@@ -49,7 +49,8 @@ class PairEncoder(BaseModule):
         stem: where the map of stride 2 comes from. ``"replaced"``, as in the official network: a new
             :class:`ConvStem` with max pooling takes the place of a ConvNeXt's first convolution.
             ``"beside"``: that stem stands beside the backbone, for the decoder alone. ``"own"``: the
-            backbone has such a map (timm's ResNets). None takes the first of replaced, own, beside that is possible.
+            backbone has such a map (timm's ResNets). None takes the first of replaced, own and beside that
+            is possible.
         stem_channels: of the new stem, where it stands beside the backbone.
         window_size, attention_init, attention_norm: see :class:`EpipolarAttention`.
         mean, std: what images in [0, 1] are normalised by: a number, or one for each channel.

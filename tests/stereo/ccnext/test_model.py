@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from dense3d.backbones import ConvNeXt, FocalNet, Swin, TimmBackbone, VisionTransformer
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 from dense3d.stereo.ccnext import CCNeXt
 from dense3d.stereo.ccnext.encoder import PairEncoder
 from dense3d.structures import RectifiedRig, StereoSample
-from tests.compatibility import tiny_backbones
 
 BACKBONE = dict(
     type="ConvNeXt",
@@ -22,8 +22,11 @@ BACKBONE = dict(
     layer_scale=1e-6,
 )
 CHANNELS = (4, 8, 8, 16, 16)
-TINY = tiny_backbones()
-HIERARCHICAL = [name for name in TINY if name.startswith(("ConvNeXt", "FocalNet", "Swin", "TimmBackbone"))]
+HIERARCHICAL = [(kind, v) for kind in (ConvNeXt, FocalNet, Swin, TimmBackbone) for v in kind.tiny_variants]
+
+
+def small(kind: type, variant: str) -> dict:
+    return dict(copy.deepcopy(kind.tiny_variants[variant]), type=f"dense3d.{kind.__name__}")
 
 
 def tiny(backbone: dict = BACKBONE, decoder: dict | None = None, **settings) -> CCNeXt:
@@ -50,14 +53,13 @@ def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
     return sum(value for name, value in losses.items() if "loss" in name)
 
 
-@pytest.mark.parametrize("name", HIERARCHICAL)
-def test_every_hierarchical_backbone_is_an_encoder(name):
-    """Gradients reach the whole backbone and, from the second step on, all of the attention."""
-    model = tiny(TINY[name]).train()
+@pytest.mark.parametrize(("kind", "variant"), HIERARCHICAL)
+def test_every_hierarchical_backbone_is_an_encoder(kind, variant):
+    """Gradients reach the whole backbone, its output norms included, and all of the attention."""
+    model = tiny(small(kind, variant)).train()
     losses = model(pair(70, 100, 2), samples(2), mode="loss")
     total(losses).backward()
     without = [n for n, p in model.encoder.named_parameters() if p.grad is None and p.requires_grad]
-    # output norms of strides that the backbone hands out belong to the features of the decoder
     assert without == []
     assert torch.isfinite(total(losses))
     for attention in model.encoder.attentions:
@@ -65,7 +67,7 @@ def test_every_hierarchical_backbone_is_an_encoder(name):
 
 
 def test_the_attention_learns_from_the_loss_as_it_starts():
-    """The recommended start moves W's norm first; the official one keeps the weights of all four where they are."""
+    """The recommended start moves W's norm first, the official one none of the weights of all four."""
     for init, learns in (("recommended", True), ("official", False)):
         torch.manual_seed(0)
         model = CCNeXt(
@@ -203,7 +205,7 @@ def test_flip_post_processing_is_monodepths_blend():
 
 @pytest.mark.parametrize("meta", [dict(reference="right"), dict(flipped=True)])
 def test_the_loss_follows_the_side_of_the_matches(meta):
-    """Exchanged images of the right camera, or mirrored ones, cost what the plain pair costs with its maps."""
+    """Exchanged images of the right camera, or mirrored ones, cost what the plain pair costs."""
     model = tiny(loss=dict(noise=0.0, exact_sampling=True)).train()
     images = pair()
     changed = (
@@ -263,9 +265,9 @@ def test_pretrained_weights_reach_a_backbone_whose_first_convolution_is_replaced
 
 def test_bad_settings_and_pairs_are_named():
     with pytest.raises(ConfigError, match="VisionTransformer gives maps of strides"):
-        tiny(TINY["VisionTransformer (DeiT)"])
+        tiny(small(VisionTransformer, "DeiT"))
     with pytest.raises(ConfigError, match="stem='replaced' needs a ConvNeXt"):
-        PairEncoder(copy.deepcopy(TINY["Swin (V1)"]), stem="replaced")
+        PairEncoder(small(Swin, "V1"), stem="replaced")
     with pytest.raises(
         ConfigError, match="stem='own' needs a backbone with a map of stride 2, which ConvNeXt"
     ):
