@@ -20,12 +20,14 @@ DATASETS = {
     "ade20k": "ADE20K",
     "cityscapes": "Cityscapes",
     "kitti": "KITTI",
+    "drivingstereo": "DrivingStereo",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
 }
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
+    "ccnext_*": "stereo depth",
     "*panoptic*": "panoptic segmentation",
     "kmax_*": "panoptic segmentation",
     "*-instance": "instance segmentation",
