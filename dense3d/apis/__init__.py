@@ -22,6 +22,8 @@ __getattr__, __dir__, __all__ = attach(
         "exporting": ["export_detector"],
         "inference": ["infer"],
         "kitti_evaluation": ["evaluate_kitti"],
+        "pair_inference": ["infer_pairs", "PairReport"],
+        "pair_prediction": ["PairPredictor"],
         "panoptic_evaluation": ["evaluate_panoptic"],
         "prediction": ["load", "Predictor"],
         "relation_analysis": ["analyse_relations"],

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from dense3d.apis.building import checked_config
 from dense3d.apis.calibrations import needs_calibration
 from dense3d.apis.inputs import ImageInput, as_inputs, each_once
-from dense3d.apis.pipelines import first_line, inference_steps
+from dense3d.apis.pipelines import first_line, inference_steps, takes_pairs
 from dense3d.apis.prediction import Predictor, no_calibration_wanted
 from dense3d.datasets.panoptic.files import write_panoptic
 from dense3d.errors import ConfigError
@@ -93,6 +93,10 @@ def infer(
     images = each_once(as_inputs(inputs))
     _spare_inputs(images, out)
     cfg = checked_config(config, options)
+    if takes_pairs(inference_steps(cfg)):
+        raise ConfigError(
+            f"{cfg.filename} matches two images: use dense3d.apis.infer_pairs(..., left, right)"
+        )
     if calibration is not None and not needs_calibration(inference_steps(cfg)):
         raise no_calibration_wanted(cfg)
     predictor = Predictor(cfg, checkpoint, device, score_threshold, batch_size, tta)

@@ -39,6 +39,11 @@ def inference_steps(cfg: Config) -> list[dict]:
     raise ConfigError(f"{cfg.filename} has no test_dataloader: its pipeline says how images are prepared")
 
 
+def takes_pairs(steps: Sequence[dict]) -> bool:
+    """Whether a pipeline prepares pairs of images, of stereo or flow."""
+    return any(str(step.get("type")).rpartition(".")[2] == "LoadStereo" for step in steps)
+
+
 class Preparation:
     """The steps from one image to what a model takes.
 

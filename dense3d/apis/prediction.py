@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config
@@ -19,12 +19,15 @@ from dense3d.apis.building import build_checked, checked_config, usable_device
 from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
 from dense3d.apis.category_ids import category_ids_of
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
-from dense3d.apis.pipelines import Preparation, first_line, inference_steps
+from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_pairs
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError, DataError
 from dense3d.results import ModelInfo, Result
+
+if TYPE_CHECKING:
+    from dense3d.apis.pair_prediction import PairPredictor
 
 
 class Predictor:
@@ -178,7 +181,7 @@ class Predictor:
                 return self.model.test_step(batch)
         except Exception as error:  # whatever an odd image brings about, the others are not to pay for it
             if len(items) == 1:
-                return [_failure(items[0], error)]
+                return [failure(items[0], error)]
         # Out of the block above: the error holds on to tensors, of which the next try may have need.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -199,8 +202,10 @@ def load(
     batch_size: int = 1,
     tta: bool = False,
     options: dict[str, Any] | None = None,
-) -> Predictor:
+) -> Predictor | PairPredictor:
     """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
+
+    A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
@@ -208,16 +213,24 @@ def load(
         device, score_threshold, batch_size, tta, options: see :class:`Predictor`.
 
     Returns:
-        A :class:`Predictor`, whose call gives :class:`dense3d.results.Result`.
+        A :class:`Predictor`, or a :class:`~dense3d.apis.pair_prediction.PairPredictor` of a network that
+        matches two images; calling it gives :class:`dense3d.results.Result`.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.
     """
-    return Predictor(config, checkpoint, device, score_threshold, batch_size, tta, options)
+    cfg = checked_config(config, options)
+    if takes_pairs(inference_steps(cfg)):
+        if tta:
+            raise ConfigError(f"{cfg.filename} matches two images: test-time augmentation is not for it")
+        from dense3d.apis.pair_prediction import PairPredictor
+
+        return PairPredictor(cfg, checkpoint, device, batch_size)
+    return Predictor(cfg, checkpoint, device, score_threshold, batch_size, tta)
 
 
-def _failure(item: dict, error: Exception) -> DataError:
-    """The sentence on an image on which the model fails.
+def failure(item: dict, error: Exception) -> DataError:
+    """The sentence on an image, or a pair, on which the model fails.
 
     Raises:
         Exception: the error itself, if it is no DataError and ``DENSE3D_TRACEBACK`` asks where it came from.
@@ -229,7 +242,7 @@ def _failure(item: dict, error: Exception) -> DataError:
     samples = item["data_samples"]
     meta = (samples[0] if isinstance(samples, list) else samples).metainfo
     height, width = meta["ori_shape"][:2]
-    name = meta.get("img_path", "an image")
+    name = meta.get("img_path") or meta.get("left_path") or "an image"
     if is_out_of_memory(error):
         return DataError(
             f"{name}, {width} x {height} pixels: there is not enough memory for it; make it smaller "

@@ -1,6 +1,7 @@
 """Run a trained model on images.
 
-Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps.
+Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
+stereo networks disparity, depth and point clouds, of flow networks flow.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from dense3d.cli.common import add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
-    "for 3D boxes: dense3d infer CONFIG CHECKPOINT image_2 --calib calib --out results"
+    "for 3D boxes: dense3d infer CONFIG CHECKPOINT image_2 --calib calib --out results; "
+    "for stereo: dense3d infer CONFIG CHECKPOINT left.png right.png --calib rig.json --cloud --out results"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder or glob")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="image, folder or glob; of stereo and flow networks two of them, LEFT RIGHT, or two videos",
+    )
     parser.add_argument(
         "--out",
         required=True,
@@ -30,8 +37,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calib",
         metavar="PATH",
-        help="3D boxes only: KITTI calibration file of all images, or folder with NAME.txt for each "
-        "(default: the folder calib beside that of the images)",
+        help="3D boxes: KITTI calibration file of all images, or folder with NAME.txt for each (default: the "
+        "folder calib beside that of the images); stereo: calibration of the rectified pair, for depth",
+    )
+    pairs = parser.add_argument_group("stereo")
+    pairs.add_argument("--cloud", action="store_true", help="write clouds/NAME.ply; needs --calib")
+    pairs.add_argument(
+        "--zfar", type=float, metavar="METRES", help="of clouds: leave out what is further away"
+    )
+    pairs.add_argument(
+        "--remove-invisible",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="of clouds: leave out what the right camera does not see (default: yes)",
+    )
+    pairs.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="make images smaller by this factor for the network (default: 1)",
+    )
+    pairs.add_argument(
+        "--one-view", action="store_true", help="predict the left view only: half the time, no occlusion"
     )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in dense3d test")
@@ -42,8 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from dense3d.apis import infer
+    from dense3d.apis.building import checked_config
+    from dense3d.apis.pipelines import inference_steps, takes_pairs
     from dense3d.config import parse_options
 
+    if takes_pairs(inference_steps(checked_config(arguments.config, parse_options(arguments.cfg_options)))):
+        return _infer_pairs(arguments)
+    _refuse_options_of_pairs(arguments)
     report = infer(
         arguments.config,
         arguments.checkpoint,
@@ -69,3 +101,50 @@ def run(arguments: argparse.Namespace) -> int:
     for reason in report.left_out.values():
         print(f"left out: {reason}", file=sys.stderr)
     return 1 if report.left_out else 0
+
+
+def _infer_pairs(arguments: argparse.Namespace) -> int:
+    from dense3d.apis.pair_inference import infer_pairs
+    from dense3d.config import parse_options
+    from dense3d.errors import ConfigError
+
+    if len(arguments.inputs) != 2:
+        raise ConfigError(
+            f"this network matches two images: give LEFT and RIGHT, not {len(arguments.inputs)} inputs; put "
+            "globs in quotes"
+        )
+    if arguments.tta:
+        raise ConfigError("--tta is not for networks that match two images")
+    report = infer_pairs(
+        arguments.config,
+        arguments.checkpoint,
+        *arguments.inputs,
+        out=arguments.out,
+        rig=arguments.calib,
+        clouds=arguments.cloud,
+        zfar=arguments.zfar,
+        remove_invisible=arguments.remove_invisible,
+        scale=arguments.scale,
+        both_views=not arguments.one_view,
+        batch_size=arguments.batch_size,
+        device=arguments.device,
+        options=parse_options(arguments.cfg_options),
+    )
+    print(f"{report.pairs} pairs in {arguments.out}: {', '.join(report.folders)}")
+    if report.video is not None:
+        print(f"video: {report.video}")
+    for note in report.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for reason in report.left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if report.left_out else 0
+
+
+def _refuse_options_of_pairs(arguments: argparse.Namespace) -> None:
+    from dense3d.errors import ConfigError
+
+    given = {"--cloud": arguments.cloud, "--zfar": arguments.zfar, "--one-view": arguments.one_view}
+    given |= {"--scale": arguments.scale != 1, "--no-remove-invisible": not arguments.remove_invisible}
+    wrong = [name for name, value in given.items() if value]
+    if wrong:
+        raise ConfigError(f"{wrong[0]} is for stereo networks; {arguments.config} is none")

@@ -5,6 +5,8 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
+        "disparity": ["Disparity"],
+        "flow": ["Flow"],
         "instances": ["Instances"],
         "objects3d": ["Objects3D"],
         "panoptic": ["Panoptic", "Segment"],

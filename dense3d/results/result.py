@@ -8,7 +8,7 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -18,10 +18,15 @@ from dense3d.files import atomic_write, require_writable_file
 from dense3d.results.labelme import VERSION
 from dense3d.results.part import Entries, ModelInfo, Part
 
+if TYPE_CHECKING:
+    from dense3d.structures.coloured_cloud import ColouredCloud
+
 # The parts that are looked for in a model's data sample, ``module.Class`` below dense3d.results. Of several
 # that have a field, a picture or a format, the first one's counts. Another task is another line.
 PARTS = (
     "reconstruction.Reconstruction",
+    "disparity.Disparity",
+    "flow.Flow",
     "objects3d.Objects3D",
     "panoptic.Panoptic",
     "instances.Instances",
@@ -35,7 +40,9 @@ class Result:
     The fields depend on the model: ``boxes``, ``scores``, ``labels``, ``names`` and ``masks`` of detectors
     (:class:`~dense3d.results.instances.Instances`), ``panoptic`` and ``segments``
     (:class:`~dense3d.results.panoptic.Panoptic`), ``semantic`` (:class:`~dense3d.results.semantic.Semantic`),
-    ``boxes3d`` and ``calibration`` (:class:`~dense3d.results.objects3d.Objects3D`). ``"masks" in result``
+    ``boxes3d`` and ``calibration`` (:class:`~dense3d.results.objects3d.Objects3D`), ``disparity``,
+    ``occluded``, ``depth`` ... (:class:`~dense3d.results.disparity.Disparity`), ``flow``
+    (:class:`~dense3d.results.flow.Flow`). ``"masks" in result``
     asks for one, ``result.fields`` lists them. Arrays are NumPy's; coordinates are pixels of the image as
     it was given, metres and radians.
 
@@ -159,8 +166,8 @@ class Result:
         """Write a file, whole or not at all, in the format that its suffix names.
 
         Args:
-            path: a picture (``.jpg``, ``.png``, ...), ``.json`` for :meth:`to_coco`, or ``.txt`` for
-                :meth:`to_kitti`.
+            path: a picture (``.jpg``, ``.png``, ...), ``.json`` for :meth:`to_coco`, ``.txt`` for
+                :meth:`to_kitti`, or ``.ply`` for :meth:`to_cloud`.
 
         Raises:
             DataError: another suffix, the result has not this format, or the file is the image itself.
@@ -169,6 +176,10 @@ class Result:
         path = Path(path)
         if self.path is not None and os.path.realpath(path) == os.path.realpath(self.path):
             raise DataError(f"{path} is the image itself, which would be lost: name another file")
+        if path.suffix == ".ply":
+            cloud = self.to_cloud()
+            require_writable_file(path)
+            return cloud.save(path)
         if path.suffix == ".json":
             content = json.dumps(self.to_coco()).encode()
         elif path.suffix == ".txt":
@@ -180,7 +191,7 @@ class Result:
         else:
             raise DataError(
                 f"{path}: the suffix names the format: .jpg or .png for the picture, .json for COCO's, "
-                ".txt for KITTI's"
+                ".txt for KITTI's, .ply for a cloud"
             )
         require_writable_file(path)
         with atomic_write(path) as file:
@@ -226,6 +237,18 @@ class Result:
             "imageHeight": height,
             "imageWidth": width,
         }
+
+    def to_cloud(self, **options: Any) -> ColouredCloud:
+        """The coloured point cloud of a pair with a calibration.
+
+        Args:
+            **options: ``zfar``, ``remove_invisible``, ``remove_isolated``, see
+                :meth:`dense3d.results.disparity.Disparity.to_cloud`.
+
+        Raises:
+            DataError: there is no prediction, or it has no such form.
+        """
+        return self._part("to_cloud", "points").to_cloud(self.image, **options)
 
     def write(self, folder: Path, stem: str, image_id: int) -> Entries:
         """All files of this result but its picture, as ``dense3d infer`` writes them; see :meth:`Part.write`.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from dense3d.datasets.stereo.rigs import write_rig
 from dense3d.errors import DataError
 from dense3d.files import atomic_write, is_file, is_folder, require_writable_folder
 from dense3d.image_files import IMAGE_SUFFIXES
@@ -103,8 +103,7 @@ def rectify(
     report.faults += _faults(cameras, rectifier, width, height, measured_baseline)
     for name in ("left", "right", "check"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / "rig.json", "w", encoding="utf-8") as file:
-        json.dump(asdict(rectifier.rig), file, indent=1)
+    write_rig(out / "rig.json", rectifier.rig)
     for index, pair in enumerate(pairs):
         try:
             images = _read(pair[0]), _read(pair[1])

@@ -1,0 +1,184 @@
+"""Disparity, depth, clouds or flow of files: pictures and maps, pair by pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+
+from dense3d.apis.pair_inputs import as_pairs, is_video
+from dense3d.apis.pair_prediction import PairPredictor
+from dense3d.datasets.stereo.rigs import read_rig
+from dense3d.errors import ConfigError, DataError
+from dense3d.files import require_writable_folder
+from dense3d.results import Result
+from dense3d.results.names import FileNames
+from dense3d.structures import RectifiedRig
+
+
+@dataclass
+class PairReport:
+    """What a run of :func:`infer_pairs` wrote, and the pairs that it left out.
+
+    Attributes:
+        pairs: how many have results.
+        folders: of the maps and pictures below ``out``.
+        left_out: pairs that could not be read or that the network refused, and why.
+        notes: sentences on the first pair: not rectified, exchanged.
+        video: of the pictures, where the input was a video.
+    """
+
+    pairs: int = 0
+    folders: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    video: Path | None = None
+
+
+def infer_pairs(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    left: Any,
+    right: Any,
+    out: str | Path,
+    rig: str | Path | RectifiedRig | None = None,
+    clouds: bool = False,
+    zfar: float | None = None,
+    remove_invisible: bool = True,
+    scale: float = 1.0,
+    both_views: bool = True,
+    batch_size: int = 1,
+    device: str | None = None,
+    options: dict[str, Any] | None = None,
+    check: bool = True,
+) -> PairReport:
+    """Run a stereo or flow network on pairs and write pictures and maps, pair by pair.
+
+    Written are ``pictures/*.jpg``; of stereo ``disparity/*.pfm``, ``deviation/*.pfm``, ``occluded/*.png``,
+    ``depth/*.png`` and, if asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also
+    ``pictures.mp4``.
+
+    Args:
+        config, checkpoint, device, options, batch_size, scale, both_views: see
+            :class:`~dense3d.apis.pair_prediction.PairPredictor`.
+        left, right, rig: see its call.
+        out: folder.
+        clouds: write a cloud of each pair.
+        zfar, remove_invisible: see :meth:`dense3d.results.disparity.Disparity.to_cloud`.
+        check: look whether the first pair is rectified and the right way round, and note it if not.
+
+    Raises:
+        ConfigError: ``out`` cannot be written to, or clouds are asked for without a rig.
+        DataError: no image is found, or the rig belongs to other images.
+    """
+    if clouds and rig is None:
+        raise ConfigError("a cloud needs the calibration of the rectified pair: give --calib")
+    if zfar is not None and not zfar > 0:
+        raise ConfigError(f"zfar={zfar} is no distance in metres")
+    out = Path(out)
+    require_writable_folder(out)
+    as_pairs(left, right)  # what is wrong with the inputs is said before the network is built
+    if rig is not None and not isinstance(rig, RectifiedRig) and not is_video(left):
+        _check_rig(rig, left, right)
+    predictor = PairPredictor(config, checkpoint, device, batch_size, options, scale, both_views)
+    run = _Run(out, is_video(left), _frame_rate(left))
+    if check:
+        run.report.notes += _faults(left, right, predictor)
+    try:
+        for result in predictor.each(left, right, rig):
+            run.take(result)
+            if clouds and result.error is None:
+                run.take_cloud(result, zfar, remove_invisible and both_views)
+    finally:
+        run.finish()
+    return run.report
+
+
+def _check_rig(rig: str | Path, left: Any, right: Any) -> None:
+    """A calibration of other images is refused before the network is built, if the first pair can be read."""
+    first = next(as_pairs(left, right))
+    try:
+        height, width = first.pixels()[0].shape[:2]
+    except DataError:
+        return
+    read_rig(rig, (width, height))
+
+
+def _faults(left: Any, right: Any, predictor: PairPredictor) -> list[str]:
+    from dense3d.stereo.rig.pair_check import check_pair
+
+    model = getattr(predictor.model, "module", predictor.model)
+    if getattr(model, "field", "disparity") != "disparity":  # of flow, images need not be rectified
+        return []
+    first = next(as_pairs(left, right))
+    try:
+        return [f"{first.name}: {fault}" for fault in check_pair(*first.pixels()).faults]
+    except DataError:
+        return []
+
+
+def _frame_rate(left: Any) -> float:
+    if not is_video(left):
+        return 0.0
+    capture = cv2.VideoCapture(str(left))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return rate if np.isfinite(rate) and rate > 0 else 25.0
+
+
+class _Run:
+    """The files of a run, written pair by pair."""
+
+    def __init__(self, out: Path, makes_video: bool, frame_rate: float) -> None:
+        self.out, self.frame_rate = out, frame_rate
+        self.report = PairReport(video=out / "pictures.mp4" if makes_video else None)
+        self.names = FileNames()
+        self.writer: cv2.VideoWriter | None = None
+        self.stem = ""
+
+    def take(self, result: Result) -> None:
+        """Write what belongs to a pair, or why there is nothing."""
+        if result.error is not None:
+            self.report.left_out[result.name] = result.error
+            return
+        self.stem = self.names.of(result.path or Path(result.name))
+        self.report.pairs += 1
+        result.write(self.out, self.stem, self.report.pairs)
+        result.save(self.out / "pictures" / f"{self.stem}.jpg")
+        if self.report.video is not None:
+            self._frame(result.plot())
+
+    def take_cloud(self, result: Result, zfar: float | None, remove_invisible: bool) -> None:
+        """Write a cloud; one without points is noted."""
+        try:
+            cloud = result.to_cloud(zfar=zfar, remove_invisible=remove_invisible)
+            cloud.save(self.out / "clouds" / f"{self.stem}.ply")
+        except DataError as error:
+            self.report.notes.append(str(error))
+
+    def _frame(self, picture: np.ndarray) -> None:
+        if self.writer is None:
+            height, width = picture.shape[:2]
+            self.size = (width, height)
+            self.report.video.parent.mkdir(parents=True, exist_ok=True)
+            part = self.report.video.with_suffix(".part.mp4")
+            self.writer = cv2.VideoWriter(
+                str(part), cv2.VideoWriter_fourcc(*"mp4v"), self.frame_rate, self.size
+            )
+        if picture.shape[1::-1] != self.size:
+            picture = cv2.resize(picture, self.size)
+        self.writer.write(np.ascontiguousarray(picture[..., ::-1]))
+
+    def finish(self) -> None:
+        """Close the video and list the folders."""
+        if self.writer is not None:
+            self.writer.release()
+            self.report.video.with_suffix(".part.mp4").replace(self.report.video)
+        else:
+            self.report.video = None
+        names = ("pictures", "disparity", "deviation", "occluded", "depth", "clouds", "flow")
+        self.report.folders = [name for name in names if (self.out / name).is_dir()]
