@@ -1,11 +1,11 @@
 """CCNeXt, small and from random weights, on synthetic pairs without labels: minutes on two CPU cores.
 
-The network of https://arxiv.org/abs/2509.22627 on a narrow ResNet-18: pairs of 256 x 128 pixels, 96 channels at
-stride 32, the ResNet's own map of stride 2 instead of a new stem, maps of inverse depth at two scales. Its
-attention also says how far away it found its matches (``attention_offsets``). Depth is in metres, as the nominal
-baseline is the rig's; the nearest surface of this world is 2 m away. Images are sampled where the geometry says
-(``exact_sampling``): the official convention reads up to half a pixel beside, which matters at disparities of a
-few pixels.
+The network of https://arxiv.org/abs/2509.22627 on a narrow ResNet-18: pairs of 256 x 128 pixels, 96 channels
+at stride 32, the ResNet's own map of stride 2 instead of a new stem, maps of inverse depth at two scales. Its
+attention also says how far away it found its matches (``attention_offsets``). Depth is in metres, as the
+nominal baseline is the rig's; the nearest surface of this world is 2 m away. Images are sampled where the
+geometry says (``exact_sampling``): the official convention reads up to half a pixel beside, which matters at
+disparities of a few pixels.
 """
 
 _base_ = ["../_base_/runtime.py"]
@@ -65,9 +65,7 @@ max_iters = 1800
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=600)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
-optim_wrapper = dict(
-    type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=5.0)
-)
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=5.0))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-5),

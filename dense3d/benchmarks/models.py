@@ -174,7 +174,9 @@ def _mask2former_of_mmdet() -> Contender:
 
 def _ccnext(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Contender:
     config = "ccnext/ccnext_convnext-pico_1xb8-20e_kitti-eigen.py"
-    return Contender(name, config, options or {}, tiny={"model.backbone.model_name": "convnext_atto"}, **settings)
+    return Contender(
+        name, config, options or {}, tiny={"model.backbone.model_name": "convnext_atto"}, **settings
+    )
 
 
 CASES = [

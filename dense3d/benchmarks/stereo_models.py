@@ -47,7 +47,7 @@ def whole_image_attention() -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_row_attention() -> Iterator[None]:
-    """Every column against every column of its row, masked afterwards: the official composition, W^2 a row."""
+    """Every column against every column of its row, masked afterwards, as officially: W^2 a row."""
     from dense3d.ops.banded import band_attention_reference
     from dense3d.stereo.ccnext import attention
 

@@ -1,4 +1,4 @@
-"""Official CCNeXt checkpoints in two files, with decoders of one image or both, against the decoder's facts."""
+"""Official CCNeXt checkpoints in two files, decoders of one image or both, against the decoder's facts."""
 
 from __future__ import annotations
 

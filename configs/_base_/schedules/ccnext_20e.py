@@ -1,4 +1,4 @@
-"""CCNeXt's schedule: Adam without weight decay, a tenth of the learning rate after 15 of 20 epochs, batch 8."""
+"""CCNeXt's schedule: Adam, no weight decay, a tenth of the learning rate after 15 of 20 epochs, batch 8."""
 
 max_epochs = 20
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)

@@ -52,8 +52,8 @@ class EpipolarAttention(nn.Module):
         init: ``"recommended"`` starts as the identity by zeroing the batch norm of W alone; ``"official"``
             zeroes that of V too, after which no gradient reaches Q, K, V and the weights of W.
         batch_norm: whether V and W end in batch norms; without them W starts at zero.
-        offsets: also add a linear map, zero at first, of how far away on average a query finds its matches, in
-            units of the reach: a soft argmax of the products. The official network has no such term; short
+        offsets: also add a linear map, zero at first, of how far away on average a query finds its matches,
+            in units of the reach: a soft argmax of the products. The official network has no such term; short
             training profits, as what is found then tells a disparity by itself.
 
     Shape:
@@ -104,7 +104,7 @@ class EpipolarAttention(nn.Module):
         return found.chunk(2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor | None]:
-        """``(2B, C, H, W)`` each, rows of the other image in key and value already; offsets ``(2B, 1, H, W)``."""
+        """``(2B, C, H, W)`` each, the other image in key and value; offsets ``(2B, 1, H, W)``."""
         batch, channels, height, width = query.shape
         reach = window_reach(width, self.window_size)
         rows = [x.permute(0, 2, 3, 1).flatten(0, 1) for x in (query, key, value)]  # (2B * H, W, C)
