@@ -1,7 +1,8 @@
 """Timings of dense3d next to its peers, in one process and in turns: ``dense3d benchmark SUITE``.
 
 A suite is a module with ``CASES``, a list of :class:`dense3d.benchmarks.timing.Case` or, in the suite
-``models``, of :class:`dense3d.benchmarks.models.ModelCase`.
+``models``, of :class:`dense3d.benchmarks.models.ModelCase`; the suites ``transfer-function`` and ``stereo``
+measure quality and have cases of their own.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dense3d.errors import ConfigError, did_you_mean
 # name -> module with CASES
 SUITES: dict[str, str] = {
     "backbones": "dense3d.benchmarks.backbones",
+    "depth-metrics": "dense3d.benchmarks.depth_metrics",
     "kitti-eval": "dense3d.benchmarks.kitti_eval",
     "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
     "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
+    "stereo": "dense3d.benchmarks.stereo",
     "transfer-function": "dense3d.benchmarks.transfer_function",
     "volumes": "dense3d.benchmarks.volumes",
 }

@@ -38,6 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--precision", nargs="+", metavar="NAME", default=None, help="default: fp32 bf16")
     models.add_argument("--compile", action="store_true", help="also with torch.compile")
     models.add_argument("--tiny", action="store_true", help="small models, to try the benchmark itself")
+    stereo = parser.add_argument_group("suite stereo (cases are pairs of the sample data)")
+    stereo.add_argument(
+        "--model",
+        nargs=3,
+        action="append",
+        metavar=("LABEL", "CONFIG", "CHECKPOINT"),
+        help="a model beside semi-global matching; may be given several times",
+    )
+    stereo.add_argument("--pictures", metavar="DIR", help="draw the disparity maps there")
     clicks = parser.add_argument_group("suite transfer-function (cases are volumes of the sample data)")
     clicks.add_argument(
         "--rule",
@@ -67,6 +76,11 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.compile:
             conditions["compiled"] = (False, True)
         benchmark_models(size=arguments.size, conditions=conditions, tiny=arguments.tiny, **common)
+    elif arguments.suite == "stereo":
+        from dense3d.benchmarks.stereo_run import benchmark_stereo
+
+        files = {name: common[name] for name in ("only", "json_file", "markdown_file")}
+        benchmark_stereo(models=arguments.model or (), pictures=arguments.pictures, **files)
     elif arguments.suite == "transfer-function":
         from dense3d.benchmarks.transfer_function_run import benchmark_transfer_function
 

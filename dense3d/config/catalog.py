@@ -23,11 +23,15 @@ DATASETS = {
     "drivingstereo": "DrivingStereo",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
+    "habitat": "Habitat",
+    "cross-view": "pairs of views",
 }
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
     "ccnext_*": "stereo depth",
+    "croco_*": "pre-training",
+    "croco-v2_*": "pre-training",
     "*panoptic*": "panoptic segmentation",
     "kmax_*": "panoptic segmentation",
     "*-instance": "instance segmentation",

@@ -145,7 +145,8 @@ class StereoDataPreprocessor(BaseDataPreprocessor):
 
 
 def _channels(name: str, values: Sequence[float] | float) -> Tensor:
-    tensor = torch.as_tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
+    # on the CPU also where a model is built on the meta device, since their values are looked at
+    tensor = torch.as_tensor(values, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
     if len(tensor) not in (1, 3):
         raise ConfigError(f"{name} has {len(tensor)} numbers; give one, or three for red, green and blue")
     return tensor.expand(3, 1, 1).clone()

@@ -24,6 +24,7 @@ from dense3d.pickles import restrict_loading
 
 Scanner = Callable[[dict, type, bool, int], ScanReport]
 SCANNERS: dict[str, Scanner] = {}
+FILES = ("img_path", "seg_map_path", "left_path", "right_path")  # keys of samples that name images
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
@@ -197,7 +198,7 @@ def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
     dataset, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)
-    paths = [s[key] for s in samples for key in ("img_path", "seg_map_path") if isinstance(s.get(key), str)]
+    paths = [s[key] for s in samples for key in FILES if isinstance(s.get(key), str)]
     report = scan_segmentation(
         _name(cfg),
         [(path, None) for path in paths],

@@ -98,7 +98,7 @@ def compare_depth(
     mask = counting_pixels(truth, protocol)
     inside = {"all": mask, **check_regions(regions, truth)}
     inside = {name: region[mask] for name, region in inside.items()}
-    predicted = _resized(prediction, truth.shape, protocol, inverse, scale)[mask] * scale
+    predicted = _resized(prediction, mask, protocol, inverse, scale) * scale
     gt, given = truth[mask], ~_holes(prediction, truth.shape)[mask]
     holes = int(np.count_nonzero(~given))
     kept = given if skip_holes else np.ones_like(given)
@@ -141,24 +141,24 @@ def check_regions(regions: Mapping[str, np.ndarray] | None, truth: np.ndarray) -
 
 def counting_pixels(truth: np.ndarray, protocol: DepthProtocol) -> np.ndarray:
     """``(H, W)`` bool: ground truth that a protocol evaluates."""
-    mask = np.isfinite(truth) & (truth > protocol.min_depth)
-    if protocol.max_depth is not None:
-        mask &= truth < protocol.max_depth
     top, bottom, left, right = crop_window(protocol.crop, *truth.shape)
-    window = np.zeros_like(mask)
-    window[top:bottom, left:right] = True
-    return mask & window
+    mask, window = np.zeros(truth.shape, dtype=bool), truth[top:bottom, left:right]
+    limit = np.inf if protocol.max_depth is None else protocol.max_depth
+    mask[top:bottom, left:right] = (window > protocol.min_depth) & (window < limit)
+    return mask
 
 
 def _resized(
-    prediction: np.ndarray, size: tuple[int, int], protocol: DepthProtocol, inverse: bool, scale: float
+    prediction: np.ndarray, mask: np.ndarray, protocol: DepthProtocol, inverse: bool, scale: float
 ) -> np.ndarray:
-    """Depth in the prediction's unit at the ground truth's size."""
+    """``(N,)`` depth in the prediction's unit at the pixels of the ground truth that count."""
     import cv2
 
-    values = prediction.astype(np.float32)
-    if values.shape == size:
+    size = mask.shape
+    if prediction.shape == size:
+        values = prediction[mask].astype(np.float32)
         return np.minimum(_reciprocal(values) if inverse else values, _FAR).astype(np.float64)
+    values = prediction.astype(np.float32)
     if inverse != (protocol.resize == "inverse"):
         values = _reciprocal(values)
     values = np.minimum(values, _FAR)
@@ -167,16 +167,18 @@ def _resized(
         values = np.clip(values, low, high)
     values = cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
     depth = values if protocol.resize == "depth" else np.minimum(_reciprocal(values), _FAR)
-    return depth.astype(np.float64)
+    return depth[mask].astype(np.float64)
 
 
 def _holes(prediction: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """``(H, W)`` bool: where a prediction of 0 or infinity has a part in the resized value."""
     import cv2
 
+    if prediction.min() > 0 and prediction.max() < np.inf:
+        return np.zeros(size, dtype=bool)
     holes = ~((prediction > 0) & np.isfinite(prediction))
-    if not holes.any() or holes.shape == size:
-        return holes if holes.shape == size else np.zeros(size, bool)
+    if holes.shape == size:
+        return holes
     return cv2.resize(holes.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) > 0
 
 
@@ -194,6 +196,8 @@ def _median_ratio(truth: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def _refuse_values(prediction: np.ndarray) -> None:
+    if prediction.min() >= 0:
+        return  # the minimum of NaN is NaN
     nan = int(np.count_nonzero(np.isnan(prediction)))
     negative = int(np.count_nonzero(prediction < 0))
     if nan or negative:

@@ -54,13 +54,12 @@ def compare_disparity(
         DataError: shapes do not fit.
     """
     _check_shapes(prediction, truth, protocol, 2)
-    with np.errstate(invalid="ignore"):
-        error = np.abs(_doubled(prediction, protocol) - truth.astype(np.float64))
     valid = np.isfinite(truth)
     if protocol.max_disparity is not None:
         valid &= truth < protocol.max_disparity
-    regions = check_regions(regions, truth)
-    return _compared(error, None, np.abs(truth), valid, protocol, regions, holes, "D1")
+    true = truth[valid].astype(np.float64)
+    error = np.abs(_doubled(prediction, protocol)[valid] - true)
+    return _compared([error, np.abs(true)], valid, protocol, check_regions(regions, truth), holes, "D1")
 
 
 def compare_flow(
@@ -81,20 +80,16 @@ def compare_flow(
         DataError: shapes do not fit.
     """
     _check_shapes(prediction, truth, protocol, 3)
-    with np.errstate(invalid="ignore"):
-        difference = _doubled(prediction, protocol) - truth.astype(np.float64)
-        error, speed = np.hypot(*np.moveaxis(difference, -1, 0)), np.hypot(*np.moveaxis(truth, -1, 0))
-        absolute = np.abs(difference).sum(-1)
     valid = np.isfinite(truth).all(-1)
-    regions = check_regions(regions, truth)
-    return _compared(error, absolute, speed, valid, protocol, regions, holes, "Fl")
+    true = truth[valid].astype(np.float64)
+    difference = _doubled(prediction, protocol)[valid] - true  # (N, 2)
+    values = [np.hypot(*difference.T), np.hypot(*true.T), np.abs(difference).sum(-1)]
+    return _compared(values, valid, protocol, check_regions(regions, truth), holes, "Fl")
 
 
 def _compared(
-    error: np.ndarray,  # (H, W)
-    absolute: np.ndarray | None,  # (H, W) |du| + |dv|
-    size: np.ndarray,  # (H, W) of the ground truth's vector
-    valid: np.ndarray,
+    values: list[np.ndarray],  # (N) of pixels that count: error, size of the true vector, flow: |du| + |dv|
+    valid: np.ndarray,  # (H, W)
     protocol: MatchingProtocol,
     masks: dict[str, np.ndarray],
     holes: str,
@@ -104,25 +99,29 @@ def _compared(
         raise DataError(
             f"holes={holes!r}: pixels without prediction are counted 'wrong', or 'skip' leaves them out"
         )
-    error = np.where(valid & ~np.isnan(error), error, np.inf)  # what is missing on either side
+    error = values[0]
+    error[np.isnan(error)] = np.inf  # nothing is predicted
     if protocol.doubled:
-        error, size, absolute, *picked = _smallest(error, size, absolute, *masks.values())
-        masks = dict(zip(masks, picked))
-        valid = _blocks(valid).any(-1)
-    missing = valid & ~np.isfinite(error)
-    if holes == "skip":
-        valid = valid & ~missing
-    regions = {"all": valid}
-    regions |= {name: valid & mask for name, mask in masks.items()}
+        best = _smallest(error, valid)
+        values = [each[best] for each in values]
+        error = values[0]
+        regions = {name: mask[valid][best] for name, mask in masks.items()}
+    else:
+        regions = {name: mask[valid] for name, mask in masks.items()}
+    missing = ~np.isfinite(error)
+    number = int(np.count_nonzero(missing))
+    if holes == "skip" and number:
+        values = [each[~missing] for each in values]
+        regions = {name: region[~missing] for name, region in regions.items()}
     if outliers == "Fl":
         for low, high in pairwise(SPEEDS):
             name = f"s{low:g}+" if np.isinf(high) else f"s{low:g}-{high:g}"
-            regions[name] = valid & (size >= low) & (size < high)
-    tallies = {}
+            regions[name] = (values[1] >= low) & (values[1] < high)
+    tallies = {"all": matching_errors(*values[:2], protocol.bad, outliers, *values[2:])}
     for name, region in regions.items():
-        sums = None if absolute is None else absolute[region]
-        tallies[name] = matching_errors(error[region], size[region], protocol.bad, outliers, sums)
-    return MatchingComparison(tallies, int(missing.sum()))
+        error, size, *absolute = (each[region] for each in values)
+        tallies[name] = matching_errors(error, size, protocol.bad, outliers, *absolute)
+    return MatchingComparison(tallies, number)
 
 
 def visibility(nonoccluded: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -151,36 +150,33 @@ def matching_errors(
         {'EPE': 2.0, 'rmse': 2.8284271247461903, 'D1': 50.0, 'bad-1': 50.0}
     """
     given = np.isfinite(error)
-    near = error[given]
+    near = error if given.all() else error[given]
     wrong = (error > OUTLIER_PIXELS) & (error > OUTLIER_SHARE * size)
     sums = {"EPE": float(near.sum()), "rmse": float(np.square(near).sum())}
     if absolute is not None:
-        sums["L1"] = float(absolute[given].sum())
+        sums["L1"] = float(absolute[given].sum() if near is not error else absolute.sum())
     sums[outliers] = float(np.count_nonzero(wrong))
     sums |= {f"bad-{limit:g}": float(np.count_nonzero(error > limit)) for limit in bad}
     return Tally(error.size, near.size, sums)
 
 
 def _doubled(prediction: np.ndarray, protocol: MatchingProtocol) -> np.ndarray:
-    prediction = prediction.astype(np.float64)
     return prediction.repeat(2, 0).repeat(2, 1) if protocol.doubled else prediction
 
 
-def _blocks(values: np.ndarray) -> np.ndarray:
-    """``(2h, 2w) -> (h, w, 4)``."""
-    height, width = values.shape[0] // 2, values.shape[1] // 2
-    return values.reshape(height, 2, width, 2).swapaxes(1, 2).reshape(height, width, 4)
+def _smallest(error: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Positions, among the pixels that count, of the smallest error in each 2 x 2 block that has one."""
+    height, width = valid.shape[0] // 2, valid.shape[1] // 2
 
+    def blocks(values: np.ndarray) -> np.ndarray:  # (h * w, 4)
+        return values.reshape(height, 2, width, 2).swapaxes(1, 2).reshape(-1, 4)
 
-def _smallest(error: np.ndarray, *maps: np.ndarray | None) -> list[np.ndarray | None]:
-    """The smallest error of each 2 x 2 block, and the other maps' values at its place."""
-    blocks = _blocks(error)
-    best = blocks.argmin(-1)[..., None]
-
-    def picked(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else np.take_along_axis(_blocks(values), best, -1)[..., 0]
-
-    return [picked(values) for values in (error, *maps)]
+    errors, positions = np.full(valid.shape, np.inf), np.zeros(valid.shape, dtype=np.int64)
+    errors[valid], positions[valid] = error, np.arange(error.size)
+    counted = blocks(valid)
+    # A pixel that counts goes before one that does not, also where nothing is predicted for either.
+    best = np.lexsort((blocks(errors), ~counted), axis=-1)[:, :1]
+    return np.take_along_axis(blocks(positions), best, -1)[counted.any(-1), 0]
 
 
 def _check_shapes(prediction: np.ndarray, truth: np.ndarray, protocol: MatchingProtocol, ndim: int) -> None:
