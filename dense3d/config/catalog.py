@@ -23,6 +23,12 @@ DATASETS = {
     "drivingstereo": "DrivingStereo",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
+    "stereo-mix": "SceneFlow, ETH3D, Middlebury",
+    "flow-mix": "Sintel, FlyingThings, FlyingChairs",
+    "sceneflow": "SceneFlow",
+    "middlebury": "Middlebury",
+    "eth3d": "ETH3D",
+    "spring": "Spring",
     "habitat": "Habitat",
     "cross-view": "pairs of views",
 }
@@ -30,6 +36,8 @@ DATASETS = {
 TASKS = {
     "mae_*": "pre-training",
     "ccnext_*": "stereo depth",
+    "croco-stereo*": "stereo depth",
+    "croco-flow_*": "optical flow",
     "croco_*": "pre-training",
     "croco-v2_*": "pre-training",
     "*panoptic*": "panoptic segmentation",
