@@ -9,7 +9,7 @@ import numpy as np
 from dense3d.datasets.posed_rgb.frames import PosedFrame, PosedScene
 from dense3d.structures.camera import PinholeCamera
 
-GRID = (24, 16)  # pixels across and down whose points stand for a view
+GRID = (24, 16)  # pixels across and down whose points stand for a view; half of them without depth
 DEPTH_WIDTH = 160  # depth maps are kept at most so wide
 SAME_SURFACE = 0.05  # a point is that of the other view's depth map up to this fraction of its distance
 # Where depth is not known, points are assumed at these multiples of the distance to what all views look at.
@@ -58,18 +58,43 @@ def overlap_of(scene: PosedScene, distance: float | None = None) -> Overlap:
     else:
         distances = _distances(frames, distance)
         points = [_assumed(frame.camera, own) for frame, own in zip(frames, distances)]
+    cameras = _Cameras.of([frame.camera for frame in frames])
     covisible, angle = np.zeros((len(frames),) * 2), np.full((len(frames),) * 2, np.inf)
-    for i, (first, cloud) in enumerate(zip(frames, points)):
-        for j, second in enumerate(frames):
-            if not len(cloud):
-                continue
-            seen = _inside(second.camera, cloud)
+    for i, cloud in enumerate(points):
+        if not len(cloud):
+            continue
+        seen = cameras.inside(cloud)  # (N, M)
+        for j in np.flatnonzero(seen.any(axis=1)):
             if known and i != j:
-                seen &= maps[j].shows(cloud)
-            covisible[i, j] = seen.mean()
-            if seen.any():
-                angle[i, j] = _angle(cloud[seen], first.camera.position, second.camera.position)
+                seen[j] &= maps[j].shows(cloud)
+            covisible[i, j] = seen[j].mean()
+            if seen[j].any():
+                places = cameras.positions[i], cameras.positions[j]
+                angle[i, j] = _angle(cloud[seen[j]], *places)
     return Overlap(covisible, angle, None if known else float(np.median(distances)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cameras:
+    """N cameras at once: (N, 3, 4) from the world to pixels, (N, 2) sizes, (N, 3) places."""
+
+    projections: np.ndarray
+    sizes: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, cameras: list[PinholeCamera]) -> _Cameras:
+        projections = [camera.intrinsics @ camera.world_to_camera[:3] for camera in cameras]
+        sizes = [(camera.width, camera.height) for camera in cameras]
+        return cls(np.array(projections), np.array(sizes), np.array([c.position for c in cameras]))
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """(N, M) bool: the points (M, 3) lie before the cameras and in their images."""
+        homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        x, y, depth = np.moveaxis(self.projections @ homogeneous.T, 1, 0)
+        width, height = (side[:, None] - 0.5 for side in self.sizes.T)
+        inside = (x >= -0.5 * depth) & (x <= width * depth) & (y >= -0.5 * depth) & (y <= height * depth)
+        return inside & (depth > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +144,10 @@ class _Depth:
 
 def _assumed(camera: PinholeCamera, distance: float) -> np.ndarray:
     """(M, 3) points in the frustum at the assumed distances."""
-    u = (np.arange(GRID[0]) + 0.5) * camera.width / GRID[0] - 0.5
-    v = (np.arange(GRID[1]) + 0.5) * camera.height / GRID[1] - 0.5
+    u, v = (
+        (np.arange(count // 2) + 0.5) * side / (count // 2) - 0.5
+        for count, side in zip(GRID, (camera.width, camera.height))
+    )
     pixels = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
     return np.concatenate(
         [camera.unproject(pixels, np.full(len(pixels), factor * distance)) for factor in DISTANCES]
@@ -143,16 +170,6 @@ def _distances(frames: tuple[PosedFrame, ...], distance: float | None) -> np.nda
             return np.where(ahead > 0, ahead, np.median(ahead[ahead > 0]))
     extent = float(np.linalg.norm(np.ptp(positions, axis=0)))
     return np.full(len(frames), extent if extent > 0 else 1.0)
-
-
-def _inside(camera: PinholeCamera, points: np.ndarray) -> np.ndarray:
-    """(M,) bool: in the image of the camera, before it."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pixels, depth = camera.project(points)
-        inside = (np.abs(pixels - (camera.width / 2 - 0.5, camera.height / 2 - 0.5)) <= (
-            camera.width / 2, camera.height / 2
-        )).all(axis=1)  # fmt: skip
-    return inside & (depth > 0)
 
 
 def _angle(points: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
