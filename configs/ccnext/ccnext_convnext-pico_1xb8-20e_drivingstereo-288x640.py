@@ -1,7 +1,7 @@
 """CCNeXt on DrivingStereo, 288 x 640 (arXiv 2509.22627).
 
 Focal length and scale are those of the official code for every pair: 1.13911 of the width, and 5.4 metres a
-nominal unit of depth.
+nominal unit of depth. Published with the code: abs_rel 5.2 %, a1 97.0 %.
 """
 
 _base_ = [

@@ -2,7 +2,8 @@
 
 Focal length and scale are those of the official code for every pair: 0.58 of the width, and 5.4 metres a
 nominal unit of depth. Official weights: ``dense3d convert ccnext encoder.pth decoder.pth OUT``; those with a
-decoder of the left image alone need ``--cfg-options model.decoder.dual=False``.
+decoder of the left image alone need ``--cfg-options model.decoder.dual=False``. Published with the
+code: abs_rel 7.0 %, a1 92.6 %.
 """
 
 _base_ = [
