@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dense3d.apis import build_model
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
+from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
 from dense3d.layers import position_relation
@@ -64,7 +65,7 @@ class ModelCase:
 
     name: str
     contenders: tuple[Contender, ...]
-    batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor, list]]
+    batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor | dict[str, Tensor], list]]
 
 
 def detection_batch(
@@ -171,6 +172,13 @@ def _mask2former_of_mmdet() -> Contender:
     return Contender("Mask2Former of mmdet", str(config), options, tiny=TINY_MMDET_MASK2FORMER)
 
 
+def _ccnext(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Contender:
+    config = "ccnext/ccnext_convnext-pico_1xb8-20e_kitti-eigen.py"
+    return Contender(
+        name, config, options or {}, tiny={"model.backbone.model_name": "convnext_atto"}, **settings
+    )
+
+
 @contextlib.contextmanager
 def one_tile_at_a_time() -> Iterator[None]:
     """Tiled prediction as the official code has it, a forward pass a tile."""
@@ -212,6 +220,16 @@ CASES = [
             Contender("DINO of mmdet", "dino/dino_r50_8xb2-12e_coco.py", tiny=TINY_DINO),
         ),
         detection_batch,
+    ),
+    ModelCase(
+        "ccnext",
+        (
+            _ccnext("CCNeXt, masked attention over the image", context=whole_image_attention, plain=True),
+            _ccnext("CCNeXt, masked attention over rows", context=whole_row_attention, plain=True),
+            _ccnext("CCNeXt"),
+            _ccnext("CCNeXt, left branch alone", {"model.decoder.dual": False}),
+        ),
+        stereo_batch,
     ),
     ModelCase(
         "monodino-detr",

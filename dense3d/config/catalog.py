@@ -20,6 +20,7 @@ DATASETS = {
     "ade20k": "ADE20K",
     "cityscapes": "Cityscapes",
     "kitti": "KITTI",
+    "drivingstereo": "DrivingStereo",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
     "stereo-mix": "SceneFlow, ETH3D, Middlebury",
@@ -34,6 +35,7 @@ DATASETS = {
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
+    "ccnext_*": "stereo depth",
     "croco-stereo*": "stereo depth",
     "croco-flow_*": "optical flow",
     "croco_*": "pre-training",

@@ -189,6 +189,19 @@ def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanRe
     )
 
 
+@scanner("StereoDataset")
+def _scan_stereo_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    from dense3d.datasets.stereo.scan import scan_stereo
+
+    settings = {k: v for k, v in cfg.items() if k not in ("type", "_scope_", "pipeline", "skip_bad_samples")}
+    step = {key: value for key, value in _step(cfg, "LoadStereo").items() if key != "type"}
+    try:
+        dataset = cls(**settings, pipeline=[], lazy_init=True)
+        return scan_stereo(_name(cfg), dataset, decode, workers, step)
+    except Dense3dError as error:
+        return ScanReport(_name(cfg), faults=[Fault("pairs", _name(cfg), str(error))])
+
+
 @scanner("BaseDataset")
 @scanner("LVISV05Dataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
