@@ -4,9 +4,11 @@
 
 The volume is the CT of the body that TotalSegmentator's repository has for its tests (Apache-2.0). Marks are
 those of :data:`STRUCTURES`; a person makes them by looking, here they stand as voxels. Without ``--out`` the
-pictures go to docs/images. Printed are the frames a second while the 3D view turns, and the time from a click
-until the overlay of all three slices is drawn; the browser draws on the CPU. On a busy machine all of
-that takes longer than it is worked on: the server's processor time of a click and the load are printed, too.
+pictures go to docs/images. Printed are the frames a second while the 3D view turns, and the times from the
+event of a click until the scores of all three slices have arrived, until their overlay is drawn (a pixel a
+voxel, on a canvas over each slice), until the next animation frame has ended, and until WebGL has drawn the
+full slices; the browser draws on the CPU. On a busy machine all of that takes longer than it is worked on, so
+that the server's processor time of a click and the load are printed, too.
 """
 
 from __future__ import annotations
@@ -24,8 +26,16 @@ from typing import Any
 
 PAGES = Path(__file__).resolve().parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+# as without a graphics card: WebGL by SwiftShader, and the page's layers put together on the CPU, too
+FLAGS = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-gpu-compositing")
 SECONDS = 120
+# from the event of a click until then
+STEPS = {
+    "message_ms": "scores of three slices arrived",
+    "overlay_ms": "overlay drawn",
+    "frame_ms": "next animation frame ended",
+    "click_ms": "full slices drawn by WebGL",
+}
 
 # name -> voxels (R, A, S) of ct_body_tall; the last is what belongs to none
 STRUCTURES = {
@@ -77,8 +87,8 @@ class Page:
         ticks = status.read_text().rsplit(")", 1)[1].split()[11:13] if status.exists() else [0, 0]
         return 1000 * sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
-    def click(self, voxel: tuple) -> tuple[float, float, float]:
-        """A click in the axial slice; milliseconds to the answer, to the pixels, and of computing."""
+    def click(self, voxel: tuple) -> tuple[float, ...]:
+        """A click in the axial slice; milliseconds of :data:`STEPS`, and of computing till then."""
         self.page.locator(".axial .pane-slider").fill(str(voxel[2]))
         self.settle()
         clicks, before = self.facts["clicks"], self.processor()
@@ -86,7 +96,7 @@ class Page:
         self.wait(lambda: self.facts["clicks"] > clicks)
         facts, computed = self.facts, self.processor() - before
         self.settle()
-        return facts["message_ms"], facts["click_ms"], computed
+        return *(facts[step] for step in STEPS), computed
 
     def point(self, plane: str, voxel: tuple) -> tuple[float, float]:
         code = "([plane, voxel]) => window.dense3d.screen(plane, voxel)"
@@ -127,13 +137,11 @@ def work(page: Page, out: Path) -> None:
             page.settle()
             name_class(page, number, name)
         times += [page.click(voxel) for voxel in voxels]
-    messages, pixels, computed = zip(*times)
-    print(
-        f"{len(times)} clicks, median and quickest: answer of the server after "
-        f"{statistics.median(messages):.0f} and {min(messages):.0f} ms, slices drawn after "
-        f"{statistics.median(pixels):.0f} and {min(pixels):.0f} ms; the server computed "
-        f"{statistics.median(computed):.0f} ms till then; load {os.getloadavg()[0]:.0f}"
-    )
+    *steps, computed = zip(*times)
+    print(f"{len(times)} clicks, milliseconds, median and quickest; load {os.getloadavg()[0]:.0f}")
+    for name, taken in zip(STEPS.values(), steps):
+        print(f"  {name}: {statistics.median(taken):.0f}, {min(taken):.0f}")
+    print(f"  the server computed till then: {statistics.median(computed):.0f}, {min(computed):.0f}")
     page.page.keyboard.press("1")
     page.page.locator(".coronal .pane-slider").fill("42")
     page.page.locator(".axial .pane-slider").fill("95")

@@ -97,64 +97,84 @@ def boxes(ids, low, high):
                 low[region, 2], high[region, 2] = min(low[region, 2], k), max(high[region, 2], k + 1)
 
 
-@njit(nogil=True)
-def conjugate_gradients(
-    first, last, bounds, starts, columns, weights, scales, rights, result, tolerance, most_steps
-):
-    """Solve ``(1 - diag(scale) W diag(scale)) x = right`` for columns bounds[first] .. bounds[last] - 1 of x.
+@njit(nogil=True, fastmath={"contract"})
+def conjugate_gradients(first, last, starts, columns, weights, scales, rights, result, tolerance, most_steps):
+    """Solve ``(1 - diag(scale) W diag(scale)) x = right`` for blocks ``first .. last - 1`` of x.
 
-    W is symmetric and sparse, each column has a scale of its own. scales, rights, result: (N, C) float32;
-    result holds the start and then the solution. It ends when each column's residual is below ``tolerance``
-    times its first, or after ``most_steps``.
+    W is symmetric and sparse, each column has a scale of its own. scales, rights, result: (B, N, 4) float32,
+    four columns a block; result holds the start and then the solution. It ends when each column's residual
+    is below ``tolerance`` times its first, or after ``most_steps``. Four columns go together because each
+    edge is then read once for them, and their sums stay in registers.
     """
-    low, high = bounds[first], bounds[last]
-    scale, right = scales[:, low:high].copy(), rights[:, low:high].copy()
-    x = result[:, low:high].copy()
-    nodes, classes = x.shape
-    residual, direction, image = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    _apply(starts, columns, weights, scale, x, image)
-    energy, before, limit = np.zeros(classes), np.zeros(classes), np.zeros(classes)
-    for row in range(nodes):
-        for c in range(classes):
-            residual[row, c] = direction[row, c] = right[row, c] - image[row, c]
-            energy[c] += residual[row, c] * residual[row, c]
-    limit[:] = np.maximum(energy * tolerance**2, 1e-30)
-    step = np.zeros(classes)
-    for _ in range(most_steps):
-        if (energy <= limit).all():
-            break
-        _apply(starts, columns, weights, scale, direction, image)
-        step[:] = 0
+    for block in range(first, last):
+        scale, right, x = scales[block], rights[block], result[block]
+        nodes = len(x)
+        scaled, image, residual = np.empty_like(x), np.empty_like(x), np.empty_like(x)
         for row in range(nodes):
-            for c in range(classes):
-                step[c] += direction[row, c] * image[row, c]
-        for c in range(classes):
-            step[c] = energy[c] / step[c] if energy[c] > limit[c] and step[c] > 0 else 0.0
-        before[:] = energy
-        energy[:] = 0
+            for c in range(4):
+                scaled[row, c] = scale[row, c] * x[row, c]
+        _apply(starts, columns, weights, scale, x, scaled, image)
+        energy, before, step, share = np.zeros(4), np.zeros(4), np.zeros(4), np.zeros(4, np.float32)
         for row in range(nodes):
-            for c in range(classes):
-                x[row, c] += step[c] * direction[row, c]
-                residual[row, c] -= step[c] * image[row, c]
+            for c in range(4):
+                residual[row, c] = right[row, c] - image[row, c]
                 energy[c] += residual[row, c] * residual[row, c]
-        for row in range(nodes):
-            for c in range(classes):
-                direction[row, c] = residual[row, c] + energy[c] / max(before[c], 1e-30) * direction[row, c]
-    result[:, low:high] = x
+        limit = np.maximum(energy * tolerance**2, 1e-30)
+        direction = residual.copy()
+        for _ in range(most_steps):
+            if (energy <= limit).all():
+                break
+            for row in range(nodes):
+                for c in range(4):
+                    scaled[row, c] = scale[row, c] * direction[row, c]
+            step[:] = _apply(starts, columns, weights, scale, direction, scaled, image)
+            for c in range(4):
+                share[c] = energy[c] / step[c] if energy[c] > limit[c] and step[c] > 0 else 0.0
+            before[:] = energy
+            energy[:] = _advance(x, residual, direction, image, share)
+            for c in range(4):
+                share[c] = energy[c] / max(before[c], 1e-30)
+            for row in range(nodes):
+                for c in range(4):
+                    direction[row, c] = residual[row, c] + share[c] * direction[row, c]
 
 
-@njit(nogil=True)
-def _apply(starts, columns, weights, scale, x, out):
-    classes = x.shape[1]
-    for row in range(len(starts) - 1):
-        for c in range(classes):
-            out[row, c] = 0
-        for entry in range(starts[row], starts[row + 1]):
-            column, weight = columns[entry], weights[entry]
-            for c in range(classes):
-                out[row, c] += weight * scale[column, c] * x[column, c]
-        for c in range(classes):
-            out[row, c] = x[row, c] - scale[row, c] * out[row, c]
+@njit(nogil=True, fastmath={"contract"})
+def _apply(starts, columns, weights, scale, x, scaled, out):
+    """``out = (1 - diag(scale) W diag(scale)) x`` of four columns, where ``scaled = scale * x``; x . out."""
+    d0 = d1 = d2 = d3 = 0.0
+    for row in range(np.uintp(len(out))):  # unsigned: numba then does not look for indices below zero
+        s0 = s1 = s2 = s3 = np.float32(0)
+        for entry in range(np.uintp(starts[row]), np.uintp(starts[row + np.uintp(1)])):
+            column, weight = np.uintp(columns[entry]), weights[entry]
+            s0 += weight * scaled[column, 0]
+            s1 += weight * scaled[column, 1]
+            s2 += weight * scaled[column, 2]
+            s3 += weight * scaled[column, 3]
+        out[row, 0] = x[row, 0] - scale[row, 0] * s0
+        out[row, 1] = x[row, 1] - scale[row, 1] * s1
+        out[row, 2] = x[row, 2] - scale[row, 2] * s2
+        out[row, 3] = x[row, 3] - scale[row, 3] * s3
+        d0 += x[row, 0] * out[row, 0]
+        d1 += x[row, 1] * out[row, 1]
+        d2 += x[row, 2] * out[row, 2]
+        d3 += x[row, 3] * out[row, 3]
+    return d0, d1, d2, d3
+
+
+@njit(nogil=True, fastmath={"contract"})
+def _advance(x, residual, direction, image, step):
+    """One step of four columns along ``direction``; the residuals' squared lengths after it."""
+    e0 = e1 = e2 = e3 = 0.0
+    for row in range(len(x)):
+        for c in range(4):
+            x[row, c] += step[c] * direction[row, c]
+            residual[row, c] -= step[c] * image[row, c]
+        e0 += residual[row, 0] * residual[row, 0]
+        e1 += residual[row, 1] * residual[row, 1]
+        e2 += residual[row, 2] * residual[row, 2]
+        e3 += residual[row, 3] * residual[row, 3]
+    return e0, e1, e2, e3
 
 
 @njit(nogil=True)

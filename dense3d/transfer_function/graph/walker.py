@@ -54,8 +54,6 @@ class Walker:
         Returns:
             (N, C) float32.
         """
-        import torch
-
         from dense3d.ops.cpu_execution import parallel_for
         from dense3d.transfer_function.graph import kernels
 
@@ -64,11 +62,18 @@ class Walker:
         right = pull * prior + seed * values
         # a unit diagonal, D^-1/2 A D^-1/2: float32 then holds seeds beside weights of a millionth
         root = np.sqrt(diagonal)
-        x = np.ascontiguousarray(np.where(held, values, prior if start is None else start) * root, np.float32)
-        scale, right = (1 / root).astype(np.float32), (right / root).astype(np.float32)
-        matrix, classes = self._matrix, held.shape[1]
-        groups = min(torch.get_num_threads(), classes)  # columns are faster together
-        bounds = np.linspace(0, classes, groups + 1).round().astype(np.intp)
-        arrays = (bounds, matrix.indptr, matrix.indices, matrix.data, scale, right, x)
-        parallel_for(kernels.conjugate_gradients, groups, *arrays, tolerance, most_steps)
-        return x * scale
+        x = _blocks(np.where(held, values, prior if start is None else start) * root)
+        matrix, blocks = self._matrix, (_blocks(1 / root), _blocks(right / root), x)
+        arrays = (matrix.indptr, matrix.indices, matrix.data, *blocks)
+        parallel_for(kernels.conjugate_gradients, len(x), *arrays, tolerance, most_steps)
+        return np.concatenate(list(x * blocks[0]), axis=1)[:, : held.shape[1]]
+
+
+def _blocks(columns: np.ndarray) -> np.ndarray:
+    """(B, N, 4) float32 of (N, C), four columns a block; those that are missing are zero."""
+    nodes, classes = columns.shape
+    blocks = np.zeros((-(-classes // 4), nodes, 4), np.float32)
+    for at in range(0, classes, 4):
+        part = columns[:, at : at + 4]
+        blocks[at // 4, :, : part.shape[1]] = part
+    return blocks

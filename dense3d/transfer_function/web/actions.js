@@ -25,8 +25,8 @@ export class Actions {
 	constructor(store, connection) {
 		this.store = store;
 		this.connection = connection;
-		// milliseconds from a mark to its messages, and to the pixels
-		this.facts = { clicks: 0, message_ms: null, click_ms: null };
+		// milliseconds from a mark to its messages, to the quick overlay, to the next frame, to WebGL's picture
+		this.facts = { clicks: 0, message_ms: null, overlay_ms: null, frame_ms: null, click_ms: null };
 		this.arrived = 0; // slices since
 		this.clicked = null; // when the last prompt left
 		this.updates = new Map();
@@ -41,12 +41,12 @@ export class Actions {
 	}
 
 	/** positive as wanted; the background has no opposite. */
-	async prompt(kind, fields, positive) {
+	async prompt(kind, fields, positive, since = performance.now()) {
 		const { view } = this.store;
 		const planes = view.crosshair;
 		if (!this.store.classes.length) this.addClass();
 		await this.adding;
-		this.clicked = performance.now();
+		this.clicked = since;
 		this.arrived = 0;
 		this.connection.send("prompt", {
 			class: view.activeClass,
@@ -57,15 +57,15 @@ export class Actions {
 		});
 	}
 
-	/** A click at a voxel, which may lie outside. */
-	point(voxel, positive) {
+	/** A click at a voxel, which may lie outside; since: time of its event. */
+	point(voxel, positive, since) {
 		if (!this.inside(voxel)) {
 			toast("That is outside of the volume: nothing was marked.", "error");
 			return;
 		}
 		this.store.emit("marking");
 		this.store.setCrosshair(voxel);
-		this.prompt("point", { voxels: [voxel] }, positive);
+		this.prompt("point", { voxels: [voxel] }, positive, since);
 	}
 
 	inside(voxel) {
@@ -148,18 +148,20 @@ export class Actions {
 		this.connection.send("transfer_function", { transfer_function: value });
 	}
 
-	/** A slice with the answer to the last mark is drawn: the third one ends the measurement. */
-	async planesArrived(stage) {
+	/** A slice with the answer to the last mark is shown, it came just now: the third one ends the measurement. */
+	async planesArrived(stage, came) {
 		if (this.clicked === null) return;
 		this.arrived += 1;
 		if (this.arrived < 3) return;
-		stage.release();
 		const start = this.clicked;
 		this.clicked = null;
-		this.facts.message_ms = performance.now() - start;
-		await new Promise(requestAnimationFrame); // in which the stage draws, as it was asked to before
+		const times = { message_ms: came - start, overlay_ms: performance.now() - start };
+		await new Promise(requestAnimationFrame);
+		await new Promise(resolve => setTimeout(resolve, 0)); // after which the frame is on its way
+		times.frame_ms = performance.now() - start;
+		await stage.drawn();
 		if (stage.gl) await finished(stage.gl);
-		this.facts.click_ms = performance.now() - start;
-		this.facts.clicks += 1;
+		times.click_ms = performance.now() - start;
+		Object.assign(this.facts, times, { clicks: this.facts.clicks + 1 });
 	}
 }

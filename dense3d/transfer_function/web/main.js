@@ -226,10 +226,11 @@ class App {
 	}
 
 	planes(header, bytes) {
+		const came = performance.now();
 		this.bound(header);
-		this.textures.setScores(header, bytes);
-		this.stage.redraw(PLANES[header.axis].name.toLowerCase());
-		this.actions.planesArrived(this.stage);
+		const name = PLANES[header.axis].name.toLowerCase();
+		this.stage.scored(name, () => this.textures.setScores(header, bytes));
+		this.actions.planesArrived(this.stage, came);
 		this.showPlace();
 	}
 

@@ -3,6 +3,7 @@
 import { SliceCamera } from "./geometry.js";
 import { clamp, h } from "./dom.js";
 import { iconButton } from "./controls.js";
+import { QuickOverlay } from "./quick-overlay.js";
 import { paneElement } from "./stage.js";
 import { drawSliceMarks } from "./annotations.js";
 
@@ -27,6 +28,8 @@ export class SliceView {
 			oninput: () => this.goTo(Number(this.slider.value)),
 		});
 		this.element.append(this.slider);
+		this.quick = new QuickOverlay(plane, store, grid);
+		this.marks.before(this.quick.canvas);
 		this.listen();
 	}
 

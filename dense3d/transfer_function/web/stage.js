@@ -8,6 +8,7 @@ import { VolumeRenderer } from "./volume-renderer.js";
 import { toast } from "./messages.js";
 
 const ANSWER = 80; // milliseconds that a mark's answer may take to be drawn in one picture with the mark
+const QUICK = 60; // milliseconds in which the browser shows a quick overlay, before WebGL has work again
 const MOST_PIXELS = 1.5; // a CSS pixel, along a side: finer screens are not worth the rays
 
 export class Stage {
@@ -132,15 +133,39 @@ export class Stage {
 	}
 
 	/** A mark is on its way: what it changes, and its answer, are drawn at once when that comes soon. */
-	hold() {
+	hold(most = ANSWER) {
 		clearTimeout(this.held);
-		this.held = setTimeout(() => this.release(), ANSWER);
+		this.held = setTimeout(() => this.release(), most);
+	}
+
+	/** Scores of a slice come, by update(): at once on a canvas of their own, by WebGL a little later. */
+	scored(name, update) {
+		const pane = this.panes[name];
+		const { textures } = this;
+		const seen = this.gl && !this.lost && !document.hidden && textures.volume && pane.area?.width > 1;
+		const quick = seen && this.store.view.overlay.on;
+		if (quick) pane.quick.remember(textures, this.dirty.has(name));
+		update();
+		this.dirty.add(name);
+		if (!quick) {
+			this.schedule();
+			return;
+		}
+		pane.quick.draw(textures, pane.size, pane.camera);
+		this.annotate(pane);
+		this.marks.delete(name);
+		this.hold(QUICK);
 	}
 
 	release() {
 		clearTimeout(this.held);
 		this.held = null;
 		this.schedule();
+	}
+
+	/** Resolves when nothing waits to be drawn in the slices. */
+	async drawn() {
+		while (this.held || this.dirty.size) await new Promise(requestAnimationFrame);
 	}
 
 	schedule() {
@@ -166,6 +191,7 @@ export class Stage {
 
 	paint(name, pane) {
 		this.facts.frames += 1;
+		pane.quick?.clear();
 		if (!this.gl) pane.fallback?.();
 		else if (!this.textures.volume) this.clear(pane.area);
 		else if (name === "volume") this.volume.present(pane.area);

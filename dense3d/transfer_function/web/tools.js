@@ -72,7 +72,7 @@ export class Tools {
 		const { tool } = this.store.view;
 		const positive = this.positive(event);
 		if (tool === "point") {
-			this.actions.point(view.voxel(event), positive);
+			this.actions.point(view.voxel(event), positive, event.timeStamp);
 			return;
 		}
 		if (tool === "erase") {
