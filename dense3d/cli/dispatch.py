@@ -57,6 +57,8 @@ def run_command(name: str, words: list[str], prog: str | None) -> int:
         else argparse.HelpFormatter,
     )
     module.add_arguments(parser)
+    if words.count("--") > 1:  # of the second one argparse makes an empty list
+        parser.error("-- stands once, before the first positional argument")
     return command(lambda: module.run(parser.parse_args(words)))()
 
 
