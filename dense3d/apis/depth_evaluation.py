@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from dense3d.evaluation.depth.samples import (
 )
 from dense3d.evaluation.depth.suspicions import Relation, refuse_suspicious
 from dense3d.evaluation.depth.writing import require_result_name, write_result
-from dense3d.files import require_writable_file
+from dense3d.files import is_folder, require_writable_file
 from dense3d.structures.rectified_rig import RectifiedRig
 
 MAX_WORKERS = 8
@@ -90,7 +90,8 @@ class DepthEvaluation:
                 require_writable_file(file)
         protocol = get_protocol(self.protocol)
         task = _Task(self, protocol)
-        pairing = pair_maps(self.predictions, self.truth, self.only, self.allow_missing)
+        sources = _within(self.predictions, task.predicted), _within(self.truth, task.true)
+        pairing = pair_maps(*sources, self.only, self.allow_missing)
         with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, MAX_WORKERS)) as pool:
             found = list(pool.map(lambda pair: task.evaluated(*pair), pairing.pairs))
         if not self.unchecked and task.kind != "flow":
@@ -111,6 +112,12 @@ class DepthEvaluation:
             if file:
                 write_result(file, result)
         return result
+
+
+def _within(source: MapSource, kind: str) -> MapSource:
+    """The subfolder of the kind, as ``dense3d infer`` and ``make-synthetic`` write it, if there is one."""
+    below = Path(source.path) / kind
+    return replace(source, path=below) if source.glob is None and is_folder(below) else source
 
 
 class _Task:

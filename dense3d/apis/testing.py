@@ -83,7 +83,7 @@ def _draw_into(cfg: Config, folder: Path) -> None:
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:
-    """Have COCO's, IoU, KITTI's and panoptic metrics write their predictions; others have no such option."""
+    """Have metrics write their predictions, those of depth the errors of each image, where they can."""
     for evaluator in _evaluators(cfg):
         name = _metric_name(evaluator)
         if name.startswith("Coco"):
@@ -94,6 +94,8 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
             evaluator["result_folder"] = str(prefix)
         elif name == "PanopticQualityMetric":
             evaluator["result_file"] = f"{prefix}.json"
+        elif name in ("DepthMetric", "DisparityMetric", "FlowMetric"):
+            evaluator["result_file"] = f"{prefix}.{name.removesuffix('Metric').lower()}.csv"
 
 
 def _evaluators(cfg: Config) -> list[dict]:

@@ -17,7 +17,6 @@ from dense3d.layers.patch_embed import Grid, PatchEmbed, resize_position_table, 
 from dense3d.layers.rotary import Rotation
 from dense3d.layers.rotary_grid import GridRope
 from dense3d.layers.transformer_block import TransformerBlock
-from dense3d.registry import MODELS
 
 TABLES = ("enc_pos_embed", "dec_pos_embed")
 ENCODER = ("patch_embed.", "enc_")  # how names of the encoder's weights begin
@@ -25,7 +24,6 @@ ENCODER = ("patch_embed.", "enc_")  # how names of the encoder's weights begin
 Positions = Grid | Tensor
 
 
-@MODELS.register_module()
 class CrocoNetwork(BaseModule):
     """Encoder and decoder of CroCo, without what comes before (masks) and behind (heads).
 

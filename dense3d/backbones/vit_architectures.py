@@ -207,7 +207,8 @@ def architecture(arch: str | dict | ViTArchitecture) -> ViTArchitecture:
     given = {"name": arch} if isinstance(arch, str) else dict(arch)
     name = given.pop("name", None)
     if name is not None and name not in ARCHITECTURES:
-        hint = did_you_mean(name, ARCHITECTURES) or f"; known: {', '.join(ARCHITECTURES)}"
+        families = dict.fromkeys(known.split("_")[0] for known in ARCHITECTURES)
+        hint = did_you_mean(name, ARCHITECTURES) or f"; their names begin with {', '.join(families)}"
         raise ConfigError(f"no ViT is called {name!r}{hint}")
     settings = {**ARCHITECTURES.get(name, {}), **given}
     fields = {field.name: field for field in dataclasses.fields(ViTArchitecture)}

@@ -1,4 +1,4 @@
-"""Batches of the models' benchmark: street scenes for monocular 3D detectors, panoptic annotations."""
+"""Batches of the models' benchmark: street scenes for 3D detectors, panoptic annotations, image pairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
 from dense3d.structures import KittiCalibration
+from dense3d.structures.stereo_sample import StereoSample
 
 THINGS, STUFF = 80, 53  # classes of COCO panoptic
 OBJECTS, STRIPES = 10, 5  # in each image
@@ -77,6 +78,27 @@ def panoptic_batch(number: int, size: tuple[int, int], device: torch.device) -> 
         sample.gt_instances, sample.gt_sem_seg = _annotations(size, padded, random)
         samples.append(sample.to(device))
     return images.to(device), samples
+
+
+def matching_batch(
+    number: int, size: tuple[int, int], device: torch.device
+) -> tuple[dict[str, Tensor], list[StereoSample]]:
+    """Noise ``left`` and ``right`` ``(B, 3, H, W)`` and samples with disparity and flow, always the same.
+
+    Args:
+        number: B.
+        size: height and width.
+        device: of images and ground truth.
+    """
+    random = torch.Generator().manual_seed(0)
+    inputs = {side: torch.randn(number, 3, *size, generator=random).to(device) for side in ("left", "right")}
+    samples = []
+    for _ in range(number):
+        sample = StereoSample(metainfo=dict(ori_shape=size, img_shape=size))
+        sample.gt_disparity = 50 * torch.rand(1, *size, generator=random)
+        sample.gt_flow = 20 * torch.randn(2, *size, generator=random)
+        samples.append(sample.to(device))
+    return inputs, samples
 
 
 def _annotations(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +19,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from dense3d.apis import build_model
-from dense3d.benchmarks.batches import panoptic_batch, street_batch
+from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
+from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
 from dense3d.layers import position_relation
@@ -52,7 +53,7 @@ class Contender:
     def build(self, device: torch.device, tiny: bool = False) -> nn.Module:
         """The model with initial weights; pretrained ones are not asked for."""
         cfg = load_config(shipped_folder() / self.config, {**self.options, **(self.tiny if tiny else {})})
-        if cfg.model.backbone.get("pretrained"):
+        if (cfg.model.get("backbone") or {}).get("pretrained"):
             cfg.model.backbone.pretrained = False
         torch.manual_seed(0)
         return build_model(cfg).to(device)
@@ -64,7 +65,7 @@ class ModelCase:
 
     name: str
     contenders: tuple[Contender, ...]
-    batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor, list]]
+    batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor | dict[str, Tensor], list]]
 
 
 def detection_batch(
@@ -171,6 +172,44 @@ def _mask2former_of_mmdet() -> Contender:
     return Contender("Mask2Former of mmdet", str(config), options, tiny=TINY_MMDET_MASK2FORMER)
 
 
+def _ccnext(name: str, options: dict[str, Any] | None = None, **settings: Any) -> Contender:
+    config = "ccnext/ccnext_convnext-pico_1xb8-20e_kitti-eigen.py"
+    return Contender(
+        name, config, options or {}, tiny={"model.backbone.model_name": "convnext_atto"}, **settings
+    )
+
+
+@contextlib.contextmanager
+def one_tile_at_a_time() -> Iterator[None]:
+    """Tiled prediction as the official code has it, a forward pass a tile."""
+    from dense3d.stereo.croco_stereo.tiling import Tiles
+
+    batches = Tiles.batches
+
+    def single(tiles: Tiles, left: Tensor, right: Tensor) -> Iterator[tuple]:
+        return batches(replace(tiles, batch_size=1), left, right)
+
+    with mock.patch.object(Tiles, "batches", single):
+        yield
+
+
+TINY_CROCO = {
+    "model.crop_size": (32, 64),
+    "+model.hooks": (1, 2, 3, 4),
+    "+model.head": dict(hidden_channels=(8, 8, 16, 16), channels=16),
+    **{f"model.network.{part}_embed_dim": 32 for part in ("enc", "dec")},
+    **{f"model.network.{part}_num_heads": 2 for part in ("enc", "dec")},
+    "model.network.enc_depth": 2,
+    "model.network.dec_depth": 3,
+}
+
+
+def _croco_stereo(name: str, **settings: Any) -> Contender:
+    """Without the file of pre-trained weights, which need not be there."""
+    config = "croco_stereo/croco-stereo_vitl-base_1xb6-32e_stereo-mix.py"
+    return Contender(name, config, {"model.network.init_cfg": None}, tiny=TINY_CROCO, **settings)
+
+
 CASES = [
     ModelCase(
         "relation-detr",
@@ -181,6 +220,16 @@ CASES = [
             Contender("DINO of mmdet", "dino/dino_r50_8xb2-12e_coco.py", tiny=TINY_DINO),
         ),
         detection_batch,
+    ),
+    ModelCase(
+        "ccnext",
+        (
+            _ccnext("CCNeXt, masked attention over the image", context=whole_image_attention, plain=True),
+            _ccnext("CCNeXt, masked attention over rows", context=whole_row_attention, plain=True),
+            _ccnext("CCNeXt"),
+            _ccnext("CCNeXt, left branch alone", {"model.decoder.dual": False}),
+        ),
+        stereo_batch,
     ),
     ModelCase(
         "monodino-detr",
@@ -215,5 +264,13 @@ CASES = [
             ),
         ),
         panoptic_batch,
+    ),
+    ModelCase(
+        "croco-stereo",
+        (
+            _croco_stereo("CroCo-Stereo, ViT-L, one tile at a time", context=one_tile_at_a_time, plain=True),
+            _croco_stereo("CroCo-Stereo, ViT-L, four tiles at a time"),
+        ),
+        matching_batch,
     ),
 ]

@@ -7,6 +7,7 @@ import errno
 import functools
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from dense3d.errors import Dense3dError
 from dense3d.files import is_disk_full
 from dense3d.optional import missing_library
 
+LONGEST_WORD = 256  # characters of a word in a message
 # What a path of the command line may be that no file can be read from or written to.
 PLACES = {
     errno.ENOTDIR: "a part of this path is no folder",
@@ -44,7 +46,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
         except Dense3dError as error:
             if os.environ.get("DENSE3D_TRACEBACK"):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {shortened(str(error))}", file=sys.stderr)
             return 2
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,11 +68,33 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
                 raise
             print(f"error: {sentence}", file=sys.stderr)
             return 2
+        except (MemoryError, RuntimeError) as error:
+            from dense3d.apis.prediction import is_out_of_memory
+
+            if os.environ.get("DENSE3D_TRACEBACK") or not is_out_of_memory(error):
+                raise
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            print(
+                f"error: memory is not enough ({shortened(first)}): make the input or the batch smaller, or "
+                "take another device",
+                file=sys.stderr,
+            )
+            return 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
 
     return run
+
+
+def shortened(sentence: str) -> str:
+    """A sentence whose words, names of files and what was typed, are no longer than a file's name may be.
+
+    Example:
+        >>> len(shortened("no file " + 300 * "x")), shortened("no file x")
+        (101, 'no file x')
+    """
+    return re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:60]}...{word[0][-30:]}", sentence)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

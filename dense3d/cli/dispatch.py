@@ -17,7 +17,7 @@ from dense3d.errors import ConfigError, did_you_mean
 GROUPS = {
     "models": ("train", "test", "infer", "export", "convert", "benchmark"),
     "configs and installation": ("configs", "env"),
-    "data": ("browse", "check-data", "make-synthetic", "convert-panoptic", "analyse-relations"),
+    "data": ("browse", "check-data", "make-synthetic", "make-pairs", "convert-panoptic", "analyse-relations"),
     "stereo": ("rectify",),
     "volumes": ("transfer-function",),
     "results": ("eval-kitti", "eval-panoptic", "eval-depth", "compare-runs"),
@@ -57,6 +57,8 @@ def run_command(name: str, words: list[str], prog: str | None) -> int:
         else argparse.HelpFormatter,
     )
     module.add_arguments(parser)
+    if words.count("--") > 1:  # of the second one argparse makes an empty list
+        parser.error("-- stands once, before the first positional argument")
     return command(lambda: module.run(parser.parse_args(words)))()
 
 

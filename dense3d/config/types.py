@@ -82,7 +82,8 @@ def suggest(name: str, scope: str, kind: str | None) -> str:
     """
     prefix, dot, plain = name.rpartition(".")
     package = prefix.partition(".")[0]
-    if dot and package not in SCOPES and importlib.util.find_spec(package) is None:
+    is_package = dot and package.isidentifier() and package not in SCOPES
+    if is_package and importlib.util.find_spec(package) is None:
         return f"; the package {package!r} is not installed"
     kinds = (kind,) if kind in _KINDS else _KINDS
     spellings: dict[str, str] = {}

@@ -91,8 +91,11 @@ def training_images(cfg: Config) -> dict:
     """Config of the data set of training images, loaded as for a test.
 
     Raises:
-        ConfigError: the training data are wrapped in another data set.
+        ConfigError: there are no training or test data, or the former are wrapped in another data set.
     """
+    for key in ("train_dataloader", "test_dataloader"):
+        if cfg.get(key) is None or "dataset" not in cfg[key]:
+            raise ConfigError(f"{cfg.filename} has no {key} with a dataset: costs are measured on it")
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader
     if "pipeline" not in train or "ann_file" not in train:
         raise ConfigError(

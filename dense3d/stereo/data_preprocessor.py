@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
@@ -65,7 +66,7 @@ class StereoDataPreprocessor(BaseDataPreprocessor):
         if self.normalises:
             self.register_buffer("mean", _channels("mean", mean), persistent=False)
             self.register_buffer("std", _channels("std", std), persistent=False)
-            if not (self.std > 0).all():
+            if not (np.asarray(std) > 0).all():  # no tensor: the model may be built on the meta device
                 raise ConfigError(f"std must be positive, not {std!r}")
         self.pad_divisor, self.pad_mode, self.pad_value = pad_divisor, pad_mode, pad_value
         self.pad_size = tuple(pad_size)
@@ -145,7 +146,8 @@ class StereoDataPreprocessor(BaseDataPreprocessor):
 
 
 def _channels(name: str, values: Sequence[float] | float) -> Tensor:
-    tensor = torch.as_tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
+    # on the CPU also where a model is built on the meta device, since their values are looked at
+    tensor = torch.as_tensor(values, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
     if len(tensor) not in (1, 3):
         raise ConfigError(f"{name} has {len(tensor)} numbers; give one, or three for red, green and blue")
     return tensor.expand(3, 1, 1).clone()

@@ -17,7 +17,9 @@ class StereoSample(BaseDataElement):
         gt_depth (1, H, W): metres.
         gt_flow (2, H, W): (u, v) in pixels to the second image.
         pred_disparity (1, H, W): pixels.
-        pred_inverse_depth (1, H, W): in 1/metres, of models that predict it instead.
+        pred_right_disparity (1, H, W): of the right image, pixels.
+        pred_inverse_depth (1, H, W): in 1/metres where the scale is known, of models that predict it.
+        pred_depth (1, H, W): metres, of models that predict it and know the scale.
         pred_flow (2, H, W): pixels.
         pred_deviation (1, H, W): standard deviation of the predicted disparity (or flow) in pixels.
         pred_confidence (1, H, W): in [0, 1], 1 is certain.

@@ -11,7 +11,6 @@ from torch import nn
 from dense3d.backbones import CrocoNetwork
 from dense3d.errors import ConfigError, DataError
 from dense3d.layers import grid_positions, resize_position_table
-from dense3d.registry import MODELS
 
 SMALL = dict(enc_embed_dim=24, enc_depth=2, enc_num_heads=2, dec_embed_dim=16, dec_depth=3, dec_num_heads=2)
 
@@ -22,7 +21,7 @@ def seed():
 
 
 def build(**changes) -> CrocoNetwork:
-    return MODELS.build(dict(type="CrocoNetwork", pos_embed="RoPE100", img_size=32, **SMALL) | changes).eval()
+    return CrocoNetwork(**dict(pos_embed="RoPE100", img_size=32, **SMALL) | changes).eval()
 
 
 @torch.no_grad()

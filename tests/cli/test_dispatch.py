@@ -11,6 +11,7 @@ import pytest
 
 import dense3d
 from dense3d.cli import dispatch
+from dense3d.cli.common import command
 from dense3d.cli.dispatch import COMMANDS, PROOFS, main
 
 HEAVY = ("torch", "mmengine", "mmdet", "numba", "open3d", "cv2", "numpy")
@@ -78,6 +79,30 @@ def test_errors_have_status_2_and_are_one_sentence(capsys, tmp_path):
     assert main(["convert", "resnet", str(tmp_path / "no.pth"), str(tmp_path / "out.pth")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "no.pth" in error and error.count("\n") == 1
+
+
+def test_a_second_double_dash_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["eval-kitti", "--", "labels", "--"])
+    assert end.value.code == 2 and "-- stands once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] can't allocate memory: 8 GB")])
+def test_too_little_memory_is_a_sentence(error, capsys):
+    def run() -> None:
+        raise error
+
+    assert command(run)() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: memory is not enough") and said.count("\n") == 1
+
+
+def test_other_errors_are_not_hidden():
+    def run() -> None:
+        raise RuntimeError("a fault of ours")
+
+    with pytest.raises(RuntimeError, match="of ours"):
+        command(run)()
 
 
 def test_python_dash_m_is_the_same_command(tmp_path, repository):

@@ -25,6 +25,8 @@ METRICS = {
     "semantic segmentation": {"IoUMetric"},
     "monocular 3D detection": {"KittiMetric"},
     "pre-training": {"ReconstructionError"},
+    "stereo depth": {"DisparityMetric", "DepthMetric"},
+    "optical flow": {"FlowMetric"},
 }
 # Figures of the docstring that are another model's.
 NOT_OURS = {"relation-detr_focalnet-l_5scale_5xb2-24e_coco"}

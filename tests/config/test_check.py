@@ -39,6 +39,7 @@ def faults(folder: Path, text: str) -> list[str]:
             ["config.py:2", "'mmdet.MeanTeacherHook'"],
         ),
         ("model = dict(type='absent_package.Model')\n", ["'absent_package' is not installed"]),
+        ("default_hooks = dict(timer=dict(type='../IterTimerHook'))\n", ["did you mean 'IterTimerHook'"]),
         ("model = dict(type='mmengine.model.ImgDataPreprocesor')\n", ["ImgDataPreprocessor"]),
     ],
 )

@@ -24,6 +24,10 @@ CONFIGS = {
 }
 # Models whose batches are not images with boxes, masks or labels: the tests that step their configs.
 STEPPED_ELSEWHERE = {
+    "CCNeXt": "tests/stereo",
+    "CrocoFlow": "tests/stereo/croco_stereo",
+    "CrocoStereo": "tests/stereo/croco_stereo",
+    "CroCo": "tests/pretraining",
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
 }

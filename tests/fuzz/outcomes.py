@@ -8,6 +8,7 @@ process starts with all that is imported by then.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import math
 import os
 import pickle
@@ -118,6 +119,7 @@ def why_unclear(sentence: str) -> str | None:
 
 def _run(writer: int, seconds: float, megabytes: int, call: Callable[[], Any]) -> None:
     """What the forked process does; it never returns."""
+    gc.collect = lambda *_: 0  # of data sets: looking through all that pytest holds takes most of the time
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     faulthandler.disable()  # pytest's would fill the screen
     log = tempfile.TemporaryFile()  # noqa: SIM115

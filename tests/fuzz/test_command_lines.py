@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dense3d
 from dense3d.cli.dispatch import COMMANDS, main
 from tests.fuzz.outcomes import assert_clear
 
@@ -40,6 +41,8 @@ SOUND: dict[str, tuple[str, ...]] = {
     "eval-kitti": ("FOLDER", "FOLDER"),
     "eval-panoptic": ("FILE", "FILE", "--workers", "1"),
     "transfer-function": ("FILE", "--no-browser", "--port", "0", "--session", "FOLDER/session.json"),
+    "eval-depth": ("FOLDER", "FOLDER", "--protocol", "kitti-eigen-garg"),
+    "make-pairs": ("FOLDER", "--out", "FOLDER/pairs.txt"),
     "rectify": ("FILE", "FILE", "FILE", "--out", "FOLDER/rectified"),
     "compare-runs": ("FOLDER", "FOLDER"),
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
@@ -72,6 +75,13 @@ def run(line: list[str], folder: Path) -> None:
         sys.exit(status)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """What the forked processes would import, each of them anew."""
+    main(["env"])
+    dense3d.build_model("dino_r18_synthetic-coco")
+
+
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "folder").mkdir()
@@ -97,12 +107,10 @@ def test_every_command_has_a_line() -> None:
 def test_odd_command_lines_end_clearly(
     profile, command: str, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dense3d.apis
-    import dense3d.apis.training  # noqa: F401  each process starts with it
-
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    @settings(profile, max_examples=max(8, profile.max_examples // 6))
+    # more than 2,000 of all commands together in the slow profile
+    @settings(profile, max_examples=max(8, profile.max_examples // 16))
     @given(lines(SOUND[command]))
     def ends_clearly(line: list[str]) -> None:
         assert_clear(run, [command, *filled(line, places)], tmp_path, seconds=60.0)

@@ -79,6 +79,13 @@ def make_ready(tree: Any, folder: Path) -> None:
         build_model(path)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the forked processes would import, each of them anew."""
+    for name in NAMES:
+        make_ready(sound(name), tmp_path_factory.mktemp("sound"))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_sound_trees_are_ready(name: str, tmp_path: Path) -> None:
     assert find_faults(load_config(write(sound(name), tmp_path))) == []

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import mmcv.transforms  # noqa: F401 - before processes fork
+import mmdet.datasets.transforms  # noqa: F401 - likewise
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

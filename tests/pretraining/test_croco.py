@@ -135,7 +135,7 @@ def test_reconstruction_keeps_what_was_seen_at_the_unpadded_size():
     )
     assert sample.reconstruction.shape == sample.masked.shape == (3, 60, 90)
     assert torch.equal(sample.image, pair["left"][0, :, :60, :90])
-    assert torch.equal(sample.reference, pair["right"][0, :, :60, :90])
+    assert torch.equal(sample.second_view, pair["right"][0, :, :60, :90])
     torch.testing.assert_close(sample.reconstruction[~hidden], sample.image[~hidden])
     assert not torch.allclose(sample.reconstruction[hidden], sample.image[hidden])
     assert not sample.masked[hidden].any()

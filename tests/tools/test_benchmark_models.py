@@ -135,7 +135,8 @@ def test_every_contender_trains_and_infers(case: ModelCase):
         step.run()
         assert sum(p.grad is not None for p in step.model.parameters()) > 50
         Step(contender, INFERENCE, "fp32", False, inputs, CPU, tiny=True).run()
-        assert {"pred_instances", "predictions", "pred_panoptic_seg"} & set(inputs[1][0].keys())
+        fields = {"pred_instances", "predictions", "pred_panoptic_seg", "pred_disparity"}
+        assert fields & set(inputs[1][0].keys())
 
 
 @pytest.mark.parametrize(

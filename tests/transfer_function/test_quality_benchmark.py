@@ -1,14 +1,22 @@
 """The suite transfer-function: contenders do what their names say, figures are means of what was measured."""
 
+import json
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
+import torch
 
+from dense3d.apis import convert_checkpoint
+from dense3d.backbones import VisionTransformer
+from dense3d.backbones.vit_architectures import ARCHITECTURES
 from dense3d.benchmarks import transfer_function as suite
 from dense3d.benchmarks import transfer_function_peers as peers
 from dense3d.benchmarks.transfer_function_run import benchmark_transfer_function
 from dense3d.errors import DataError
 from dense3d.structures.volume import Volume
+from dense3d.transfer_function.features import settings
 from dense3d.transfer_function.prompts import Prompt
 
 
@@ -46,16 +54,46 @@ def test_figures_are_means_over_structures_and_seeds(two_blocks):
 
 def test_the_command_prints_and_writes_a_table(two_blocks, tmp_path, monkeypatch, capsys):
     volume, truth = two_blocks
-    folder = tmp_path / "volumes" / "mr_body"
-    folder.mkdir(parents=True)
-    nibabel.save(nibabel.Nifti1Image(volume.values, volume.affine), folder / "mr.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(truth, volume.affine), folder / "seg.nii.gz")
+    sample(tmp_path, volume, truth)
     monkeypatch.setenv("DENSE3D_SAMPLE_DATA", str(tmp_path))
     monkeypatch.setattr(suite, "CONTENDERS", {"threshold": peers.threshold})
     results = benchmark_transfer_function(["mr_body"], rule="error", markdown_file=tmp_path / "t.md")
     assert len(results) == 1 and results[0].dice[-1] > 0.9
     assert "| mr_body | threshold |" in (tmp_path / "t.md").read_text()
     assert "mr_body 14x12x10, 2 structures" in capsys.readouterr().out
+
+
+def sample(folder: Path, volume: Volume, truth: np.ndarray) -> None:
+    """Write it as one of the samples."""
+    place = folder / "volumes" / "mr_body"
+    place.mkdir(parents=True)
+    nibabel.save(nibabel.Nifti1Image(volume.values, volume.affine), place / "mr.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(truth, volume.affine), place / "seg.nii.gz")
+
+
+@pytest.mark.parametrize("is_converted", [False, True])
+def test_features_of_a_checkpoint_take_part(two_blocks, tmp_path, monkeypatch, is_converted):
+    """DINO's file as it is, and as ``dense3d convert dino`` writes it; of a small network."""
+    small = dict(embed_dim=16, depth=2, num_heads=2)
+    monkeypatch.setitem(ARCHITECTURES, "dino_vits16", ARCHITECTURES["dino_vits16"] | small)
+    monkeypatch.setitem(settings.PRESETS, "quick", settings.FeatureSettings(size=8))
+    monkeypatch.setattr(suite, "REPORTED", (1, 2))
+    monkeypatch.setattr(suite, "SEEDS", (0, 1))
+    monkeypatch.setattr(suite, "CONTENDERS", {"threshold": peers.threshold})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("DENSE3D_SAMPLE_DATA", str(tmp_path))
+    sample(tmp_path, *two_blocks)
+    torch.manual_seed(0)
+    state = VisionTransformer(dict(name="dino_vits16", pretrain_size=64)).state_dict()
+    state["pos_embed"] = torch.cat([torch.zeros(1, 1, 16), state["pos_embed"]], dim=1)
+    file = tmp_path / "dino.pth"
+    torch.save(state, file)
+    if is_converted:
+        convert_checkpoint("dino", file, file := tmp_path / "converted.pth")
+    results = benchmark_transfer_function(["mr_body"], checkpoint=str(file), json_file=tmp_path / "r.json")
+    assert [one.contender for one in results] == ["similarity", "similarity-refined", "threshold"]
+    assert all(0.2 < one.dice[-1] <= 1 for one in results)
+    assert len(json.loads((tmp_path / "r.json").read_text())["results"]) == 3
 
 
 def test_missing_samples_are_named(tmp_path, monkeypatch):

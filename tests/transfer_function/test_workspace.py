@@ -303,6 +303,38 @@ def test_counts_are_those_of_the_full_grid(shape):
     np.testing.assert_array_equal(voxel_counts(labels, shape, factors), expected)
 
 
+@pytest.mark.parametrize("low", [(43, 0, 0), (44, 0, 0), (25, 27, 23), (5, 6, 5)])
+def test_sizes_of_a_reduced_volume_are_those_of_its_export_but_for_partial_volume(low, tmp_path):
+    """Odd sizes: the last cells of the working grid have one voxel along an axis, and not two."""
+    import nibabel
+
+    from dense3d.structures.volume_blocks import block_means
+    from dense3d.transfer_function.server.work import measure
+
+    shape, spacing = (45, 47, 41), (0.8, 0.9, 1.3)
+    truth = np.zeros(shape, bool)
+    truth[tuple(slice(start, size - (start == 5) * 20) for start, size in zip(low, shape))] = True
+    values = np.where(truth, 300, 100).astype(np.int16)
+    workspace = Workspace(Volume(values, np.diag([*spacing, 1.0])), limit=24, method="graph-quick")
+    assert workspace.factors == (2, 2, 2)
+    workspace.add_class("one")
+    workspace.click(1, low)
+    inside = block_means(truth.astype(float), workspace.factors)
+    scores = np.where(inside > 0.5, 240, 15).astype(np.uint8)[None]  # as by a perfect method
+    snapshot = workspace.snapshot()
+    workspace.keep_scores(snapshot, scores)
+    shown = measure(workspace, snapshot, scores).millilitres[1]
+    assert shown == pytest.approx(workspace.volumes_ml()[1])
+    voxel = float(np.prod(spacing)) / 1000
+    mixed = repeated((inside > 0) & (inside < 1), shape, workspace.factors).sum() * voxel
+    assert abs(shown - truth.sum() * voxel) <= 0.5 * mixed + 1e-9
+    workspace.export(tmp_path / "one.nii.gz")
+    exported = (np.asarray(nibabel.load(tmp_path / "one.nii.gz").dataobj) == 1).sum() * voxel
+    assert abs(shown - exported) <= mixed + 1e-9
+    if low == (44, 0, 0):  # all in cells of half the size; nothing is mixed
+        assert mixed == 0 and shown == pytest.approx(exported) == pytest.approx(47 * 41 * voxel)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_margin_is_what_it_takes_to_change_the_class(seed):
     """By definition, found by trying every change of the deciding score."""

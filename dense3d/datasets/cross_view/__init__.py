@@ -5,6 +5,9 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
+        "covisibility": ["overlap_of"],
         "lists": ["read_pairs", "write_pairs"],
+        "making": ["make_pairs"],
+        "rules": ["PairRules"],
     },
 )

@@ -35,7 +35,7 @@ def pose_of(matrix: Any, where: str) -> np.ndarray:
     """
     try:
         values = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{where} is no matrix of numbers") from None
     if values.shape not in ((4, 4), (3, 4)):
         raise DataError(f"{where} has the shape {values.shape}, not (4, 4) or (3, 4)")

@@ -16,7 +16,7 @@ from dense3d.datasets.posed_rgb.frames import PosedFrame, PosedScene
 from dense3d.datasets.posed_rgb.poses import OPENCV_FROM_OPENGL, UnknownPoseError, pinhole, pose_of
 from dense3d.datasets.posed_rgb.scannet import size_of
 from dense3d.errors import DataError
-from dense3d.files import is_file
+from dense3d.files import CONTROL, is_file
 from dense3d.image_files import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
@@ -100,8 +100,8 @@ def _frames(path: Path, content: dict[str, Any]) -> tuple[list[PosedFrame], list
         where = f"{path}, frame {number}"
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str):
             raise DataError(f"{where} names no photograph (file_path)")
-        image = _image(path.parent, entry["file_path"])
-        where = f"{where} ({entry['file_path']})"
+        image = _image(path.parent, _named(entry["file_path"], where))
+        where = f"{where} ({entry['file_path'][:200]})"
         if image is None:
             left_out.append(f"{where}: the photograph does not exist")
             continue
@@ -125,7 +125,7 @@ def _frame(
     pose = pose_of(entry["transform_matrix"], f"{where}: transform_matrix") @ OPENCV_FROM_OPENGL
     camera = {key: entry.get(key, content.get(key)) for key in CAMERA_KEYS}
     numbers = {key: _number(value, key, where) for key, value in camera.items() if key not in _WORDS}
-    size = _size(numbers, image, sizes)
+    size = _size(numbers, image, sizes, where)
     focal, center = _focal(numbers, size, where), _center(numbers, size)
     depth = entry.get("depth_file_path") or entry.get("depth_path")
     unit = _number(content.get("integer_depth_scale"), "integer_depth_scale", where)
@@ -154,13 +154,20 @@ def _number(value: Any, key: str, where: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DataError(f"{where}: {key} is {value!r}, which is no number")
-    return float(value)
+        raise DataError(f"{where}: {key} is {str(value)[:80]!r}, which is no number")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
-def _size(numbers: dict[str, Any], image: Path, sizes: dict[str, tuple[int, int]]) -> tuple[int, int]:
+def _size(
+    numbers: dict[str, Any], image: Path, sizes: dict[str, tuple[int, int]], where: str
+) -> tuple[int, int]:
     """Width and height as stated, else those of the first image: a header is read once."""
     if numbers["w"] is not None and numbers["h"] is not None:
+        if not (1 <= numbers["w"] < 1e9 and 1 <= numbers["h"] < 1e9):
+            raise DataError(f"{where}: images of w = {numbers['w']:g}, h = {numbers['h']:g} pixels")
         return int(numbers["w"]), int(numbers["h"])
     if "" not in sizes:
         sizes[""] = size_of(image)
@@ -192,7 +199,7 @@ def _distortion(camera: dict[str, Any], numbers: dict[str, Any], where: str) -> 
     model = str(camera["camera_model"] or "OPENCV").upper()
     if model not in (*PINHOLES, *LENSES, *FISHEYES):
         known = ", ".join((*PINHOLES, *LENSES, *FISHEYES))
-        raise DataError(f"{where}: the camera model {camera['camera_model']!r} is none of {known}")
+        raise DataError(f"{where}: the camera model {str(camera['camera_model'])[:80]!r} is none of {known}")
     fisheye = bool(camera["is_fisheye"]) or model in FISHEYES
     names = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
     if not fisheye and model != "FULL_OPENCV":
@@ -215,11 +222,19 @@ def _tidy(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).as_posix()
 
 
+def _named(name: Any, where: str) -> str:
+    if not isinstance(name, str) or not name.strip() or CONTROL.search(name):
+        raise DataError(f"{where}: {str(name)[:80]!r} is no name of a file")
+    return name
+
+
 def _image(root: Path, name: str) -> Path | None:
     """The photograph; Blender's files leave the suffix out."""
     path = root / _tidy(name)
     if is_file(path):
         return path
+    if not path.name:
+        return None
     candidates = (path.with_name(path.name + suffix) for suffix in (".png", *IMAGE_SUFFIXES))
     return next((candidate for candidate in candidates if is_file(candidate)), None)
 
@@ -227,7 +242,7 @@ def _image(root: Path, name: str) -> Path | None:
 def _other(path: Path, name: Any, where: str) -> Path | None:
     if name is None:
         return None
-    file = path.parent / _tidy(str(name))
+    file = path.parent / _tidy(_named(name, where))
     if not is_file(file):
         raise DataError(f"{where}: {file} does not exist; restore it or take its name out of {path.name}")
     return file

@@ -24,6 +24,7 @@ from dense3d.pickles import restrict_loading
 
 Scanner = Callable[[dict, type, bool, int], ScanReport]
 SCANNERS: dict[str, Scanner] = {}
+FILES = ("img_path", "seg_map_path", "left_path", "right_path")  # keys of samples that name images
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
@@ -188,6 +189,19 @@ def _scan_label_maps(cfg: dict, cls: type, decode: bool, workers: int) -> ScanRe
     )
 
 
+@scanner("StereoDataset")
+def _scan_stereo_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    from dense3d.datasets.stereo.scan import scan_stereo
+
+    settings = {k: v for k, v in cfg.items() if k not in ("type", "_scope_", "pipeline", "skip_bad_samples")}
+    step = {key: value for key, value in _step(cfg, "LoadStereo").items() if key != "type"}
+    try:
+        dataset = cls(**settings, pipeline=[], lazy_init=True)
+        return scan_stereo(_name(cfg), dataset, decode, workers, step)
+    except Dense3dError as error:
+        return ScanReport(_name(cfg), faults=[Fault("pairs", _name(cfg), str(error))])
+
+
 @scanner("BaseDataset")
 @scanner("LVISV05Dataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
@@ -197,7 +211,7 @@ def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
     dataset, samples, faults = _listed(cfg, cls)
     if faults:
         return ScanReport(faults[0].file, faults=faults)
-    paths = [s[key] for s in samples for key in ("img_path", "seg_map_path") if isinstance(s.get(key), str)]
+    paths = [s[key] for s in samples for key in FILES if isinstance(s.get(key), str)]
     report = scan_segmentation(
         _name(cfg),
         [(path, None) for path in paths],

@@ -137,7 +137,6 @@ class CrocoFlowAugmentation(BaseTransform):
                 flip(results, direction)
         room = room_for(results, self.size)
         crop(results, *(np.random.randint(n + 1) for n in room), self.size)
-        results["flipped"] = False  # it matters where matches lie on one line only
         if self.jitter is not None:
             self.jitter.transform(results)
         return results

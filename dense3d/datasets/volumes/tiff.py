@@ -20,6 +20,7 @@ from dense3d.datasets.volumes.values import LUMA
 from dense3d.errors import DataError
 from dense3d.optional import require
 
+LZW = 5  # of tags: a compression
 EXPANSION = 5000  # of compressed pages
 MOST_FILES = 50_000
 DEPTH_AXES = "ZIQTR"  # which of tifffile's axes may be the third of space, the likeliest first
@@ -153,17 +154,41 @@ def _plane(path: str, page: Any, axes: str = "YX") -> np.ndarray:
     try:
         plane = page.asarray()
     except Exception as error:
-        hint = ": pip install imagecodecs" if "imagecodecs" in str(error) else ""
-        raise DataError(
-            f"{path}: a page cannot be read ({reason(error)}{hint}); copy the file again or save it "
-            "uncompressed"
-        ) from error
+        needs_package = "imagecodecs" in str(error)
+        plane = _by_pillow(path, page) if needs_package else None
+        if plane is None:
+            hint = ": pip install imagecodecs" if needs_package else ""
+            raise DataError(
+                f"{path}: a page cannot be read ({reason(error)}{hint}); copy the file again or save it "
+                "uncompressed"
+            ) from error
     if plane.ndim == 3:
         if axes.index("S") < axes.index("Y"):
             plane = np.moveaxis(plane, 0, -1)
         luminance = plane[..., :3].astype(np.float32) @ np.array(LUMA, np.float32)[: plane.shape[-1]]
         plane = np.rint(luminance).astype(np.uint8) if plane.dtype == np.uint8 else luminance
     return plane.T
+
+
+def _by_pillow(path: str, page: Any) -> np.ndarray | None:
+    """Samples of an LZW page, for which tifffile wants imagecodecs; None where Pillow changes their type.
+
+    Pillow is there anyway; imagecodecs, of which this needs a thousandth, is not asked for.
+    """
+    from PIL import Image
+
+    if page.compression != LZW:
+        return None
+    try:
+        with Image.open(path) as image:
+            image.seek(page.index)
+            plane = np.asarray(image)
+    except Exception:
+        return None
+    is_wider = page.dtype == np.int16 and plane.dtype == np.int32  # as Pillow has them
+    if plane.shape != page.shape or not (is_wider or plane.dtype.newbyteorder("=") == page.dtype):
+        return None
+    return plane.astype(page.dtype)
 
 
 def _check_pages(path: str, series: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class _MapMetric(BaseMetric):
         holes: str = "wrong",
         regions: Mapping[str, str] | None = None,
         by_folder: bool = False,
+        splits: Mapping[str, str] | None = None,
         result_file: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -48,7 +50,8 @@ class _MapMetric(BaseMetric):
         self.protocol = _protocol(protocol or self.kind, self.kind)
         if holes not in HOLES:
             raise ConfigError(f"holes={holes!r}: it is one of {', '.join(HOLES)}")
-        self.holes, self.by_folder, self.result_file = holes, by_folder, result_file
+        self.holes, self.result_file = holes, result_file
+        self.splits, self.by_folder = dict(splits or {}), by_folder or bool(splits)
         self.regions = {name: Path(folder) for name, folder in (regions or {}).items()}
         if result_file:
             require_writable_file(require_result_name(result_file))
@@ -58,9 +61,12 @@ class _MapMetric(BaseMetric):
         for sample in data_samples:
             name = str(sample.get("sample_id", sample.get("left_path", len(self.results))))
             try:
-                self.results.append(self.compare(name, sample))
+                result = self.compare(name, sample)
             except DataError as error:
                 raise DataError(f"pair {name}: {error}") from None
+            path = str(sample.get("left_path"))
+            split = next((label for label, part in self.splits.items() if part in path), None)
+            self.results.append(replace(result, name=f"{split}/{name}") if split else result)
 
     def compare(self, name: str, sample: Mapping[str, Any]) -> ImageResult:
         """Errors of one sample."""
@@ -104,7 +110,9 @@ class DepthMetric(_MapMetric):
             or ``"skip"`` leaves them out.
         regions: name -> folder of masks ``SAMPLE_ID.png``, 255 = inside: figures of those pixels too, such as
             ``textureless`` of the synthetic world. What is not occluded needs none: samples have it.
-        by_folder: also the figures of each first folder of the sample ids, such as DrivingStereo's weathers.
+        by_folder: also the figures of each first folder of the sample ids.
+        splits: label -> part of the left images' paths: also the figures of each of these parts, such as
+            ``dict(foggy="/foggy/", rainy="/rainy/")`` of DrivingStereo's weathers.
         result_file: also write all figures there, ``.json`` or, a row an image, ``.csv``.
         **kwargs: ``collect_device``, ``prefix`` ... of mmengine's ``BaseMetric``.
 
@@ -136,7 +144,7 @@ class DisparityMetric(_MapMetric):
         protocol: as for :class:`DepthMetric`: ``"disparity"``, ``"kitti-2015"``, ``"spring"`` ...
         holes: pixels without prediction are ``"wrong"`` in D1 and bad-X and left out of EPE and rmse, or
             ``"skip"`` leaves them out of everything.
-        regions, by_folder, result_file, **kwargs: as for :class:`DepthMetric`.
+        regions, by_folder, splits, result_file, **kwargs: as for :class:`DepthMetric`.
 
     Raises:
         ConfigError: no such protocol, or none of disparity.
@@ -165,7 +173,7 @@ class FlowMetric(_MapMetric):
 
     Args:
         protocol: ``"flow"`` or ``"spring-flow"``.
-        holes, regions, by_folder, result_file, **kwargs: as for :class:`DisparityMetric`.
+        holes, regions, by_folder, splits, result_file, **kwargs: as for :class:`DisparityMetric`.
 
     Raises:
         ConfigError: no such protocol, or none of flow.

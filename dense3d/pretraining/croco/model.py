@@ -101,7 +101,7 @@ class CroCo(BaseModel):
         Args:
             inputs: ``left`` and ``right``, the first and the second view ``(B, 3, H, W)``.
             data_samples: what ``"predict"`` adds its fields to; there are no labels.
-            mode: ``"loss"``; ``"predict"``, data samples with ``image`` and ``reference`` (the two views),
+            mode: ``"loss"``; ``"predict"``, data samples with ``image`` and ``second_view``,
                 ``masked`` (hidden patches are 0) and ``reconstruction`` (hidden patches are painted), all
                 ``(3, H, W)`` and normalised, and ``error``, the pair's own loss; or ``"tensor"``, predicted
                 patches ``(B, N, p * p * 3)`` and the mask ``(B, N)``.
@@ -181,7 +181,7 @@ class CroCo(BaseModel):
         samples = data_samples or [BaseDataElement() for _ in first]
         for i, sample in enumerate(samples):
             error = self.loss(first[i : i + 1], predicted[i : i + 1], hidden[i : i + 1])
-            views = dict(image=first, reference=second, masked=masked, reconstruction=painted)
+            views = dict(image=first, second_view=second, masked=masked, reconstruction=painted)
             height, width = sample.metainfo.get("img_shape", first.shape[-2:])[:2]
             sample.set_data({name: view[i, :, :height, :width] for name, view in views.items()})
             sample.set_data(dict(error=error))

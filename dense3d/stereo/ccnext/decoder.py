@@ -80,7 +80,8 @@ class DecoderBranch(nn.Module):
         """Sigmoid map ``(B, 1, h, w)``, in float32: half precision would round disparities."""
         head = self.heads[str(scale)]
         with torch.autocast(x.device.type, enabled=False):
-            return head(x.to(head.weight.dtype)).float().sigmoid()
+            padded = F.pad(x.float(), (1, 1, 1, 1), mode="reflect")
+            return F.conv2d(padded, head.weight.float(), head.bias.float()).sigmoid()
 
 
 class PairDecoder(nn.Module):

@@ -49,9 +49,10 @@ class PairEncoder(BaseModule):
         stem: where the map of stride 2 comes from. ``"replaced"``, as in the official network: a new
             :class:`ConvStem` with max pooling takes the place of a ConvNeXt's first convolution.
             ``"beside"``: that stem stands beside the backbone, for the decoder alone. ``"own"``: the
-            backbone has such a map (timm's ResNets). None takes the first that fits of replaced, own, beside.
+            backbone has such a map (timm's ResNets). None takes the first of replaced, own and beside that
+            is possible.
         stem_channels: of the new stem, where it stands beside the backbone.
-        window_size, attention_init, attention_norm: see :class:`EpipolarAttention`.
+        window_size, attention_init, attention_norm, attention_offsets: see :class:`EpipolarAttention`.
         mean, std: what images in [0, 1] are normalised by: a number, or one for each channel.
 
     Shape:
@@ -70,6 +71,7 @@ class PairEncoder(BaseModule):
         window_size: float = 0.26,
         attention_init: str = "recommended",
         attention_norm: bool = True,
+        attention_offsets: bool = False,
         mean: float | Sequence[float] = 0.45,
         std: float | Sequence[float] = 0.225,
         init_cfg: dict | None = None,
@@ -90,7 +92,8 @@ class PairEncoder(BaseModule):
             self._replaced = (holder, name, getattr(holder, name))  # no part of the network any more
             setattr(holder, name, nn.Identity())
         self.attentions = nn.ModuleList(
-            EpipolarAttention(c, window_size, attention_init, attention_norm) for c in channels[:3]
+            EpipolarAttention(c, window_size, attention_init, attention_norm, attention_offsets)
+            for c in channels[:3]
         )
         self.channels: tuple[int, ...] = (half, *channels)
         for name, value in (("mean", mean), ("std", std)):

@@ -28,6 +28,7 @@ from dense3d.stereo.croco_stereo.tiling import (
     covering_size,
     resize_displacements,
     resize_images,
+    tile_starts,
 )
 from dense3d.structures.stereo_sample import StereoSample
 
@@ -97,19 +98,23 @@ class CrocoBinocular(BaseModel):
         unknown = sorted(set(given) - set(_TEST_CFG))
         if unknown:
             raise ConfigError(f"test_cfg has no {unknown[0]!r}; known are {', '.join(_TEST_CFG)}")
-        settings = {**_TEST_CFG, **given}
-        settings["tile_size"] = self._size("tile_size", settings["tile_size"] or self.crop_size)
-        weight = TileWeight(settings["tile_conf_mode"] or self.default_weight)
-        if settings["mode"] not in ("tiles", "whole"):
-            raise ConfigError(f"test_cfg has mode={settings['mode']!r}: use 'tiles' or 'whole'")
-        if settings["mode"] == "tiles" and not self.with_confidence:
+        cfg = {**_TEST_CFG, **given}
+        cfg["tile_size"] = self._size("tile_size", cfg["tile_size"] or self.crop_size)
+        weight = TileWeight(cfg["tile_conf_mode"] or self.default_weight)
+        if cfg["mode"] not in ("tiles", "whole"):
+            raise ConfigError(f"test_cfg has mode={cfg['mode']!r}: use 'tiles' or 'whole'")
+        if cfg["mode"] == "tiles" and not self.with_confidence:
             raise ConfigError(
                 f"tiles are merged by their confidence, which {type(self.loss_function).__name__} does not "
                 "teach: use test_cfg=dict(mode='whole') or a Laplacian loss"
             )
-        self.tiles = Tiles(settings["tile_size"], settings["overlap"], weight, settings["tile_batch_size"])
-        covering_size((1, 1), (1, 1), settings["small_images"])
-        return settings
+        number = cfg["tile_batch_size"]
+        if not isinstance(number, int) or number < 1:
+            raise ConfigError(f"test_cfg has tile_batch_size={number!r}: give a whole number of at least 1")
+        tile_starts(1, 1, cfg["overlap"])  # complains about other overlaps
+        self.tiles = Tiles(cfg["tile_size"], cfg["overlap"], weight, number)
+        covering_size((1, 1), (1, 1), cfg["small_images"])
+        return cfg
 
     def _size(self, name: str, size: Any) -> Size:
         sides = tuple(size) if isinstance(size, (list, tuple)) else ()

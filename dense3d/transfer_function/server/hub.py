@@ -116,8 +116,6 @@ class Hub:
             self.work.cancel()
         done = message.apply(self.workspace)
         if isinstance(message, (MethodMessage, PrepareMessage)):
-            if isinstance(message, MethodMessage):
-                self.work.cancel()
             self.work.prepare()
         return done
 
@@ -193,7 +191,9 @@ class Hub:
             for tab in self.tabs:
                 if tab.planes is not None:
                     shown = [(a, i // f) for a, (i, f) in enumerate(zip(tab.planes, self.workspace.factors))]
-                    tab.show_planes({place[0]: messages[place] for place in shown if place in messages})
+                    found = [place for place in shown if place in messages]
+                    tab.show_planes({place[0]: messages[place] for place in found})
+                    tab.loose.update({place: (class_ids, planes[place]) for place in found})
 
         self._in_loop(send)
 
@@ -205,7 +205,7 @@ class Hub:
         def send() -> None:
             self.maps = maps
             for tab in self.tabs:
-                tab.show_maps(maps, changed)
+                tab.show_maps(maps, changed, class_ids, scores)
 
         self._in_loop(send)
 

@@ -79,6 +79,12 @@ class Maps:
         """The working grid."""
         return Region((0, 0, 0), self.shape)
 
+    def plane(self, axis: int, index: int) -> Region:
+        """A slice of it."""
+        low, high = [0, 0, 0], list(self.shape)
+        low[axis], high[axis] = index, index + 1
+        return Region(tuple(low), tuple(high))
+
     def replaced(
         self, revision: int, ids: list[int], class_ids: Sequence[int], scores: np.ndarray
     ) -> tuple[Maps, dict[int, Region]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dense3d.transfer_function.server.maps import Maps, Region
 
@@ -33,6 +36,9 @@ class Tab:
         self._progress: str | None = None
         self._maps: Maps | None = None
         self._missing: dict[int, Region] = {}  # what it lacks of each group
+        self._rough: deque[tuple[int, Region]] = deque()  # slices that show what is not in the maps, by group
+        # (axis, working index) of slices that it got since it got maps: class ids and (C, A, B) scores
+        self.loose: dict[tuple[int, int], tuple[Sequence[int], np.ndarray]] = {}
         self._told = -1  # the revision up to which it has all maps
         self._wake = asyncio.Event()
 
@@ -57,11 +63,31 @@ class Tab:
         self._progress = text
         self._wake.set()
 
-    def show_maps(self, maps: Maps, changed: dict[int, Region]) -> None:
-        """Send what changed of the maps, by group."""
+    def show_maps(
+        self,
+        maps: Maps,
+        changed: dict[int, Region],
+        class_ids: Sequence[int] = (),
+        scores: np.ndarray | None = None,
+    ) -> None:
+        """Send what changed of the maps, by group.
+
+        Args:
+            maps: the newest.
+            changed: the box in which they differ from those before.
+            class_ids: of the scores.
+            scores: (C, X, Y, Z) what the maps are of. A slice that was shown meanwhile, a preview or of marks
+                that came and went, may differ from them outside of the box: it is sent again.
+        """
         self._maps = maps
         for group, region in changed.items():
             self._missing[group] = region.union(self._missing.get(group))
+        for (axis, index), (ids, plane) in self.loose.items():
+            same = scores is not None and tuple(ids) == tuple(class_ids)
+            if not same or not np.array_equal(plane, scores.take(index, axis + 1)):
+                region = maps.plane(axis, index)
+                self._rough.extend((group, region) for group in range(len(maps.ids) // 4))
+        self.loose.clear()
         self._wake.set()
 
     async def send_all(self) -> None:
@@ -79,7 +105,7 @@ class Tab:
             elif self._progress is not None:
                 text, self._progress = self._progress, None
                 await self.websocket.send_text(text)
-            elif self._missing and self._maps is not None:
+            elif (self._rough or self._missing) and self._maps is not None:
                 await self._send_slab(self._maps)
             elif self._maps is not None and self._told < self._maps.revision:
                 self._told = self._maps.revision
@@ -88,12 +114,15 @@ class Tab:
                 self._wake.clear()
 
     async def _send_slab(self, maps: Maps) -> None:
-        group, region = next(iter(self._missing.items()))
-        part, rest = region.first_slab()
-        del self._missing[group]
-        if rest is not None:
-            self._missing[group] = rest
+        if self._rough:
+            group, part = self._rough.popleft()
+        else:
+            group, region = next(iter(self._missing.items()))
+            part, rest = region.first_slab()
+            del self._missing[group]
+            if rest is not None:
+                self._missing[group] = rest
         if 4 * group < len(maps.ids):
-            last = not self._missing
+            last = not self._rough and not self._missing
             message = await asyncio.to_thread(maps.message, group, part, last)
             await self.websocket.send_bytes(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,19 @@ LONGEST_WITHOUT_MAPS = 1.0  # seconds, while clicks come faster than maps
 
 class Cancelled(Exception):
     """Ends a preparation that nobody waits for any more."""
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """What is under way.
+
+    Args:
+        method: that is prepared.
+        ends: set when nobody waits for it any more.
+    """
+
+    method: str
+    ends: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
@@ -81,8 +94,8 @@ class Work:
         self._mapped = 0.0
         self._to_measure: tuple[Snapshot, np.ndarray] | None = None
         self._measure_due = threading.Event()
-        self._preparing: threading.Thread | None = None
-        self._cancel = threading.Event()
+        self._preparation: _Preparation | None = None  # the one that pages are told of
+        self._changing = threading.Lock()  # of it
         self._threads = [
             threading.Thread(target=self._run, name="classification", daemon=True),
             threading.Thread(target=self._measure, name="measures", daemon=True),
@@ -101,7 +114,7 @@ class Work:
 
     def stop(self) -> None:
         """End the threads, after what they are at."""
-        self._cancel.set()
+        self.cancel()
         self._stopped = True
         self._woken.set()
         self._measure_due.set()
@@ -111,26 +124,34 @@ class Work:
     # ------------------------------------------------------------------ preparation
 
     def prepare(self) -> None:
-        """Prepare the workspace's method, unless it is ready or under way."""
-        if self._preparing is not None and self._preparing.is_alive() and not self._cancel.is_set():
-            return
-        if not self.workspace.prepared:
-            self._cancel = threading.Event()
-            arguments = (self.workspace.method, self._cancel)
-            self._preparing = threading.Thread(target=self._prepare, args=arguments, daemon=True)
-            self._preparing.start()
+        """Prepare the workspace's method, unless it is ready or under way, in place of any other."""
+        with self._changing:
+            method, old = self.workspace.method, self._preparation
+            if old is not None and old.method == method and not old.ends.is_set():
+                return
+            if old is not None:
+                old.ends.set()
+            is_needed = not self.workspace.prepared
+            self._preparation = new = _Preparation(method) if is_needed else None
+        if new is not None:
+            threading.Thread(target=self._prepare, args=(new,), daemon=True).start()
+        else:
+            report = {"type": "progress", "task": "ready", "done": 1.0, "left_s": 0.0}
+            self.results.show_progress({**report, "ready": self.workspace.ready})
 
     def cancel(self) -> None:
         """End the preparation at its next step."""
-        self._cancel.set()
+        with self._changing:
+            if self._preparation is not None:
+                self._preparation.ends.set()
 
-    def _prepare(self, method: str, cancel: threading.Event) -> None:
+    def _prepare(self, own: _Preparation) -> None:
         last = {"type": "progress", "task": "", "done": 0.0, "left_s": None, "ready": False}
         reported = 0.0
 
         def progress(done: float, task: str, left: float | None) -> None:
             nonlocal reported
-            if cancel.is_set():
+            if own.ends.is_set():
                 raise Cancelled
             if self.workspace.ready:
                 self._idle.wait(LONGEST_PAUSE)
@@ -147,7 +168,11 @@ class Work:
         except Cancelled:
             last.update(cancelled=True)
         except Exception as error:
-            last.update(failed=_sentence(error, f"the preparation of {method}"))
+            last.update(failed=_sentence(error, f"the preparation of {own.method}"))
+        with self._changing:
+            if self._preparation is not own:
+                return  # another one is told of instead
+            self._preparation = None
         last.update(ready=self.workspace.ready)
         self.results.show_progress(dict(last))
         self.wake()
@@ -161,6 +186,7 @@ class Work:
                 self._woken.wait()
                 self._woken.clear()
                 continue
+            self._idle.clear()  # a change may have come after it was set
             try:
                 self._classify()
                 self.results.show_problem(None)

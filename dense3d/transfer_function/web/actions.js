@@ -79,14 +79,18 @@ export class Actions {
 		this.connection.send("erase", { class: activeClass, voxel, radius });
 	}
 
+	/** The server knows of steps that this page does not know of yet. */
 	undo() {
-		if (this.store.server?.undo) this.connection.send("undo");
-		else toast("There is nothing to undo.");
+		this.step("undo");
 	}
 
 	redo() {
-		if (this.store.server?.redo) this.connection.send("redo");
-		else toast("There is nothing to redo.");
+		this.step("redo");
+	}
+
+	async step(type) {
+		const answer = await this.connection.send(type);
+		if (answer.type === "done" && !answer.step) toast(`There is nothing to ${type}.`);
 	}
 
 	/** A new class, which is the active one; marks made meanwhile wait for it. */
@@ -108,15 +112,21 @@ export class Actions {
 
 	/** Change a class: on this page at once, on the server a little later and at most every 80 ms. */
 	updateClass(id, fields) {
-		this.store.editClass(id, fields);
+		const edit = this.store.editClass(id, fields);
 		const key = `${id} ${Object.keys(fields).join()}`;
 		if (!this.updates.has(key)) {
 			this.updates.set(
 				key,
-				throttle(given => this.connection.send("class.update", { class: id, ...given }), 80),
+				throttle(
+					(given, edit) =>
+						this.connection
+							.send("class.update", { class: id, ...given })
+							.then(answer => this.store.answered(edit, answer)),
+					80,
+				),
 			);
 		}
-		this.updates.get(key)(fields);
+		this.updates.get(key)(fields, edit);
 	}
 
 	removeClass(id) {

@@ -149,7 +149,17 @@ export function startStatus(app) {
 		},
 		"Cancel",
 	);
-	const work = h("span", { class: "work" }, task, bar, cancel);
+	const goOn = h(
+		"button",
+		{
+			type: "button",
+			class: "button quiet small",
+			"data-tip": "Prepare the method after all",
+			onclick: () => app.connection.send("prepare"),
+		},
+		"Go on",
+	);
+	const work = h("span", { class: "work" }, task, bar, cancel, goOn);
 	const line = h("span", { class: "connection" });
 	document.getElementById("status").append(where, hint, work, line);
 
@@ -183,8 +193,12 @@ export function startStatus(app) {
 	});
 	store.on("progress", () => {
 		const progress = store.progress;
-		const busy = progress && progress.done < 1 && !progress.cancelled && !progress.failed;
-		work.classList.toggle("on", Boolean(busy));
+		const cancelled = Boolean(progress?.cancelled);
+		const busy = progress && progress.done < 1 && !cancelled && !progress.failed;
+		work.classList.toggle("on", Boolean(busy) || cancelled);
+		bar.hidden = cancel.hidden = cancelled;
+		goOn.hidden = !cancelled;
+		if (cancelled) task.textContent = `${progress.task}: cancelled at ${Math.round(100 * progress.done)} %`;
 		if (!busy) return;
 		const left =
 			progress.left_s === null || progress.left_s === undefined ? "" : `, ${duration(progress.left_s)} left`;

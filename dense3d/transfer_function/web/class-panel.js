@@ -26,7 +26,7 @@ export class ClassPanel {
 			tip: "How marks become classes",
 			options: [],
 			value: "",
-			onInput: method => actions.connection.send("method", { method }),
+			onInput: method => this.choose(method),
 		});
 		this.background = this.backgroundRow();
 		this.sign = h(
@@ -75,6 +75,14 @@ export class ClassPanel {
 				"view",
 				changed => changed.some(name => ["activeClass", "positive"].includes(name)) && this.update(),
 			);
+	}
+
+	/** The choice stays as it is until a state has it, or the server refuses it. */
+	async choose(method) {
+		const chosen = (this.chosen = { revision: Infinity });
+		const answer = await this.actions.connection.send("method", { method });
+		chosen.revision = answer.revision ?? -1;
+		this.update();
 	}
 
 	signButton(positive, name, label) {
@@ -207,7 +215,8 @@ export class ClassPanel {
 		const methods = store.server.methods.map(({ name, label }) => [name, label]);
 		if (this.method.dataset.known !== JSON.stringify(methods)) this.method.fill(methods);
 		this.method.dataset.known = JSON.stringify(methods);
-		this.method.put(store.server.method);
+		if (this.chosen && this.chosen.revision <= store.server.revision) this.chosen = null;
+		if (!this.chosen) this.method.put(store.server.method);
 		this.method.hidden = methods.length < 2;
 	}
 
@@ -227,6 +236,10 @@ export class ClassPanel {
 		if (!store.editing.has(`${item.id}.threshold`)) parts.threshold.put(item.threshold);
 		if (!store.editing.has(`${item.id}.opacity`)) parts.opacity.put(item.opacity);
 		const own = store.server.prompts.filter(prompt => prompt.class === item.id);
+		const reduced = store.server.volume.working.factors.some(factor => factor > 1);
+		parts.ml.dataset.tip = reduced
+			? "Size of the structure where it is worked on; an export follows its edges more finely"
+			: "Size of the structure";
 		parts.ml.textContent = own.length || item.ml ? volume(item.ml) : ""; // nothing is known of a new class
 		const against = own.filter(prompt => !prompt.positive).length;
 		const dice = item.dice === null || item.dice === undefined ? "" : ` · Dice ${item.dice.toFixed(3)}`;

@@ -11,8 +11,8 @@ export class Connection {
 		this.handlers = handlers;
 		this.request = 0;
 		this.attempt = 0;
-		this.waiting = new Map(); // request -> resolves with its answer: done or error
-		this.queue = []; // what was asked for while the line was down
+		this.waiting = new Map(); // request -> resolves with its answer: done, error, or lost with the line
+		this.queue = new Map(); // request -> text: what was asked for while the line was down
 		this.socket = null;
 	}
 
@@ -24,12 +24,15 @@ export class Connection {
 		socket.onopen = () => {
 			this.attempt = 0;
 			this.handlers.status(true);
-			for (const text of this.queue.splice(0)) socket.send(text);
+			for (const text of this.queue.values()) socket.send(text);
+			this.queue.clear();
 		};
 		socket.onmessage = event => this.receive(event.data);
 		socket.onclose = event => {
+			for (const request of this.waiting.keys())
+				if (!this.queue.has(request)) this.answer({ type: "lost", request });
 			if (event.code === 4410) {
-				this.queue = []; // meant for the other volume
+				this.queue.clear(); // meant for the other volume
 				this.handlers.replaced();
 				return;
 			}
@@ -43,12 +46,12 @@ export class Connection {
 		return this.socket?.readyState === WebSocket.OPEN;
 	}
 
-	/** Send a message, later if the line is down; resolves to the server's "done" or "error". */
+	/** Send a message, later if the line is down; resolves to the server's "done" or "error", or to "lost". */
 	send(type, fields = {}) {
 		const request = ++this.request;
 		const text = JSON.stringify({ type, request, ...fields });
 		if (this.up) this.socket.send(text);
-		else this.queue.push(text);
+		else this.queue.set(request, text);
 		return new Promise(resolve => this.waiting.set(request, resolve));
 	}
 
@@ -57,14 +60,16 @@ export class Connection {
 		if (this.up) this.socket.send(JSON.stringify({ type, request: ++this.request, ...fields }));
 	}
 
+	answer(message) {
+		this.waiting.get(message.request)?.(message);
+		this.waiting.delete(message.request);
+	}
+
 	receive(data) {
 		if (typeof data === "string") {
 			const message = JSON.parse(data);
 			this.handlers[message.type]?.(message);
-			if (message.type === "done" || message.type === "error") {
-				this.waiting.get(message.request)?.(message);
-				this.waiting.delete(message.request);
-			}
+			if (message.type === "done" || message.type === "error") this.answer(message);
 			return;
 		}
 		const length = new DataView(data).getUint32(0, true);

@@ -207,9 +207,14 @@ class App {
 	}
 
 	progress(message) {
+		const before = this.store.progress;
 		this.store.progress = message;
 		this.store.emit("progress");
-		if (message.failed) toast(message.failed, "error");
+		if (message.failed && message.failed !== before?.failed) toast(message.failed, "error");
+		if (message.cancelled && before && !before.cancelled) {
+			const then = message.ready ? "marks work with what is there" : "marks do nothing until it is done";
+			toast(`Cancelled: ${message.task}; ${then}. “Go on” takes it up again.`);
+		}
 	}
 
 	/** More classes than shaders can look at: from now on the server draws. */

@@ -8,6 +8,7 @@ export class Store {
 		this.server = null; // last whole state
 		this.classes = []; // its classes, with the edits of this tab that are still on their way
 		this.editing = new Set(); // "id.field" of controls that a hand is on: the server's value waits
+		this.unanswered = new Map(); // "id.field" -> {revision}: edits of this tab that older states do not have
 		this.awaited = null; // {id, revision} of a new class whose state is on its way
 		this.connected = false;
 		this.progress = null;
@@ -46,7 +47,7 @@ export class Store {
 			.filter(item => item.id !== BACKGROUND)
 			.map(item => {
 				const kept = before.get(item.id);
-				const edited = kept && Object.keys(item).filter(name => this.editing.has(`${item.id}.${name}`));
+				const edited = kept && Object.keys(item).filter(name => this.isEdited(`${item.id}.${name}`));
 				return edited
 					? { ...item, ...Object.fromEntries(edited.map(name => [name, kept[name]])) }
 					: { ...item };
@@ -66,10 +67,25 @@ export class Store {
 		return this.classes.find(item => item.id === id);
 	}
 
-	/** Change a class on this page at once; sending it is the caller's. */
+	/** Whether the last state knows less of a field than this tab. */
+	isEdited(field) {
+		if (this.unanswered.get(field)?.revision <= this.server.revision) this.unanswered.delete(field);
+		return this.editing.has(field) || this.unanswered.has(field);
+	}
+
+	/** Change a class on this page at once; sending it is the caller's, and telling the answer to the result. */
 	editClass(id, fields) {
+		const edit = { revision: Infinity };
+		for (const name of Object.keys(fields)) this.unanswered.set(`${id}.${name}`, edit);
 		Object.assign(this.classOf(id), fields);
 		this.emit("look");
+		return edit;
+	}
+
+	/** States from the answer's revision on have an edit; one that was refused is taken back. */
+	answered(edit, answer) {
+		edit.revision = answer.revision ?? -1;
+		if (answer.type !== "done") this.receive(this.server);
 	}
 
 	/** Change what belongs to this tab: `set({tool: "brush"})`. */

@@ -9,6 +9,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
+from dense3d.datasets.scan.datasets import scan_dataset
 from dense3d.datasets.stereo import write_pfm, write_rig
 from dense3d.errors import DataError
 from dense3d.registry import DATASETS, MODELS
@@ -192,3 +193,20 @@ def test_one_channel_images_become_three(pairs):
         cv2.imwrite(path, cv2.imread(path, cv2.IMREAD_GRAYSCALE))
     image = build(pairs)[0]["inputs"]["left"]
     assert image.shape == (3, 64, 96) and (image == image[:1]).all()
+
+
+def test_scan_before_training_names_every_file(pairs):
+    cfg = dict(type="SyntheticStereo", data_root=str(pairs), pipeline=LOAD)
+    report = scan_dataset(dict(cfg))[0]
+    assert report.ok and report.found == 3 and report.annotations == 3
+    (pairs / "train/right/000000.png").unlink()
+    damage(pairs / "train/left/000001.png")
+    write_pfm(pairs / "train/disparity/000002.pfm", np.full((64, 96), np.inf))
+    report = scan_dataset(dict(cfg))[0]
+    assert [fault.rule for fault in report.faults] == ["file-missing", "truncated"]
+    assert (report.found, report.missing, report.corrupt) == (1, 1, 1)
+    report = scan_dataset(dict(cfg), quick=False)[0]
+    assert [fault.rule for fault in report.faults] == ["file-missing", "pair", "pair"]
+    assert "no pixel of the disparity is known" in str(report.faults[2])
+    report = scan_dataset(dict(cfg, split="none"))[0]
+    assert "does not exist" in str(report.faults[0])

@@ -7,11 +7,13 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
 from dense3d.datasets.stereo.loading import LoadStereo
 from dense3d.errors import ConfigError, DataError
-from dense3d.registry import DATASETS
+from dense3d.registry import DATASETS, METRICS, MODELS
 from tests.datasets.stereo import layouts
 from tests.datasets.stereo.layouts import HEIGHT, SHIFT, WIDTH
 
@@ -204,3 +206,22 @@ def test_real_pairs_that_are_exchanged_are_named(sample_data, kind, folder, sett
     with pytest.raises(DataError, match="are exchanged: by the ground truth"):
         LoadStereo().transform(dict(record))
     assert LoadStereo(check_order=False).transform(dict(record))["left"].ndim == 3
+
+
+@pytest.mark.parametrize(("kind", "folder", "settings", "limit"), REAL, ids=[row[0] for row in REAL])
+def test_ground_truth_fed_back_has_no_error(sample_data, kind, folder, settings, limit):
+    pipeline = [*LOAD, dict(type="PackStereoInputs")]
+    batch = pseudo_collate([build(kind, sample_data / folder, pipeline, **settings)[0]])
+    preprocessor = MODELS.build(dict(type="StereoDataPreprocessor", mean=0, std=255, pad_divisor=32))
+    sample = preprocessor(batch)["data_samples"][0]
+    height, width = sample.img_shape
+    assert sample.gt_disparity.shape[-2] > height or height % 32 == 0
+    truth = sample.gt_disparity[:, :height, :width]
+    sample.pred_disparity = torch.where(torch.isfinite(truth), truth, truth.new_tensor(1.0))
+    metric = METRICS.build(dict(type="DisparityMetric", protocol="kitti-2015"))
+    metric.process(None, [sample.to_dict()])
+    figures = metric.evaluate(1)
+    assert figures["disparity/EPE"] == 0 and figures["disparity/D1"] == 0
+    sample.pred_disparity = sample.pred_disparity + 4
+    metric.process(None, [sample.to_dict()])
+    assert metric.evaluate(1)["disparity/EPE"] == pytest.approx(4, abs=1e-3)

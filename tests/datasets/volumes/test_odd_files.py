@@ -53,6 +53,34 @@ def test_pages_written_one_by_one_are_a_stack(tmp_path: Path, options: dict) -> 
     np.testing.assert_array_equal(volume.values, PHANTOM)
 
 
+@pytest.mark.parametrize("predictor", [None, 2])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", "<f4"])
+def test_lzw_needs_no_further_package(tmp_path: Path, dtype: str, predictor: int | None) -> None:
+    pytest.importorskip("tifffile")
+    from PIL import Image
+
+    values = np.random.default_rng(0).integers(0, 200, (7, 9, 4)).astype(dtype)
+    first, *others = [Image.fromarray(np.ascontiguousarray(page)) for page in values.T]
+    tags = {} if predictor is None else {"tiffinfo": {317: predictor}}
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others, compression="tiff_lzw", **tags)
+    np.testing.assert_array_equal(open_volume(tmp_path / "a.tif").values, values)
+
+
+def test_a_compression_that_is_not_there_is_told_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    path = _pages(tmp_path / "a.tif", list(PHANTOM.T), compression="zlib")
+
+    def asarray(page: object) -> None:
+        raise ValueError("<COMPRESSION.LERC: 34887> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
+    monkeypatch.setattr(tifffile.TiffFrame, "asarray", asarray)
+    with pytest.raises(DataError, match=r"a\.tif: a page cannot be read .*pip install imagecodecs"):
+        open_volume(path)
+
+
 def test_pages_of_unlike_size_are_named(tmp_path: Path) -> None:
     pages = list(PHANTOM.T)
     pages[3] = pages[3][:5]

@@ -195,6 +195,17 @@ def test_regions_of_folders_and_of_samples(tmp_path):
     assert figures["depth/abs_rel_flat"] == pytest.approx(float(sum(errors) / 2), rel=1e-5)
 
 
+def test_splits_by_the_path_of_the_images():
+    data = [
+        s | {"left_path": f"/set/{w}/{i}.png"} for i, (s, w) in enumerate(zip(samples(3), ("a", "b", "a")))
+    ]
+    config = dict(type="DepthMetric", protocol="drivingstereo")
+    figures = evaluated(config | dict(splits=dict(foggy="/a/", rainy="/b/")), data)
+    assert figures["depth/foggy/abs_rel"] == evaluated(config, [data[0], data[2]])["depth/abs_rel"]
+    assert figures["depth/rainy/abs_rel"] == evaluated(config, [data[1]])["depth/abs_rel"]
+    assert figures["depth/abs_rel"] == evaluated(config, data)["depth/abs_rel"]
+
+
 def test_an_empty_image_is_counted_and_no_nan():
     data = samples(3)
     data[1]["gt_disparity"] = torch.full((1, 32, 64), INF)

@@ -260,6 +260,8 @@ def test_tokens_that_the_head_reads():
         (dict(test_cfg=dict(mode="slide")), "slide"),
         (dict(test_cfg=dict(tile_conf_mode="conf")), "conf_exp"),
         (dict(test_cfg=dict(small_images="pad")), "cover"),
+        (dict(test_cfg=dict(tile_batch_size=0)), "tile_batch_size"),
+        (dict(test_cfg=dict(overlap=1)), "overlap"),
         (dict(head=dict(out_channels=3)), "out_channels"),
     ],
 )

@@ -49,7 +49,7 @@ def server(phantom, repository) -> Iterator[Server]:
 @pytest.fixture
 def tool(chromium, server) -> Iterator[ToolPage]:
     """A page with one class and no marks, its 3D picture drawn; it must not report errors."""
-    server.undo_all()
+    server.undo_all(and_add_class=True)
     tool = ToolPage(chromium, server)
     tool.open()
     yield tool

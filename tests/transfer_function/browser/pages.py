@@ -14,7 +14,17 @@ from typing import Any
 
 import numpy as np
 
-SECONDS = 30.0  # until a test gives up waiting; the machine may be busy
+SECONDS = 240.0  # until a test gives up waiting; the machine may be busy
+FIRST_COLOR = [230, 159, 80]
+# every sentence that the page said, which it takes away by itself
+KEEP_SENTENCES = """
+window.said = [];
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes)
+    for (const one of addedNodes)
+      if (one.classList?.contains("toast")) window.said.push(one.querySelector("span").textContent);
+}).observe(document, { childList: true, subtree: true });
+"""
 
 
 class Server:
@@ -71,21 +81,34 @@ class Server:
     def state(self) -> dict[str, Any]:
         return json.loads(self.get("/api/state"))
 
-    def undo_all(self) -> None:
-        """Back to a session without classes, whose method is ready."""
+    def undo_all(self, and_add_class: bool = False) -> None:
+        """Back to a session without classes, whose method is prepared: nothing is classified again by itself.
+
+        Args:
+            and_add_class: and then with one, as a page makes it.
+        """
         from websockets.sync.client import connect
 
         address = f"ws://127.0.0.1:{self.port}/ws"
-        # nobody reads what it sends here, so that its farewell would not be read either
         with connect(address, max_size=None, origin=self.address, close_timeout=0.2) as line:
-            request = 0
-            while self.state["undo"] or not self.state["ready"]:
-                request += 1
-                if self.state["undo"]:
-                    line.send(json.dumps({"type": "undo", "request": request}))
-                time.sleep(0.05)
-            line.send(json.dumps({"type": "view", "request": request + 1, "view": {}}))
-            time.sleep(0.1)
+
+            def ask(type: str, **fields: Any) -> dict[str, Any]:
+                line.send(json.dumps({"type": type, "request": 1, **fields}))
+                while True:
+                    found = line.recv(timeout=SECONDS)
+                    if isinstance(found, str) and (answer := json.loads(found)).get("request") == 1:
+                        assert answer["type"] == "done", answer
+                        return answer
+
+            while ask("undo")["step"]:
+                pass
+            ask("view", view={})
+            if and_add_class:
+                ask("class.add", color=FIRST_COLOR)
+        end = time.monotonic() + 2 * SECONDS
+        while (self.state["progress"] or {}).get("done") != 1:
+            assert time.monotonic() < end, self.state["progress"]
+            time.sleep(0.05)
 
 
 class ToolPage:
@@ -97,21 +120,25 @@ class ToolPage:
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._said)
+        self.page.on("console", self._told)
+        self.context.set_default_timeout(1000 * SECONDS)
+        self.page.add_init_script(KEEP_SENTENCES)
         if init:
             self.page.add_init_script(init)
 
-    def _said(self, message: Any) -> None:
+    def _told(self, message: Any) -> None:
         # what the browser itself says of a server that is away, or of an answer that a test asked for
         expected = ("WebSocket", "Failed to load resource", "GPU stall", "CONTEXT_LOST", "WebGL")
         if message.type == "error" and not any(part in message.text for part in expected):
             self.errors.append(message.text)
 
     def open(self) -> None:
+        before = self.server.state
         self.page.goto(self.server.address)
         self.settle()
-        if not self.server.state["classes"]:
-            self.page.keyboard.press("n")
+        if not before["classes"]:
+            if before["undo"] or before["redo"]:  # else the page makes one by itself
+                self.page.keyboard.press("n")
             self.wait(lambda: self.server.state["classes"])
             self.settle()
 
@@ -192,5 +219,10 @@ class ToolPage:
         return self.pane(plane)[round(y - box["y"]), round(x - box["x"])].astype(int)
 
     @property
-    def toasts(self) -> list[str]:
-        return self.page.locator(".toast span").all_inner_texts()
+    def said(self) -> list[str]:
+        """Every sentence that it said since it was loaded."""
+        return self.page.evaluate("() => window.said")
+
+    def hears(self, words: str) -> str:
+        """Wait for a sentence."""
+        return self.wait(lambda: [text for text in self.said if words in text], words)[0]

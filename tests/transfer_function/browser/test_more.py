@@ -79,7 +79,7 @@ def test_a_ct_of_a_person_opens_and_a_click_takes_in_liver(chromium, repository,
         assert red > blue + 30
         assert np.ptp(tool.color("axial", (20, 40, 100))) < 8, "the spleen is not marked"
         assert np.abs(tool.pane("volume").astype(int) - before).mean() > 0.5
-        assert " HU" in tool.page.locator(".where").inner_text()
+        tool.wait(lambda: " HU" in tool.page.locator(".where").inner_text(), "the value")
         tool.close()
         assert not tool.errors
     finally:

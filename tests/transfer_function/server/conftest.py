@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,10 +21,16 @@ def workspace(tmp_path) -> Iterator[Workspace]:
 
 @pytest.fixture
 def client(workspace) -> Iterator:
+    """Of a server whose method is prepared: what is classified is not classified again by itself."""
     from starlette.testclient import TestClient
 
     from dense3d.transfer_function.server.app import make_app
     from dense3d.transfer_function.server.hub import Hub
 
-    with TestClient(make_app(Hub(workspace)), base_url="http://127.0.0.1:8765") as client:
+    hub = Hub(workspace)
+    with TestClient(make_app(hub), base_url="http://127.0.0.1:8765") as client:
+        end = time.monotonic() + 120  # numba may have to compile
+        while not (hub.last_progress and hub.last_progress["done"] == 1):
+            assert time.monotonic() < end, hub.last_progress
+            time.sleep(0.01)
         yield client

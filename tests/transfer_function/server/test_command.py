@@ -22,6 +22,8 @@ from transfer_function.cubes import BRIGHT, two_cubes
 from dense3d.errors import ConfigError
 from dense3d.transfer_function.server.running import PORT, bind, url
 
+SECONDS = 60.0  # until a test gives up waiting; the machine may be busy
+
 
 class Command:
     """``dense3d transfer-function`` in a process of its own."""
@@ -53,7 +55,7 @@ class Command:
         """Status and body."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -77,7 +79,7 @@ class Command:
     def end(self, number: int = signal.SIGINT) -> str:
         """End it; all that it said."""
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=SECONDS)
         return self.said + rest
 
 
@@ -109,7 +111,7 @@ def edit(port: int, *messages: dict) -> list[dict]:
         for number, message in enumerate(messages):
             websocket.send(json.dumps({"request": number, **message}))
             while True:
-                found = websocket.recv(timeout=20)
+                found = websocket.recv(timeout=SECONDS)
                 if isinstance(found, str) and json.loads(found).get("request") == number:
                     answers.append(json.loads(found))
                     break
@@ -170,9 +172,9 @@ def test_a_message_that_is_too_large_ends_its_page_alone(command):
             websocket.send("x" * (2**20 + 1))
             with pytest.raises(ConnectionClosed):
                 while True:
-                    websocket.recv(timeout=20)
+                    websocket.recv(timeout=SECONDS)
         other.send(json.dumps({"type": "undo", "request": 1}))
-        assert other.recv(timeout=20)
+        assert other.recv(timeout=SECONDS)
 
 
 def test_a_second_process_is_told(command, folder):
@@ -195,7 +197,7 @@ def test_a_killed_server_keeps_its_work_and_ctrl_c_saves(command, folder):
         {"type": "prompt", "class": 1, "kind": "point", "voxels": [list(BRIGHT)]},
         {"type": "view", "view": {"crosshair": [1, 2, 3]}},
     )
-    end = time.monotonic() + 20
+    end = time.monotonic() + SECONDS
     while not command.state()["session"]["saved"]:
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -41,6 +41,38 @@ def test_other_names_are_refused(client, host):
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        # what a browser sends for a page of evil.com whose name came to mean 127.0.0.1: all its own
+        ({"host": "evil.com:8765", "origin": "http://evil.com:8765", "sec-fetch-site": "same-origin"}, 421),
+        ({"host": "evil.com:8765"}, 421),
+        ({"origin": "http://evil.com", "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}, 403),
+    ],
+)
+def test_no_route_serves_pages_of_others(client, workspace, headers, status):
+    from starlette.routing import WebSocketRoute
+
+    revision, sockets, paths = workspace.revision, 0, {"/none"}
+    for route in client.app.routes:
+        path = route.path.replace("{name}", "main.js")
+        if not isinstance(route, WebSocketRoute):
+            paths.add(path)
+            continue
+        sockets += 1
+        with (
+            pytest.raises(WebSocketDisconnect) as closed,
+            client.websocket_connect(f"ws://127.0.0.1:8765{path}", headers=headers),
+        ):
+            pass
+        assert closed.value.code == 4000 + status
+    assert sockets == 1 and len(paths) > 12
+    for path in paths:
+        for method in ("GET", "POST", "HEAD", "OPTIONS"):
+            assert client.request(method, path, headers=headers).status_code == status, (method, path)
+    assert workspace.revision == revision
+
+
+@pytest.mark.parametrize(
     "host", ["", "a b", "localhost:x", "localhost:8765, evil.com", "@localhost", "localhost/"]
 )
 def test_malformed_hosts_are_refused(client, host):

@@ -22,8 +22,8 @@ def test_a_click_shows_in_slices_first_then_everywhere(client, workspace):
         page.settle()
         assert page.order.index("planes") < page.order.index("maps")
         shown = [(one["axis"], one["index"]) for one in page.planes]
-        # a preview, the scores, and both again where the preparation ended meanwhile
-        assert shown == len(shown) // 3 * list(enumerate(BRIGHT)) and shown
+        # a preview and the scores, which may pass it
+        assert sorted(set(shown)) == list(enumerate(BRIGHT))
         expected = workspace.scores()[0]
         assert expected.max() > 200
         np.testing.assert_array_equal(page.scores(added["class"]), expected)
@@ -273,7 +273,7 @@ class Growing:
 
     def prepare(self, progress) -> None:
         progress(0.5, "learning", 1.0)
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         self.value = 200
 
     def classify(self, prompts, class_ids):
@@ -317,7 +317,7 @@ class Rough(Growing):
         return super().classify(prompts, class_ids)
 
     def classify(self, prompts, class_ids):
-        assert self.allowed.wait(20)
+        assert self.allowed.wait(60)
         self.value = 200
         return super().classify(prompts, class_ids)
 
@@ -335,3 +335,59 @@ def test_slices_show_a_preview_before_they_show_the_result(client, workspace, mo
         rough.allowed.set()
         page.settle()
         assert page.scores(1).min() == 200
+
+
+def test_a_preview_that_a_newer_click_overtook_does_not_stay_in_slices(client, workspace, monkeypatch):
+    """The scores do not change, so that no maps are sent that would put it right by themselves."""
+    rough = Rough(workspace.working.shape)
+    rough.allowed.set()
+    offer(monkeypatch, rough)
+    with page_of(client) as page:
+        page.send("class.add")
+        page.send("method", method="rough")
+        page.wait_for(lambda state: state["method"] == "rough" and state["progress"]["done"] == 1)
+        click(page, 1, BRIGHT)
+        page.settle()
+        assert page.scores(1).min() == 200
+        rough.allowed.clear()
+        click(page, 1, DARK)
+        page.until(lambda found: found["type"] == "planes")
+        assert page.scores(1).min() == 130
+        click(page, 1, (9, 8, 6))  # elsewhere
+        rough.allowed.set()
+        page.settle()
+        assert page.scores(1).min() == 200
+
+
+def test_another_method_takes_the_place_of_one_that_is_prepared(client, workspace, monkeypatch):
+    slow = Slow()
+    offer(monkeypatch, slow)
+    with page_of(client) as page:
+        page.wait_for(lambda state: (state["progress"] or {}).get("done") == 1)
+        page.send("class.add")
+        click(page, 1, BRIGHT)
+        page.send("method", method="slow")
+        page.until(lambda found: found["type"] == "progress" and found["task"] == "slices")
+        page.send("method", method="graph-quick")  # which is ready: nobody tells of the slow one any more
+        told = page.until(lambda found: found["type"] == "progress" and found["task"] != "slices")
+        assert told["done"] == 1 and told["ready"] is True and "cancelled" not in told
+        page.settle()
+        assert page.state["method"] == "graph-quick" and page.state["progress"] == told
+        assert page.scores(1).max() > 200 and len(page.state["prompts"]) == 1
+
+
+def test_what_was_cancelled_can_go_on(client, workspace, monkeypatch):
+    slow = Slow()
+    offer(monkeypatch, slow)
+    with page_of(client) as page:
+        page.send("method", method="slow")
+        page.until(lambda found: found["type"] == "progress" and found["task"] == "slices")
+        page.send("cancel")
+        page.until(lambda found: found["type"] == "progress" and "cancelled" in found)
+    with page_of(client) as page:  # a page that is loaded later is told, too
+        assert page.state["progress"]["cancelled"] is True
+        page.send("prepare")
+        told = page.until(lambda found: found["type"] == "progress")
+        assert told["task"] == "slices" and "cancelled" not in told
+        page.send("cancel")
+        page.until(lambda found: found["type"] == "progress" and "cancelled" in found)

@@ -11,6 +11,8 @@ from dense3d.structures.volume import Volume
 from dense3d.transfer_function.server.work import Work
 from dense3d.transfer_function.workspace import Workspace
 
+SECONDS = 60.0  # until a test gives up waiting; the machine may be busy
+
 
 class Slow(Workspace):
     """Ready at once, prepares in many steps, and classifies when it is told to."""
@@ -34,12 +36,12 @@ class Slow(Workspace):
     def classified(self, snapshot=None):
         if snapshot.class_ids:
             self.asked.set()
-            self.answer.wait(10)
+            self.answer.wait(SECONDS)
         return super().classified(snapshot)
 
 
 def test_a_preparation_rests_while_marks_are_classified(monkeypatch):
-    monkeypatch.setattr("dense3d.transfer_function.server.work.LONGEST_PAUSE", 30.0)
+    monkeypatch.setattr("dense3d.transfer_function.server.work.LONGEST_PAUSE", SECONDS)
     workspace = Slow()
     told = threading.Event()
     names = ("show_planes", "show_measures", "show_progress", "show_problem")
@@ -49,17 +51,16 @@ def test_a_preparation_rests_while_marks_are_classified(monkeypatch):
     work = Work(workspace, results)
     work.start()
     try:
-        assert workspace.running.wait(10)
+        assert workspace.running.wait(SECONDS)
         workspace.add_class("one")
         work.wake()
-        assert workspace.asked.wait(10)
-        threading.Event().wait(0.1)  # the step that it was at
+        assert workspace.asked.wait(SECONDS)
         before = workspace.steps_done
-        threading.Event().wait(0.2)
-        assert workspace.steps_done == before
+        threading.Event().wait(0.2)  # in which it could do thousands
+        assert workspace.steps_done <= before + 1, "the step that it was at"
         workspace.running.clear()
         workspace.answer.set()
-        assert told.wait(10) and workspace.running.wait(10), "it goes on afterwards"
+        assert told.wait(SECONDS) and workspace.running.wait(SECONDS), "it goes on afterwards"
     finally:
         workspace.answer.set()
         workspace.stop = True
@@ -77,7 +78,7 @@ class Learning:
     def prepare(self, progress) -> None:
         self.ready = True
         progress(0.1, "ready for clicks", None)
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(SECONDS)
         self.score = 250
         progress(1.0, "ready", 0.0)
 
@@ -101,9 +102,9 @@ def test_marks_are_classified_again_when_learning_ends():
     try:
         workspace.click(workspace.add_class("one"), (4, 4, 4))
         work.wake()
-        assert shown[200].wait(10)
+        assert shown[200].wait(SECONDS)
         classifier.may_end.set()
-        assert shown[250].wait(10), "without another click"
+        assert shown[250].wait(SECONDS), "without another click"
         assert workspace.scores().max() == 250
     finally:
         classifier.may_end.set()
