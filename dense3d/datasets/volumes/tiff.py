@@ -175,12 +175,12 @@ def _by_pillow(path: str, page: Any) -> np.ndarray | None:
 
     Pillow is there anyway; imagecodecs, of which this needs a thousandth, is not asked for.
     """
-    from PIL import Image
+    from dense3d.image_files import open_image
 
     if page.compression != LZW:
         return None
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             image.seek(page.index)
             plane = np.asarray(image)
     except Exception:
