@@ -1,4 +1,7 @@
-"""Plain data: cameras, calibrations, rigs, oriented boxes and volumes. Names are imported on first use."""
+"""Plain data: cameras, calibrations, rigs, oriented boxes, point clouds and volumes.
+
+Names are imported on first use.
+"""
 
 from lazy_loader import attach
 
@@ -9,6 +12,8 @@ __getattr__, __dir__, __all__ = attach(
         "camera": ["PinholeCamera"],
         "kitti_calibration": ["KittiCalibration"],
         "occlusion": ["occlusion_level"],
+        "point_cloud": ["PointCloud"],
+        "point_sample": ["PointDataSample"],
         "projected_boxes": ["ProjectedBoxes", "project_boxes"],
         "rectified_rig": ["RectifiedRig"],
         "stereo_sample": ["StereoSample"],
