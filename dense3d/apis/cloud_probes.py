@@ -103,7 +103,7 @@ def check_protocols(protocols: Sequence[str], known: Sequence[str] = tuple(PROTO
 def frozen_network(
     cfg: Config, checkpoint: str | Path | None, seed: int, device: torch.device
 ) -> PointTransformer:
-    """The backbone of a classifier's config in evaluation mode, with the weights of a checkpoint or random ones.
+    """The backbone of a classifier's config in evaluation mode, with weights of a checkpoint or random ones.
 
     Raises:
         ConfigError: the config describes no classifier of clouds.

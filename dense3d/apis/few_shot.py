@@ -90,7 +90,7 @@ def few_shot(
         tell: told of each fold that is done.
 
     Returns:
-        The run from the checkpoint (or from random weights), and with ``compare`` the one from random weights.
+        The run from the checkpoint (or random weights), and with ``compare`` the one from random weights.
 
     Raises:
         ConfigError: an unknown protocol, no data set with a fold, or nothing to compare.

@@ -1,4 +1,4 @@
-"""Point networks of the suite ``models``: their batches, and the official steps composed straightforwardly."""
+"""Point networks of the suite ``models``: their batches, and the official steps composed plainly."""
 
 from __future__ import annotations
 

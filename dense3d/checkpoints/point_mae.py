@@ -1,8 +1,8 @@
 """Point-MAE of Pang-Yatian/Point-MAE: pre-training, classification and part segmentation.
 
 Pang et al., "Masked Autoencoders for Point Cloud Self-supervised Learning", ECCV 2022. Official files hold
-their weights under ``base_model`` or ``model_state_dict``, with ``module.`` in front where they were trained in
-data parallel. Convolutions of one point become linear layers.
+their weights under ``base_model`` or ``model_state_dict``, with ``module.`` in front where they were trained
+in data parallel. Convolutions of one point become linear layers.
 """
 
 from __future__ import annotations

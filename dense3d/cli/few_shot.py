@@ -1,6 +1,6 @@
 """Classify clouds from few examples, fold by fold.
 
-Mean and deviation over the folds, by fine-tuning or on frozen features; a pre-trained start beside a random one.
+Mean and deviation over folds, by fine-tuning or on frozen features; pre-trained weights beside random ones.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def points_of(inputs: Tensor | Mapping[str, Tensor | None]) -> tuple[Tensor, Ten
 
 
 def padded(clouds: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Clouds ``(N_i, 3)`` as ``(B, N, 3)`` with zeros at the end, and their lengths; None where all are equal.
+    """Clouds ``(N_i, 3)`` as ``(B, N, 3)``, zeros at the end, and their lengths; None where all are equal.
 
     Example:
         >>> padded([torch.ones(2, 3), torch.ones(2, 3)])[1] is None

@@ -1,4 +1,4 @@
-"""How Point-MAE's fine-tuning brings clouds to one size: spread candidates, a random part of them, stretching."""
+"""How Point-MAE's fine-tuning brings clouds to one size: spread candidates, a random part, stretching."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PointSampling:
         self.scale, self.shift = scale, shift
 
     def training_points(self, points: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Random points of a batch ``(B, N, 3)``, stretched and moved, and their lengths where these differ."""
+        """Random points of a batch ``(B, N, 3)``, stretched and moved, and lengths where these differ."""
         return self._drawn(*_farthest(points, self.num_candidates, lengths), np.random)
 
     def test_points(self, points: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -150,8 +150,8 @@ class CloudResult:
         """Write a file, whole or not at all, in the format that its suffix names.
 
         Args:
-            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, or a cloud (``.ply``, ...) for
-                :meth:`coloured`.
+            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, or a cloud (``.ply``, ...)
+                for :meth:`coloured`.
 
         Raises:
             DataError: the result has not this format, or the file is the cloud itself.

@@ -14,8 +14,8 @@ from dense3d.checkpoints import convert
 from dense3d.checkpoints.point_mae import StateDict
 from dense3d.engine.point_mae_training import LateCosineLR
 from dense3d.evaluation.pointcloud import PartIoU, accuracies, part_scores, restricted_labels, vote
-from dense3d.ops import gather_points, farthest_point_sample, interpolate_nearest
-from dense3d.pointcloud import PartSegmenter, PointClassifier, PointTransformer
+from dense3d.ops import farthest_point_sample, gather_points, interpolate_nearest
+from dense3d.pointcloud import PartSegmenter, PointClassifier
 from dense3d.pointcloud.classification_head import cloud_feature
 from dense3d.pointcloud.grouping import Patches
 from dense3d.pointcloud.sampling import scale_and_shift
