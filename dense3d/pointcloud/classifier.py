@@ -16,6 +16,7 @@ from torch import Tensor
 from dense3d.errors import ConfigError, DataError
 from dense3d.pointcloud.batches import points_of
 from dense3d.pointcloud.classification_head import ClassificationHead, cloud_feature
+from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
 from dense3d.pointcloud.sampling import PointSampling
 from dense3d.pointcloud.transformer import PointTransformer
 from dense3d.registry import MODELS
@@ -60,7 +61,7 @@ class PointClassifier(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type="PointDataPreprocessor"), init_cfg)
+        super().__init__(data_preprocessor or PointDataPreprocessor(), init_cfg)
         settings = {k: v for k, v in backbone.items() if k != "type"} | {"class_token": True}
         self.backbone = PointTransformer(**settings)
         self.num_classes = num_classes

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
 from dense3d.pointcloud.batches import points_of
+from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
 from dense3d.pointcloud.feature_propagation import FeaturePropagation
 from dense3d.pointcloud.transformer import PointTransformer
 from dense3d.registry import MODELS
@@ -101,7 +102,7 @@ class PartSegmenter(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type="PointDataPreprocessor"), init_cfg)
+        super().__init__(data_preprocessor or PointDataPreprocessor(), init_cfg)
         self.backbone = PointTransformer(**{k: v for k, v in backbone.items() if k != "type"})
         self.num_parts, self.fetch_blocks = num_parts, tuple(fetch_blocks)
         self.num_categories = num_categories if num_categories is not None else len(category_parts or ())

@@ -17,6 +17,7 @@ from torch import Tensor
 from dense3d.errors import ConfigError
 from dense3d.ops import chamfer_distance, chamfer_loss
 from dense3d.pointcloud.batches import points_of
+from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
 from dense3d.pointcloud.grouping import Patches
 from dense3d.pointcloud.transformer import PointTransformer, initialise
 from dense3d.pretraining.point_mae.decoder import PatchDecoder
@@ -88,7 +89,7 @@ class PointMAE(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type="PointDataPreprocessor"), init_cfg)
+        super().__init__(data_preprocessor or PointDataPreprocessor(), init_cfg)
         settings = {k: v for k, v in encoder.items() if k != "type"}
         self.encoder = PointTransformer(**settings)
         self.mask_ratio, self.mask_type, self.loss_type = mask_ratio, mask_type, loss
