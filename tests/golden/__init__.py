@@ -73,6 +73,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "cls_dim": "point_mae.open_classify",
         "num_part": "point_mae.open_partseg",
     },
+    "point-ops": "point_ops.open_kit",
     "relation-detr": {
         "arch=swin": "swin.open_torchvision",
         "arch=focalnet": "focalnet.open_kit",
