@@ -1,4 +1,4 @@
-"""What a predictor of clouds takes: files, folders, globs, arrays, tensors, point clouds, or lists of them."""
+"""What a predictor of clouds takes: files, folders, globs, arrays, tensors, clouds, or lists of them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _cloud_of(values: np.ndarray | torch.Tensor, name: str) -> PointCloud:
     values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
     if values.ndim != 2 or values.shape[1] not in (3, 6):
         raise DataError(
-            f"{name}: an array of shape {values.shape} is no cloud: give (N, 3), or (N, 6) with colours 0 .. 1"
+            f"{name}: an array of shape {values.shape} is no cloud: give (N, 3), or (N, 6) with colours 0..1"
         )
     colors = values[:, 3:] if values.shape[1] == 6 else None
     return PointCloud(values[:, :3], colors=colors, name=name)

@@ -126,10 +126,11 @@ class PartSegmenter(BaseModel):
 
     def _check_settings(self, category_parts: Sequence[Sequence[int]] | None) -> None:
         depth = len(self.backbone.blocks)
-        if not self.fetch_blocks or list(self.fetch_blocks) != sorted({*self.fetch_blocks} & {*range(depth)}):
+        known = sorted({*self.fetch_blocks} & {*range(depth)})
+        if not known or known != list(self.fetch_blocks):
             raise ConfigError(
-                f"fetch_blocks={self.fetch_blocks}: the backbone has blocks 0 to {depth - 1}, each to be named "
-                "once and in their order"
+                f"fetch_blocks={self.fetch_blocks}: the backbone has blocks 0 to {depth - 1}, each to be "
+                "named once and in their order"
             )
         if self.num_categories < 1 or len(category_parts or ()) not in (0, self.num_categories):
             raise ConfigError("a PartSegmenter needs category_parts, or num_categories, of the same number")

@@ -58,8 +58,9 @@ def test_hidden_patches_do_not_reach_the_encoder():
 def test_the_loss_is_chamfer_between_hidden_patches(loss, mask_type):
     model, points = autoencoder(loss=loss, mask_type=mask_type), torch.rand(2, 60, 3)
     mask = model.draw_mask(model.encoder.group(points).centres)
-    value = model.reconstruct(points, mask=mask)
-    predicted, truth = value.predicted.detach(), value.hidden(value.patches.points)
+    with torch.no_grad():
+        value = model.reconstruct(points, mask=mask)
+    predicted, truth = value.predicted, value.hidden(value.patches.points)
     both = []
     for mine, theirs in zip(predicted.flatten(0, 1), truth.flatten(0, 1)):
         there, back = (cKDTree(b.numpy()).query(a.numpy())[0] for a, b in ((mine, theirs), (theirs, mine)))
@@ -139,7 +140,7 @@ def test_a_few_steps_learn():
     torch.manual_seed(0)
     np.random.seed(0)
     model = PointMAE(dict(SMALL, drop_path_rate=0.0), DECODER).train()
-    directions = torch.nn.functional.normalize(torch.randn(8, 128, 3), dim=2)
+    directions = torch.nn.functional.normalize(torch.randn(4, 64, 3), dim=2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):

@@ -43,6 +43,7 @@ def vote(logits: Tensor) -> tuple[Tensor, Tensor]:
         ``(B, C)`` and ``(B,)``.
 
     Example:
+        >>> import torch
         >>> vote(torch.tensor([[[2.0, 0.0]], [[0.0, 3.0]]]))[1].tolist()
         [1]
     """
