@@ -1,6 +1,6 @@
 """Point-MAE's official training: AdamW, warm-up and half a cosine an epoch late, 300 epochs and one more.
 
-Vectors, biases and tokens have no weight decay; the position of the class token has it. The official code
+Vectors, biases and tokens have no weight decay, but the position of the class token has. The official code
 steps its schedule after each epoch with that epoch's number, so that two epochs run at 1e-6 (``LateCosineLR``).
 Configs with other ``max_epochs`` state ``train_cfg`` and the cosine's ``total`` anew.
 """
