@@ -32,6 +32,9 @@ EXTRAS = {
     "zarr": "zarr",
     "h5py": "hdf5",
     "sklearn": "pointcloud",
+    "laspy": "survey",
+    "lazrs": "survey",
+    "pye57": "survey",
 }
 
 

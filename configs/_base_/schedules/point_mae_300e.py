@@ -1,7 +1,7 @@
 """Point-MAE's official training: AdamW, warm-up and half a cosine an epoch late, 300 epochs and one more.
 
 Vectors, biases and tokens have no weight decay, but the position of the class token has. The official code
-steps its schedule after each epoch with that epoch's number, so that two epochs run at 1e-6 (``LateCosineLR``).
+Vectors, biases and tokens have no weight decay, but the class token's position has. The official code
 Configs with other ``max_epochs`` state ``train_cfg`` and the cosine's ``total`` anew.
 """
 
