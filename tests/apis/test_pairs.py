@@ -205,6 +205,12 @@ def test_a_baseline_in_another_unit(place, tmp_path, capsys, unit, metres):
     assert np.abs(np.subtract(*depths, dtype=np.int64)).max() <= 1
 
 
+def test_one_view_does_not_tell_what_is_invisible(place, tmp_path, capsys):
+    calib = ("--calib", str(place / "rig.json"), "--one-view", "--cloud")
+    assert main(words_of(place, tmp_path, *calib, left="left/0.png", right="right/0.png")) == 0
+    assert "clouds keep what is invisible" in capsys.readouterr().err
+
+
 def test_files_whose_names_have_no_partner(place, tmp_path, capsys):
     for side, names in (("left", (0, 1, 2)), ("right", (1, 2, 3))):
         (tmp_path / side).mkdir()

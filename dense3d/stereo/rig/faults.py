@@ -9,7 +9,7 @@ from dense3d.structures.stereo_cameras import StereoCameras
 UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254}
 NEAREST, FURTHEST = 0.01, 5.0  # metres between the cameras of a rig
 CENTRAL = 0.15  # share of the side that a principal point may be off the middle
-ALIKE, OFF_ALIKE = 0.02, 0.04  # the same of all four, where they are off by shares that differ by less
+ALIKE, OFF_ALIKE = 0.03, 0.04  # the same of all four, where they are off by shares that differ by less
 
 
 def calibration_faults(cameras: StereoCameras, width: int, height: int) -> list[str]:
