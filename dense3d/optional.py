@@ -31,6 +31,9 @@ EXTRAS = {
     "highdicom": "dicom",
     "zarr": "zarr",
     "h5py": "hdf5",
+    "laspy": "survey",
+    "lazrs": "survey",
+    "pye57": "survey",
 }
 
 

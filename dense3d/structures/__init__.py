@@ -1,4 +1,7 @@
-"""Plain data: cameras, calibrations, rigs, oriented boxes and volumes. Names are imported on first use."""
+"""Plain data: cameras, calibrations, rigs, oriented boxes, point clouds and volumes.
+
+Names are imported on first use.
+"""
 
 from lazy_loader import attach
 
@@ -7,8 +10,11 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "boxes3d": ["Boxes3D", "alpha_from_rotation_y", "rotation_y_from_alpha", "wrap_angle"],
         "camera": ["PinholeCamera"],
+        "cloud_files": ["read_cloud", "write_cloud"],
         "kitti_calibration": ["KittiCalibration"],
         "occlusion": ["occlusion_level"],
+        "point_cloud": ["PointCloud"],
+        "point_sample": ["PointDataSample"],
         "projected_boxes": ["ProjectedBoxes", "project_boxes"],
         "rectified_rig": ["RectifiedRig"],
         "stereo_sample": ["StereoSample"],

@@ -68,6 +68,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     },
     "obb-iou3d": "boxes3d.open_world",
     "panoptic-quality": "panoptic_quality.open_kit",
+    "point-ops": "point_ops.open_kit",
     "relation-detr": {
         "arch=swin": "swin.open_torchvision",
         "arch=focalnet": "focalnet.open_kit",

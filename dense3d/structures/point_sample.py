@@ -1,0 +1,20 @@
+"""What goes with a point cloud through a model: ground truth in, predictions out."""
+
+from __future__ import annotations
+
+from mmengine.structures import BaseDataElement
+
+
+class PointDataSample(BaseDataElement):
+    """Ground truth and predictions of one cloud, as mmengine's data elements; all fields are optional.
+
+    Fields:
+        gt_label () int64: class of the whole cloud.
+        gt_point_labels (N,) int64: class or part of each point.
+        category () int64: class of the object whose parts are asked for.
+        pred_label () int64, pred_scores (C,): of the whole cloud.
+        pred_point_labels (N,) int64, pred_point_scores (N, C): of its points.
+    Metainfo:
+        sample_id: name of the cloud within its data set. path: its file. num_points: how many points the
+            model is given; original_points: how many the file has, where they differ.
+    """
