@@ -30,7 +30,8 @@ from dense3d.errors import ConfigError, DataError, did_you_mean
 def read_disparity(path: str | Path, form: str) -> np.ndarray:
     """Disparity as ``x_left - x_right``.
 
-    Scene Flow's files are negative in some releases: a map whose known values are mostly negative is negated.
+    Scene Flow's files are negative in some releases: a pfm or npy map whose values are mostly negative is
+    negated, unless half of the negative ones are one and the same value, which stands for unknown (-1).
 
     Args:
         path: the file.
@@ -48,9 +49,24 @@ def read_disparity(path: str | Path, form: str) -> np.ndarray:
         finite = np.isfinite(values)
         if form == "sintel":  # dense, and 0 is a point at infinity
             return values
-        if np.count_nonzero(values[finite] < 0) > np.count_nonzero(values[finite] > 0):
+        if form in ("pfm", "npy") and is_negated(values[finite]):
             values = -values
         return np.where(finite & (values > 0), values, np.float32(np.inf))
+
+
+def is_negated(values: np.ndarray) -> bool:
+    """Whether disparities (N,) have the opposite sign, and not a negative mark for unknown pixels.
+
+    Example:
+        >>> is_negated(np.array([-3.5, -4.0, -1.5, 2.0])), is_negated(np.array([-1.0, -1.0, -1.0, 7.5]))
+        (True, False)
+    """
+    negative, positive = values[values < 0], np.count_nonzero(values > 0)
+    if len(negative) <= positive:
+        return False
+    commonest = np.median(negative)
+    is_mark = 2 * np.count_nonzero(negative == commonest) > len(negative)
+    return not (is_mark and (positive or commonest == -1))
 
 
 def read_depth(path: str | Path, form: str, nan_is_unknown: bool = False) -> np.ndarray:

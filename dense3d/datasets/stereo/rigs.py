@@ -28,7 +28,7 @@ from dense3d.errors import DataError, did_you_mean
 from dense3d.files import atomic_write
 from dense3d.structures.rectified_rig import RectifiedRig
 
-LONGEST = 20.0  # metres: a longer baseline is in another unit
+SHORTEST, LONGEST = 1e-3, 20.0  # metres: other baselines are in another unit
 PAIRS = (("P2", "P3"), ("P_rect_02", "P_rect_03"), ("P_rect_101", "P_rect_103"))
 GREY_PAIRS = (("P0", "P1"), ("P_rect_00", "P_rect_01"))
 
@@ -61,10 +61,11 @@ def read_rig(
             f"{path} belongs to images of {rig.width} x {rig.height} pixels, but these are {size[0]} x "
             f"{size[1]}: take the calibration of these images"
         )
-    if rig.baseline > LONGEST:
+    if not SHORTEST <= rig.baseline <= LONGEST:
+        meant, taken = ("mm", "m") if rig.baseline > LONGEST else ("m", "mm")
         raise DataError(
-            f"{path}: a baseline of {rig.baseline:g} m is hardly meant: give its unit (unit=0.001 for "
-            "millimetres) or correct it"
+            f"{path}: a baseline of {rig.baseline:g} m is hardly meant: correct it, or say that it is in "
+            f"{meant}, not {taken} (--unit of dense3d infer, or unit={0.001 if meant == 'mm' else 1.0})"
         )
     return rig
 

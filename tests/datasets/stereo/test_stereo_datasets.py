@@ -11,6 +11,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
+from dense3d.datasets.stereo import write_scaled_png
 from dense3d.datasets.stereo.loading import LoadStereo
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import DATASETS, METRICS, MODELS
@@ -99,6 +100,17 @@ def test_driving_stereo_by_weather(tmp_path):
         first.rename(tmp_path / f"{name}-half-size")
         shutil.rmtree(tmp_path / f"train-{name}")
     check_pairs(build("DrivingStereo", tmp_path, calibration="half-image-calib"), 1)
+
+
+def test_driving_stereo_of_full_size_has_128_units_a_pixel(tmp_path):
+    layouts.driving_stereo(tmp_path)
+    for name in ("left-image", "right-image", "disparity-map", "depth-map"):
+        (tmp_path / f"train-{name}").rename(tmp_path / f"{name}-full-size")
+    for path in (tmp_path / "disparity-map-full-size").rglob("*.png"):
+        write_scaled_png(path, layouts.disparity(), 128)
+    check_pairs(build("DrivingStereo", tmp_path, calibration="half-image-calib"), 2)
+    halved = build("DrivingStereo", tmp_path, divisor=256, truth="disparity")[0]["disparity"]
+    assert (halved[np.isfinite(halved)] == SHIFT / 2).all()
 
 
 def test_middlebury(tmp_path):
@@ -219,6 +231,19 @@ def test_tartan_air_flow(tmp_path):
     np.save(flow, np.zeros((HEIGHT, WIDTH)))
     with pytest.raises(DataError, match=r"_flow.npy holds \(48, 80\), but flow is \(H, W, 2\)"):
         build("TartanAirFlow", tmp_path)[2]
+
+
+def test_intrinsics_of_spring_are_those_of_the_frames_number(tmp_path):
+    pytest.importorskip("h5py")
+    layouts.spring(tmp_path)
+    rows = "".join(f"{focal} {focal} 39.5 23.5\n" for focal in (100, 110, 120))
+    layouts.write_text(tmp_path / "train/0001/cam_data/intrinsics.txt", rows)
+    (tmp_path / "train/0001/frame_left/frame_left_0001.png").unlink()
+    pairs = build("SpringStereo", tmp_path)
+    assert [pairs.get_data_info(i)["rig"].focal for i in range(2)] == [110, 120]
+    layouts.write_text(tmp_path / "train/0001/cam_data/intrinsics.txt", rows.splitlines()[0])
+    with pytest.raises(DataError, match="one a frame"):
+        build("SpringStereo", tmp_path)
 
 
 def test_spring_flow(tmp_path):
