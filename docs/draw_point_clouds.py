@@ -34,7 +34,8 @@ def main() -> None:
     tiles += [object_tile(family, arguments.seed, scan=True) for family in FAMILIES[:SCANS]]
     rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
     for seed in (arguments.seed, arguments.seed + 1):
-        rows.append(np.hstack(room_tiles(seed)))
+        row = np.hstack(room_tiles(seed))
+        rows.append(row[(row != PAPER).any(axis=(1, 2))])
     picture = np.vstack(rows)
     arguments.out.parent.mkdir(exist_ok=True)
     write_small(picture, arguments.out)
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def object_tile(family: str, seed: int, scan: bool) -> np.ndarray:
-    cloud = make_object(family, np.random.default_rng(seed), 6000, scan=scan)
+    cloud = make_object(family, np.random.default_rng(seed), 12_000, scan=scan)
     first = cloud.parts[cloud.parts != BACKGROUND].min()
     colors = np.array([spread(int(part) - int(first), 4) for part in cloud.parts])
     colors[cloud.parts == BACKGROUND] = GREY
@@ -63,7 +64,7 @@ def room_tiles(seed: int) -> list[np.ndarray]:
     kept = ~hidden & ~(thin & front)
     by_class = np.array([spread(label, len(CLASSES)) for label in range(len(CLASSES))])
     chosen = (room.colors, shaded(by_class[room.labels], room.normals))
-    return [draw(room.points[kept], colors[kept], ROOM, size=2) for colors in chosen]
+    return [draw(room.points[kept], colors[kept], ROOM, size=3) for colors in chosen]
 
 
 def spread(index: int, count: int) -> tuple[int, int, int]:
