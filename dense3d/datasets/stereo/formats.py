@@ -5,9 +5,11 @@ disparity          ``pfm``; ``png/N``: 16 bits, N a pixel (KITTI, DrivingStereo 
                    ``png8/N``: 8 or 16 bits (Middlebury 2005, 2006: N = 1 at full size); ``sintel``; ``dsp5``;
                    ``npy``
 depth              ``png/N`` (N a metre), ``pfm``, ``npy``; ``velodyne``: see :mod:`.velodyne_depth`
-flow               ``flo``, ``kitti``, ``pfm``, ``flo5``
+flow               ``flo``, ``kitti``, ``pfm``, ``flo5``, ``npy``
 nonoccluded        ``seen``: 255 where both images see it (Middlebury, ETH3D, the synthetic world);
-                   ``occluded``: 0 where they do (Scene Flow, Sintel, flow benchmarks);
+                   ``nonzero``: anything but 0 where they do (Booster);
+                   ``occluded``: 0 where they do (Scene Flow, Sintel, flow benchmarks), ``occluded/npy`` the
+                   same in an array (TartanAir);
                    ``known/FORMAT``, ``known-flow/FORMAT``: what a second file knows (KITTI's disp_noc)
 =================  =========================================================================================
 """
@@ -117,11 +119,18 @@ def read_flow(path: str | Path, form: str) -> np.ndarray:
     def read_flo5(file: str | Path) -> np.ndarray:
         return flow_files.known_flow(read_hdf5(file, "flow"))
 
+    def read_flow_npy(file: str | Path) -> np.ndarray:
+        values = read_npy(file)
+        if values.ndim != 3 or values.shape[2] != 2:
+            raise DataError(f"{file} holds {values.shape}, but flow is (H, W, 2): is it another kind of map?")
+        return flow_files.known_flow(values)
+
     readers = {
         "flo": flow_files.read_flo,
         "kitti": flow_files.read_kitti_flow,
         "pfm": flow_files.read_flow_pfm,
         "flo5": read_flo5,
+        "npy": read_flow_npy,
     }
     return _of(readers, form)(path)
 
@@ -144,7 +153,13 @@ def read_nonoccluded(path: str | Path, form: str) -> np.ndarray:
         return np.isfinite(read_disparity(path, form.removeprefix("known/")))
     if form.startswith("known-flow/"):
         return np.isfinite(read_flow(path, form.removeprefix("known-flow/"))).all(axis=2)
-    tests = {"seen": lambda pixels: pixels == pixels.dtype.type(255), "occluded": lambda pixels: pixels == 0}
+    if form == "occluded/npy":
+        return _one_channel(path, read_npy(path)) == 0
+    tests = {
+        "seen": lambda pixels: pixels == pixels.dtype.type(255),
+        "nonzero": lambda pixels: pixels != 0,
+        "occluded": lambda pixels: pixels == 0,
+    }
     return _of(tests, form, "known/FORMAT")(read_numbers(path, bits=8))
 
 

@@ -6,7 +6,8 @@
 ``P_rect_02: ...``                  KITTI raw and stereo 2015 (``calib_cam_to_cam``)
 ``P_rect_101: ...``                 DrivingStereo
 ``.json``                           dense3d's own: the fields of :class:`~dense3d.structures.RectifiedRig`
-``.yaml``, ``.yml``, ``.xml``       OpenCV's FileStorage with ``P1``, ``P2`` or ``Q`` of ``stereoRectify``
+``.yaml``, ``.yml``, ``.xml``       OpenCV's FileStorage with ``P1``, ``P2`` or ``Q`` of ``stereoRectify``,
+                                    or with ``proj_matL``, ``proj_matR`` in millimetres (Booster)
 ==================================  ======================================================================
 """
 
@@ -120,7 +121,7 @@ def _read(
     if path.suffix.lower() == ".json":
         return _own(content, unit)
     if path.suffix.lower() in (".yaml", ".yml", ".xml"):
-        return _opencv(path, size, 1.0 if unit is None else unit)
+        return _opencv(path, size, unit)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -216,16 +217,18 @@ def _own(content: bytes, unit: float | None) -> RectifiedRig:
     return RectifiedRig(**entries)
 
 
-def _opencv(path: Path, size: tuple[int, int] | None, unit: float) -> RectifiedRig:
+def _opencv(path: Path, size: tuple[int, int] | None, unit: float | None) -> RectifiedRig:
     nodes = opencv_nodes(path)
     size = _opencv_size(nodes) or size
-    if "P1" in nodes and "P2" in nodes:
-        left, right = (np.asarray(nodes[name], dtype=np.float64) for name in ("P1", "P2"))
+    for names, usual in ((("P1", "P2"), 1.0), (("proj_matL", "proj_matR"), 0.001)):
+        if not set(names) <= set(nodes):
+            continue
+        left, right = (np.asarray(nodes[name], dtype=np.float64) for name in names)
         if left.shape != (3, 4) or right.shape != (3, 4):
-            raise DataError(f"P1 and P2 are {left.shape} and {right.shape}, not (3, 4)")
-        return rig_of_projections(left, right, _needed(size), unit)
+            raise DataError(f"{' and '.join(names)} are {left.shape} and {right.shape}, not (3, 4)")
+        return rig_of_projections(left, right, _needed(size), usual if unit is None else unit)
     if "Q" in nodes:
-        return _of_q(np.asarray(nodes["Q"], dtype=np.float64), _needed(size), unit)
+        return _of_q(np.asarray(nodes["Q"], dtype=np.float64), _needed(size), 1.0 if unit is None else unit)
     if {"R", "T"} <= set(nodes) or any(
         name in nodes for name in ("D1", "distCoeffs1", "cameraMatrix1", "M1")
     ):
