@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = attach(
         "few_shot": ["few_shot"],
         "inference": ["infer"],
         "kitti_evaluation": ["evaluate_kitti"],
+        "pair_exporting": ["export_pair_network"],
         "pair_inference": ["infer_pairs", "PairReport"],
         "pair_prediction": ["PairPredictor"],
         "panoptic_evaluation": ["evaluate_panoptic"],
