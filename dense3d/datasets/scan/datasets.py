@@ -202,6 +202,13 @@ def _scan_stereo_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> Sc
         return ScanReport(_name(cfg), faults=[Fault("pairs", _name(cfg), str(error))])
 
 
+@scanner("PointCloudDataset")
+def _scan_clouds(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    """Whether every cloud that is listed has its files."""
+    _, samples, faults = _listed(cfg, cls)
+    return ScanReport(_name(cfg), found=len(samples), faults=faults)
+
+
 @scanner("BaseDataset")
 @scanner("LVISV05Dataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
