@@ -1,7 +1,7 @@
 """Parts of 21 families of synthetic objects from the small Point-MAE's encoder: minutes on a CPU.
 
-Run ``point-mae_pt-tiny_synthetic-shapes.py`` first, or give ``model.backbone.init_cfg=None``. 61 parts, numbered
-through all families.
+Run ``point-mae_pt-tiny_synthetic-shapes.py`` first, or give ``model.backbone.init_cfg=None``. There are 61
+parts, numbered through all families.
 """
 
 _base_ = [
@@ -24,8 +24,8 @@ model = dict(
     ),
     num_parts=61,
     category_parts=[
-        [0, 1], [2, 3, 4, 5], [6, 7, 8], [9, 10, 11, 12], [13, 14, 15], [16, 17, 18], [19, 20, 21], [22, 23, 24],
-        [25, 26], [27, 28, 29], [30, 31, 32], [33, 34], [35, 36, 37, 38], [39, 40, 41], [42, 43, 44, 45],
+        [0, 1], [2, 3, 4, 5], [6, 7, 8], [9, 10, 11, 12], [13, 14, 15], [16, 17, 18], [19, 20, 21],
+        [22, 23, 24], [25, 26], [27, 28, 29], [30, 31, 32], [33, 34], [35, 36, 37, 38], [39, 40, 41], [42, 43, 44, 45],
         [46, 47, 48], [49, 50, 51], [52, 53], [54, 55, 56], [57, 58], [59, 60],
     ],
     fetch_blocks=(1, 2, 3),
@@ -39,7 +39,14 @@ max_iters = 600
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=40),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=40, end=max_iters, T_max=max_iters - 40, eta_min=1e-6),
+    dict(
+        type="CosineAnnealingLR",
+        by_epoch=False,
+        begin=40,
+        end=max_iters,
+        T_max=max_iters - 40,
+        eta_min=1e-6,
+    ),
 ]
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=max_iters))
 log_processor = dict(by_epoch=False)

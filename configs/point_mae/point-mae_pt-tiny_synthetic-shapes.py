@@ -1,4 +1,4 @@
-"""Point-MAE pre-training of a small network on 12 families of synthetic objects, without labels: minutes on a CPU.
+"""Point-MAE pre-training of a small network on 12 families of synthetic objects, without labels, on a CPU.
 
 The other nine families are for ``point-mae-few-shot_pt-tiny_synthetic-shapes.py``.
 """

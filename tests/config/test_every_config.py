@@ -28,6 +28,9 @@ STEPPED_ELSEWHERE = {
     "CrocoFlow": "tests/stereo/croco_stereo",
     "CrocoStereo": "tests/stereo/croco_stereo",
     "CroCo": "tests/pretraining",
+    "PointMAE": "tests/pretraining",
+    "PointClassifier": "tests/pointcloud",
+    "PartSegmenter": "tests/pointcloud",
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
 }

@@ -1,13 +1,15 @@
 """Synthetic objects with parts, made on first use: 100 of each of 21 families to train with, 20 to validate.
 
-Of each object 512 points are taken, in the unit sphere, and it is turned about its vertical axis at random, in
-training and in tests. ``pretraining`` names families for pre-training without labels, ``held_out`` the others.
+Of each object 512 points are taken, in the unit sphere, and it is turned about its vertical axis at random,
+in training and in tests. ``pretraining`` names families for pre-training without labels, ``held_out`` the
+others.
 """
 
 data_root = "data/synthetic/shapes_1024/"
 synthetic_data = dict(root=data_root, layouts=("shapes",), train=2100, val=420, points=1024, seed=0)
 pretraining = (
-    "table", "sofa", "bed", "shelf", "monitor", "bathtub", "mug", "vase", "airplane", "bicycle", "hammer", "tree",
+    "table", "sofa", "bed", "shelf", "monitor", "bathtub", "mug", "vase", "airplane", "bicycle", "hammer",
+    "tree",
 )  # fmt: skip
 held_out = ("chair", "lamp", "bottle", "bowl", "car", "rocket", "guitar", "umbrella", "mushroom")
 

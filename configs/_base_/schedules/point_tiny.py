@@ -17,5 +17,12 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=40),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=40, end=max_iters, T_max=max_iters - 40, eta_min=1e-6),
+    dict(
+        type="CosineAnnealingLR",
+        by_epoch=False,
+        begin=40,
+        end=max_iters,
+        T_max=max_iters - 40,
+        eta_min=1e-6,
+    ),
 ]
