@@ -22,8 +22,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-max_iters = 100
-train_cfg = dict(max_iters=max_iters, val_interval=20)
+max_iters = 150  # as many steps as the official 150 epochs of one step
+train_cfg = dict(max_iters=max_iters, val_interval=30)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=10),
     dict(
