@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
-from dense3d.apis.building import build_checked, checked_config, usable_device
+from dense3d.apis.building import build_checked, checked_config, require_no_weights, usable_device
 from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
 from dense3d.apis.category_ids import category_ids_of
 from dense3d.apis.cloud_pipelines import takes_clouds
@@ -64,8 +64,11 @@ class Predictor:
         options: dict[str, Any] | None = None,
     ) -> None:
         _check_numbers(score_threshold, batch_size)
-        look_for(checkpoint)
+        if checkpoint is not None:
+            look_for(checkpoint)
         self.cfg = checked_config(config, options)
+        if checkpoint is None:
+            require_no_weights(self.cfg)
         self.detects_3d = needs_calibration(inference_steps(self.cfg))
         if tta:
             augment(self.cfg)
@@ -198,7 +201,7 @@ class Predictor:
 
 def load(
     config: str | Path | Config,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     device: str | torch.device | None = None,
     score_threshold: float = 0.3,
     batch_size: int = 1,
@@ -212,7 +215,7 @@ def load(
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
-        checkpoint: checkpoint file.
+        checkpoint: checkpoint file; None for a model without weights, such as ``SemiGlobalMatching``.
         device, score_threshold, batch_size, tta, options: see :class:`Predictor`.
 
     Returns:

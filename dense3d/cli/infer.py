@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dense3d.cli.common import add_config, add_config_options
+from dense3d.cli.common import add_checkpoint, add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
@@ -22,13 +22,13 @@ EPILOG = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
-    parser.add_argument("checkpoint", help="checkpoint file")
+    add_checkpoint(parser)
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="image, folder or glob; of stereo and flow networks two of them, LEFT RIGHT, or two videos; of "
-        "networks of point clouds files of clouds",
+        help="image, folder or glob; of networks that take pairs (stereo, flow, completion of views) two of "
+        "them, LEFT RIGHT, or two videos; of networks of point clouds files of clouds",
     )
     parser.add_argument(
         "--out",
