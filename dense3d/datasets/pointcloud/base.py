@@ -36,6 +36,8 @@ class PointCloudDataset(StrictSamples, BaseDataset):
         ConfigError: ``only`` names an unknown class.
     """
 
+    REMEDY = ""  # what makes the folder, if a command of ours does
+
     def __init__(self, data_root: str = "", only: Sequence[str] | None = None, **kwargs: Any) -> None:
         self.only = only
         self.left_out: list[str] = []
@@ -50,7 +52,8 @@ class PointCloudDataset(StrictSamples, BaseDataset):
         """
         root = Path(self.data_root or "")
         if not self.data_root or not is_folder(root):
-            raise DataError(f"{root}: the data root does not exist; its layout is described in {LAYOUT}")
+            remedy = self.REMEDY.format(root) if self.REMEDY else f"its layout is described in {LAYOUT}"
+            raise DataError(f"{root}: the data root does not exist; {remedy}")
         return root
 
     def records(self) -> Iterable[dict[str, Any]]:
