@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from dense3d.datasets.strict import StrictSamples
+from dense3d.datasets.strict import SampleError, StrictSamples
 from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.files import is_file, is_folder
 
@@ -96,7 +96,14 @@ class PointCloudDataset(StrictSamples, BaseDataset):
         return [record for record in records if record.get("gt_label") in labels]
 
     def _files(self, index: int) -> list[str]:
-        return []  # none of them is an image
+        return [self.get_data_info(index)["path"]]
+
+    def _explain(self, index: int, error: Exception) -> Exception:
+        path = self._files(index)[0]  # no image, which is what the base class would look for
+        return RuntimeError(f"sample {index} ({path}) cannot be prepared: {type(error).__name__}: {error}")
+
+    def _diagnose(self, index: int, otherwise: str) -> SampleError:
+        return SampleError(f"{self._files(index)[0]}: {otherwise} (sample {index})")
 
 
 def read_lines(path: Path) -> list[str]:

@@ -182,6 +182,15 @@ def test_a_cloud_without_points_is_named(modelnet):
         _build("ModelNet40", modelnet)[0]
 
 
+def test_bad_clouds_are_skipped_in_training_and_listed(modelnet):
+    (modelnet / "airplane" / "airplane_0001.txt").write_text("no numbers\n")
+    dataset = _build("ModelNet40", modelnet, skip_bad_samples=True)
+    assert int(dataset[0]["data_samples"].gt_label) == 1  # the next one stands in
+    assert len(dataset.bad_samples()) == 1 and "airplane_0001.txt" in dataset.bad_samples()[0]
+    with pytest.raises(DataError, match=r"airplane_0001\.txt cannot be read as x,y,z,nx,ny,nz"):
+        _build("ModelNet40", modelnet)[0]
+
+
 def test_real_modelnet(sample_data):
     dataset = _build("ModelNet40", sample_data / "modelnet40_normal_resampled", split="test")
     item = dataset[0]
