@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dense3d.ops.point_kernels import BLOCK, NONE, box_distances, fast, jit
+from dense3d.ops.point_kernels import BLOCK, GROUP, NONE, fast, jit, near_blocks
 
+SORTED_BLOCKS = 128  # up to so many are visited in the order of their distance
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
@@ -79,27 +80,35 @@ def _append(distances, index, limit, keys, count):
 
 
 @jit()
-def collect(blocks, index, boxes, used, x, y, z, k, limit, hint, keys, gaps, distances):
-    """The k least keys within ``limit`` to the front of ``keys``; how many there are, at most k.
+def _sort_by_gap(near, gaps, count):
+    """The nearest block first."""
+    for i in range(1, count):
+        block, gap = near[i], gaps[i]
+        j = i - 1
+        while j >= 0 and gaps[j] > gap:
+            near[j + 1], gaps[j + 1] = near[j], gaps[j]
+            j -= 1
+        near[j + 1], gaps[j + 1] = block, gap
 
-    ``hint`` is the block to begin with.
+
+@jit()
+def collect(blocks, index, near, gaps, count, x, y, z, k, limit, keys, distances):
+    """The k least keys of the blocks ``near[:count]`` within ``limit``, to the front of ``keys``; how many.
+
+    Whenever there are more than k, those beyond the k-th are dropped and lower the limit.
     """
-    box_distances(boxes, used, x, y, z, gaps)
-    _block_distances(blocks[hint], x, y, z, distances)
-    count = _append(distances, index[hint], limit, keys, 0)
-    if count >= k:
-        select(keys, count, k)
-        count, limit = k, min(limit, _largest_distance(keys, k))
-    for b in range(used):
-        if gaps[b] <= limit and b != hint:
-            _block_distances(blocks[b], x, y, z, distances)
-            count = _append(distances, index[b], limit, keys, count)
-            if count + BLOCK >= len(keys):
-                select(keys, count, k)
-                count, limit = k, min(limit, _largest_distance(keys, k))
-    if count > k:
-        select(keys, count, k)
-    return min(count, k)
+    found, full = 0, k
+    for n in range(count):
+        if gaps[n] > limit:
+            continue
+        _block_distances(blocks[near[n]], x, y, z, distances)
+        found = _append(distances, index[near[n]], limit, keys, found)
+        if found >= full:
+            select(keys, found, k)
+            found, full, limit = k, k + BLOCK, min(limit, _largest_distance(keys, k))
+    if found > k:
+        select(keys, found, k)
+    return min(found, k)
 
 
 @jit()
@@ -110,14 +119,15 @@ def nearest_k(first, last, queries, query_order, lengths, table, per_cloud, foun
     ``query_order`` (B, M): the ball around the last query that held k points bounds the search for the next.
     Where it proves too small by rounding, all is searched.
     """
-    blocks, index, boxes = table
+    blocks, index, boxes, hulls = table
     number, k = queries.shape[1], found.shape[2]
-    keys = np.empty(2 * k + 3 * BLOCK, np.uint64)
-    gaps, distances = np.empty(blocks.shape[1], np.float32), np.empty(BLOCK, np.float32)
+    keys, distances = np.empty(k + 3 * BLOCK, np.uint64), np.empty(BLOCK, np.float32)
+    near, gaps = np.empty(blocks.shape[1] + 1, np.int32), np.empty(blocks.shape[1] + 1, np.float32)
+    scratch = np.empty(hulls.shape[2], np.float32), np.empty(GROUP, np.float32)
     for task in range(first, last):
         cloud, part = task // per_cloud, task % per_cloud
         used = (lengths[cloud] + BLOCK - 1) // BLOCK
-        limit, hint = np.float32(np.inf), 0
+        limit = np.float32(np.inf)
         x = y = z = np.float32(0)
         for place in range(number * part // per_cloud, number * (part + 1) // per_cloud):
             q = query_order[cloud, place]
@@ -125,13 +135,18 @@ def nearest_k(first, last, queries, query_order, lengths, table, per_cloud, foun
             x, y, z = queries[cloud, q, 0], queries[cloud, q, 1], queries[cloud, q, 2]
             reach = np.sqrt(limit) + np.sqrt(dx * dx + dy * dy + dz * dz)
             limit = reach * reach * np.float32(1.0001)
-            parts = (blocks[cloud], index[cloud], boxes[cloud], used)
-            count = collect(*parts, x, y, z, k, limit, hint, keys, gaps, distances)
-            if count < k:
-                collect(*parts, x, y, z, k, np.float32(np.inf), hint, keys, gaps, distances)
+            while True:
+                some = near_blocks(boxes[cloud], hulls[cloud], used, x, y, z, limit, scratch, near, gaps)
+                if some <= SORTED_BLOCKS:
+                    _sort_by_gap(near, gaps, some)
+                count = collect(
+                    blocks[cloud], index[cloud], near, gaps, some, x, y, z, k, limit, keys, distances
+                )
+                if count == k:
+                    break
+                limit = np.float32(np.inf)
             sort_few(keys, k)
             for i in range(k):
                 found[cloud, q, i] = np.int64(keys[i] & LOW)
                 squared[cloud, q, i] = np.uint32(keys[i] >> HALF).view(np.float32)
             limit = squared[cloud, q, k - 1]
-            hint = np.argmin(gaps[:used])

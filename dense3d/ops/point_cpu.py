@@ -65,7 +65,7 @@ def nearest_k(queries: Tensor, points: Tensor, k: int, lengths: Tensor | None) -
         kernels.nearest_k,
         len(queries) * parts,
         _array(queries),
-        _order(queries),
+        _order(queries, _lengths(None, queries)),
         counts,
         table,
         parts,
@@ -91,7 +91,7 @@ def _nearest(queries: Tensor, query_lengths: np.ndarray, points: Tensor, lengths
     from dense3d.ops import point_kernels as kernels
 
     found = np.zeros(queries.shape[:2], np.int64)
-    arrays = _array(queries), query_lengths, _array(points), lengths
+    arrays = _array(queries), _order(queries, query_lengths), query_lengths, lengths
     parallel_for(kernels.nearest, len(queries), *arrays, _blocks(points, lengths), found)
     return torch.from_numpy(found)
 
@@ -153,28 +153,31 @@ def _bits(number: int) -> int:
     return min(max(round(math.log2(max(number, 1) / 32) / 2) + 1, 2), 7)
 
 
-def _blocks(points: Tensor, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _blocks(points: Tensor, lengths: np.ndarray) -> tuple[np.ndarray, ...]:
     """What ``make_blocks`` makes of clouds."""
     from dense3d.ops import point_kernels as kernels
 
     array = _array(points)
     batch, number, most = len(array), array.shape[1], -(-array.shape[1] // kernels.BLOCK)
+    groups = -(-most // kernels.GROUP)
     table = (
         np.empty((batch, most, 3, kernels.BLOCK), array.dtype),
         np.empty((batch, most, kernels.BLOCK), np.int32),
-        np.empty((batch, 6, most), array.dtype),
+        np.empty((batch, groups, 6, kernels.GROUP), array.dtype),
+        np.empty((batch, 6, groups), array.dtype),
     )
     bits = _bits(number) if number >= SORTED_FROM else 0
     parallel_for(kernels.make_blocks, batch, array, lengths, bits, *table)
     return table
 
 
-def _order(queries: Tensor) -> np.ndarray:
-    """``(B, M)`` int32: queries along a Morton curve."""
+def _order(queries: Tensor, lengths: np.ndarray) -> np.ndarray:
+    """``(B, M)`` int32: queries along a Morton curve where there are enough of them to gain by it."""
     from dense3d.ops import point_kernels as kernels
 
-    array = _array(queries)
-    batch, number = array.shape[:2]
+    batch, number = queries.shape[:2]
+    if number < SORTED_FROM:
+        return np.tile(np.arange(number, dtype=np.int32), (batch, 1))
     order = np.empty((batch, number), np.int32)
-    parallel_for(kernels.query_orders, batch, array, _bits(number), order)
+    parallel_for(kernels.query_orders, batch, _array(queries), lengths, _bits(number), order)
     return order

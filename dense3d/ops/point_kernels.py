@@ -14,7 +14,8 @@ import numpy as np
 
 from dense3d.compiled import njit
 
-BLOCK = 32
+BLOCK = 32  # points
+GROUP = 16  # blocks
 NONE = np.int32(2**31 - 1)
 
 
@@ -79,7 +80,7 @@ def fill_blocks(points, order, count, blocks, index, boxes):
     Args:
         index: (n, BLOCK) int32, filled with indices of points; ``NONE`` beyond the last, where the last
             point is repeated.
-        boxes: (6, n), filled with the least and the largest x, y and z of each block.
+        boxes: (ceil(n / GROUP), 6, GROUP), filled with the least and the largest x, y and z of each block.
     """
     for b in range((count + BLOCK - 1) // BLOCK):
         for axis in range(3):
@@ -90,12 +91,12 @@ def fill_blocks(points, order, count, blocks, index, boxes):
                 blocks[b, axis, i] = value
                 low, high = min(low, value), max(high, value)
                 index[b, i] = order[place] if place < count else NONE
-            boxes[axis, b], boxes[axis + 3, b] = low, high
+            boxes[b // GROUP, axis, b % GROUP], boxes[b // GROUP, axis + 3, b % GROUP] = low, high
 
 
 @fast()
 def box_distances(boxes, count, x, y, z, out):
-    """Squared distances of a place to the first ``count`` boxes, 0 inside."""
+    """Squared distances of a place to the first ``count`` of boxes (6, n), 0 inside."""
     zero = x - x
     for b in range(count):
         dx = max(max(boxes[0, b] - x, x - boxes[3, b]), zero)
@@ -107,14 +108,15 @@ def box_distances(boxes, count, x, y, z, out):
 @fast(forceinline=True)
 def _lower_minima(block, x, y, z):
     """Running minima, the fourth row of a block, against a new place; their maximum."""
-    largest = x - x - 1
     for i in range(BLOCK):
         dx, dy, dz = block[0, i] - x, block[1, i] - y, block[2, i] - z
         distance = dx * dx + dy * dy + dz * dz
-        distance = distance if distance < block[3, i] else block[3, i]
-        block[3, i] = distance
-        largest = distance if distance > largest else largest
-    return largest
+        block[3, i] = distance if distance < block[3, i] else block[3, i]
+    a, b, c, d = block[3, 0], block[3, 1], block[3, 2], block[3, 3]
+    for i in range(4, BLOCK, 4):  # four chains, as each step waits for the one before
+        a, b = max(a, block[3, i]), max(b, block[3, i + 1])
+        c, d = max(c, block[3, i + 2]), max(d, block[3, i + 3])
+    return max(max(a, b), max(c, d))
 
 
 @jit()
@@ -140,8 +142,9 @@ def farthest_points(first, last, points, lengths, starts, skipped, limit, bits, 
     members, order = np.empty(number, np.int32), np.empty(number, np.int32)
     codes, cells = np.empty(number, np.int32), np.empty((1 << 3 * bits) + 1, np.int32)
     blocks = np.empty((most, 4, BLOCK), points.dtype)
-    index, boxes = np.empty((most, BLOCK), np.int32), np.empty((6, most), points.dtype)
-    gaps, largest = np.empty(most, points.dtype), np.empty(most, points.dtype)
+    index, groups = np.empty((most, BLOCK), np.int32), (most + GROUP - 1) // GROUP
+    boxes, gaps = np.empty((groups, 6, GROUP), points.dtype), np.empty((groups, GROUP), points.dtype)
+    largest = np.empty(most, points.dtype)
     for cloud in range(first, last):
         count = _candidates(points[cloud], lengths[cloud], skipped, members)
         latest = starts[cloud]
@@ -165,10 +168,11 @@ def farthest_points(first, last, points, lengths, starts, skipped, limit, bits, 
 @fast()
 def _next_farthest(blocks, index, boxes, used, x, y, z, gaps, largest):
     """Lower the running minima by a new place; the lowest index among the largest of them."""
-    box_distances(boxes, used, x, y, z, gaps)
+    for g in range((used + GROUP - 1) // GROUP):
+        box_distances(boxes[g], GROUP, x, y, z, gaps[g])
     farthest = x - x - 1
     for b in range(used):
-        if gaps[b] < largest[b]:
+        if gaps[b // GROUP, b % GROUP] < largest[b]:
             largest[b] = _lower_minima(blocks[b], x, y, z)
         farthest = largest[b] if largest[b] > farthest else farthest
     lowest = NONE
@@ -181,8 +185,8 @@ def _next_farthest(blocks, index, boxes, used, x, y, z, gaps, largest):
 
 
 @jit()
-def make_blocks(first, last, points, lengths, bits, blocks, index, boxes):
-    """Blocks (B, n, 3, BLOCK), index (B, n, BLOCK) and boxes (B, 6, n) of clouds ``first .. last - 1``.
+def make_blocks(first, last, points, lengths, bits, blocks, index, boxes, hulls):
+    """Blocks (B, n, 3, BLOCK), index (B, n, BLOCK), boxes (B, g, 6, GROUP) and hulls of groups (B, 6, g).
 
     With 0 bits points stay in their order.
     """
@@ -193,27 +197,53 @@ def make_blocks(first, last, points, lengths, bits, blocks, index, boxes):
         if bits and lengths[cloud]:
             morton_sort(points[cloud], members, lengths[cloud], bits, codes, cells, order)
         fill_blocks(points[cloud], order, lengths[cloud], blocks[cloud], index[cloud], boxes[cloud])
+        used = (lengths[cloud] + BLOCK - 1) // BLOCK
+        for g in range((used + GROUP - 1) // GROUP):
+            filled = min(GROUP, used - g * GROUP)
+            for axis in range(3):
+                hulls[cloud, axis, g] = boxes[cloud, g, axis, :filled].min()
+                hulls[cloud, axis + 3, g] = boxes[cloud, g, axis + 3, :filled].max()
 
 
 @jit()
-def query_orders(first, last, queries, bits, order):
-    """Queries (B, M, 3) along a Morton curve: order (B, M)."""
+def near_blocks(boxes, hulls, used, x, y, z, limit, scratch, near, gaps):
+    """Blocks whose boxes are within ``limit`` of a place, in ``near``, and how far, in ``gaps``; how many."""
+    of_hulls, of_boxes = scratch
+    groups = (used + GROUP - 1) // GROUP
+    box_distances(hulls, groups, x, y, z, of_hulls)
+    found = 0
+    for g in range(groups):
+        if of_hulls[g] <= limit:
+            box_distances(boxes[g], GROUP, x, y, z, of_boxes)
+            for i in range(min(GROUP, used - g * GROUP)):
+                near[found] = g * GROUP + i
+                gaps[found] = of_boxes[i]
+                found += of_boxes[i] <= limit
+    return found
+
+
+@jit()
+def query_orders(first, last, queries, lengths, bits, order):
+    """Queries (B, M, 3) along a Morton curve: order (B, M), of each cloud's first ``lengths``."""
     number = queries.shape[1]
     members = np.arange(number).astype(np.int32)
     codes, cells = np.empty(number, np.int32), np.empty((1 << 3 * bits) + 1, np.int32)
     for cloud in range(first, last):
-        morton_sort(queries[cloud], members, number, bits, codes, cells, order[cloud])
+        if lengths[cloud]:
+            morton_sort(queries[cloud], members, lengths[cloud], bits, codes, cells, order[cloud])
 
 
-@fast()
+@fast(forceinline=True)
 def _nearest_in_block(block, index, x, y, z, distances):
     """Least squared distance of a place to a block, and the lowest index that has it."""
-    least = x - x + np.inf
     for i in range(BLOCK):
         dx, dy, dz = x - block[0, i], y - block[1, i], z - block[2, i]
-        distance = dx * dx + dy * dy + dz * dz
-        distances[i] = distance
-        least = distance if distance < least else least
+        distances[i] = dx * dx + dy * dy + dz * dz
+    a, b, c, d = distances[0], distances[1], distances[2], distances[3]
+    for i in range(4, BLOCK, 4):  # four chains, as each step waits for the one before
+        a, b = min(a, distances[i]), min(b, distances[i + 1])
+        c, d = min(c, distances[i + 2]), min(d, distances[i + 3])
+    least = min(min(a, b), min(c, d))
     lowest = NONE
     for i in range(BLOCK):
         candidate = index[i] if distances[i] == least else NONE
@@ -222,27 +252,31 @@ def _nearest_in_block(block, index, x, y, z, distances):
 
 
 @jit()
-def nearest(first, last, queries, query_lengths, points, lengths, table, found):
+def nearest(first, last, queries, query_order, query_lengths, lengths, table, found):
     """Index of the nearest point of each query: queries (B, M, 3) -> found (B, M).
 
-    ``table`` is what :func:`make_blocks` fills. Queries next to each other tend to have the same nearest
-    point, which is tried first.
+    ``table`` is what :func:`make_blocks` fills. Queries that follow each other in ``query_order`` (B, M) tend
+    to have the nearest point in the same block, which is tried first.
     """
-    blocks, index, boxes = table
-    gaps, distances = np.empty(blocks.shape[1], points.dtype), np.empty(BLOCK, points.dtype)
+    blocks, index, boxes, hulls = table
+    distances = np.empty(BLOCK, blocks.dtype)
+    scratch = np.empty(hulls.shape[2], blocks.dtype), np.empty(GROUP, blocks.dtype)
+    near, gaps = np.empty(blocks.shape[1] + 1, np.int32), np.empty(blocks.shape[1] + 1, blocks.dtype)
     for cloud in range(first, last):
         used = (lengths[cloud] + BLOCK - 1) // BLOCK
         best_block = 0
-        for q in range(query_lengths[cloud]):
+        for place in range(query_lengths[cloud]):
+            q = query_order[cloud, place]
             x, y, z = queries[cloud, q, 0], queries[cloud, q, 1], queries[cloud, q, 2]
             least, best = _nearest_in_block(
                 blocks[cloud, best_block], index[cloud, best_block], x, y, z, distances
             )
             if used > 1:
-                box_distances(boxes[cloud], used, x, y, z, gaps)
+                count = near_blocks(boxes[cloud], hulls[cloud], used, x, y, z, least, scratch, near, gaps)
                 tried = best_block
-                for b in range(used):
-                    if gaps[b] <= least and b != tried:
+                for n in range(count):
+                    b = near[n]
+                    if gaps[n] <= least and b != tried:
                         distance, lowest = _nearest_in_block(
                             blocks[cloud, b], index[cloud, b], x, y, z, distances
                         )
