@@ -112,10 +112,11 @@ class CloudPredictor:
         if not wanted and name is not None:
             raise ConfigError(f"{self.cfg.filename} asks for no category of the objects: leave it out")
         if wanted and name not in self.categories:
+            given = "none is given" if name is None else f"{name!r} is none of them"
             hint = did_you_mean(name, self.categories) if name is not None else ""
             raise ConfigError(
-                f"this network segments the parts of objects of a known category: give one{hint} of "
-                f"{', '.join(self.categories) or 'those that it was trained on'}"
+                f"this network segments the parts of objects of a known category, and {given}{hint} (known: "
+                f"{', '.join(self.categories) or 'none'})"
             )
         return self.categories.index(name) if wanted else None
 

@@ -14,7 +14,7 @@ from dense3d.datasets.pointcloud.loading import Arrays, columns_of, reader
 from dense3d.errors import DataError
 from dense3d.files import is_file, is_folder
 from dense3d.registry import DATASETS
-from dense3d.structures.cloud_files.arrays import load_npy
+from dense3d.structures.cloud_files.arrays import DAMAGE, load_npy
 from dense3d.structures.cloud_files.judging import unit_colors
 
 CLASSES = (
@@ -62,7 +62,7 @@ def _read_votenet(record: dict[str, Any]) -> Arrays:
     try:
         with np.load(record["path"], allow_pickle=False) as archive:
             table = archive["pc"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except DAMAGE as error:
         raise DataError(f"{record['path']} cannot be read as an archive with 'pc' ({error})") from None
     table = columns_of(table, 3, record)
     found: Arrays = {"points": table[:, :3].astype(np.float32)}
