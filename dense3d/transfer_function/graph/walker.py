@@ -55,7 +55,7 @@ class Walker:
             (N, C) float32.
         """
         from dense3d.ops.cpu_execution import parallel_for
-        from dense3d.transfer_function.graph import kernels
+        from dense3d.transfer_function.graph import walker_kernels as kernels
 
         nodes, classes = held.shape
         shape = (-(-classes // 8), nodes, 8)
