@@ -27,7 +27,7 @@ HANDMADE_WIDTH, LEARNT_WIDTH = 0.4, 0.5  # of the kernels, where one kind is use
 JOINED_WIDTHS = 1.0, 0.5  # of both together
 PULL = 1e-3  # to the likeness, for each mark that a structure has on average: the more, the surer it is
 STRONGEST_PULL = 1e-2
-QUICK_STEPS = 10  # of a preview
+QUICK_STEPS = 8  # of a preview
 FIRST_SHARE = 0.1  # of the preparation, until clicks work
 
 

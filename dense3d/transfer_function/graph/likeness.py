@@ -32,7 +32,9 @@ class Likeness:
     def kernel(self, region: int) -> np.ndarray:
         """(R,) ``exp(-d^2 / 2)`` to one region; the last 512 asked for are kept."""
         if region not in self._kernels:
-            distance = self._squares + self._squares[region] - 2 * (self._points @ self._points[region])
+            # not by BLAS, whose threads wait busily for more, where the browser would have the processor
+            products = np.einsum("rf,f->r", self._points, self._points[region])
+            distance = self._squares + self._squares[region] - 2 * products
             self._kernels[region] = np.exp(-0.5 * np.maximum(distance, 0))
         self._kernels.move_to_end(region)
         if len(self._kernels) > KEPT:
