@@ -31,6 +31,10 @@ EXTRAS = {
     "highdicom": "dicom",
     "zarr": "zarr",
     "h5py": "hdf5",
+    "sklearn": "pointcloud",
+    "laspy": "survey",
+    "lazrs": "survey",
+    "pye57": "survey",
 }
 
 

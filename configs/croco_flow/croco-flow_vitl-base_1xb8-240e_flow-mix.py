@@ -1,9 +1,8 @@
 """CroCo-Flow's main model: crops of 320 x 384, eight a step, 240 epochs of 30 000 pairs of several data sets.
 
 Weinzaepfel et al., "CroCo v2", ICCV 2023, and the official README: Sintel 40 times in each pass, FlyingThings
-and FlyingChairs 4 times. Published training also has TartanAir, for which there is no reader here. Two
-sequences of Sintel, temple_2 and temple_3, are held out, and the checkpoint that is best on them is kept. An
-epoch of the recipe is 3750 iterations here.
+and FlyingChairs 4 times, TartanAir once. Two sequences of Sintel, temple_2 and temple_3, are held out, and
+the checkpoint that is best on them is kept. An epoch of the recipe is 3750 iterations here.
 """
 
 _base_ = [
@@ -26,6 +25,7 @@ _repeated = {
         dict(type="FlyingThings", data_root="data/sceneflow/FlyingThings3D", passes=("clean", "final")),
         dict(type="FlyingChairs", data_root="data/flying_chairs"),
     ],
+    1: [dict(type="TartanAirFlow", data_root="data/tartanair")],
 }
 train_dataloader = dict(
     num_workers=4,

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = attach(
         "exporting": ["export_detector"],
         "inference": ["infer"],
         "kitti_evaluation": ["evaluate_kitti"],
+        "pair_exporting": ["export_pair_network"],
         "pair_inference": ["infer_pairs", "PairReport"],
         "pair_prediction": ["PairPredictor"],
         "panoptic_evaluation": ["evaluate_panoptic"],

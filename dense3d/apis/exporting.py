@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -101,26 +101,47 @@ def export_detector(
         ConfigError, CheckpointError: one sentence on what is wrong.
         MissingDependencyError: ONNX without the packages onnx and onnxscript.
     """
+    out = require_format(out)
+    graph = InferenceGraph(build_checked(checked_config(config, options), checkpoint))
+    program = exported_program(graph, torch.zeros(batch, 3, *size))
+    write_program(program, out)
+    return out
+
+
+def require_format(out: str | Path) -> Path:
+    """The file to write, which can be written.
+
+    Raises:
+        ConfigError: another suffix than .pt2 and .onnx, or no file can be written there.
+        MissingDependencyError: ONNX without the packages onnx and onnxscript.
+    """
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise ConfigError(f"{out}: the suffix chooses the format and must be {' or '.join(SUFFIXES)}")
     if out.suffix == ".onnx":
         require_onnx()
     require_writable_file(out)
-    graph = InferenceGraph(build_checked(checked_config(config, options), checkpoint))
-    program = exported_program(graph, torch.zeros(batch, 3, *size))
-    with atomic_write(out) as file:
-        if out.suffix == ".onnx":
-            file.write(onnx_bytes(program))
-        else:
-            torch.export.save(program, file)
     return out
 
 
-def exported_program(graph: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
+def write_program(
+    program: torch.export.ExportedProgram,
+    out: Path,
+    inputs: Sequence[str] = ("images",),
+    outputs: Sequence[str] = NAMES,
+) -> None:
+    """Write a program in the format of the suffix; names are those that ONNX gives inputs and outputs."""
+    with atomic_write(out) as file:
+        if out.suffix == ".onnx":
+            file.write(onnx_bytes(program, inputs, outputs))
+        else:
+            torch.export.save(program, file)
+
+
+def exported_program(graph: nn.Module, *images: Tensor) -> torch.export.ExportedProgram:
     """``graph`` for images of the shape of ``images``, in operators of torch alone."""
     with torch.no_grad():
-        return torch.export.export(graph.eval(), (images,), strict=False)
+        return torch.export.export(graph.eval(), images, strict=False)
 
 
 def require_onnx() -> None:
@@ -129,8 +150,12 @@ def require_onnx() -> None:
         require(package, "export to ONNX")
 
 
-def onnx_bytes(program: torch.export.ExportedProgram) -> bytes:
-    """The program in ONNX, opset 18: input ``images``, outputs ``boxes``, ``scores`` and ``labels``."""
+def onnx_bytes(
+    program: torch.export.ExportedProgram,
+    inputs: Sequence[str] = ("images",),
+    outputs: Sequence[str] = NAMES,
+) -> bytes:
+    """The program in ONNX, opset 18, by default from ``images`` to ``boxes``, ``scores`` and ``labels``."""
     require_onnx()
     # onnxscript's optimizer (0.7.2) loses a node where one clamp follows another; ONNX Runtime has its own.
     with _quiet(), torch.no_grad():
@@ -139,8 +164,8 @@ def onnx_bytes(program: torch.export.ExportedProgram) -> bytes:
             dynamo=True,
             optimize=False,
             opset_version=OPSET,
-            input_names=["images"],
-            output_names=list(NAMES),
+            input_names=list(inputs),
+            output_names=list(outputs),
         )
     return converted.model_proto.SerializeToString()
 

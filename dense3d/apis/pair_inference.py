@@ -16,7 +16,9 @@ from dense3d.datasets.stereo.rigs import read_rig
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import require_writable_folder
 from dense3d.results import Result
+from dense3d.results.disparity import WRITTEN
 from dense3d.results.names import FileNames
+from dense3d.stereo.rig.faults import UNITS
 from dense3d.structures import RectifiedRig
 
 
@@ -55,12 +57,12 @@ def infer_pairs(
     device: str | None = None,
     options: dict[str, Any] | None = None,
     check: bool = True,
+    unit: str | None = None,
 ) -> PairReport:
     """Run a stereo or flow network on pairs and write pictures and maps, pair by pair.
 
-    Written are ``pictures/*.jpg``; of stereo ``disparity/*.pfm``, ``deviation/*.pfm``, ``occluded/*.png``,
-    ``depth/*.png`` and, if asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also
-    ``pictures.mp4``.
+    Written are ``pictures/*.jpg``; of stereo the maps of :data:`dense3d.results.disparity.WRITTEN` and, if
+    asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also ``pictures.mp4``.
 
     Args:
         config, checkpoint, device, options, batch_size, scale, both_views: see
@@ -70,9 +72,12 @@ def infer_pairs(
         clouds: write a cloud of each pair.
         zfar, remove_invisible: see :meth:`dense3d.results.disparity.Disparity.to_cloud`.
         check: look whether the first pair is rectified and the right way round, and note it if not.
+        unit: of the baseline in the rig's file, ``"mm"``, ``"cm"``, ``"m"`` or ``"in"``; that of the file's
+            kind unless given.
 
     Raises:
-        ConfigError: ``out`` cannot be written to, or clouds are asked for without a rig.
+        ConfigError: ``out`` cannot be written to, clouds are asked for without a rig, or a unit without a
+            file or of another name.
         DataError: no image is found, or the rig belongs to other images.
     """
     if clouds and rig is None:
@@ -82,12 +87,16 @@ def infer_pairs(
     out = Path(out)
     require_writable_folder(out)
     as_pairs(left, right)  # what is wrong with the inputs is said before the network is built
-    if rig is not None and not isinstance(rig, RectifiedRig) and not is_video(left):
-        _check_rig(rig, left, right)
+    if unit is not None and (unit not in UNITS or rig is None or isinstance(rig, RectifiedRig)):
+        raise ConfigError(f"unit={unit!r} is of a calibration's file (--calib): one of {', '.join(UNITS)}")
+    if rig is not None and not isinstance(rig, RectifiedRig):
+        rig = _checked_rig(rig, left, right, unit)
     predictor = PairPredictor(config, checkpoint, device, batch_size, options, scale, both_views)
     run = _Run(out, is_video(left), _frame_rate(left))
+    if clouds and remove_invisible and not both_views:
+        run.report.notes.append("clouds keep what is invisible to the right camera: one view does not tell")
     if check:
-        run.report.notes += _faults(left, right, predictor)
+        run.report.notes += _faults(left, right, rig, predictor)
     try:
         for result in predictor.each(left, right, rig):
             run.take(result)
@@ -98,17 +107,24 @@ def infer_pairs(
     return run.report
 
 
-def _check_rig(rig: str | Path, left: Any, right: Any) -> None:
-    """A calibration of other images is refused before the network is built, if the first pair can be read."""
-    first = next(as_pairs(left, right))
-    try:
-        height, width = first.pixels()[0].shape[:2]
-    except DataError:
-        return
-    read_rig(rig, (width, height))
+def _checked_rig(rig: str | Path, left: Any, right: Any, unit: str | None) -> str | Path | RectifiedRig:
+    """A calibration of other images is refused before the network is built.
+
+    Returns:
+        with a unit, what the file says of images like the first pair that can be read; otherwise the file,
+        which is read for each pair.
+    """
+    for pair in as_pairs(left, right):
+        try:
+            height, width = pair.pixels()[0].shape[:2]
+        except DataError:
+            continue
+        read = read_rig(rig, (width, height), unit=None if unit is None else UNITS[unit])
+        return rig if unit is None else read
+    return rig
 
 
-def _faults(left: Any, right: Any, predictor: PairPredictor) -> list[str]:
+def _faults(left: Any, right: Any, rig: Any, predictor: PairPredictor) -> list[str]:
     from dense3d.stereo.rig.pair_check import check_pair
 
     model = getattr(predictor.model, "module", predictor.model)
@@ -116,7 +132,11 @@ def _faults(left: Any, right: Any, predictor: PairPredictor) -> list[str]:
         return []
     first = next(as_pairs(left, right))
     try:
-        return [f"{first.name}: {fault}" for fault in check_pair(*first.pixels()).faults]
+        images = first.pixels()
+        height, width = images[0].shape[:2]
+        known = rig if rig is None or isinstance(rig, RectifiedRig) else read_rig(rig, (width, height))
+        doffs = 0.0 if known is None else known.doffs
+        return [f"{first.name}: {fault}" for fault in check_pair(*images, doffs).faults]
     except DataError:
         return []
 
@@ -180,5 +200,5 @@ class _Run:
             self.report.video.with_suffix(".part.mp4").replace(self.report.video)
         else:
             self.report.video = None
-        names = ("pictures", "disparity", "deviation", "occluded", "depth", "clouds", "flow")
+        names = ("pictures", *WRITTEN, "clouds", "flow")
         self.report.folders = [name for name in names if (self.out / name).is_dir()]

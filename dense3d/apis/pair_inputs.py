@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
+from dense3d.datasets.stereo.partners import without_partner
 from dense3d.datasets.stereo.pictures import read_picture
 from dense3d.errors import DataError
 from dense3d.files import is_file
@@ -71,30 +72,30 @@ def as_pairs(left: Any, right: Any) -> Iterator[PairInput]:
         left, right: see :func:`dense3d.apis.inputs.as_inputs`; or two video files.
 
     Raises:
-        DataError: a side names no image, there are not as many on the right as on the left, or one side is a
-            video and the other is not; of two folders the names that have no partner are named.
+        DataError: a side names no image, there are not as many on the right as on the left, names that most
+            files share with the other side's have no partner there, or one side alone is a video.
     """
     if is_video(left) != is_video(right):
         raise DataError(f"{left} and {right}: only one of the two is a video")
     if is_video(left):
         return _frames(Path(left), Path(right))
     sides = [as_inputs(side) for side in (left, right)]
-    if len(sides[0]) != len(sides[1]):
-        raise DataError(_unequal(left, right, sides))
+    alone = _without_partner(sides)
+    if len(sides[0]) != len(sides[1]) or alone:
+        counts = f"there are {len(sides[0])} left and {len(sides[1])} right images"
+        if alone:
+            raise DataError(f"{counts} in {left} and {right}: {', '.join(alone[:5])} has no partner")
+        raise DataError(f"{counts}: pairs are made in the order of the names, so that each needs its partner")
     return (
         PairInput(one, other, Path(one.name).name if one.path else f"pair-{number}")
         for number, (one, other) in enumerate(zip(*sides))
     )
 
 
-def _unequal(left: Any, right: Any, sides: Sequence[Sequence[ImageInput]]) -> str:
-    counts = f"there are {len(sides[0])} left and {len(sides[1])} right images"
-    if all(image.path for side in sides for image in side):
-        stems = [{image.path.stem for image in side} for side in sides]
-        alone = sorted(stems[0] ^ stems[1])
-        if alone and stems[0] & stems[1]:
-            return f"{counts} in {left} and {right}: {', '.join(alone[:5])} has no partner"
-    return f"{counts}: pairs are made in the order of the names, so that each needs its partner"
+def _without_partner(sides: Sequence[Sequence[ImageInput]]) -> list[str]:
+    if not all(image.path for side in sides for image in side):
+        return []
+    return without_partner(*([image.path for image in side] for side in sides))
 
 
 def _frames(left: Path, right: Path) -> Iterator[PairInput]:

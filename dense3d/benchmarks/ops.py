@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from dense3d import ops
 from dense3d.benchmarks.ops_boxes import CASES as BOXES
 from dense3d.benchmarks.ops_features import CASES as FEATURES
+from dense3d.benchmarks.ops_points import CASES as POINTS
 from dense3d.benchmarks.ops_rays import CASES as RAYS
 from dense3d.benchmarks.timing import OURS, Case, Workload
 
@@ -69,5 +70,6 @@ CASES = [
     ),
     *BOXES,
     *FEATURES,
+    *POINTS,
     *RAYS,
 ]

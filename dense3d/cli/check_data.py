@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import argparse
 
-NAMES = ("coco", "coco_panoptic", "ade20k", "kitti", "cityscapes")
+NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
+    "coco", "coco_panoptic", "ade20k", "kitti", "cityscapes",
+    "kitti_stereo_2012", "kitti_stereo_2015", "kitti_flow_2012", "kitti_flow_2015", "kitti_raw",
+    "drivingstereo", "middlebury_2005", "middlebury_2006", "middlebury_2014", "middlebury_2021",
+    "middlebury_eval3", "eth3d", "crestereo", "booster", "sceneflow_flyingthings", "sceneflow_monkaa",
+    "sceneflow_driving", "sintel_stereo", "sintel_flow", "spring_stereo", "spring_flow",
+    "flying_chairs", "flying_things_flow", "tartanair_flow",
+)  # fmt: skip
 EPILOG = (
-    "Layouts and preparation: data/README.md of the repository. Contents of images and annotations are "
-    "checked by dense3d browse CONFIG --check. Example: dense3d check-data coco data/coco"
+    "Layouts and preparation: data/README.md and, of stereo and flow, docs/stereo-data.md. Contents of "
+    "images and annotations are checked by dense3d browse CONFIG --check. "
+    "Example: dense3d check-data coco data/coco"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=NAMES)
+    parser.add_argument("dataset", choices=NAMES, metavar="DATASET", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("root", help="folder of the data set")
     parser.add_argument("--json", metavar="FILE", help="also write the report here")
 

@@ -20,6 +20,7 @@ GROUPS = {
     "data": ("browse", "check-data", "make-synthetic", "make-pairs", "convert-panoptic", "analyse-relations"),
     "stereo": ("rectify",),
     "volumes": ("transfer-function",),
+    "point clouds": ("few-shot", "probe-clouds"),
     "results": ("eval-kitti", "eval-panoptic", "eval-depth", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),
 }

@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder calib beside that of the images); stereo: calibration of the rectified pair, for depth",
     )
     pairs = parser.add_argument_group("stereo")
+    pairs.add_argument(
+        "--unit",
+        choices=("mm", "cm", "m", "in"),
+        help="of the baseline in --calib (default: that of the file's kind)",
+    )
     pairs.add_argument("--cloud", action="store_true", help="write clouds/NAME.ply; needs --calib")
     pairs.add_argument(
         "--zfar", type=float, metavar="METRES", help="of clouds: leave out what is further away"
@@ -121,6 +126,7 @@ def _infer_pairs(arguments: argparse.Namespace) -> int:
         *arguments.inputs,
         out=arguments.out,
         rig=arguments.calib,
+        unit=arguments.unit,
         clouds=arguments.cloud,
         zfar=arguments.zfar,
         remove_invisible=arguments.remove_invisible,
@@ -144,7 +150,11 @@ def _refuse_options_of_pairs(arguments: argparse.Namespace) -> None:
     from dense3d.errors import ConfigError
 
     given = {"--cloud": arguments.cloud, "--zfar": arguments.zfar, "--one-view": arguments.one_view}
-    given |= {"--scale": arguments.scale != 1, "--no-remove-invisible": not arguments.remove_invisible}
+    given |= {
+        "--unit": arguments.unit,
+        "--scale": arguments.scale != 1,
+        "--no-remove-invisible": not arguments.remove_invisible,
+    }
     wrong = [name for name, value in given.items() if value]
     if wrong:
         raise ConfigError(f"{wrong[0]} is for stereo networks; {arguments.config} is none")

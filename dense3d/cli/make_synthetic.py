@@ -6,6 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
+from dense3d.datasets.synthetic.clouds import CLOUD_LAYOUTS, make_clouds
+from dense3d.datasets.synthetic.clouds import DEFAULTS as CLOUD_DEFAULTS
 from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
 from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
 from dense3d.errors import ConfigError
@@ -17,7 +19,7 @@ EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("layout", choices=(*LAYOUTS, VOLUMES), help="layout to write")
+    parser.add_argument("layout", choices=(*LAYOUTS, VOLUMES, *CLOUD_LAYOUTS), help="layout to write")
     parser.add_argument("out", type=Path, help="folder to create; all layouts share it")
     parser.add_argument(
         "--layouts",
@@ -30,9 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train",
         type=int,
-        help="training images (default: 1000), stereo pairs (default: 250), or volumes (default: 4)",
+        help="training images (default: 1000), stereo pairs (250), volumes (4), shapes (1050) or rooms (40)",
     )
-    parser.add_argument("--val", type=int, help="validation images (default: 200) or pairs (default: 50)")
+    parser.add_argument(
+        "--val", type=int, help="validation images (default: 200), pairs (50), shapes (210) or rooms (10)"
+    )
+    parser.add_argument("--points", type=int, help="of each cloud (default: 2048 of shapes, 40000 of rooms)")
+    parser.add_argument(
+        "--scan", action="store_true", help="shapes as a scanner sees them: one side, noise, background"
+    )
     parser.add_argument(
         "--size",
         type=image_size,
@@ -55,6 +63,11 @@ def image_size(text: str) -> tuple[int, ...]:
 
 def run(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
+    if arguments.layout in CLOUD_LAYOUTS:
+        _make_clouds(arguments, start)
+        return
+    if arguments.points is not None or arguments.scan:
+        raise ConfigError(f"--points and --scan are of {' and '.join(CLOUD_LAYOUTS)}")
     if arguments.layout == VOLUMES:
         _make_volumes(arguments, start)
         return
@@ -94,3 +107,25 @@ def _make_volumes(arguments: argparse.Namespace, start: float) -> None:
         print(f"next: dense3d transfer-function {arguments.out / 'body_000' / 'ct.nii.gz'}")
     else:
         print(f"nothing to do: {arguments.out} holds this data set already")
+
+
+def _make_clouds(arguments: argparse.Namespace, start: float) -> None:
+    for option in ("layouts", "size", "scenes", "workers"):
+        if getattr(arguments, option):
+            raise ConfigError(
+                f"--{option} is of images; {arguments.layout} take --train, --val, --points, --scan, --seed "
+                "and --overwrite"
+            )
+    given = (arguments.train, arguments.val, arguments.points)
+    made = make_clouds(
+        arguments.out, arguments.layout, *given, arguments.seed, arguments.scan, arguments.overwrite
+    )
+    if not made:
+        print(f"nothing to do: {arguments.out} holds this data set already")
+        return
+    train, val, points = (
+        usual if value is None else value for value, usual in zip(given, CLOUD_DEFAULTS[arguments.layout])
+    )
+    seconds = time.perf_counter() - start
+    what = f"{train} train and {val} val {arguments.layout} of {points} points"
+    print(f"{what} in {seconds:.1f} s: {arguments.out}")

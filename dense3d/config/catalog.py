@@ -23,8 +23,8 @@ DATASETS = {
     "drivingstereo": "DrivingStereo",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
-    "stereo-mix": "SceneFlow, ETH3D, Middlebury",
-    "flow-mix": "Sintel, FlyingThings, FlyingChairs",
+    "stereo-mix": "CREStereo, SceneFlow, ETH3D, Middlebury, Booster",
+    "flow-mix": "Sintel, FlyingThings, FlyingChairs, TartanAir",
     "sceneflow": "SceneFlow",
     "middlebury": "Middlebury",
     "eth3d": "ETH3D",
@@ -36,6 +36,7 @@ DATASETS = {
 TASKS = {
     "mae_*": "pre-training",
     "ccnext_*": "stereo depth",
+    "sgbm_*": "stereo depth",
     "croco-stereo*": "stereo depth",
     "croco-flow_*": "optical flow",
     "croco_*": "pre-training",

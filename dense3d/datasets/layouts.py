@@ -6,39 +6,18 @@ samples and subsets are used on purpose: the table shows both numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dense3d.datasets.layout_parts import LayoutPart, new_suffix
+from dense3d.datasets.matching_layouts import MATCHING_LAYOUTS
 from dense3d.datasets.panoptic.files import read_panoptic
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.datasets.scan.report import Fault
 from dense3d.errors import DataError
 from dense3d.files import is_file, is_folder
 from dense3d.image_files import IMAGE_SUFFIXES
-
-
-@dataclass(frozen=True)
-class LayoutPart:
-    """Files of one kind in a data set.
-
-    Attributes:
-        folder: folder below the root.
-        pattern: glob of the files in it.
-        count: how many the full data set has.
-        needed_for: None for what every use needs, else the use; absence is then no fault.
-        partner_of: a folder and pattern whose every file needs one of these, by the rule ``partner``.
-        partner: from the name of a file there to the name of the file here, both relative to their folders.
-        remedy: what brings the files.
-    """
-
-    folder: str
-    pattern: str
-    count: int
-    needed_for: str | None = None
-    partner_of: tuple[str, str] | None = None
-    partner: Callable[[str], str] = str
-    remedy: str = "see data/README.md"
 
 
 @dataclass
@@ -60,20 +39,18 @@ class LayoutReport:
         """Rows and sentences for people."""
         width = max((len(part["path"]) for part in self.parts), default=0)
         lines = [f"{self.name} at {self.root}"]
-        lines += [f"  {p['path'].ljust(width)}  found {p['found']} of {p['count']}" for p in self.parts]
+        for part in self.parts:
+            of = f" of {part['count']}" if part["count"] is not None else ""
+            lines.append(f"  {part['path'].ljust(width)}  found {part['found']}{of}")
         lines += [f"  missing: {fault}" for fault in self.faults]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
-def _suffix(new: str, old: str | None = None) -> Callable[[str], str]:
-    return lambda name: name.removesuffix(old or Path(name).suffix) + new
-
-
 def _kitti(split: str, count: int, suffix: str = ".png") -> list[LayoutPart]:
     images = (f"{split}/image_2", f"*{suffix}")
     use = "a submission to the benchmark's server" if split == "testing" else None
-    calibrations = dict(needed_for=use, partner_of=images, partner=_suffix(".txt"))
+    calibrations = dict(needed_for=use, partner_of=images, partner=new_suffix(".txt"))
     parts = [
         LayoutPart(*images, count, needed_for=use),
         LayoutPart(f"{split}/calib", "*.txt", count, **calibrations),
@@ -82,7 +59,7 @@ def _kitti(split: str, count: int, suffix: str = ".png") -> list[LayoutPart]:
     ]
     if split == "training":
         parts.insert(
-            1, LayoutPart("training/label_2", "*.txt", count, partner_of=images, partner=_suffix(".txt"))
+            1, LayoutPart("training/label_2", "*.txt", count, partner_of=images, partner=new_suffix(".txt"))
         )
     return parts
 
@@ -91,7 +68,7 @@ def _ade20k(split: str, count: int) -> list[LayoutPart]:
     images = (f"images/{split}", "*.jpg")
     return [
         LayoutPart(*images, count),
-        LayoutPart(f"annotations/{split}", "*.png", count, partner_of=images, partner=_suffix(".png")),
+        LayoutPart(f"annotations/{split}", "*.png", count, partner_of=images, partner=new_suffix(".png")),
     ]
 
 
@@ -104,7 +81,7 @@ def _cityscapes(split: str, count: int) -> list[LayoutPart]:
         "*/*_gtFine_labelTrainIds.png",
         count,
         partner_of=images,
-        partner=_suffix("_gtFine_labelTrainIds.png", "_leftImg8bit.png"),
+        partner=new_suffix("_gtFine_labelTrainIds.png", "_leftImg8bit.png"),
         remedy="made from the labelIds files by csCreateTrainIdLabelImgs of cityscapesscripts",
     )
     return [LayoutPart(*images, count), labels]
@@ -146,6 +123,7 @@ LAYOUTS: dict[str, list[LayoutPart]] = {
         LayoutPart("ImageSets", "val.txt", 1, needed_for="the usual split into training and validation"),
     ],
     "cityscapes": [*_cityscapes("train", 2975), *_cityscapes("val", 500), *_cityscapes("test", 1525)],
+    **MATCHING_LAYOUTS,
 }
 # Folders that the archives unpack to and that belong to the data root.
 INNER = {"ade20k": "ADEChallengeData2016", "kitti": "object"}
@@ -155,7 +133,7 @@ def check_layout(name: str, root: str | Path) -> LayoutReport:
     """Check that a data root holds what the data set's layout asks for.
 
     Args:
-        name: ``"coco"``, ``"coco_panoptic"``, ``"ade20k"``, ``"kitti"`` or ``"cityscapes"``.
+        name: one of :data:`LAYOUTS`, such as ``"coco"`` or ``"kitti_stereo_2015"``.
         root: folder of the data set.
 
     Returns:
@@ -180,7 +158,7 @@ def check_layout(name: str, root: str | Path) -> LayoutReport:
 
 def _check_part(part: LayoutPart, root: Path, report: LayoutReport) -> None:
     folder = root / part.folder
-    path = f"{part.folder}/{part.pattern}"
+    path = f"{part.folder}/{part.pattern}".removeprefix("./")
     found = (
         {p.relative_to(folder).as_posix() for p in folder.glob(part.pattern)} if folder.is_dir() else set()
     )
@@ -197,7 +175,13 @@ def _check_part(part: LayoutPart, root: Path, report: LayoutReport) -> None:
         partner_folder, pattern = root / part.partner_of[0], part.partner_of[1]
         names = (p.relative_to(partner_folder).as_posix() for p in partner_folder.glob(pattern))
         absent = sorted({part.partner(name) for name in names} - found)
-        _report_absent(absent, folder, f"for the files of {part.partner_of[0]}", part.remedy, report)
+        of = part.partner_of[0] if part.partner_of[0] != "." else pattern
+        if absent and part.needed_for:
+            value = f"{len(absent)} files for the files of {of} are missing: {', '.join(_first(absent))}"
+            remedy = f"needed only for {part.needed_for}"
+            report.notes.append(Fault("files-missing", str(folder), value, remedy=remedy))
+            return
+        _report_absent(absent, folder, f"for the files of {of}", part.remedy, report)
 
 
 def _check_named_files(name: str, root: Path, split: str, report: LayoutReport) -> None:

@@ -4,5 +4,10 @@ from lazy_loader import attach
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    submod_attrs={"data_preprocessor": ["PointDataPreprocessor"]},
+    submod_attrs={
+        "classifier": ["PointClassifier"],
+        "data_preprocessor": ["PointDataPreprocessor"],
+        "part_segmenter": ["PartSegmenter"],
+        "transformer": ["PointTransformer"],
+    },
 )

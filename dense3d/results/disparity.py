@@ -21,6 +21,14 @@ from dense3d.structures.coloured_cloud import ColouredCloud
 from dense3d.structures.rectified_rig import RectifiedRig
 
 PANEL = 480  # pixels
+WRITTEN = {  # kind of map, which names its folder -> suffix
+    "disparity": ".pfm",
+    "deviation": ".pfm",
+    "confidence": ".pfm",
+    "occluded": ".png",
+    "depth": ".png",
+    "depth_deviation": ".pfm",
+}
 FURTHEST = 65535 / 256  # metres that a 16-bit png in KITTI's scale can hold
 
 
@@ -87,7 +95,8 @@ class Disparity(Part):
         elif depth is not None:
             maps["depth"] = _resized(depth, size)
         if rig is not None and deviation is not None:
-            maps["depth_deviation"] = rig.depth_deviation(maps["depth"], maps["deviation"])
+            spread = rig.depth_deviation(maps["depth"], maps["deviation"])
+            maps["depth_deviation"] = spread.masked_fill(maps["depth"].isinf(), float("inf"))
         return cls(**{k: None if v is None else v[0].numpy() for k, v in maps.items()}, rig=rig)
 
     def __str__(self) -> str:
@@ -114,16 +123,16 @@ class Disparity(Part):
         return captioned(panels)
 
     def write(self, folder: Path, stem: str, image_id: int, file_name: str) -> Entries:
-        """``disparity/*.pfm``; ``deviation/*.pfm``, ``occluded/*.png`` and ``depth/*.png`` if they are known.
+        """The maps that are known, see :data:`WRITTEN`.
 
-        Depth is in KITTI's scale, metres times 256, 0 where it is infinite or beyond 256 m.
+        Depth is in KITTI's scale, metres times 256, 0 where it is infinite or beyond 256 m; its deviation is
+        in metres, infinite where depth is.
         """
-        for name in ("disparity", "deviation", "occluded", "depth"):
+        for name in WRITTEN:
             if getattr(self, name) is not None:
                 (folder / name).mkdir(parents=True, exist_ok=True)
-        write_pfm(folder / "disparity" / f"{stem}.pfm", self.disparity)
-        if self.deviation is not None:
-            write_pfm(folder / "deviation" / f"{stem}.pfm", self.deviation)
+                if WRITTEN[name] == ".pfm":
+                    write_pfm(folder / name / f"{stem}.pfm", getattr(self, name))
         if self.occluded is not None:
             write_numbers(folder / "occluded" / f"{stem}.png", self.occluded.astype(np.uint8) * 255)
         if self.depth is not None:

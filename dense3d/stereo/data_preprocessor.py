@@ -108,17 +108,18 @@ class StereoDataPreprocessor(BaseDataPreprocessor):
         sides = [max(least, *(i.shape[axis] for i in images)) for axis, least in zip((-2, -1), self.pad_size)]
         return tuple(-(-side // self.pad_divisor) * self.pad_divisor for side in sides)
 
-    def _normalise(self, image: Tensor) -> Tensor:
+    def normalise(self, image: Tensor) -> Tensor:
+        """Images ``(..., 3, H, W)`` in 0..255 as the network sees them, float32."""
         image = image.float()
         return (image - self.mean) / self.std if self.normalises else image
 
     def _batch(self, images: list[Tensor], shape: tuple[int, int]) -> Tensor:
-        return torch.stack([self._pad(self._normalise(image), shape) for image in images])
+        return torch.stack([self._pad(self.normalise(image), shape) for image in images])
 
     def _stack(self, level: Sequence[Tensor]) -> Tensor:
         if len({tuple(image.shape) for image in level}) > 1:
             raise DataError("pyramids of a batch differ in size: resize or crop all pairs to one size first")
-        return torch.stack([self._normalise(image) for image in level])
+        return torch.stack([self.normalise(image) for image in level])
 
     def _pad(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
         more = (0, shape[1] - image.shape[2], 0, shape[0] - image.shape[1])

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "boxes3d": ["Boxes3D", "alpha_from_rotation_y", "rotation_y_from_alpha", "wrap_angle"],
         "camera": ["PinholeCamera"],
+        "cloud_files": ["read_cloud", "write_cloud"],
         "kitti_calibration": ["KittiCalibration"],
         "occlusion": ["occlusion_level"],
         "point_cloud": ["PointCloud"],

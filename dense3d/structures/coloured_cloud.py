@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from dense3d.errors import DataError
 from dense3d.optional import require
+from dense3d.structures.cloud_files import write_cloud
+from dense3d.structures.point_cloud import PointCloud
 from dense3d.structures.rectified_rig import RectifiedRig
 
 PURPOSE = "point clouds"
@@ -100,11 +101,4 @@ class ColouredCloud:
             raise DataError(f"{path}: a cloud is written as .ply")
         if not len(self):
             raise DataError(f"{path}: no point is left to be written; raise zfar, or keep what is hidden")
-        open3d = require("open3d", PURPOSE)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            if not open3d.io.write_point_cloud(str(part), self._open3d()):
-                raise DataError(f"{path}: Open3D could not write the cloud")
-            part.replace(path)
-        return path
+        return write_cloud(PointCloud(self.points, colors=self.colours / 255.0), path)

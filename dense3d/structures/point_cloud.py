@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +29,7 @@ class PointCloud:
         labels: (N,) int64, a class a point.
         intensity: (N,) float32, what a lidar says of the strength of a reflection.
         name: file or sample, for messages.
+        origin: what was subtracted from the coordinates of the file, metres; writers of files add it again.
 
     Raises:
         DataError: a shape is not as above, or the arrays differ in length.
@@ -46,6 +46,7 @@ class PointCloud:
     labels: np.ndarray | None = None
     intensity: np.ndarray | None = None
     name: str = ""
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points)
@@ -53,6 +54,7 @@ class PointCloud:
         if points.ndim != 2 or points.shape[1] != 3 or not _is_number(points):
             raise DataError(f"{where}: points are numbers (N, 3), not {points.dtype} {points.shape}")
         object.__setattr__(self, "points", np.ascontiguousarray(points, dtype=np.float32))
+        object.__setattr__(self, "origin", tuple(float(value) for value in self.origin))
         for field, (shape, dtype) in ATTRIBUTES.items():
             values = getattr(self, field)
             if values is None:
@@ -87,7 +89,8 @@ class PointCloud:
         if not isinstance(index, slice):
             index = np.asarray(index)
             index = index if index.size else index.astype(np.int64)
-        return self._each(lambda values: values[index])
+        arrays = {"points": self.points, **self.attributes}
+        return replace(self, **{name: values[index] for name, values in arrays.items()})
 
     def transform(self, matrix: np.ndarray) -> PointCloud:
         """Points moved by a homogeneous matrix, and normals turned with them.
@@ -139,10 +142,14 @@ class PointCloud:
             cloud = replace(cloud, normals=np.where(known, cloud.normals, 0))
         return cloud, len(self) - len(cloud)
 
-    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> PointCloud:
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name"}
-        changed = {name: change(values) for name, values in arrays.items() if values is not None}
-        return replace(self, **changed)
+    def distinct(self) -> tuple[PointCloud, int]:
+        """The first point of each place, in their order.
+
+        Returns:
+            The cloud, and the number of points that were dropped.
+        """
+        _, first = np.unique(self.points + np.float32(0), axis=0, return_index=True)  # -0 becomes 0
+        return self.select(np.sort(first)), len(self) - len(first)
 
 
 def _is_number(values: np.ndarray) -> bool:

@@ -175,6 +175,52 @@ def test_the_command_writes_maps_and_clouds(place, tmp_path, capsys):
         assert (out / "clouds" / f"{number}.ply").stat().st_size > 10000
 
 
+def test_confidence_and_the_error_of_depth_are_written(place, tmp_path):
+    assert main(words_of(place, tmp_path, "--calib", str(place / "rig.json"))) == 0
+    maps = {n: read_pfm(tmp_path / n / "0.pfm") for n in ("deviation", "confidence", "depth_deviation")}
+    depth = RIG.depth(read_pfm(tmp_path / "disparity" / "0.pfm"))
+    known = np.isfinite(depth)
+    expected = depth[known] ** 2 / (RIG.focal * RIG.baseline) * maps["deviation"][known]
+    np.testing.assert_allclose(maps["depth_deviation"][known], expected, rtol=1e-4)
+    assert np.isposinf(maps["depth_deviation"][~known]).all()
+    confidence = maps["confidence"]
+    assert confidence.min() >= 0 and confidence.max() <= 1
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("mm", 0.001), ("in", 0.0254)])
+def test_a_baseline_in_another_unit(place, tmp_path, capsys, unit, metres):
+    storage = cv2.FileStorage(str(tmp_path / "p.yml"), cv2.FILE_STORAGE_WRITE)
+    camera = np.array([[RIG.focal, 0, RIG.cx, 0], [0, RIG.focal, RIG.cy, 0], [0, 0, 1, 0]])
+    storage.write("P1", camera)
+    camera[0, 3] = -RIG.focal * RIG.baseline / metres
+    storage.write("P2", camera)
+    storage.release()
+    calib = ["--calib", str(tmp_path / "p.yml")]
+    if unit == "mm":  # 400 metres
+        assert main(words_of(place, tmp_path / "a", *calib)) == 2
+        assert "--unit of dense3d infer" in capsys.readouterr().err
+    assert main(words_of(place, tmp_path / "b", *calib, "--unit", unit)) == 0
+    assert main(words_of(place, tmp_path / "c", "--calib", str(place / "rig.json"))) == 0
+    depths = [cv2.imread(str(tmp_path / run / "depth/0.png"), cv2.IMREAD_UNCHANGED) for run in "bc"]
+    assert np.abs(np.subtract(*depths, dtype=np.int64)).max() <= 1
+
+
+def test_one_view_does_not_tell_what_is_invisible(place, tmp_path, capsys):
+    calib = ("--calib", str(place / "rig.json"), "--one-view", "--cloud")
+    assert main(words_of(place, tmp_path, *calib, left="left/0.png", right="right/0.png")) == 0
+    assert "clouds keep what is invisible" in capsys.readouterr().err
+
+
+def test_files_whose_names_have_no_partner(place, tmp_path, capsys):
+    for side, names in (("left", (0, 1, 2)), ("right", (1, 2, 3))):
+        (tmp_path / side).mkdir()
+        for number, name in enumerate(names):
+            (tmp_path / side / f"{name}.png").write_bytes((place / side / f"{number}.png").read_bytes())
+    sides = dict(left=tmp_path / "left", right=tmp_path / "right")
+    assert main(words_of(place, tmp_path / "out", **sides)) == 2
+    assert "0, 3 has no partner" in capsys.readouterr().err
+
+
 def test_one_corrupt_image_of_a_sequence_is_left_out(place, tmp_path, capsys):
     for side in ("left", "right"):
         (tmp_path / side).mkdir()
@@ -216,6 +262,7 @@ def test_swapped_pairs_are_told_of(place, tmp_path, capsys):
         (["--cloud"], "give --calib"),
         (["--scale", "2"], "(0, 1]"),
         (["--zfar", "-1"], "no distance"),
+        (["--unit", "mm"], "--calib"),
         (["--tta"], "tta"),
     ],
 )

@@ -59,6 +59,11 @@ def test_faults_are_named_and_the_status_says_so(rig, capsys):
     assert "which no rig has" in capsys.readouterr().err
 
 
+def test_photographs_without_a_partner_are_named(rig, capsys):
+    (rig / "right/1.png").rename(rig / "right/2.png")
+    assert main(words(rig)) == 2 and "1, 2 has no partner" in capsys.readouterr().err
+
+
 def test_one_broken_photograph_is_left_out(rig, capsys):
     (rig / "right/1.png").write_bytes(b"nothing")
     assert main(words(rig)) == 1

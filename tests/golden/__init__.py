@@ -68,6 +68,12 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     },
     "obb-iou3d": "boxes3d.open_world",
     "panoptic-quality": "panoptic_quality.open_kit",
+    "point-mae": {
+        "transformer_config": "point_mae.open_pretrain",
+        "cls_dim": "point_mae.open_classify",
+        "num_part": "point_mae.open_partseg",
+    },
+    "point-ops": "point_ops.open_kit",
     "relation-detr": {
         "arch=swin": "swin.open_torchvision",
         "arch=focalnet": "focalnet.open_kit",

@@ -54,10 +54,11 @@ def _build(kit: GoldenKit, official: Inputs) -> CCNeXt:
         raise options.refusal("backbone", stated, "the official encoder is a ConvNeXt of timm")
     mixers = [v for n, v in official.items() if n.startswith("middle.")]
     dual = options.agree("dual", len(mixers) == 10)
+    options.agree("reduced_decoder", not dual)
     branches = 1 + dual
     widths = {level: len(official[f"decoder.{3 + 2 * (4 - level)}.conv.conv.bias"]) for level in range(5)}
     features = [len(official[f"middle.{branches * level}.weight"]) for level in range(5)]
-    scales = [level for level in range(4) if _has_head(official, widths[level])]
+    scales = [level for level in range(5) if _has_head(official, widths[level])]
     if sorted(options.take("scales", scales)) != scales:
         raise options.refusal("scales", options.take("scales"), f"its parameters have heads of {scales}")
     entering = [*(widths[level + 1] for level in range(4)), features[4]]

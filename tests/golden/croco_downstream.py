@@ -11,6 +11,7 @@ from dense3d.layers import DenseL1Loss, LaplacianLoss, LaplacianLossBounded, Lap
 from dense3d.registry import MODELS
 from dense3d.stereo.croco_stereo import (
     CrocoFlow,
+    CrocoMonocular,
     CrocoStereo,
     TileWeight,
     covering_size,
@@ -37,7 +38,9 @@ WEIGHTS = {
 
 
 def open_kit(kit: GoldenKit) -> Run:
-    """Build the model of the kit's config and load its weights."""
+    """Build the model of the kit's config and load its weights; without decoder blocks it is monocular."""
+    if not any(name.startswith("dec_blocks.") for name, *_ in kit.meta["params"]):
+        return _open_monocular(kit)
     model = load_kit(_build(kit), kit, "croco-stereo")
     parts = {f"adapt{i}": model.head.dpt.resizers[i] for i in range(4)}
     parts |= {f"path{i + 1}": model.head.dpt.fusions[i] for i in range(4)}
@@ -94,15 +97,24 @@ def open_kit(kit: GoldenKit) -> Run:
     )
 
 
-def _build(kit: GoldenKit) -> CrocoStereo | CrocoFlow:
+def _open_monocular(kit: GoldenKit) -> Run:
+    network, loss, head = _parts(kit)
+    channels = kit.options.take("num_channels") - MODELS.build(loss).with_confidence
+    hooks = kit.options.take("hooks", None)
+    kit.options.neutral("tile_conf_mode", "overlap")  # of pairs
+    model = load_kit(CrocoMonocular(network, channels, hooks, head, loss), kit, "croco-monocular")
+
+    def forward(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        (image,) = inputs.values()
+        found = [maps for maps in model(image) if maps is not None]
+        return {"output": torch.cat(found, dim=1), "encoder": model.network.encode(image)[1]}
+
+    return by_name({"forward": forward})
+
+
+def _parts(kit: GoldenKit) -> tuple[dict, dict, dict]:
+    """Arguments of the network, of the loss and of the head."""
     options = kit.options
-    network = network_of(options)
-    loss = loss_of(options.take("criterion"))
-    with_confidence = MODELS.build(loss).with_confidence
-    channels = options.take("num_channels")
-    kind = {1: CrocoStereo, 2: CrocoFlow}.get(channels - with_confidence)
-    if kind is None:
-        raise options.refusal("num_channels", channels, "disparity has one and flow two beside a confidence")
     options.only("head_type", "regression")
     options.only("output_width_ratio", 1)
     options.only("use_bn", False)
@@ -111,12 +123,24 @@ def _build(kit: GoldenKit) -> CrocoStereo | CrocoFlow:
         "channels": options.take("feature_dim", 256),
         "last_channels": options.take("last_dim", 32),
     }
+    return network_of(options), loss_of(options.take("criterion")), head
+
+
+def _build(kit: GoldenKit) -> CrocoStereo | CrocoFlow:
+    options = kit.options
+    network, loss, head = _parts(kit)
+    with_confidence = MODELS.build(loss).with_confidence
+    channels = options.take("num_channels")
+    kind = {1: CrocoStereo, 2: CrocoFlow}.get(channels - with_confidence)
+    if kind is None:
+        raise options.refusal("num_channels", channels, "disparity has one and flow two beside a confidence")
+    size = network["img_size"]
     return kind(
         network,
         hooks=options.take("hooks", None),
         head=head,
         loss=loss,
-        crop_size=tuple(network["img_size"]),
+        crop_size=(size, size) if isinstance(size, int) else tuple(size),
         test_cfg=dict(
             mode="tiles" if with_confidence else "whole",
             tile_conf_mode=options.take("tile_conf_mode", None),

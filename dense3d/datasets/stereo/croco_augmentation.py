@@ -94,7 +94,8 @@ class CrocoFlowAugmentation(BaseTransform):
     Args:
         size: height and width of the crop.
         scale_prob: how often both sides are multiplied by 2^U(-0.2, 0.5).
-        stretch_prob: how often each side is multiplied by a 2^U(-0.2, 0.2) of its own.
+        stretch_prob: how often, of pairs that are scaled, each side is multiplied by a 2^U(-0.2, 0.2) of its
+            own. No factor is below the one at which the image is 8 pixels larger than the crop.
         horizontal_prob, vertical_prob: of the flips.
         sparse: whether known flow moves point by point; None: where less than half of it is known.
         colours: whether colours change: brightness, contrast and saturation by 0.4, hue by 0.159, for both
@@ -124,9 +125,9 @@ class CrocoFlowAugmentation(BaseTransform):
         factors = np.ones(2)
         if np.random.random() < self.scale_prob:
             factors *= 2 ** np.random.uniform(-0.2, 0.5)
-        if np.random.random() < self.stretch_prob:
-            factors *= 2 ** np.random.uniform(-0.2, 0.2, size=2)
-        factors = np.maximum(factors, (np.array(self.size) + MARGIN) / shape)
+            if np.random.random() < self.stretch_prob:
+                factors *= 2 ** np.random.uniform(-0.2, 0.2, size=2)
+        factors = np.maximum(factors, ((np.array(self.size) + MARGIN) / shape).max())
         size = tuple(int(side) for side in np.rint(shape * factors))
         if size != tuple(shape):
             known = np.isfinite(results["flow"]).all(axis=2) if results.get("flow") is not None else None

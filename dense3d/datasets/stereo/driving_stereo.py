@@ -22,13 +22,14 @@ class DrivingStereo(StereoDataset):
     """``{train-left-image,train-right-image,train-disparity-map,train-depth-map}/SEQUENCE/FRAME.{jpg,png}``.
 
     The test and weather sets have ``left-image-half-size`` and so on, with or without sequences. All of these
-    names are found. Values of disparity (pixels) and depth (metres) are the png's over 256.
+    names are found. Values of disparity (pixels) and depth (metres) are the png's over 256, of disparity of
+    full size over 128.
 
     Args:
         data_root: folder with those folders.
         truth: ``"disparity"``, ``"depth"``, ``"both"`` or None.
         calibration: folder of the files ``SEQUENCE.txt``, such as ``half-image-calib``, below ``data_root``.
-        divisor: of the disparity's png: units a pixel.
+        divisor: of the disparity's png: units a pixel; by the folder's name, as above, unless given.
         **kwargs: of :class:`~dense3d.datasets.stereo.base.StereoDataset`.
 
     Raises:
@@ -41,7 +42,7 @@ class DrivingStereo(StereoDataset):
         data_root: str = "",
         truth: str | None = "both",
         calibration: str | None = None,
-        divisor: float = 256,
+        divisor: float | None = None,
         **kwargs: Any,
     ) -> None:
         self.truth = choice("truth", truth, ("disparity", "depth", "both", None))
@@ -59,7 +60,7 @@ class DrivingStereo(StereoDataset):
         for kind in wanted.values():
             if folders[kind] is None:
                 raise DataError(f"{self.data_root} has no folder of a {kind}, but truth is {self.truth!r}")
-        forms = {"disparity": f"png/{self.divisor:g}", "depth": "png/256"}
+        forms = {"disparity": f"png/{self._divisor(folders['disparity-map']):g}", "depth": "png/256"}
         left = folders["left-image"]
         rigs: dict[str, RectifiedRig | None] = {}
         for sequence in subfolders(left) or [left]:
@@ -84,6 +85,11 @@ class DrivingStereo(StereoDataset):
             both = " and ".join(folder.name for folder in found)
             raise DataError(f"{self.data_root} holds {both}: give each a data_root of its own")
         return found[0] if found else None
+
+    def _divisor(self, folder: Path | None) -> float:
+        if self.divisor is not None:
+            return self.divisor
+        return 128 if folder is not None and folder.name.endswith("-full-size") else 256
 
     def _rig(self, date: str) -> RectifiedRig | None:
         if self.calibration is None:

@@ -5,9 +5,11 @@ disparity          ``pfm``; ``png/N``: 16 bits, N a pixel (KITTI, DrivingStereo 
                    ``png8/N``: 8 or 16 bits (Middlebury 2005, 2006: N = 1 at full size); ``sintel``; ``dsp5``;
                    ``npy``
 depth              ``png/N`` (N a metre), ``pfm``, ``npy``; ``velodyne``: see :mod:`.velodyne_depth`
-flow               ``flo``, ``kitti``, ``pfm``, ``flo5``
+flow               ``flo``, ``kitti``, ``pfm``, ``flo5``, ``npy``
 nonoccluded        ``seen``: 255 where both images see it (Middlebury, ETH3D, the synthetic world);
-                   ``occluded``: 0 where they do (Scene Flow, Sintel, flow benchmarks);
+                   ``nonzero``: anything but 0 where they do (Booster);
+                   ``occluded``: 0 where they do (Scene Flow, Sintel, flow benchmarks), ``occluded/npy`` the
+                   same in an array (TartanAir);
                    ``known/FORMAT``, ``known-flow/FORMAT``: what a second file knows (KITTI's disp_noc)
 =================  =========================================================================================
 """
@@ -28,7 +30,8 @@ from dense3d.errors import ConfigError, DataError, did_you_mean
 def read_disparity(path: str | Path, form: str) -> np.ndarray:
     """Disparity as ``x_left - x_right``.
 
-    Scene Flow's files are negative in some releases: a map whose known values are mostly negative is negated.
+    Scene Flow's files are negative in some releases: a pfm or npy map whose values are mostly negative is
+    negated, unless half of the negative ones are one and the same value, which stands for unknown (-1).
 
     Args:
         path: the file.
@@ -46,9 +49,24 @@ def read_disparity(path: str | Path, form: str) -> np.ndarray:
         finite = np.isfinite(values)
         if form == "sintel":  # dense, and 0 is a point at infinity
             return values
-        if np.count_nonzero(values[finite] < 0) > np.count_nonzero(values[finite] > 0):
+        if form in ("pfm", "npy") and is_negated(values[finite]):
             values = -values
         return np.where(finite & (values > 0), values, np.float32(np.inf))
+
+
+def is_negated(values: np.ndarray) -> bool:
+    """Whether disparities (N,) have the opposite sign, and not a negative mark for unknown pixels.
+
+    Example:
+        >>> is_negated(np.array([-3.5, -4.0, -1.5, 2.0])), is_negated(np.array([-1.0, -1.0, -1.0, 7.5]))
+        (True, False)
+    """
+    negative, positive = values[values < 0], np.count_nonzero(values > 0)
+    if len(negative) <= positive:
+        return False
+    commonest = np.median(negative)
+    is_mark = 2 * np.count_nonzero(negative == commonest) > len(negative)
+    return not (is_mark and (positive or commonest == -1))
 
 
 def read_depth(path: str | Path, form: str, nan_is_unknown: bool = False) -> np.ndarray:
@@ -101,11 +119,18 @@ def read_flow(path: str | Path, form: str) -> np.ndarray:
     def read_flo5(file: str | Path) -> np.ndarray:
         return flow_files.known_flow(read_hdf5(file, "flow"))
 
+    def read_flow_npy(file: str | Path) -> np.ndarray:
+        values = read_npy(file)
+        if values.ndim != 3 or values.shape[2] != 2:
+            raise DataError(f"{file} holds {values.shape}, but flow is (H, W, 2): is it another kind of map?")
+        return flow_files.known_flow(values)
+
     readers = {
         "flo": flow_files.read_flo,
         "kitti": flow_files.read_kitti_flow,
         "pfm": flow_files.read_flow_pfm,
         "flo5": read_flo5,
+        "npy": read_flow_npy,
     }
     return _of(readers, form)(path)
 
@@ -128,7 +153,13 @@ def read_nonoccluded(path: str | Path, form: str) -> np.ndarray:
         return np.isfinite(read_disparity(path, form.removeprefix("known/")))
     if form.startswith("known-flow/"):
         return np.isfinite(read_flow(path, form.removeprefix("known-flow/"))).all(axis=2)
-    tests = {"seen": lambda pixels: pixels == pixels.dtype.type(255), "occluded": lambda pixels: pixels == 0}
+    if form == "occluded/npy":
+        return _one_channel(path, read_npy(path)) == 0
+    tests = {
+        "seen": lambda pixels: pixels == pixels.dtype.type(255),
+        "nonzero": lambda pixels: pixels != 0,
+        "occluded": lambda pixels: pixels == 0,
+    }
     return _of(tests, form, "known/FORMAT")(read_numbers(path, bits=8))
 
 

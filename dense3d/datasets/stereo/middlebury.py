@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ class Middlebury(StereoDataset):
 
     Args:
         data_root: folder with the scenes, such as ``MiddEval3/trainingQ``.
-        right: name of the right image: ``"im1"``, or with another exposure or light (2014) ``"im1E"``,
-            ``"im1L"``.
-        views: of 2005 and 2006: folder of the images in the scene, such as ``Illum2/Exp1``; the scene itself
-            unless given.
+        right: name of the right image, or names of several: ``"im1"``, and with another exposure or light
+            (2014) ``"im1E"``, ``"im1L"``.
+        views: folders of the images in the scene, or a pattern of them: ``Illum2/Exp1`` or ``Illum*/Exp*`` of
+            2005 and 2006, ``ambient/*`` of 2021, whose ``im0e3.png`` belongs to ``im1e3.png``. The scene
+            itself unless given.
         size: of 2005 and 2006: ``"full"``, ``"half"`` or ``"third"``; their pngs hold disparity of the full
             size, and ``dmin.txt`` the offset at full size.
         **kwargs: of :class:`~dense3d.datasets.stereo.base.StereoDataset`.
@@ -40,26 +41,37 @@ class Middlebury(StereoDataset):
     """
 
     def __init__(
-        self, data_root: str = "", right: str = "im1", views: str = "", size: str = "full", **kwargs: Any
+        self,
+        data_root: str = "",
+        right: str | Sequence[str] = "im1",
+        views: str = "",
+        size: str = "full",
+        **kwargs: Any,
     ) -> None:
-        self.right, self.views = right, views
+        self.rights = (right,) if isinstance(right, str) else tuple(right)
+        self.views = views
         self.size = choice("size", size, tuple(SIZES))
         super().__init__(data_root=data_root, **kwargs)
 
     def pairs(self) -> Iterator[dict[str, Any]]:
         """The scenes in the order of their names."""
         for scene in subfolders(self.root):
-            if is_file(scene / "im0.png"):
-                yield scene_record(scene, scene, scene / f"{self.right}.png")
-            elif is_file(scene / self.views / "view1.png"):
-                yield self._old(scene)
+            for folder in sorted(scene.glob(self.views)) if self.views else [scene]:
+                if is_file(folder / "view1.png"):
+                    yield self._old(scene, folder)
+                elif self.views:
+                    for left in sorted(folder.glob("im0*.png")):
+                        yield scene_record(scene, scene, left.with_name(f"im1{left.name[3:]}"), left=left)
+                elif is_file(scene / "im0.png"):
+                    for right in self.rights:
+                        yield scene_record(scene, scene, scene / f"{right}.png")
 
-    def _old(self, scene: Path) -> dict[str, Any]:
-        left, right = (scene / self.views / f"view{number}.png" for number in (1, 5))
+    def _old(self, scene: Path, folder: Path) -> dict[str, Any]:
+        left, right = (folder / f"view{number}.png" for number in (1, 5))
         truth = scene / "disp1.png"
         divisor = SIZES[self.size]
         files = {"disparity": (truth, f"png8/{divisor}")} if is_file(truth) else {}
-        name = "/".join(filter(None, (scene.name, self.views)))
+        name = folder.relative_to(scene.parent).as_posix()
         rig = _old_rig(scene / "dmin.txt", image_size(left), divisor)
         return pair_record(name, left, right, rig, **files)
 
@@ -93,18 +105,28 @@ class Eth3d(StereoDataset):
                 yield scene_record(scene, truths / scene.name, scene / "im1.png", self.split == "training")
 
 
-def scene_record(scene: Path, truth: Path, right: Path, required: bool = False) -> dict[str, Any]:
-    """The record of a scene with ``im0.png`` and ``calib.txt``, whose ground truth lies in ``truth``."""
+def scene_record(
+    scene: Path, truth: Path, right: Path, required: bool = False, left: Path | None = None
+) -> dict[str, Any]:
+    """The record of a scene with ``im0.png`` and ``calib.txt``, whose ground truth lies in ``truth``.
+
+    Args:
+        scene, truth: folders.
+        right: its right image.
+        required: whether there has to be ground truth.
+        left: its left image, unless that is ``im0.png``.
+    """
     disparity = [path for name in ("disp0GT.pfm", "disp0.pfm") if is_file(path := truth / name)]
     files = {"disparity": (disparity[0], "pfm")} if disparity else {}
     if required and not disparity:
         files["disparity"] = (truth / "disp0GT.pfm", "pfm")
     if disparity and is_file(truth / "mask0nocc.png"):
         files["nonoccluded"] = (truth / "mask0nocc.png", "seen")
-    rig, left = None, scene / "im0.png"
+    rig, own, left = None, left is not None, left or scene / "im0.png"
     if is_file(scene / "calib.txt"):
         rig = read_rig(scene / "calib.txt", image_size(left))
     name = scene.name if right.stem == "im1" else f"{scene.name}/{right.stem}"
+    name = left.relative_to(scene.parent).with_suffix("").as_posix() if own else name
     return pair_record(name, left, right, rig, **files)
 
 

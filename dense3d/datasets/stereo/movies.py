@@ -107,14 +107,14 @@ class SpringStereo(StereoDataset):
             table = spring_intrinsics(sequence)
             for side in self.references:
                 other = "right" if side == "left" else "left"
-                for number, image in enumerate(pictures(sequence / f"frame_{side}")):
+                for image in pictures(sequence / f"frame_{side}"):
                     frame = image.stem.rpartition("_")[2]
                     files = {}
                     if self.split == "train":
                         truth = sequence / f"disp1_{side}" / f"disp1_{side}_{frame}.dsp5"
                         files["disparity"] = (truth, "dsp5")
                     second = sequence / f"frame_{other}" / f"frame_{other}_{frame}{image.suffix}"
-                    rig = _spring_rig(table, number, image)
+                    rig = _spring_rig(table, frame, image)
                     yield pair_record(f"{sequence.name}/{side}_{frame}", image, second, rig, side, **files)
 
 
@@ -136,11 +136,14 @@ def spring_intrinsics(sequence: Path) -> np.ndarray | None:
     return table
 
 
-def _spring_rig(table: np.ndarray | None, number: int, image: Path) -> RectifiedRig | None:
+def _spring_rig(table: np.ndarray | None, frame: str, image: Path) -> RectifiedRig | None:
+    """The rig of a frame; frames count from 1."""
     size = image_size(image)
-    if table is None or size is None:
+    if table is None or size is None or not frame.isdigit():
         return None
-    focal, focal_y, cx, cy = (float(value) for value in table[min(number, len(table) - 1)])
+    if not 1 <= int(frame) <= len(table):
+        raise DataError(f"{image}: intrinsics.txt of its sequence has {len(table)} lines, one a frame")
+    focal, focal_y, cx, cy = (float(value) for value in table[int(frame) - 1])
     return RectifiedRig(focal, SPRING_BASELINE, cx, cy, *size, focal_y=focal_y)
 
 

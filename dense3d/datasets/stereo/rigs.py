@@ -6,7 +6,8 @@
 ``P_rect_02: ...``                  KITTI raw and stereo 2015 (``calib_cam_to_cam``)
 ``P_rect_101: ...``                 DrivingStereo
 ``.json``                           dense3d's own: the fields of :class:`~dense3d.structures.RectifiedRig`
-``.yaml``, ``.yml``, ``.xml``       OpenCV's FileStorage with ``P1``, ``P2`` or ``Q`` of ``stereoRectify``
+``.yaml``, ``.yml``, ``.xml``       OpenCV's FileStorage with ``P1``, ``P2`` or ``Q`` of ``stereoRectify``,
+                                    or with ``proj_matL``, ``proj_matR`` in millimetres (Booster)
 ==================================  ======================================================================
 """
 
@@ -27,7 +28,7 @@ from dense3d.errors import DataError, did_you_mean
 from dense3d.files import atomic_write
 from dense3d.structures.rectified_rig import RectifiedRig
 
-LONGEST = 20.0  # metres: a longer baseline is in another unit
+SHORTEST, LONGEST = 1e-3, 20.0  # metres: other baselines are in another unit
 PAIRS = (("P2", "P3"), ("P_rect_02", "P_rect_03"), ("P_rect_101", "P_rect_103"))
 GREY_PAIRS = (("P0", "P1"), ("P_rect_00", "P_rect_01"))
 
@@ -60,10 +61,11 @@ def read_rig(
             f"{path} belongs to images of {rig.width} x {rig.height} pixels, but these are {size[0]} x "
             f"{size[1]}: take the calibration of these images"
         )
-    if rig.baseline > LONGEST:
+    if not SHORTEST <= rig.baseline <= LONGEST:
+        meant, taken = ("mm", "m") if rig.baseline > LONGEST else ("m", "mm")
         raise DataError(
-            f"{path}: a baseline of {rig.baseline:g} m is hardly meant: give its unit (unit=0.001 for "
-            "millimetres) or correct it"
+            f"{path}: a baseline of {rig.baseline:g} m is hardly meant: correct it, or say that it is in "
+            f"{meant}, not {taken} (--unit of dense3d infer, or unit={0.001 if meant == 'mm' else 1.0})"
         )
     return rig
 
@@ -119,7 +121,7 @@ def _read(
     if path.suffix.lower() == ".json":
         return _own(content, unit)
     if path.suffix.lower() in (".yaml", ".yml", ".xml"):
-        return _opencv(path, size, 1.0 if unit is None else unit)
+        return _opencv(path, size, unit)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -215,16 +217,18 @@ def _own(content: bytes, unit: float | None) -> RectifiedRig:
     return RectifiedRig(**entries)
 
 
-def _opencv(path: Path, size: tuple[int, int] | None, unit: float) -> RectifiedRig:
+def _opencv(path: Path, size: tuple[int, int] | None, unit: float | None) -> RectifiedRig:
     nodes = opencv_nodes(path)
     size = _opencv_size(nodes) or size
-    if "P1" in nodes and "P2" in nodes:
-        left, right = (np.asarray(nodes[name], dtype=np.float64) for name in ("P1", "P2"))
+    for names, usual in ((("P1", "P2"), 1.0), (("proj_matL", "proj_matR"), 0.001)):
+        if not set(names) <= set(nodes):
+            continue
+        left, right = (np.asarray(nodes[name], dtype=np.float64) for name in names)
         if left.shape != (3, 4) or right.shape != (3, 4):
-            raise DataError(f"P1 and P2 are {left.shape} and {right.shape}, not (3, 4)")
-        return rig_of_projections(left, right, _needed(size), unit)
+            raise DataError(f"{' and '.join(names)} are {left.shape} and {right.shape}, not (3, 4)")
+        return rig_of_projections(left, right, _needed(size), usual if unit is None else unit)
     if "Q" in nodes:
-        return _of_q(np.asarray(nodes["Q"], dtype=np.float64), _needed(size), unit)
+        return _of_q(np.asarray(nodes["Q"], dtype=np.float64), _needed(size), 1.0 if unit is None else unit)
     if {"R", "T"} <= set(nodes) or any(
         name in nodes for name in ("D1", "distCoeffs1", "cameraMatrix1", "M1")
     ):

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from dense3d.datasets.synthetic.classes import CATEGORIES
+from dense3d.datasets.synthetic.clouds import CLOUD_LAYOUTS, make_clouds
 from dense3d.errors import ConfigError, DataError, did_you_mean
 
 # Raise it whenever the same recipe gives other scenes, labels or pixels than before, beyond rounding.
@@ -155,12 +156,18 @@ def ensure_dataset(root: str | os.PathLike, **recipe: Any) -> Path:
 
     Args:
         root: its folder.
-        recipe: as for :func:`make_dataset`. Of many callers one renders and the others wait for it.
+        recipe: as for :func:`make_dataset`, or with ``layouts=("shapes",)`` or ``("rooms",)`` as for
+            :func:`~dense3d.datasets.synthetic.clouds.make_clouds`. Of many callers one renders and the others
+            wait for it.
 
     Returns:
         ``root`` as an absolute path.
     """
-    make_dataset(root, **recipe)
+    layouts = tuple(recipe.get("layouts", ()))
+    if len(layouts) == 1 and layouts[0] in CLOUD_LAYOUTS:
+        make_clouds(root, layouts[0], **{key: value for key, value in recipe.items() if key != "layouts"})
+    else:
+        make_dataset(root, **recipe)
     return Path(root).absolute()
 
 
@@ -214,7 +221,7 @@ def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> dict[
     samples = [(split, index) for split in SPLITS for index in range(getattr(recipe, split))]
     job = Job(str(folder), recipe.layouts, recipe.seed, recipe.size, samples, recipe.scenes)
     records: dict[tuple[str, int], dict[str, Any]] = {}
-    for split, index, record in _with_bar(render_records(job, workers), len(samples), progress):
+    for split, index, record in with_bar(render_records(job, workers), len(samples), progress):
         records[split, index] = record
     for layout in recipe.layouts:
         writer = WRITERS[layout](folder)
@@ -223,7 +230,8 @@ def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> dict[
     return {"categories": [asdict(category) for category in CATEGORIES]}
 
 
-def _with_bar(items: Iterator, total: int, progress: bool) -> Iterator:
+def with_bar(items: Iterator, total: int, progress: bool, noun: str = "images") -> Iterator:
+    """The items, with a bar on the terminal that shows how many of them are done."""
     if not progress:
         yield from items
         return
@@ -232,7 +240,7 @@ def _with_bar(items: Iterator, total: int, progress: bool) -> Iterator:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield from _with_lines(items, total)
+        yield from _with_lines(items, total, noun)
         return
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
@@ -242,10 +250,10 @@ def _with_bar(items: Iterator, total: int, progress: bool) -> Iterator:
             bar.advance(task)
 
 
-def _with_lines(items: Iterator, total: int) -> Iterator:
+def _with_lines(items: Iterator, total: int, noun: str) -> Iterator:
     """Where a bar would not show, in a log or a pipe, a line at the start and every ten seconds."""
     start = shown = time.monotonic()
-    print(f"rendering {total} synthetic images, once", file=sys.stderr, flush=True)
+    print(f"rendering {total} synthetic {noun}, once", file=sys.stderr, flush=True)
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()

@@ -189,19 +189,37 @@ class CCNeXt(BaseModel):
                 self._fill(samples[i], inverse)
         return samples
 
+    def predict_images(self, left: Tensor, right: Tensor) -> dict[str, Tensor]:
+        """Maps ``(B, 1, H, W)`` named as in ``StereoSample``, of pairs without a rig.
+
+        Disparity and depth are there where ``normalised_focal`` and ``metric_scale`` say what a rig would.
+        """
+        inverse = self.inverse_depth(left, right)
+        focal = self.normalised_focal
+        pixels = None if focal is None else focal * inverse.shape[-1]
+        return self._maps(inverse, pixels, 0.0, self.metric_scale)
+
     def _fill(self, sample: StereoSample, inverse: Tensor) -> None:
         """Fields of one pair from ``(V, H, W)``."""
         focal, offset = self._focal(sample, inverse.shape[-1])
-        disparity = self.nominal_baseline * focal * inverse - offset
         rig, scale = sample.get("rig"), self.metric_scale
         if scale is None and rig is not None:
             scale = rig.baseline / self.nominal_baseline
-        sample.pred_disparity = disparity[:1]
-        sample.pred_inverse_depth = inverse[:1] / (scale or 1.0)
+        sample.set_data({k: x[0] for k, x in self._maps(inverse[None], focal, offset, scale).items()})
+
+    def _maps(
+        self, inverse: Tensor, focal: float | None, offset: float, scale: float | None
+    ) -> dict[str, Tensor]:
+        """Predictions ``(B, 1, H, W)`` from ``(B, V, H, W)``: what is known of the rig decides which."""
+        maps = {"pred_inverse_depth": inverse[:, :1] / (scale or 1.0)}
+        if focal is not None:
+            disparity = self.nominal_baseline * focal * inverse - offset
+            maps["pred_disparity"] = disparity[:, :1]
+            if self.predict_right:
+                maps["pred_right_disparity"] = disparity[:, 1:]
         if scale is not None:
-            sample.pred_depth = scale / inverse[:1]
-        if self.predict_right:
-            sample.pred_right_disparity = disparity[1:]
+            maps["pred_depth"] = scale / inverse[:, :1]
+        return maps
 
     def _focal(self, sample: StereoSample, width: int) -> tuple[float, float]:
         """Focal length and distance of principal points, in pixels."""

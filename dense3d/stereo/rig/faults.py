@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dense3d.structures.stereo_cameras import StereoCameras
 
 UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254}
 NEAREST, FURTHEST = 0.01, 5.0  # metres between the cameras of a rig
 CENTRAL = 0.15  # share of the side that a principal point may be off the middle
+ALIKE, OFF_ALIKE = 0.03, 0.04  # the same of all four, where they are off by shares that differ by less
 
 
 def calibration_faults(cameras: StereoCameras, width: int, height: int) -> list[str]:
@@ -40,14 +43,16 @@ def calibration_faults(cameras: StereoCameras, width: int, height: int) -> list[
 
 
 def _off_centre(cameras: StereoCameras) -> list[str]:
+    size = np.array([cameras.width, cameras.height])
+    centres = {"left": cameras.left[:2, 2], "right": cameras.right[:2, 2]}
+    off = np.concatenate([centre / size - 0.5 for centre in centres.values()])  # (4,)
+    scaled = np.ptp(off) < ALIKE and abs(off.mean()) > OFF_ALIKE  # both sides of both images by one factor
     faults = []
-    for name, matrix in (("left", cameras.left), ("right", cameras.right)):
-        shares = matrix[0, 2] / cameras.width, matrix[1, 2] / cameras.height
-        if max(abs(share - 0.5) for share in shares) > CENTRAL:
-            whole = [round(2 * float(value)) for value in matrix[:2, 2]]
+    for name, (x, y) in centres.items():
+        if scaled or np.abs([x, y] / size - 0.5).max() > CENTRAL:
             faults.append(
-                f"the {name} camera's principal point ({matrix[0, 2]:.0f}, {matrix[1, 2]:.0f}) is far from "
-                f"the middle of {cameras.width}x{cameras.height} images: its intrinsics are of another size, "
-                f"about {whole[0]}x{whole[1]}; calibrate with the size of the photographs, or scale them"
+                f"the {name} camera's principal point ({x:.0f}, {y:.0f}) is far from the middle of "
+                f"{cameras.width}x{cameras.height} images: its intrinsics are of another size, about "
+                f"{round(2 * x)}x{round(2 * y)}; calibrate with the size of the photographs, or scale them"
             )
     return faults

@@ -107,6 +107,57 @@ def middlebury(root: Path) -> None:
         write_text(root / scene / "calib.txt", middlebury_calibration())
 
 
+def middlebury_2021(root: Path) -> None:
+    scene = root / "artroom1"
+    pair(scene / "im0.png", scene / "im1.png")
+    for light, exposure in (("L0", 0), ("L0", 1), ("F0", 0)):
+        place = scene / "ambient" / light
+        pair(place / f"im0e{exposure}.png", place / f"im1e{exposure}.png")
+    write_pfm(scene / "disp0.pfm", disparity())
+    write_text(scene / "calib.txt", middlebury_calibration())
+
+
+def cre_stereo(root: Path) -> None:
+    for part in ("hole", "tree"):
+        for name in ("aB3_0", "zz_1"):
+            pair(root / part / f"{name}_left.jpg", root / part / f"{name}_right.jpg")
+            write_scaled_png(root / part / f"{name}_left.disp.png", disparity(), 32)
+            write_scaled_png(root / part / f"{name}_right.disp.png", disparity(), 32)
+
+
+def booster(root: Path) -> None:
+    for split in ("train", "test"):
+        scene = root / split / "balanced" / "Bathroom"
+        for number in range(2):
+            pair(scene / f"camera_00/im{number}.png", scene / f"camera_02/im{number}.png")
+        matrices = {"proj_matL": MATRIX.format(f=100, cx=39.5, t=0)}
+        matrices["proj_matR"] = MATRIX.format(f=100, cx=39.5, t=-8000)
+        kind = 'type_id="opencv-matrix"'
+        nodes = "".join(
+            f"<{name} {kind}><rows>3</rows><cols>4</cols><dt>d</dt><data>{data}</data></{name}>"
+            for name, data in matrices.items()
+        )
+        text = f'<?xml version="1.0"?><opencv_storage>{nodes}<baselineLR>80.</baselineLR></opencv_storage>'
+        write_text(scene / "calib_00-02.xml", text)
+        if split == "train":
+            np.save(scene / "disp_00.npy", np.where(np.isfinite(disparity()), disparity(), 0))
+            mask(scene / "mask_00.png")
+
+
+def tartan_air(root: Path) -> None:
+    for place, level in (("office", "Easy"), ("office", "Hard"), ("ocean", "Easy")):
+        folder = root / place / place / level / "P001"
+        for number, image in enumerate(views(3)):
+            picture(folder / f"image_left/{number:06d}_left.png", image)
+        (folder / "flow").mkdir()
+        for number in range(2):
+            stem = f"{number:06d}_{number + 1:06d}"
+            np.save(folder / f"flow/{stem}_flow.npy", flow())
+            hidden = np.zeros((HEIGHT, WIDTH), np.uint8)
+            hidden[:, :SHIFT], hidden[:4] = 100, 1
+            np.save(folder / f"flow/{stem}_mask.npy", hidden)
+
+
 def middlebury_2006(root: Path, divisor: int) -> None:
     pair(root / "Aloe/Illum1/Exp0/view1.png", root / "Aloe/Illum1/Exp0/view5.png")
     pair(root / "Aloe/view1.png", root / "Aloe/view5.png")

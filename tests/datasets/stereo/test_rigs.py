@@ -138,6 +138,13 @@ def test_faults_of_calibrations(tmp_path, name, content, sentence):
         read_rig(tmp_path / "none.txt")
 
 
+def test_a_baseline_in_metres_where_millimetres_are_usual(tmp_path):
+    (tmp_path / "calib.txt").write_text(middlebury(baseline="0.25"))
+    with pytest.raises(DataError, match=r"a baseline of 0\.00025 m is hardly meant"):
+        read_rig(tmp_path / "calib.txt")
+    assert read_rig(tmp_path / "calib.txt", unit=1.0).baseline == pytest.approx(0.25)
+
+
 def test_units_of_baselines(tmp_path):
     opencv_file(tmp_path / "p.yml", P1=P_LEFT, P2=P_RIGHT * np.array([1, 1, 1, 1000]))
     assert read_rig(tmp_path / "p.yml", (640, 480), unit=0.001).baseline == pytest.approx(0.25)

@@ -11,6 +11,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
+from dense3d.datasets.stereo import write_scaled_png
 from dense3d.datasets.stereo.loading import LoadStereo
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import DATASETS, METRICS, MODELS
@@ -101,11 +102,36 @@ def test_driving_stereo_by_weather(tmp_path):
     check_pairs(build("DrivingStereo", tmp_path, calibration="half-image-calib"), 1)
 
 
+def test_driving_stereo_of_full_size_has_128_units_a_pixel(tmp_path):
+    layouts.driving_stereo(tmp_path)
+    for name in ("left-image", "right-image", "disparity-map", "depth-map"):
+        (tmp_path / f"train-{name}").rename(tmp_path / f"{name}-full-size")
+    for path in (tmp_path / "disparity-map-full-size").rglob("*.png"):
+        write_scaled_png(path, layouts.disparity(), 128)
+    check_pairs(build("DrivingStereo", tmp_path, calibration="half-image-calib"), 2)
+    halved = build("DrivingStereo", tmp_path, divisor=256, truth="disparity")[0]["disparity"]
+    assert (halved[np.isfinite(halved)] == SHIFT / 2).all()
+
+
 def test_middlebury(tmp_path):
     layouts.middlebury(tmp_path)
     sample = check_pairs(build("Middlebury", tmp_path), 2)[0]
     assert not sample["nonoccluded"][:, :SHIFT].any() and sample["nonoccluded"][:, SHIFT:].all()
     assert build("Middlebury", tmp_path, right="im1E").get_data_info(0)["sample_id"] == "Adirondack/im1E"
+    check_pairs(build("Middlebury", tmp_path, right=("im1", "im1E")), 4)
+
+
+def test_middlebury_of_2021_in_all_lights(tmp_path):
+    layouts.middlebury_2021(tmp_path)
+    check_pairs(build("Middlebury", tmp_path), 1)
+    dataset = build("Middlebury", tmp_path, views="ambient/*")
+    check_pairs(dataset, 3)
+    assert [dataset.get_data_info(i)["sample_id"] for i in range(3)] == [
+        "artroom1/ambient/F0/im0e0", "artroom1/ambient/L0/im0e0", "artroom1/ambient/L0/im0e1"
+    ]  # fmt: skip
+    (tmp_path / "artroom1/ambient/F0/im1e0.png").unlink()
+    with pytest.raises(DataError, match=r"F0/im1e0.png does not exist"):
+        build("Middlebury", tmp_path, views="ambient/*")
 
 
 @pytest.mark.parametrize(("size", "divisor"), [("full", 1), ("half", 2), ("third", 3)])
@@ -114,6 +140,27 @@ def test_middlebury_of_2006(tmp_path, size, divisor):
     for views in ("", "Illum1/Exp0"):
         sample = check_pairs(build("Middlebury", tmp_path, size=size, views=views), 1)[0]
         assert sample["rig"].doffs == 30 / divisor and sample["rig"].focal == 3740 / divisor
+    layouts.pair(tmp_path / "Aloe/Illum2/Exp0/view1.png", tmp_path / "Aloe/Illum2/Exp0/view5.png")
+    check_pairs(build("Middlebury", tmp_path, size=size, views="Illum*/Exp*"), 2)
+
+
+def test_cre_stereo(tmp_path):
+    layouts.cre_stereo(tmp_path)
+    check_pairs(build("CreStereo", tmp_path), 4, rig=False)
+    assert build("CreStereo", tmp_path, only=["tree/*"]).get_data_info(0)["sample_id"] == "tree/aB3_0"
+    (tmp_path / "tree/zz_1_left.disp.png").unlink()
+    with pytest.raises(DataError, match=r"zz_1_left.disp.png does not exist"):
+        build("CreStereo", tmp_path)
+
+
+def test_booster(tmp_path):
+    layouts.booster(tmp_path)
+    sample = check_pairs(build("Booster", tmp_path), 2)[1]
+    assert sample["rig"].focal == 100 and sample["rig"].baseline == pytest.approx(0.08)
+    assert not sample["nonoccluded"][:, :SHIFT].any() and sample["nonoccluded"][:, SHIFT:].all()
+    assert "disparity" not in build("Booster", tmp_path, split="test")[0]
+    with pytest.raises(ConfigError, match="split must be one of"):
+        build("Booster", tmp_path, split="val")
 
 
 def test_eth3d(tmp_path):
@@ -170,6 +217,33 @@ def test_flow_data_sets(tmp_path):
     layouts.scene_flow(tmp_path / "things")
     check_pairs(build("FlyingThings", tmp_path / "things"), 2, rig=False)
     check_pairs(build("FlyingThings", tmp_path / "things", directions="past", passes="final"), 1, rig=False)
+
+
+def test_tartan_air_flow(tmp_path):
+    layouts.tartan_air(tmp_path)
+    sample = check_pairs(build("TartanAirFlow", tmp_path), 6, rig=False)[0]
+    assert sample["nonoccluded"][4:, SHIFT:].all() and not sample["nonoccluded"][:, :SHIFT].any()
+    dataset = build("TartanAirFlow", tmp_path, only=["office/*"])
+    assert len(dataset) == 4 and dataset.get_data_info(0)["sample_id"] == "office/Easy/P001/000000"
+    for inner in ("ocean", "ocean/ocean"):
+        assert len(build("TartanAirFlow", tmp_path / inner)) == 2
+    flow = tmp_path / "office/office/Easy/P001/flow/000000_000001_flow.npy"
+    np.save(flow, np.zeros((HEIGHT, WIDTH)))
+    with pytest.raises(DataError, match=r"_flow.npy holds \(48, 80\), but flow is \(H, W, 2\)"):
+        build("TartanAirFlow", tmp_path)[2]
+
+
+def test_intrinsics_of_spring_are_those_of_the_frames_number(tmp_path):
+    pytest.importorskip("h5py")
+    layouts.spring(tmp_path)
+    rows = "".join(f"{focal} {focal} 39.5 23.5\n" for focal in (100, 110, 120))
+    layouts.write_text(tmp_path / "train/0001/cam_data/intrinsics.txt", rows)
+    (tmp_path / "train/0001/frame_left/frame_left_0001.png").unlink()
+    pairs = build("SpringStereo", tmp_path)
+    assert [pairs.get_data_info(i)["rig"].focal for i in range(2)] == [110, 120]
+    layouts.write_text(tmp_path / "train/0001/cam_data/intrinsics.txt", rows.splitlines()[0])
+    with pytest.raises(DataError, match="one a frame"):
+        build("SpringStereo", tmp_path)
 
 
 def test_spring_flow(tmp_path):

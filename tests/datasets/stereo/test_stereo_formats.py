@@ -104,6 +104,24 @@ def test_unknown_disparity_of_pfm_and_the_sign_of_scene_flow(tmp_path):
         read_disparity(tmp_path / "a.pfm", "pfm")
 
 
+@pytest.mark.parametrize("mark", [-1.0, -100.0, -9999.0])
+@pytest.mark.parametrize("form", ["pfm", "npy"])
+def test_a_negative_mark_of_unknown_pixels_is_no_opposite_sign(tmp_path, mark, form):
+    values = np.full((6, 10), mark, np.float32)  # sparse: most pixels are unknown
+    values[::3, ::4] = noise.uniform(1, 9, (2, 3))
+    path = tmp_path / f"a.{form}"
+    write_pfm(path, values) if form == "pfm" else np.save(path, values)
+    expected = np.where(values > 0, values, np.float32(np.inf))
+    np.testing.assert_array_equal(read_disparity(path, form), expected)
+
+
+def test_maps_that_hold_one_negative_value(tmp_path):
+    write_pfm(tmp_path / "nothing.pfm", np.full((4, 5), -1.0))
+    assert np.isinf(read_disparity(tmp_path / "nothing.pfm", "pfm")).all()
+    write_pfm(tmp_path / "wall.pfm", np.full((4, 5), -12.5))  # Scene Flow's sign
+    assert (read_disparity(tmp_path / "wall.pfm", "pfm") == 12.5).all()
+
+
 def test_kitti_disparity_and_what_8_bits_make_of_it(sample_data, tmp_path):
     disparity = read_disparity(sample_data / KITTI, "png/256")
     stored = np.asarray(Image.open(sample_data / KITTI)).astype(float)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dense3d.datasets.stereo import croco_augmentation
 from dense3d.datasets.stereo.colours import StereoColorJitter
 from dense3d.datasets.stereo.croco_augmentation import (
     COLOURS,
@@ -131,6 +132,17 @@ def test_sizes():
         3,
     )  # was too narrow
     assert CrocoFlowAugmentation((120, 300)).transform(ramp())["left"].shape == (120, 300, 3)
+
+
+def test_flow_pairs_are_stretched_where_they_are_scaled(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(croco_augmentation, "stretch", lambda results, size, sparse: sizes.append(size))
+    for scale_prob in (0, 1):
+        augment = CrocoFlowAugmentation((32, 48), scale_prob, stretch_prob=1, colours=False)
+        for _ in range(8):
+            augment.transform(ramp())
+        assert len(sizes) == 8 * scale_prob
+    assert len({round(rows / columns, 2) for rows, columns in sizes}) > 4
 
 
 def test_values_of_resized_ground_truth():

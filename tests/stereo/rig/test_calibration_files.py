@@ -154,3 +154,18 @@ def test_sound_calibrations_have_no_fault_and_others_are_named():
     twice = np.diag([2.0, 2.0, 1.0]) @ RIG.left
     (foreign,) = calibration_faults(cameras(left=twice), *SIZE)
     assert "left camera's principal point" in foreign and "about 940x652" in foreign
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.75, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0])
+def test_intrinsics_of_photographs_at_another_size_are_named(factor):
+    scale = np.diag([factor, factor, 1.0])
+    faults = calibration_faults(cameras(left=scale @ RIG.left, right=scale @ RIG.right), *SIZE)
+    assert len(faults) == 2 and all("its intrinsics are of another size" in fault for fault in faults)
+    assert f"about {round(2 * factor * 235)}x{round(2 * factor * 163)}" in faults[0]
+
+
+@pytest.mark.parametrize("left", [(222, 163), (262, 149), (240, 180), (258, 172)])
+def test_principal_points_that_differ_as_those_of_real_lenses(left):
+    """Up to 0.06 of a side off the middle, in directions of their own."""
+    matrix = np.array([[420.0, 0, left[0]], [0, 422, left[1]], [0, 0, 1]])
+    assert calibration_faults(cameras(left=matrix), *SIZE) == []

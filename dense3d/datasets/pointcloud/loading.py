@@ -1,0 +1,103 @@
+"""Reading the points of a record: each data set's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from dense3d.errors import ConfigError, DataError
+from dense3d.registry import TRANSFORMS
+
+Arrays = dict[str, np.ndarray]
+READERS: dict[str, Callable[[dict[str, Any]], Arrays]] = {}
+IGNORED = -1  # label of points that have none
+
+
+def reader(name: str) -> Callable[[Callable], Callable]:
+    """Register what reads a kind of record; it gives arrays by the names of :class:`LoadPoints`."""
+
+    def register(function: Callable[[dict[str, Any]], Arrays]) -> Callable[[dict[str, Any]], Arrays]:
+        READERS[name] = function
+        return function
+
+    return register
+
+
+@TRANSFORMS.register_module()
+class LoadPoints(BaseTransform):
+    """Read the cloud of a record, see :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
+
+    Adds ``points`` (N, 3) float32 metres (objects: the data set's own unit), and what there is of ``colors``
+    (N, 3) float32 in 0..1, ``normals`` (N, 3) float32, ``point_labels`` (N,) int64 with -1 for none,
+    ``instances`` (N,) int64 with -1 for none, ``gt_boxes`` (K, 7) float32 in the world frame of
+    :class:`~dense3d.structures.Boxes3D` and ``gt_box_labels`` (K,) int64. Points that are not finite are
+    dropped, and normals that are not are 0. A record that has a path alone is read by
+    :func:`dense3d.structures.read_cloud`.
+
+    Args:
+        max_points: a cloud with more is thinned out at random, which ``original_points`` of the sample tells.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds no point.
+    """
+
+    def __init__(self, max_points: int | None = None) -> None:
+        if max_points is not None and max_points < 1:
+            raise ConfigError(f"LoadPoints(max_points={max_points}): at least one point must stay")
+        self.max_points = max_points
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read the arrays."""
+        arrays = READERS[results.get("reader", "cloud")](results)
+        of_points = {key: values for key, values in arrays.items() if not key.startswith("gt_box")}
+        finite = np.isfinite(of_points["points"]).all(axis=1)
+        if not finite.any():
+            raise DataError(f"{results['path']} holds no point with finite coordinates")
+        kept = finite if not finite.all() else slice(None)
+        results["original_points"] = len(finite)
+        if self.max_points is not None and finite.sum() > self.max_points:
+            kept = np.sort(np.random.permutation(np.flatnonzero(finite))[: self.max_points])
+        results.update({key: values[kept] for key, values in of_points.items()})
+        results.update({key: values for key, values in arrays.items() if key not in of_points})
+        results["points"] = results["points"].astype(np.float32)
+        if "normals" in results:
+            results["normals"] = np.nan_to_num(results["normals"], nan=0.0, posinf=0.0, neginf=0.0)
+        return results
+
+
+@reader("cloud")
+def _read_any_cloud(record: dict[str, Any]) -> Arrays:
+    """Any file that holds a cloud; ``columns`` and so on of the record go to ``read_cloud``."""
+    from dense3d.structures import read_cloud
+
+    cloud = read_cloud(record["path"], **record.get("read_options", {}))
+    arrays = {"points": cloud.points, **cloud.attributes}
+    if "labels" in arrays:
+        arrays["point_labels"] = arrays.pop("labels")
+    return arrays
+
+
+@reader("array")
+def _read_array(record: dict[str, Any]) -> Arrays:
+    """An npy file (N, 3 or more)."""
+    from dense3d.structures.cloud_files.arrays import load_npy
+
+    return {"points": columns_of(load_npy(Path(record["path"]), mapped=False), 3, record)[:, :3]}
+
+
+def columns_of(table: np.ndarray, least: int, record: dict[str, Any]) -> np.ndarray:
+    """A table (N, C) of numbers with at least so many columns and one row.
+
+    Raises:
+        DataError: it is none.
+    """
+    if table.ndim != 2 or table.shape[1] < least or not len(table) or table.dtype.kind not in "iuf":
+        raise DataError(
+            f"{record['path']} holds {table.dtype} of shape {table.shape}; points must be "
+            f"numbers (N, {least} or more)"
+        )
+    return table

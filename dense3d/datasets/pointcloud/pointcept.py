@@ -1,0 +1,59 @@
+"""Folders of npy files as Pointcept prepares ScanNet, S3DIS and others, one folder a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dense3d.datasets.pointcloud.loading import Arrays, reader
+from dense3d.errors import DataError
+from dense3d.structures.cloud_files.arrays import load_npy, read_folder
+from dense3d.structures.cloud_files.judging import unit_colors
+
+POINTCEPT = "pointcept"
+
+
+@reader(POINTCEPT)
+def _read_folder(record: dict[str, Any]) -> Arrays:
+    """A folder of npy files as Pointcept writes them: see :func:`read_pointcept`."""
+    return read_pointcept(Path(record["path"]), record.get("segment"))
+
+
+def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
+    """``coord``, ``color`` (0..255), ``normal``, a segment file, ``instance`` and ``boxes`` of a folder.
+
+    Args:
+        folder: of npy files; only ``coord.npy`` must be there.
+        segment: name of the labels' file, such as ``"segment20"``; None takes the first of the usual ones.
+
+    Raises:
+        DataError: ``coord.npy`` is missing, or a file is damaged or of another length.
+    """
+    raw, count = read_folder(folder, None, 0)
+    found = {"points": raw["points"]}
+    if "colors" in raw:
+        found["colors"] = unit_colors(raw["colors"], folder / "color.npy", color_max=255)
+    if "normals" in raw:
+        found["normals"] = raw["normals"].astype(np.float32)
+    if segment is not None:
+        raw["labels"] = load_npy(folder / f"{segment}.npy", mapped=False)
+    for name, key, file in (
+        ("labels", "point_labels", segment or "segment"),
+        ("instance", "instances", "instance"),
+    ):
+        if name == "instance" and (folder / "instance.npy").is_file():
+            raw[name] = load_npy(folder / "instance.npy", mapped=False)
+        if name in raw:
+            values = np.asarray(raw[name]).reshape(-1).astype(np.int64)
+            if len(values) != count:
+                raise DataError(f"{folder / file}.npy has {len(values)} labels for {count} points")
+            found[key] = values
+    if (folder / "boxes.npy").is_file():
+        boxes = load_npy(folder / "boxes.npy", mapped=False)
+        found["gt_boxes"], found["gt_box_labels"] = (
+            boxes[:, :7].astype(np.float32),
+            boxes[:, 7].astype(np.int64),
+        )
+    return found

@@ -1,0 +1,14 @@
+"""Furnished rooms as clouds of points: semantic labels, instances, oriented boxes, colours and normals.
+
+Names are imported on first use.
+"""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={
+        "furnishing": ["CLASSES", "Item", "Room", "furnish"],
+        "sampling": ["RoomCloud", "make_room"],
+    },
+)

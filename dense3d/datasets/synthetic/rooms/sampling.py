@@ -1,0 +1,111 @@
+"""From a furnished room to a coloured cloud with labels."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+
+from dense3d.datasets.synthetic.objects.sampling import sample_parts
+from dense3d.datasets.synthetic.rooms.furnishing import Room, furnish
+
+NOISE = (0.001, 0.006)  # metres, standard deviation along the normal
+STUFF_INSTANCE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class RoomCloud:
+    """A room as points.
+
+    Args:
+        points: (N, 3) float32, metres, z up, floor at 0.
+        colors: (N, 3) uint8.
+        normals: (N, 3) float32, into the room.
+        labels: (N,) int64, of ``CLASSES``.
+        instances: (N,) int64, rows of ``boxes``, -1 for floor and walls.
+        boxes: (K, 7) float64: centre, sizes along and across the heading and upwards, yaw; world frame of
+            :class:`~dense3d.structures.Boxes3D`.
+        box_labels: (K,) int64.
+    """
+
+    points: np.ndarray
+    colors: np.ndarray
+    normals: np.ndarray
+    labels: np.ndarray
+    instances: np.ndarray
+    boxes: np.ndarray
+    box_labels: np.ndarray
+
+
+def make_room(rng: np.random.Generator, num_points: int = 40_000) -> RoomCloud:
+    """A room of random size and furniture, its surfaces sampled evenly.
+
+    Colours are drawn for each thing, whatever its class, with the light of a lamp at the ceiling; so class is
+    to be told by shape and place.
+
+    Args:
+        rng: draws everything.
+        num_points: of the cloud.
+    """
+    room = furnish(rng)
+    meshes, owners = {}, []
+    for index, item in enumerate(room.items):
+        for mesh in item.meshes:
+            meshes[len(owners)] = mesh
+            owners.append(index)
+    points, normals, pieces = _sampled(meshes, rng, num_points)
+    owner = np.array(owners)[pieces]
+    colors = _colors(room, points, normals, pieces, owner, rng)
+    points = points + normals * rng.normal(scale=rng.uniform(*NOISE), size=(len(points), 1))
+    things = [index for index, item in enumerate(room.items) if item.box is not None]
+    instance_of = np.full(len(room.items), STUFF_INSTANCE)
+    instance_of[things] = np.arange(len(things))
+    labels = np.array([item.label for item in room.items])
+    return RoomCloud(
+        points.astype(np.float32),
+        colors,
+        normals.astype(np.float32),
+        labels[owner].astype(np.int64),
+        instance_of[owner].astype(np.int64),
+        np.array([room.items[index].box for index in things]).reshape(-1, 7),
+        labels[things].astype(np.int64),
+    )
+
+
+def _sampled(meshes: dict, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of all pieces; :func:`sample_parts` numbers no more than 255 at once."""
+    from dense3d.datasets.synthetic.objects.primitives import area_of
+
+    groups = [list(meshes)[start : start + 200] for start in range(0, len(meshes), 200)]
+    areas = np.array([sum(area_of(meshes[piece]) for piece in group) for group in groups])
+    shares = rng.multinomial(count, areas / areas.sum())
+    found = []
+    for group, share in zip(groups, shares):
+        parts = {place: meshes[piece] for place, piece in enumerate(group)}
+        points, normals, places = sample_parts(parts, rng, int(share))
+        found.append((points, normals, np.array(group)[places]))
+    points, normals, pieces = (np.concatenate(arrays) for arrays in zip(*found))
+    order = rng.permutation(len(points))
+    return points[order], normals[order], pieces[order]
+
+
+def _colors(
+    room: Room,
+    points: np.ndarray,
+    normals: np.ndarray,
+    pieces: np.ndarray,
+    owner: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """One colour for each thing, a little another one for each of its pieces, lit from a lamp."""
+    base = np.array(
+        [colorsys.hsv_to_rgb(rng.random(), rng.beta(1.2, 2.5), rng.uniform(0.3, 1.0)) for _ in room.items]
+    )
+    shade = rng.uniform(0.8, 1.1, (int(pieces.max()) + 1, 1))
+    lamp = np.array([*rng.uniform(-0.3, 0.3, 2) * room.size[:2], 0.95 * room.size[2]])
+    to_lamp = lamp - points
+    to_lamp /= np.maximum(np.linalg.norm(to_lamp, axis=1, keepdims=True), 1e-6)
+    light = 0.55 + 0.45 * np.abs((normals * to_lamp).sum(axis=1, keepdims=True))
+    noise = rng.normal(scale=0.02, size=points.shape)
+    return np.rint(np.clip(base[owner] * shade[pieces] * light + noise, 0, 1) * 255).astype(np.uint8)
