@@ -79,6 +79,35 @@ def build_checked(
         return _built(settings, cfg.get("default_scope") or SCOPE, checkpoint, device, loaders)
 
 
+def build_trained(cfg: Config, checkpoint: str | Path | None, device: str | torch.device | None) -> nn.Module:
+    """:func:`build_checked` for predictions: with a checkpoint's weights, or a model that has none.
+
+    Raises:
+        ConfigError, CheckpointError: see :func:`build_model` and :func:`require_no_weights`.
+    """
+    if checkpoint is not None:
+        return build_checked(cfg, checkpoint, device)
+    require_no_weights(cfg)
+    model = build_checked(cfg, None, device).eval()
+    model.dataset_meta = {}
+    return model
+
+
+def require_no_weights(cfg: Config) -> None:
+    """See that the model of a config can do without a checkpoint.
+
+    Raises:
+        ConfigError: it has weights.
+    """
+    with torch.device("meta"):  # where weights take neither memory nor time
+        model = build_checked(copy.deepcopy(cfg))
+    if next(model.parameters(), None) is not None:
+        raise ConfigError(
+            f"{cfg.filename or 'the config'}: {type(model).__name__} has weights: give a checkpoint (only "
+            "models without any, such as SemiGlobalMatching, take none)"
+        )
+
+
 def checked_config(config: str | Path | Config, options: dict[str, Any] | None = None) -> Config:
     """A config of one's own that has no faults.
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from dense3d.apis.building import checked_config
 from dense3d.apis.calibrations import needs_calibration
+from dense3d.apis.cloud_pipelines import takes_clouds
 from dense3d.apis.inputs import ImageInput, as_inputs, each_once
 from dense3d.apis.pipelines import first_line, inference_steps, takes_pairs
 from dense3d.apis.prediction import Predictor, no_calibration_wanted
@@ -93,6 +94,8 @@ def infer(
     images = each_once(as_inputs(inputs))
     _spare_inputs(images, out)
     cfg = checked_config(config, options)
+    if takes_clouds(inference_steps(cfg)):
+        raise ConfigError(f"{cfg.filename} takes point clouds: use dense3d.apis.infer_clouds")
     if takes_pairs(inference_steps(cfg)):
         raise ConfigError(
             f"{cfg.filename} matches two images: use dense3d.apis.infer_pairs(..., left, right)"

@@ -1,4 +1,4 @@
-"""Disparity, depth, clouds or flow of files: pictures and maps, pair by pair."""
+"""Disparity, depth, clouds, flow or completed views of files: pictures and maps, pair by pair."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PairReport:
 
 def infer_pairs(
     config: str | Path | Config,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     left: Any,
     right: Any,
     out: str | Path,
@@ -59,10 +59,12 @@ def infer_pairs(
     check: bool = True,
     unit: str | None = None,
 ) -> PairReport:
-    """Run a stereo or flow network on pairs and write pictures and maps, pair by pair.
+    """Run a network of two images on pairs and write pictures and maps, pair by pair.
 
     Written are ``pictures/*.jpg``; of stereo the maps of :data:`dense3d.results.disparity.WRITTEN` and, if
-    asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also ``pictures.mp4``.
+    asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also ``pictures.mp4``. Of cross-view
+    completion there are pictures alone: the second view, what was seen of the first one, what was made of it,
+    and the first one.
 
     Args:
         config, checkpoint, device, options, batch_size, scale, both_views: see
@@ -128,8 +130,8 @@ def _faults(left: Any, right: Any, rig: Any, predictor: PairPredictor) -> list[s
     from dense3d.stereo.rig.pair_check import check_pair
 
     model = getattr(predictor.model, "module", predictor.model)
-    if getattr(model, "field", "disparity") != "disparity":  # of flow, images need not be rectified
-        return []
+    if predictor.completes_views or getattr(model, "field", "disparity") != "disparity":
+        return []  # of flow and of views, images need not be rectified
     first = next(as_pairs(left, right))
     try:
         images = first.pixels()

@@ -34,14 +34,17 @@ class PairInput:
     right: ImageInput
     name: str
 
-    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+    def pixels(self, of_one_size: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Both images ``(H, W, 3)`` RGB uint8.
+
+        Args:
+            of_one_size: whether they have to be, as rectified pairs are.
 
         Raises:
             DataError: one cannot be read, or they differ in size.
         """
         pair = tuple(_pixels(image) for image in (self.left, self.right))
-        if pair[0].shape != pair[1].shape:
+        if of_one_size and pair[0].shape != pair[1].shape:
             sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]}" for image in pair)
             raise DataError(
                 f"{self.left.name} and {self.right.name} differ in size ({sizes}): no rectified pair"

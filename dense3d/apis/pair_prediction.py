@@ -1,4 +1,4 @@
-"""A trained network that matches two images: disparity, depth and clouds of pairs, or flow."""
+"""A trained network of two images: disparity, depth and clouds of pairs, flow, or a completed view."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
-from dense3d.apis.building import build_checked, checked_config, usable_device
+from dense3d.apis.building import build_trained, checked_config, usable_device
 from dense3d.apis.pair_inputs import PairInput, as_pairs, is_one_pair
-from dense3d.apis.pipelines import first_line, inference_steps, takes_pairs
+from dense3d.apis.pipelines import completes_views, first_line, inference_steps, takes_pairs
 from dense3d.apis.prediction import failure
 from dense3d.datasets.stereo.rigs import read_rig
 from dense3d.engine.bad_batches import naming_samples
@@ -29,11 +29,14 @@ from dense3d.structures import RectifiedRig, StereoSample
 
 
 class PairPredictor:
-    """A stereo or flow network with its weights, ready to be called; made by :func:`dense3d.load`.
+    """A network of two images with its weights, ready to be called; made by :func:`dense3d.load`.
+
+    That is a stereo or flow network, or one of cross-view completion (CroCo), which paints the hidden part of
+    the first image from the rest and from the second; what is hidden is drawn anew in each call.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
-        checkpoint: checkpoint file.
+        checkpoint: checkpoint file; None for a model without weights, such as ``SemiGlobalMatching``.
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         batch_size: pairs at a time.
         options: settings that override the config's, by dotted key.
@@ -58,7 +61,7 @@ class PairPredictor:
     def __init__(
         self,
         config: str | Path | Config,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None,
         device: str | torch.device | None = None,
         batch_size: int = 1,
         options: dict[str, Any] | None = None,
@@ -69,16 +72,18 @@ class PairPredictor:
             raise ConfigError(f"scale={scale}: images are made smaller by a factor in (0, 1]")
         if batch_size < 1:
             raise ConfigError(f"the batch size {batch_size!r} is no number of pairs: give 1 or more")
-        look_for(checkpoint)
+        if checkpoint is not None:
+            look_for(checkpoint)
         self.cfg = checked_config(config, options)
         steps = inference_steps(self.cfg)
         if not takes_pairs(steps):
-            raise ConfigError(f"{self.cfg.filename} describes no network that matches two images")
+            raise ConfigError(f"{self.cfg.filename} describes no network of two images")
         for step in steps:
             if str(step["type"]).rpartition(".")[2] == "LoadStereo":
                 step.update(with_truth=False, with_depth=False, with_disparity=False)
         self.batch_size, self.scale, self.both_views = batch_size, scale, both_views
-        self.model = build_checked(self.cfg, checkpoint, usable_device(device))
+        self.completes_views = completes_views(steps)
+        self.model = build_trained(self.cfg, checkpoint, usable_device(device))
         with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
             self.prepare = Compose(steps)
         self.info = ModelInfo(dict(self.model.dataset_meta), self.model.data_preprocessor)
@@ -93,7 +98,7 @@ class PairPredictor:
         """Predict.
 
         Args:
-            left, right: of a rectified pair (of flow: the first and the second image): paths, arrays
+            left, right: of a rectified pair (else: the first and the second image): paths, arrays
                 ``(H, W, 3)`` uint8 RGB, PIL images or tensors; or folders, globs or lists of them; or videos.
             rig: calibration of the rectified images, or a file of it, see
                 :func:`~dense3d.datasets.stereo.rigs.read_rig`; without one there is no depth in metres.
@@ -122,8 +127,9 @@ class PairPredictor:
         Args:
             left, right, rig: as for a call.
         """
-        pairs = as_pairs(left, right)
-        return self._results(pairs, rig)
+        if self.completes_views and rig is not None:
+            raise ConfigError("a network that completes views takes no calibration: leave it out")
+        return self._results(as_pairs(left, right), rig)
 
     def _results(self, pairs: Iterator[PairInput], rig: Any) -> Iterator[Result]:
         while batch := list(islice(pairs, self.batch_size)):
@@ -140,19 +146,18 @@ class PairPredictor:
     def _prepared(self, pair: PairInput, rig: Any) -> dict | DataError:
         """``inputs`` and ``data_samples`` for the network, and the left image beside them."""
         try:
-            left, right = pair.pixels()
+            left, right = pair.pixels(of_one_size=not self.completes_views)
             height, width = left.shape[:2]
             if rig is not None and not isinstance(rig, RectifiedRig):
                 rig = read_rig(rig, (width, height))
-            small = (max(1, round(width * self.scale)), max(1, round(height * self.scale)))
-            seen = [_shrunk(image, small) for image in (left, right)]
+            seen = [_shrunk(image, self.scale) for image in (left, right)]
             item = {
                 "left": seen[0],
                 "right": seen[1],
                 "left_path": pair.left.name,
                 "right_path": pair.right.name,
                 "sample_id": pair.name,
-                "rig": None if rig is None else rig.resized(*small) if self.scale < 1 else rig,
+                "rig": None if rig is None else rig.resized(*seen[0].shape[1::-1]) if self.scale < 1 else rig,
             }
             with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
                 packed = self.prepare(item)
@@ -206,8 +211,10 @@ class PairPredictor:
         return Result.of(sample, self.info, pair.name, pair.left.path, content)
 
 
-def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if image.shape[1::-1] == size:
+def _shrunk(image: np.ndarray, scale: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if (width, height) == size:
         return image
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 

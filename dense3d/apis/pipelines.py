@@ -40,8 +40,17 @@ def inference_steps(cfg: Config) -> list[dict]:
 
 
 def takes_pairs(steps: Sequence[dict]) -> bool:
-    """Whether a pipeline prepares pairs of images, of stereo or flow."""
-    return any(str(step.get("type")).rpartition(".")[2] == "LoadStereo" for step in steps)
+    """Whether a pipeline prepares pairs of images: of stereo or flow, or views of which one is completed."""
+    return bool({"LoadStereo", "LoadCrossViews"} & set(_names(steps)))
+
+
+def completes_views(steps: Sequence[dict]) -> bool:
+    """Whether a pipeline prepares two views of a scene, no rectified pair, which may differ in size."""
+    return "LoadCrossViews" in _names(steps)
+
+
+def _names(steps: Sequence[dict]) -> list[str]:
+    return [str(step.get("type")).rpartition(".")[2] for step in steps]
 
 
 class Preparation:

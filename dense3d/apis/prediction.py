@@ -15,9 +15,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
-from dense3d.apis.building import build_checked, checked_config, usable_device
+from dense3d.apis.building import build_checked, checked_config, require_no_weights, usable_device
 from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
 from dense3d.apis.category_ids import category_ids_of
+from dense3d.apis.cloud_pipelines import takes_clouds
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
 from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_pairs
 from dense3d.apis.testing import augment
@@ -27,6 +28,7 @@ from dense3d.errors import ConfigError, DataError
 from dense3d.results import ModelInfo, Result
 
 if TYPE_CHECKING:
+    from dense3d.apis.cloud_prediction import CloudPredictor
     from dense3d.apis.pair_prediction import PairPredictor
 
 
@@ -62,8 +64,11 @@ class Predictor:
         options: dict[str, Any] | None = None,
     ) -> None:
         _check_numbers(score_threshold, batch_size)
-        look_for(checkpoint)
+        if checkpoint is not None:
+            look_for(checkpoint)
         self.cfg = checked_config(config, options)
+        if checkpoint is None:
+            require_no_weights(self.cfg)
         self.detects_3d = needs_calibration(inference_steps(self.cfg))
         if tta:
             augment(self.cfg)
@@ -196,30 +201,39 @@ class Predictor:
 
 def load(
     config: str | Path | Config,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     device: str | torch.device | None = None,
     score_threshold: float = 0.3,
     batch_size: int = 1,
     tta: bool = False,
     options: dict[str, Any] | None = None,
-) -> Predictor | PairPredictor:
+) -> Predictor | PairPredictor | CloudPredictor:
     """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
 
-    A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``.
+    A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``;
+    a network of point clouds takes those: ``dense3d.load(config, checkpoint)("cloud.ply")``.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
-        checkpoint: checkpoint file.
+        checkpoint: checkpoint file; None for a model without weights, such as ``SemiGlobalMatching``.
         device, score_threshold, batch_size, tta, options: see :class:`Predictor`.
 
     Returns:
         A :class:`Predictor`, or a :class:`~dense3d.apis.pair_prediction.PairPredictor` of a network that
-        matches two images; calling it gives :class:`dense3d.results.Result`.
+        matches two images; calling it gives :class:`dense3d.results.Result`. Of a network of clouds, a
+        :class:`~dense3d.apis.cloud_prediction.CloudPredictor`, which gives
+        :class:`dense3d.results.CloudResult`.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.
     """
     cfg = checked_config(config, options)
+    if takes_clouds(inference_steps(cfg)):
+        if tta:
+            raise ConfigError(f"{cfg.filename} takes point clouds: test-time augmentation is not for it")
+        from dense3d.apis.cloud_prediction import CloudPredictor
+
+        return CloudPredictor(cfg, checkpoint, device)
     if takes_pairs(inference_steps(cfg)):
         if tta:
             raise ConfigError(f"{cfg.filename} matches two images: test-time augmentation is not for it")

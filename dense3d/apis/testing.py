@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from dense3d.apis.building import require_no_weights
 from dense3d.apis.calibrations import needs_calibration
 from dense3d.apis.setup import prepare_config, require
 from dense3d.config.building import explained_building
@@ -22,7 +23,7 @@ from dense3d.files import atomic_write, require_writable_folder
 
 def test(
     config: str | Path | Config,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     out: str | Path | None = None,
     show_dir: str | Path | None = None,
     tta: bool = False,
@@ -34,10 +35,12 @@ def test(
 
     Args:
         config: config file, name of a shipped one, or loaded config.
-        checkpoint: checkpoint that this project (or mmdet, mmseg) wrote.
+        checkpoint: checkpoint that this project (or mmdet, mmseg) wrote; None for a model without weights,
+            such as ``SemiGlobalMatching``.
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
             submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in
-            ``predictions/``).
+            ``predictions/``); of depth, disparity and flow a row of figures an image
+            (``predictions.disparity.csv``, those of a second such metric in ``predictions.disparity-2.csv``).
         show_dir: folder for pictures with predictions beside ground truth; it may not hold tested images.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
@@ -52,12 +55,15 @@ def test(
     """
     for folder in filter(None, (out, show_dir)):
         require_writable_folder(folder)
-    look_for(checkpoint)
+    if checkpoint is not None:
+        look_for(checkpoint)
     cfg = prepare_config(config, options, work_dir, launcher, ("test",))
     if cfg.get("test_dataloader") is None:
         raise ConfigError(f"{cfg.filename} has no test_dataloader: there is nothing to evaluate")
     require(cfg, "model", "test_cfg", "test_evaluator")
-    cfg.load_from = str(checkpoint)
+    if checkpoint is None:
+        require_no_weights(cfg)
+    cfg.load_from = None if checkpoint is None else str(checkpoint)
     cfg.resume = False
     cfg.strict_load = True  # False is for weights that training starts from
     if show_dir is not None:
@@ -84,6 +90,7 @@ def _draw_into(cfg: Config, folder: Path) -> None:
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:
     """Have metrics write their predictions, those of depth the errors of each image, where they can."""
+    written: dict[str, int] = {}
     for evaluator in _evaluators(cfg):
         name = _metric_name(evaluator)
         if name.startswith("Coco"):
@@ -95,7 +102,9 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
         elif name == "PanopticQualityMetric":
             evaluator["result_file"] = f"{prefix}.json"
         elif name in ("DepthMetric", "DisparityMetric", "FlowMetric"):
-            evaluator["result_file"] = f"{prefix}.{name.removesuffix('Metric').lower()}.csv"
+            kind = name.removesuffix("Metric").lower()
+            written[kind] = number = written.get(kind, 0) + 1
+            evaluator["result_file"] = f"{prefix}.{kind}{f'-{number}' if number > 1 else ''}.csv"
 
 
 def _evaluators(cfg: Config) -> list[dict]:

@@ -19,6 +19,7 @@ SUITES: dict[str, str] = {
     "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
     "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
+    "pointops": "dense3d.benchmarks.pointops",
     "stereo": "dense3d.benchmarks.stereo",
     "transfer-function": "dense3d.benchmarks.transfer_function",
     "volumes": "dense3d.benchmarks.volumes",

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dense3d.apis import build_model
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
+from dense3d.benchmarks.point_models import cloud_batch, official_steps
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
@@ -210,6 +211,17 @@ def _croco_stereo(name: str, **settings: Any) -> Contender:
     return Contender(name, config, {"model.network.init_cfg": None}, tiny=TINY_CROCO, **settings)
 
 
+TINY_POINT_MAE = {
+    "+model.encoder": dict(embed_dim=32, depth=1, num_heads=2),
+    "+model.decoder": dict(depth=1, num_heads=2),
+}
+
+
+def _point_mae(name: str, **settings: Any) -> Contender:
+    config = "point_mae/point-mae_pt-s_1xb128-300e_shapenet55.py"
+    return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
+
+
 CASES = [
     ModelCase(
         "relation-detr",
@@ -272,5 +284,13 @@ CASES = [
             _croco_stereo("CroCo-Stereo, ViT-L, four tiles at a time"),
         ),
         matching_batch,
+    ),
+    ModelCase(
+        "point-mae",
+        (
+            _point_mae("Point-MAE, official steps", context=official_steps, plain=True),
+            _point_mae("Point-MAE"),
+        ),
+        cloud_batch,
     ),
 ]

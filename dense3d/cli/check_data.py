@@ -14,11 +14,13 @@ NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
     "middlebury_eval3", "eth3d", "crestereo", "booster", "sceneflow_flyingthings", "sceneflow_monkaa",
     "sceneflow_driving", "sintel_stereo", "sintel_flow", "spring_stereo", "spring_flow",
     "flying_chairs", "flying_things_flow", "tartanair_flow",
+    "shapenet55", "modelnet40", "scanobjectnn", "shapenetpart", "scannet", "scannet_pointcept", "s3dis",
+    "s3dis_pointcept", "sunrgbd",
 )  # fmt: skip
 EPILOG = (
-    "Layouts and preparation: data/README.md and, of stereo and flow, docs/stereo-data.md. Contents of "
-    "images and annotations are checked by dense3d browse CONFIG --check. "
-    "Example: dense3d check-data coco data/coco"
+    "Layouts and preparation: data/README.md and, of stereo and flow, docs/stereo-data.md, "
+    "of clouds docs/point-cloud-data.md. Contents of images, clouds and annotations are checked by dense3d "
+    "browse CONFIG --check. Example: dense3d check-data coco data/coco"
 )
 
 

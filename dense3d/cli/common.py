@@ -102,6 +102,25 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="config file, or the name of one that dense3d configs lists")
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint, or the word ``none``, which stands for no file."""
+    parser.add_argument(
+        "checkpoint",
+        type=checkpoint_name,
+        help="checkpoint file; none for a model that has no weights, such as semi-global matching",
+    )
+
+
+def checkpoint_name(text: str) -> str | None:
+    """A checkpoint of a command line.
+
+    Example:
+        >>> checkpoint_name("epoch_12.pth"), checkpoint_name("none")
+        ('epoch_12.pth', None)
+    """
+    return None if text == "none" else text
+
+
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """``--cfg-options``, as mmdet's users know it."""
     parser.add_argument(

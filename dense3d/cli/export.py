@@ -1,4 +1,4 @@
-"""Write a trained detector, stereo or flow network for torch.export or ONNX.
+"""Write a trained network for torch.export or ONNX.
 
 The suffix of OUT chooses: .pt2 or .onnx.
 """

@@ -1,7 +1,7 @@
-"""Run a trained model on images.
+"""Run a trained model on images or point clouds.
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
-stereo networks disparity, depth and point clouds, of flow networks flow.
+stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ import argparse
 import sys
 from pathlib import Path
 
-from dense3d.cli.common import add_config, add_config_options
+from dense3d.cli.common import add_checkpoint, add_config, add_config_options
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
     "for 3D boxes: dense3d infer CONFIG CHECKPOINT image_2 --calib calib --out results; "
-    "for stereo: dense3d infer CONFIG CHECKPOINT left.png right.png --calib rig.json --cloud --out results"
+    "for stereo: dense3d infer CONFIG CHECKPOINT left.png right.png --calib rig.json --cloud --out results; "
+    "for clouds: dense3d infer CONFIG CHECKPOINT 'clouds/*.ply' --out results"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
-    parser.add_argument("checkpoint", help="checkpoint file")
+    add_checkpoint(parser)
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="image, folder or glob; of stereo and flow networks two of them, LEFT RIGHT, or two videos",
+        help="image, folder or glob; of networks that take pairs (stereo, flow, completion of views) two of "
+        "them, LEFT RIGHT, or two videos; of networks of point clouds files of clouds",
     )
     parser.add_argument(
         "--out",
@@ -65,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pairs.add_argument(
         "--one-view", action="store_true", help="predict the left view only: half the time, no occlusion"
     )
+    parser.add_argument("--category", metavar="NAME", help="of objects in clouds whose parts are segmented")
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in dense3d test")
     parser.add_argument("--batch-size", type=int, default=1, help="images at a time (default: 1)")
@@ -75,10 +78,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from dense3d.apis import infer
     from dense3d.apis.building import checked_config
+    from dense3d.apis.cloud_pipelines import takes_clouds
     from dense3d.apis.pipelines import inference_steps, takes_pairs
     from dense3d.config import parse_options
 
-    if takes_pairs(inference_steps(checked_config(arguments.config, parse_options(arguments.cfg_options)))):
+    steps = inference_steps(checked_config(arguments.config, parse_options(arguments.cfg_options)))
+    if takes_clouds(steps):
+        return _infer_clouds(arguments)
+    _refuse_options_of_clouds(arguments)
+    if takes_pairs(steps):
         return _infer_pairs(arguments)
     _refuse_options_of_pairs(arguments)
     report = infer(
@@ -144,6 +152,45 @@ def _infer_pairs(arguments: argparse.Namespace) -> int:
     for reason in report.left_out.values():
         print(f"left out: {reason}", file=sys.stderr)
     return 1 if report.left_out else 0
+
+
+def _infer_clouds(arguments: argparse.Namespace) -> int:
+    from dense3d.apis.cloud_inference import infer_clouds
+    from dense3d.config import parse_options
+    from dense3d.errors import ConfigError
+
+    _refuse_options_of_pairs(arguments)
+    for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
+        if given:
+            raise ConfigError(f"{name} is not for networks of point clouds")
+    report = infer_clouds(
+        arguments.config,
+        arguments.checkpoint,
+        arguments.inputs,
+        out=arguments.out,
+        category=arguments.category,
+        device=arguments.device,
+        options=parse_options(arguments.cfg_options),
+    )
+    for name, words in report.found.items():
+        print(f"{name}: {words}")
+    clouds = f", {len(report.clouds)} clouds in {Path(arguments.out) / 'clouds'}" if report.clouds else ""
+    print(
+        f"{len(report.pictures)} pictures in {Path(arguments.out) / 'pictures'}{clouds}, results in "
+        f"{report.results}"
+    )
+    for note in report.notes:
+        print(f"note: {note}")
+    for reason in report.left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if report.left_out else 0
+
+
+def _refuse_options_of_clouds(arguments: argparse.Namespace) -> None:
+    from dense3d.errors import ConfigError
+
+    if arguments.category is not None:
+        raise ConfigError(f"--category is for networks of point clouds; {arguments.config} is none")
 
 
 def _refuse_options_of_pairs(arguments: argparse.Namespace) -> None:

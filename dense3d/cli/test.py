@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from dense3d.cli.common import add_config, add_config_options, add_launcher, set_local_rank
+from dense3d.cli.common import add_checkpoint, add_config, add_config_options, add_launcher, set_local_rank
 
 EPILOG = "example: dense3d test CONFIG CHECKPOINT --out results --tta"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
-    parser.add_argument("checkpoint", help="checkpoint file")
+    add_checkpoint(parser)
     parser.add_argument("--out", metavar="DIR", help="write metrics.json and the predictions here")
     parser.add_argument("--show-dir", metavar="DIR", help="draw predictions beside ground truth here")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation (flip, or tta_pipeline)")

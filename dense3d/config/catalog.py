@@ -15,6 +15,10 @@ PUBLISHED = "published.json"  # in the folder of configs: name of a config -> me
 # How the part of a name that is the data set begins -> what is shown; the first that fits counts.
 DATASETS = {
     "synthetic": "synthetic",
+    "shapenet55": "ShapeNet-55",
+    "shapenetpart": "ShapeNetPart",
+    "modelnet40": "ModelNet40",
+    "scanobjectnn": "ScanObjectNN",
     "coco-stuff164k": "COCO-Stuff 164k",
     "coco": "COCO",
     "ade20k": "ADE20K",
@@ -35,6 +39,11 @@ DATASETS = {
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
+    "point-mae_*_shapenet55": "pre-training",
+    "point-mae_pt-tiny_*": "pre-training",
+    "point-mae-partseg_*": "part segmentation",
+    "point-mae_*_shapenetpart": "part segmentation",
+    "point-mae*": "classification of clouds",
     "ccnext_*": "stereo depth",
     "sgbm_*": "stereo depth",
     "croco-stereo*": "stereo depth",

@@ -299,7 +299,8 @@ def _banner(runner) -> str:
 
 
 def _device(runner) -> str:
-    device = next(_unwrap(runner.model).parameters()).device
+    parameter = next(_unwrap(runner.model).parameters(), None)  # semi-global matching has none
+    device = torch.device("cpu") if parameter is None else parameter.device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"

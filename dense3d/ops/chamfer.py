@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import point_cpu, point_cuda
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.grouping import gather_points
 from dense3d.ops.point_checks import (
@@ -171,4 +172,18 @@ def _checked(x: Tensor, y: Tensor, x_lengths: Lengths, y_lengths: Lengths, norm:
     return x.to(dtype), y.to(dtype), x_lengths, y_lengths
 
 
+register_backend(
+    "chamfer_distance",
+    "numba",
+    device="cpu",
+    implementation=point_cpu.nearest_of_both,
+    available=point_cpu.numba_unavailable,
+)
+register_backend(
+    "chamfer_distance",
+    "triton",
+    device="cuda",
+    implementation=point_cuda.kernel("nearest_of_both"),
+    available=point_cuda.triton_unavailable,
+)
 register_backend("chamfer_distance", "reference", implementation=nearest_reference)

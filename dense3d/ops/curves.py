@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import point_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.voxels import check_voxels
 
@@ -182,4 +183,11 @@ def _morton_spread(coordinates: Tensor, _bits: int) -> Tensor:
 
 register_backend("morton_code", "spread", implementation=_morton_spread)
 register_backend("morton_code", "reference", implementation=morton_code_reference)
+register_backend(
+    "hilbert_code",
+    "numba",
+    device="cpu",
+    implementation=point_cpu.hilbert_codes,
+    available=point_cpu.numba_unavailable,
+)
 register_backend("hilbert_code", "reference", implementation=hilbert_code_reference)

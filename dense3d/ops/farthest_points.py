@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import point_cpu, point_cuda
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.point_checks import (
     Lengths,
@@ -128,4 +129,18 @@ def _check_start(start: int | Tensor, points: Tensor, lengths: Tensor | None, nu
     return start
 
 
+register_backend(
+    "farthest_point_sample",
+    "numba",
+    device="cpu",
+    implementation=point_cpu.farthest_points,
+    available=point_cpu.numba_unavailable,
+)
+register_backend(
+    "farthest_point_sample",
+    "triton",
+    device="cuda",
+    implementation=point_cuda.kernel("farthest_points"),
+    available=point_cuda.triton_unavailable,
+)
 register_backend("farthest_point_sample", "reference", implementation=farthest_point_sample_reference)

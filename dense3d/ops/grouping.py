@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import point_cpu, point_cuda
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.point_checks import (
     Lengths,
@@ -159,6 +160,20 @@ def group_points(points: Tensor, centres: Tensor, indices: Tensor) -> Tensor:
     return gather_points(points, indices) - centres[:, :, None]
 
 
+register_backend(
+    "ball_query",
+    "numba",
+    device="cpu",
+    implementation=point_cpu.balls,
+    available=point_cpu.numba_unavailable,
+)
+register_backend(
+    "ball_query",
+    "triton",
+    device="cuda",
+    implementation=point_cuda.kernel("balls"),
+    available=point_cuda.triton_unavailable,
+)
 register_backend("ball_query", "reference", implementation=ball_query_reference)
 register_backend("gather_points", "torch", implementation=gather_points)
 register_backend("group_points", "torch", implementation=group_points)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import point_cpu, point_cuda
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.grouping import gather_points
 from dense3d.ops.point_checks import (
@@ -178,5 +179,19 @@ def _neighbours_and_weights(
     return indices, weights.to(working_dtype(features, weights))
 
 
+register_backend(
+    "knn",
+    "numba",
+    device="cpu",
+    implementation=point_cpu.nearest_k,
+    available=point_cpu.numba_unavailable,
+)
+register_backend(
+    "knn",
+    "triton",
+    device="cuda",
+    implementation=point_cuda.kernel("nearest_k"),
+    available=point_cuda.triton_unavailable,
+)
 register_backend("knn", "reference", implementation=knn_reference)
 register_backend("interpolate_nearest", "torch", implementation=interpolate_nearest)

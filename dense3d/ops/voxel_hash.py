@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import point_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.voxels import KeyBox, check_voxels
 
@@ -49,9 +50,7 @@ class VoxelHash:
         repeated = (self._keys[1:] == self._keys[:-1]).nonzero()
         if len(repeated):
             row = self.rows[self._order[repeated[0, 0]]].tolist()
-            raise DataError(
-                f"voxel {row[1:]} of cloud {row[0]} occurs more than once: see unique_voxels"
-            )
+            raise DataError(f"voxel {row[1:]} of cloud {row[0]} occurs more than once: see unique_voxels")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -141,4 +140,11 @@ def _search(keys: Tensor, order: Tensor, shifts: Tensor) -> Tensor:
     return found
 
 
+register_backend(
+    "VoxelHash",
+    "numba",
+    device="cpu",
+    implementation=point_cpu.shifted_keys,
+    available=point_cpu.numba_unavailable,
+)
 register_backend("VoxelHash", "search", implementation=_search)

@@ -64,7 +64,7 @@ class PointClassifier(BaseModel):
         super().__init__(data_preprocessor or PointDataPreprocessor(), init_cfg)
         settings = {k: v for k, v in backbone.items() if k != "type"} | {"class_token": True}
         self.backbone = PointTransformer(**settings)
-        self.num_classes = num_classes
+        self._num_classes = num_classes  # of a few-shot fold, fewer than its data set has
         self.head = ClassificationHead(2 * self.backbone.embed_dim, num_classes, **(head or {}))
         self.sampling = None if sampling is None else PointSampling(**sampling)
         self.voting = _checked_voting(voting, self.sampling)
@@ -121,10 +121,10 @@ class PointClassifier(BaseModel):
         if not samples or any("gt_label" not in sample for sample in samples):
             raise DataError("clouds came without gt_label: use a data set of classified clouds")
         labels = torch.stack([torch.as_tensor(sample.gt_label) for sample in samples]).view(-1).to(device)
-        wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+        wrong = labels[(labels < 0) | (labels >= self._num_classes)]
         if len(wrong):
             raise DataError(
-                f"a cloud has the label {int(wrong[0])} and the model {self.num_classes} classes: set "
+                f"a cloud has the label {int(wrong[0])} and the model {self._num_classes} classes: set "
                 "model.num_classes to the data's"
             )
         return labels

@@ -21,6 +21,8 @@ from dense3d.pointcloud.transformer import PointTransformer
 from dense3d.registry import MODELS
 from dense3d.structures import PointDataSample
 
+IGNORED = -1  # label of points that have no part
+
 
 class PartHead(nn.Module):
     """Scores of parts for each point, from its own features and those of the whole object.
@@ -151,7 +153,8 @@ class PartSegmenter(BaseModel):
         Args:
             inputs: clouds.
             data_samples: with ``category``; for ``"loss"`` also ``gt_point_labels``.
-            mode: ``"loss"``, the negative log likelihood over all parts and the accuracy in percent;
+            mode: ``"loss"``, the negative log likelihood over all parts and the accuracy in percent, of
+                points whose label is not -1;
                 ``"predict"``, samples with ``pred_point_labels`` ``(N,)``, of the category's parts alone, and
                 ``pred_point_scores`` ``(N, P)``, log probabilities; or ``"tensor"``, log probabilities
                 ``(B, N, P)``, or ``(sum of N, P)`` of clouds of several sizes.
@@ -166,8 +169,11 @@ class PartSegmenter(BaseModel):
         if mode == "predict":
             return self._samples(found, categories, counts, data_samples)
         labels = _point_labels(data_samples, counts, self.num_parts).to(found.device)
-        accuracy = 100 * (found.detach().argmax(dim=1) == labels).float().mean()
-        return {"loss": F.nll_loss(found, labels), "accuracy": accuracy}
+        labelled = labels != IGNORED
+        number = labelled.sum().clamp(min=1)
+        right = (found.detach().argmax(dim=1) == labels) & labelled
+        loss = F.nll_loss(found, labels, ignore_index=IGNORED, reduction="sum") / number
+        return {"loss": loss, "accuracy": 100 * right.sum() / number}
 
     def log_probabilities(self, points: Tensor, categories: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Log probabilities of all parts.
@@ -238,7 +244,7 @@ def _point_labels(samples: list[PointDataSample], counts: list[int], num_parts: 
                 f"{sample.get('sample_id', 'a cloud')} has no part for each of its {count} points"
             )
     labels = torch.cat([sample.gt_point_labels for sample in samples])
-    wrong = labels[(labels < 0) | (labels >= num_parts)]
+    wrong = labels[(labels < IGNORED) | (labels >= num_parts)]
     if len(wrong):
         raise DataError(f"a point has the part {int(wrong[0])}; the model knows 0 to {num_parts - 1}")
     return labels

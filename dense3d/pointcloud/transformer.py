@@ -30,7 +30,7 @@ def position_embedding(dim: int) -> nn.Sequential:
 
 def transformer_blocks(dim: int, depth: int, num_heads: int, drop_path_rate: float) -> nn.ModuleList:
     """Blocks without biases of queries, keys and values; stochastic depth grows from 0 to its rate."""
-    rates = torch.linspace(0, drop_path_rate, depth).tolist()
+    rates = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
     return nn.ModuleList(
         TransformerBlock(dim, num_heads, qkv_bias="none", drop_path=rate, norm_eps=NORM_EPS) for rate in rates
     )

@@ -127,8 +127,8 @@ class SemiGlobalMatching(BaseModel):
     Predicts ``pred_disparity``, and ``pred_confidence``: 1 where the match passed all checks, 0 elsewhere.
 
     Args:
-        fill: fill what is not sure from the left along rows (:func:`dense3d.ops.fill_from_left`); otherwise
-            the disparity there is inf.
+        fill: fill what is not sure from the left along rows (:func:`dense3d.ops.fill_from_left`), and a map
+            in which nothing is sure with 0; otherwise the disparity there is inf.
         left_right: also match the mirrored pair and take for unsure what it contradicts by more than a pixel.
         data_preprocessor: must leave pixels in 0..255.
         **matcher: arguments of :class:`SemiGlobalMatcher`.
@@ -175,7 +175,7 @@ class SemiGlobalMatching(BaseModel):
             disparity = self._match(*(image[:height, :width] for image in pair))
             sure = torch.isfinite(disparity)
             sample.pred_confidence = sure.float()
-            sample.pred_disparity = fill_from_left(disparity) if self.fill else disparity
+            sample.pred_disparity = _filled(disparity) if self.fill else disparity
         return samples
 
     def _match(self, left: np.ndarray, right: np.ndarray) -> Tensor:
@@ -185,6 +185,12 @@ class SemiGlobalMatching(BaseModel):
             other = torch.from_numpy(self.matcher.right(left, right))[None]
             disparity = disparity.masked_fill(left_right_check(disparity, other), float("inf"))
         return disparity
+
+
+def _filled(disparity: Tensor) -> Tensor:
+    """Without holes: a map that knows nothing is one of points at infinity."""
+    filled = fill_from_left(disparity)
+    return filled.masked_fill(~torch.isfinite(filled), 0.0)
 
 
 def _pictures(images: Tensor) -> list[np.ndarray]:

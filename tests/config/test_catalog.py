@@ -27,6 +27,8 @@ METRICS = {
     "pre-training": {"ReconstructionError"},
     "stereo depth": {"DisparityMetric", "DepthMetric"},
     "optical flow": {"FlowMetric"},
+    "classification of clouds": {"PointClassification"},
+    "part segmentation": {"PartIoU"},
 }
 # Figures of the docstring that are another model's.
 NOT_OURS = {"relation-detr_focalnet-l_5scale_5xb2-24e_coco"}

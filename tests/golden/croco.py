@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,8 @@ from tests.golden.kit import GoldenKit
 from tests.golden.notes import stated_block
 from tests.golden.options import Options
 from tests.golden.weights import Recorder, load_kit
+
+ORDINALS = {"second": 1, "third": 2, "last": -1}  # how a note may count blocks
 
 # argument -> default of the official constructor
 NETWORK = {
@@ -79,7 +83,9 @@ def open_kit(kit: GoldenKit) -> Run:
         return {"mask": hidden, "count": hidden.sum(dim=1)}
 
     def block(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        module = network.dec_blocks[stated_block(kit, check, "dec_blocks", len(network.dec_blocks))]
+        ordinal = re.search(r"\b(second|third|last) decoder block", check.get("note", ""))
+        number = stated_block(kit, check, "dec_blocks", len(network.dec_blocks))
+        module = network.dec_blocks[ORDINALS[ordinal[1]] if ordinal else number]
         rope = network.dec_rope
         turns = [None if rope is None else rope.rotation(inputs[name]) for name in ("xpos", "ypos")]
         x, y = inputs["x"], inputs["y"]

@@ -27,7 +27,7 @@ def main(words: list[str]) -> int:
     if command == "verify-golden":
         words = words[:2]
     elif command == "benchmark":
-        words = [*words, {"volumes": "composite"}.get(words[1], "nms"), "--repeats", "1"]
+        words = [*words, {"volumes": "composite", "pointops": "VoxelHash"}.get(words[1], "nms"), "--repeats", "1"]
     elif config is not None:
         words = with_options(words, shrinking(config))
     status, error = call(words)

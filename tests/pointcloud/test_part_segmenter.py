@@ -72,6 +72,19 @@ def test_the_category_decides_and_the_loss_is_over_all_parts():
     torch.testing.assert_close(losses["loss"], F.nll_loss(first[0], samples(0)[0].gt_point_labels))
 
 
+def test_points_without_a_part_do_not_count():
+    model, points = segmenter(), torch.randn(1, 40, 3)
+    some = samples(0)
+    some[0].gt_point_labels[10:] = -1
+    found = model.log_probabilities(points, torch.tensor([0]))[0]
+    losses = model(points, some, mode="loss")
+    torch.testing.assert_close(losses["loss"], F.nll_loss(found[:10], some[0].gt_point_labels[:10]))
+    right = (found[:10].argmax(dim=1) == some[0].gt_point_labels[:10]).float().mean()
+    torch.testing.assert_close(losses["accuracy"], 100 * right)
+    some[0].gt_point_labels[:] = -1
+    assert model(points, some, mode="loss")["loss"] == 0
+
+
 def test_bad_input_is_one_sentence():
     model, points = segmenter(), torch.randn(1, 40, 3)
     with pytest.raises(DataError, match="is told the category"):

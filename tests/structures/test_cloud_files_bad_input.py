@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.structures import PointCloud, read_cloud, write_cloud
 from dense3d.structures.cloud_files.judging import TO_Z_UP, looks_y_up
 
@@ -67,6 +67,43 @@ def test_pcd_that_was_cut_off_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="cut off"):
         read_cloud(path)
+
+
+def test_pcd_of_all_three_kinds(tmp_path):
+    from dense3d.structures.cloud_files.open3d_files import quiet_open3d
+
+    rng = np.random.default_rng(0)
+    points, colors = (
+        rng.normal(size=(40, 3)).astype(np.float32),
+        rng.integers(0, 256, (40, 3)).astype(np.uint8),
+    )
+    with quiet_open3d() as open3d:
+        cloud = open3d.t.geometry.PointCloud(points)
+        cloud.point.colors = colors
+        for name, options in (("a", {}), ("b", dict(write_ascii=True)), ("c", dict(compressed=True))):
+            assert open3d.t.io.write_point_cloud(str(tmp_path / f"{name}.pcd"), cloud, **options)
+    for name in "abc":
+        back = read_cloud(tmp_path / f"{name}.pcd")
+        np.testing.assert_allclose(back.points, points, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(back.colors, colors / 255, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("suffix", ["ply", "pcd", "npz", "h5", "npy", "csv"])
+def test_damaged_bytes_are_sentences_or_points(tmp_path, suffix):
+    if suffix == "h5":
+        pytest.importorskip("h5py")
+    rng = np.random.default_rng(0)
+    cloud = PointCloud(rng.normal(size=(50, 3)), colors=rng.random((50, 3)), labels=rng.integers(0, 9, 50))
+    content = write_cloud(cloud, tmp_path / f"a.{suffix}").read_bytes()
+    for _ in range(40):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), 500), 4):
+            damaged[place] = rng.integers(0, 256)
+        (tmp_path / f"b.{suffix}").write_bytes(damaged)
+        try:
+            assert np.isfinite(read_cloud(tmp_path / f"b.{suffix}").points).all()
+        except (DataError, ConfigError) as error:
+            assert "\n" not in str(error) and f"b.{suffix}" in str(error)
 
 
 def test_pickles_in_arrays_are_never_loaded(tmp_path):

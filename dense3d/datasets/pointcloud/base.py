@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from dense3d.datasets.strict import StrictSamples
+from dense3d.datasets.strict import SampleError, StrictSamples
 from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.files import is_file, is_folder
 
@@ -36,6 +36,8 @@ class PointCloudDataset(StrictSamples, BaseDataset):
         ConfigError: ``only`` names an unknown class.
     """
 
+    REMEDY = ""  # what makes the folder, if a command of ours does
+
     def __init__(self, data_root: str = "", only: Sequence[str] | None = None, **kwargs: Any) -> None:
         self.only = only
         self.left_out: list[str] = []
@@ -50,7 +52,8 @@ class PointCloudDataset(StrictSamples, BaseDataset):
         """
         root = Path(self.data_root or "")
         if not self.data_root or not is_folder(root):
-            raise DataError(f"{root}: the data root does not exist; its layout is described in {LAYOUT}")
+            remedy = self.REMEDY.format(root) if self.REMEDY else f"its layout is described in {LAYOUT}"
+            raise DataError(f"{root}: the data root does not exist; {remedy}")
         return root
 
     def records(self) -> Iterable[dict[str, Any]]:
@@ -93,7 +96,14 @@ class PointCloudDataset(StrictSamples, BaseDataset):
         return [record for record in records if record.get("gt_label") in labels]
 
     def _files(self, index: int) -> list[str]:
-        return []  # none of them is an image
+        return [self.get_data_info(index)["path"]]
+
+    def _explain(self, index: int, error: Exception) -> Exception:
+        path = self._files(index)[0]  # no image, which is what the base class would look for
+        return RuntimeError(f"sample {index} ({path}) cannot be prepared: {type(error).__name__}: {error}")
+
+    def _diagnose(self, index: int, otherwise: str) -> SampleError:
+        return SampleError(f"{self._files(index)[0]}: {otherwise} (sample {index})")
 
 
 def read_lines(path: Path) -> list[str]:

@@ -12,7 +12,8 @@ from dense3d.datasets.pointcloud.base import PointCloudDataset, choice
 from dense3d.datasets.pointcloud.loading import Arrays, reader
 from dense3d.datasets.pointcloud.pointcept import POINTCEPT
 from dense3d.datasets.synthetic.clouds import SPLITS, read_document
-from dense3d.datasets.synthetic.generate import ensure_dataset
+from dense3d.datasets.synthetic.objects.families import FAMILIES, FIRST_PART, PART_NAMES
+from dense3d.datasets.synthetic.rooms.furnishing import CLASSES
 from dense3d.errors import DataError
 from dense3d.registry import DATASETS
 from dense3d.structures.cloud_files.arrays import load_npy
@@ -28,33 +29,38 @@ class SyntheticShapes(PointCloudDataset):
     (``metainfo["parts"]``: family to its labels), -1 for the background of scans.
 
     Args:
-        data_root: folder; made first with ``recipe`` if it is missing.
+        data_root: folder, which ``synthetic_data`` of a config or ``dense3d make-synthetic`` makes.
         split: ``"train"`` or ``"val"``.
         only: families that are taken; labels keep their numbers.
-        recipe: of :func:`~dense3d.datasets.synthetic.clouds.make_clouds`, as ``dict(points=2048)``; None
-            takes a folder that is there.
         **kwargs: of :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
 
     Raises:
         DataError: the folder is missing or holds something else.
     """
 
+    REMEDY = "make it with dense3d make-synthetic shapes {}"
+    METAINFO = {  # noqa: RUF012 - mmengine's own form
+        "classes": FAMILIES,
+        "parts": {
+            family: tuple(range(first, first + len(PART_NAMES[family])))
+            for family, first in FIRST_PART.items()
+        },
+        "part_names": tuple(f"{family} {name}" for family in FAMILIES for name in PART_NAMES[family]),
+    }
+
     def __init__(
         self,
         data_root: str = "",
         split: str = "train",
         only: Sequence[str] | None = None,
-        recipe: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.split = choice("split", split, SPLITS)
-        if recipe is not None:
-            ensure_dataset(data_root, layouts=("shapes",), **recipe)
-        metainfo = {**_families(Path(data_root)), **kwargs.pop("metainfo", {})}
-        super().__init__(data_root=data_root, only=only, metainfo=metainfo, **kwargs)
+        super().__init__(data_root=data_root, only=only, **kwargs)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The objects in their order."""
+        _check(self.root, "families.json", {family: list(names) for family, names in PART_NAMES.items()})
         folder = self.root / self.split
         labels = load_npy(folder / "labels.npy", mapped=False)
         classes = self.metainfo["classes"]
@@ -77,28 +83,24 @@ class SyntheticRooms(PointCloudDataset):
     """Furnished rooms with semantic labels, instances and oriented boxes, z up, in metres.
 
     Args:
-        data_root: folder; made first with ``recipe`` if it is missing.
+        data_root: folder, which ``synthetic_data`` of a config or ``dense3d make-synthetic`` makes.
         split: ``"train"`` or ``"val"``.
-        recipe: of :func:`~dense3d.datasets.synthetic.clouds.make_clouds`, as ``dict(train=40)``; None takes a
-            folder that is there.
         **kwargs: of :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
 
     Raises:
         DataError: the folder is missing or holds something else.
     """
 
-    def __init__(
-        self, data_root: str = "", split: str = "train", recipe: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
+    REMEDY = "make it with dense3d make-synthetic rooms {}"
+    METAINFO = {"classes": CLASSES}  # noqa: RUF012 - mmengine's own form
+
+    def __init__(self, data_root: str = "", split: str = "train", **kwargs: Any) -> None:
         self.split = choice("split", split, SPLITS)
-        if recipe is not None:
-            ensure_dataset(data_root, layouts=("rooms",), **recipe)
-        classes = _document(Path(data_root), "classes.json")["classes"]
-        metainfo = {"classes": tuple(classes), **kwargs.pop("metainfo", {})}
-        super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The rooms in their order."""
+        _check(self.root, "classes.json", {"classes": list(CLASSES)})
         for folder in sorted((self.root / self.split).glob("room_*")):
             yield dict(sample_id=f"{self.split}_{folder.name}", reader=POINTCEPT, path=str(folder))
 
@@ -110,18 +112,7 @@ def _read_shape(record: dict[str, Any]) -> Arrays:
     return {**found, "point_labels": np.where(parts == BACKGROUND, -1, parts)}
 
 
-def _families(root: Path) -> dict[str, Any]:
-    document = _document(root, "families.json")
-    parts, first = {}, 0
-    for family, names in document.items():
-        parts[family] = tuple(range(first, first + len(names)))
-        first += len(names)
-    names = tuple(f"{family} {name}" for family, own in document.items() for name in own)
-    return {"classes": tuple(document), "parts": parts, "part_names": names}
-
-
-def _document(root: Path, name: str) -> dict[str, Any]:
-    if not root.is_dir():
-        layout = "shapes" if name == "families.json" else "rooms"
-        raise DataError(f"{root} does not exist; make it with dense3d make-synthetic {layout} {root}")
-    return read_document(root / name)
+def _check(root: Path, name: str, expected: dict[str, Any]) -> None:
+    """The document that says what the labels mean must say what this version takes them for."""
+    if read_document(root / name) != expected:
+        raise DataError(f"{root} was made by another version of dense3d; make it again with --overwrite")

@@ -202,6 +202,17 @@ def _scan_stereo_dataset(cfg: dict, cls: type, decode: bool, workers: int) -> Sc
         return ScanReport(_name(cfg), faults=[Fault("pairs", _name(cfg), str(error))])
 
 
+@scanner("PointCloudDataset")
+def _scan_point_clouds(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    from dense3d.datasets.pointcloud.scan import scan_clouds
+
+    settings = {k: v for k, v in cfg.items() if k not in ("type", "_scope_", "pipeline", "skip_bad_samples")}
+    try:
+        return scan_clouds(_name(cfg), cls(**settings, pipeline=[], lazy_init=True), decode, workers)
+    except Dense3dError as error:
+        return ScanReport(_name(cfg), faults=[Fault("clouds", _name(cfg), str(error))])
+
+
 @scanner("BaseDataset")
 @scanner("LVISV05Dataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:

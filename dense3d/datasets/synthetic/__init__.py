@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "classes": ["CATEGORIES", "STUFF_CLASSES", "THING_CLASSES"],
+        "clouds": ["make_clouds"],
         "generate": ["ensure_dataset", "make_dataset"],
         "phantom": ["make_phantom"],
         "volumes": ["make_volumes"],

@@ -97,12 +97,10 @@ class PartIoU(BaseMetric):
     """IoU of parts in percent: the mean over shapes (instance mIoU) and over categories (class mIoU).
 
     Predictions are restricted to the parts of the shape's category, which is that of the true label of its
-    first point, as ShapeNetPart is evaluated; where categories share parts, as in no published data set, it
-    is the sample's ``category``.
+    first labelled point, as ShapeNetPart is evaluated. Points whose label is -1 do not count.
 
     Args:
-        category_parts: name of each category -> numbers of its parts; the data set's ``category_parts``
-            unless given.
+        category_parts: name of each category -> numbers of its parts; the data set's ``parts`` unless given.
         collect_device, prefix: see mmengine's ``BaseMetric``.
 
     Raises:
@@ -123,12 +121,13 @@ class PartIoU(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the shapes of a batch."""
-        parts = self.category_parts or (self.dataset_meta or {}).get("category_parts")
+        parts = self.category_parts or (self.dataset_meta or {}).get("parts")
         if not parts:
             raise ConfigError("PartIoU needs category_parts: neither it nor the data set names the parts")
         for sample in data_samples:
             truth = np.asarray(sample["gt_point_labels"].cpu())
             scores = np.asarray(sample["pred_point_scores"].float().cpu())
+            scores, truth = scores[truth >= 0], truth[truth >= 0]
             name = _category_of(truth, parts, sample)
             predicted = restricted_labels(scores, parts[name])
             self.results.append(shape_score(predicted, truth, name, parts[name]))
@@ -139,11 +138,10 @@ class PartIoU(BaseMetric):
 
 
 def _category_of(truth: np.ndarray, parts: Mapping[str, Sequence[int]], sample: Mapping) -> str:
-    having = [name for name, numbers in parts.items() if truth[0] in numbers]
-    if len(having) > 1 and sample.get("category") is not None:
-        return list(parts)[int(sample["category"])]
-    if not having:
-        raise DataError(
-            f"{sample.get('sample_id', 'a shape')}: its label {truth[0]} is a part of no category"
-        )
-    return having[0]
+    place = sample.get("sample_id", "a shape")
+    if not len(truth):
+        raise DataError(f"{place} has no labelled point to compare with")
+    name = next((name for name, numbers in parts.items() if truth[0] in numbers), None)
+    if name is None:
+        raise DataError(f"{place}: its label {truth[0]} is a part of no category")
+    return name

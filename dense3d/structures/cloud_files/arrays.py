@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dense3d.errors import DataError
+from dense3d.errors import DataError, Dense3dError
 from dense3d.optional import require
 from dense3d.structures.cloud_files.columns import header_columns, table_attributes
 from dense3d.structures.cloud_files.notes import say
@@ -23,6 +26,11 @@ NAMES = {
     "intensity": ("intensity", "strength"),
 }
 Attributes = dict[str, np.ndarray]
+# What NumPy, zipfile and h5py raise for files that are damaged.
+DAMAGE = (
+    ValueError, EOFError, OSError, KeyError, TypeError, SyntaxError, RuntimeError, MemoryError, OverflowError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def read_npy(
@@ -45,8 +53,8 @@ def load_npy(path: Path, mapped: bool = True) -> np.ndarray:
     """
     try:
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} cannot be read as an array ({str(error).splitlines()[0]})") from None
+    except DAMAGE as error:
+        raise DataError(f"{path} cannot be read as an array ({_first_line(error)})") from None
 
 
 def read_npz(
@@ -62,10 +70,10 @@ def read_npz(
             names = list(archive.files)
             found = _by_name(names, path)
             arrays = {attribute: archive[name] for attribute, name in found.items()}
-    except (ValueError, EOFError, OSError) as error:
-        if isinstance(error, DataError):
+    except DAMAGE as error:
+        if isinstance(error, Dense3dError):
             raise
-        raise DataError(f"{path} cannot be read as npz ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{path} cannot be read as npz ({_first_line(error)})") from None
     return _of_arrays(arrays, columns, path, most, seed, index)
 
 
@@ -83,10 +91,10 @@ def read_h5(
         with h5py.File(path, "r") as file:
             arrays = {attribute: file[name] for attribute, name in _by_name(list(file), path).items()}
             return _of_arrays(arrays, columns, path, most, seed, index)
-    except OSError as error:
-        if isinstance(error, DataError):
+    except DAMAGE as error:
+        if isinstance(error, Dense3dError):
             raise
-        raise DataError(f"{path} cannot be read as HDF5 ({str(error).splitlines()[0]})") from None
+        raise DataError(f"{path} cannot be read as HDF5 ({_first_line(error)})") from None
 
 
 def read_folder(path: Path, most: int | None, seed: int) -> tuple[Attributes, int]:
@@ -187,6 +195,11 @@ def _one_cloud(arrays: Mapping[str, Any], path: Path, index: int | None) -> tupl
         name: values[index] for name, values in arrays.items() if tuple(values.shape[:2]) == (many, each)
     }
     return chosen, chosen["points"]
+
+
+def _first_line(error: BaseException) -> str:
+    text = (str(error) or type(error).__name__).splitlines()[0][:120]
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _column(values: Any) -> Any:

@@ -27,6 +27,7 @@ ALIASES = {
 SKIPPED = "-"
 KNOWN = (*(name for group in GROUPS.values() for name in group), SKIPPED)
 EXAMPLE = "columns='x y z r g b'"
+LARGEST = 2.0**53  # up to here floats hold every whole number
 UNIT_TOLERANCE = 0.05  # of a normal's length
 
 
@@ -117,8 +118,9 @@ def whole_numbers(values: np.ndarray, where: str | Path) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind in "biu":
         return values.astype(np.int64)
-    if not np.isfinite(values).all() or (values != np.rint(values)).any():
-        bad = values[~(np.isfinite(values) & (values == np.rint(values)))][0]
+    whole = (values == np.rint(values)) & (np.abs(values) < LARGEST)  # neither holds for NaN
+    if not whole.all():
+        bad = values[~whole][0]
         raise DataError(f"{where}: labels are whole numbers, but one is {bad}; name the columns, {EXAMPLE}")
     return values.astype(np.int64)
 

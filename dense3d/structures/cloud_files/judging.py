@@ -48,24 +48,16 @@ def judged_cloud(
         raise ConfigError(f"up_axis must be one of {', '.join(UP_AXES)}, not {up_axis!r}")
     if not attributes or not len(attributes["points"]):
         raise DataError(f"{where} holds no point; make or copy it again")
-    attributes = dict(attributes)
-    finite = np.isfinite(attributes["points"]).all(axis=1)
-    for name in ("colors", "intensity"):
-        if name in attributes:
-            values = np.asarray(attributes[name])
-            finite &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if not finite.all():
-        attributes = {name: values[finite] for name, values in attributes.items()}
-        if not finite.any():
-            raise DataError(f"{where}: not one of its {len(finite)} points has finite coordinates")
-        dropped = len(finite) - int(finite.sum())
-        say(f"{where}: {dropped} of {len(finite)} points are not finite and were dropped")
+    attributes = _finite_rows(attributes, where)
     if "colors" in attributes:
         attributes["colors"] = unit_colors(attributes["colors"], where, color_max)
     if "labels" in attributes:
         attributes["labels"] = whole_numbers(attributes["labels"], where)
     attributes["points"], origin = _near_origin(attributes["points"], where)
-    cloud, _ = PointCloud(**attributes, name=str(where), origin=origin).finite()
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        cloud, dropped = PointCloud(**attributes, name=str(where), origin=origin).finite()
+    if dropped:
+        say(f"{where}: {dropped} points lie too far away for float32 and were dropped")
     if up_axis in TO_Z_UP:
         if any(origin):
             raise DataError(f"{where}: a cloud in map coordinates has z up; leave up_axis out")
@@ -73,6 +65,22 @@ def judged_cloud(
     if up_axis is None and looks_y_up(cloud.points):
         say(f"{where}: the shape of the cloud speaks for y up; say up_axis='y' if that is so, 'z' if not")
     return cloud
+
+
+def _finite_rows(attributes: Mapping[str, np.ndarray], where: str | Path) -> dict[str, np.ndarray]:
+    """Without the points whose coordinates, colour or intensity are not finite; their number is said."""
+    finite = np.ones(len(attributes["points"]), dtype=bool)
+    for name in ("points", "colors", "intensity"):
+        if name in attributes:
+            values = np.asarray(attributes[name])
+            finite &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if finite.all():
+        return dict(attributes)
+    if not finite.any():
+        raise DataError(f"{where}: not one of its {len(finite)} points has finite coordinates")
+    dropped = len(finite) - int(finite.sum())
+    say(f"{where}: {dropped} of {len(finite)} points are not finite and were dropped")
+    return {name: values[finite] for name, values in attributes.items()}
 
 
 def unit_colors(colors: np.ndarray, where: str | Path, color_max: float | None = None) -> np.ndarray:

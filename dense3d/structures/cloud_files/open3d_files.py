@@ -1,4 +1,4 @@
-"""PCD files, and writing of PLY and PCD, through Open3D's tensor interface, which keeps every attribute."""
+"""PLY and PCD files through Open3D's tensor interface, which keeps every attribute."""
 
 from __future__ import annotations
 
@@ -33,13 +33,12 @@ def read_with_open3d(path: Path, most: int | None, seed: int) -> tuple[dict[str,
     Raises:
         DataError: Open3D reads no point from it.
     """
-    _check_pcd(path)
     with quiet_open3d() as open3d:
         try:
             cloud = open3d.t.io.read_point_cloud(
                 str(path), remove_nan_points=False, remove_infinite_points=False
             )
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read ({str(error).splitlines()[-1][:120]})") from None
     if cloud.is_empty():
         raise DataError(f"{path} holds no point that can be read; make or copy it again")
@@ -83,32 +82,3 @@ def write_with_open3d(cloud: PointCloud, path: Path) -> None:
             made.point.intensity = cloud.intensity[:, None]
         if not open3d.t.io.write_point_cloud(str(path), made):
             raise DataError(f"{path}: Open3D could not write the cloud")
-
-
-def _check_pcd(path: Path) -> None:
-    """Open3D pads PCD files that were cut off, too: their header says how much must be there."""
-    if path.suffix.lower() != ".pcd":
-        return
-    said: dict[str, list[str]] = {}
-    size = 0
-    with path.open("rb") as file:
-        for raw in file:
-            size += len(raw)
-            words = raw.decode("latin1").split()
-            if words and not words[0].startswith("#"):
-                said[words[0].upper()] = words[1:]
-            if "DATA" in said or size > 1 << 16:
-                break
-        try:
-            points, kind = int(said["POINTS"][0]), said["DATA"][0]
-            counts = [int(count) for count in said.get("COUNT", ["1"] * len(said["SIZE"]))]
-            row = sum(int(width) * count for width, count in zip(said["SIZE"], counts))
-        except (KeyError, IndexError, ValueError):
-            what = "is empty" if not size else "has no complete PCD header"
-            raise DataError(f"{path} {what}; make or copy it again") from None
-        if kind == "ascii":
-            there = sum(1 for line in file if line.strip())
-            if there < points:
-                raise DataError(f"{path} lacks {points - there} of its {points} points: it was cut off")
-        elif kind == "binary" and path.stat().st_size < size + points * row:
-            raise DataError(f"{path} lacks bytes of its {points} points: it was cut off; copy it again")

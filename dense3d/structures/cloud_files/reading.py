@@ -104,9 +104,9 @@ def _read(
 
         return read_ply(path, most, seed)
     if suffix == ".pcd":
-        from dense3d.structures.cloud_files.open3d_files import read_with_open3d
+        from dense3d.structures.cloud_files.pcd import read_pcd
 
-        return read_with_open3d(path, most, seed)
+        return read_pcd(path, most, seed)
     if suffix in (".las", ".laz", ".e57"):
         from dense3d.structures.cloud_files.survey import read_e57, read_las
 

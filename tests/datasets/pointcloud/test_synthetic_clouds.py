@@ -202,7 +202,39 @@ def test_missing_folders_say_how_they_are_made(tmp_path):
             DATASETS.build(dict(type=kind, data_root=str(tmp_path / "none"), pipeline=[]))
 
 
-def test_a_recipe_makes_the_data_first(tmp_path):
-    root, recipe = str(tmp_path / "new"), dict(train=3, val=0, points=32)
-    dataset = DATASETS.build(dict(type="SyntheticShapes", data_root=root, recipe=recipe, pipeline=PIPELINE))
-    assert len(dataset) == 3
+def test_a_config_makes_the_data_first(tmp_path):
+    from mmengine.config import Config
+
+    from dense3d.apis.setup import make_synthetic_data
+
+    root = str(tmp_path / "new")
+    dataset = dict(type="SyntheticShapes", data_root=root, pipeline=PIPELINE)
+    recipe = dict(root=root, layouts=("shapes",), train=3, val=0, points=32)
+    make_synthetic_data(
+        Config(dict(synthetic_data=recipe, train_dataloader=dict(dataset=dataset))), ("train",)
+    )
+    assert len(DATASETS.build(dataset)) == 3
+
+
+def test_data_of_another_version_are_refused(shapes, tmp_path):
+    import shutil
+
+    shutil.copytree(shapes, tmp_path / "old")
+    (tmp_path / "old" / "families.json").write_text('{"cube": ["side"]}')
+    with pytest.raises(DataError, match="another version"):
+        DATASETS.build(dict(type="SyntheticShapes", data_root=str(tmp_path / "old"), pipeline=[]))
+
+
+def test_walls_end_where_doors_and_pictures_hang():
+    for seed in range(3):
+        room = make_room(np.random.default_rng(seed), 20_000)
+        wall = room.points[room.labels == CLASSES.index("wall")]
+        assert len(room.points) == 20_000
+        for (x, y, z, length, _, height, yaw), label in zip(room.boxes, room.box_labels):
+            if CLASSES[label] not in ("door", "window", "picture"):
+                continue
+            local = wall - [x, y, z]
+            along = local[:, 0] * np.cos(yaw) + local[:, 1] * np.sin(yaw)
+            across = local[:, 1] * np.cos(yaw) - local[:, 0] * np.sin(yaw)
+            behind = (np.abs(along) < length / 2 - 0.02) & (np.abs(local[:, 2]) < height / 2 - 0.02)
+            assert not (behind & (np.abs(across) < 0.1)).any()

@@ -107,10 +107,17 @@ def test_the_metric_of_parts_restricts_to_the_category():
     assert metric.compute_metrics(metric.results)["instance_miou"] == 100
     with pytest.raises(DataError, match="label 7 is a part of no category"):
         metric.process(None, [sample | dict(gt_point_labels=torch.tensor([7, 0]))])
+    unlabelled = torch.cat([sample["gt_point_labels"], torch.tensor([-1])])
+    metric.process(
+        None, [dict(gt_point_labels=unlabelled, pred_point_scores=torch.cat([scores, scores[:1]]))]
+    )
+    assert metric.results[-1].iou == 1
+    with pytest.raises(DataError, match="no labelled point"):
+        metric.process(None, [sample | dict(gt_point_labels=torch.tensor([-1, -1]))])
     with pytest.raises(ConfigError, match="needs category_parts"):
         PartIoU().process(None, [sample])
     from_data = PartIoU()
-    from_data.dataset_meta = dict(category_parts=PARTS)
+    from_data.dataset_meta = dict(parts=PARTS)
     from_data.process(None, [sample])
     assert from_data.results[0].category == "Mug"
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dense3d.datasets.synthetic.objects.sampling import sample_parts
-from dense3d.datasets.synthetic.rooms.furnishing import Room, furnish
+from dense3d.datasets.synthetic.rooms.furnishing import CLASSES, Room, furnish
 
 NOISE = (0.001, 0.006)  # metres, standard deviation along the normal
 STUFF_INSTANCE = -1
+ON_WALLS = ("door", "window", "picture")
+SURPLUS = 1.4  # so many times the points are sampled, since doors cover walls
+REACH = 0.1  # metres that a thing on a wall covers in front of its middle and behind it
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,11 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000) -> RoomCloud:
         for mesh in item.meshes:
             meshes[len(owners)] = mesh
             owners.append(index)
-    points, normals, pieces = _sampled(meshes, rng, num_points)
+    points, normals, pieces = _sampled(meshes, rng, round(SURPLUS * num_points))
     owner = np.array(owners)[pieces]
+    shown = np.flatnonzero(~_covered(room, points, normals, owner))
+    shown = np.resize(shown, num_points)  # so many are covered: some stand twice
+    points, normals, pieces, owner = points[shown], normals[shown], pieces[shown], owner[shown]
     colors = _colors(room, points, normals, pieces, owner, rng)
     points = points + normals * rng.normal(scale=rng.uniform(*NOISE), size=(len(points), 1))
     things = [index for index, item in enumerate(room.items) if item.box is not None]
@@ -71,6 +77,24 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000) -> RoomCloud:
         np.array([room.items[index].box for index in things]).reshape(-1, 7),
         labels[things].astype(np.int64),
     )
+
+
+def _covered(room: Room, points: np.ndarray, normals: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """(N,) bool: points of walls behind doors, windows and pictures, and of the backs of those."""
+    covered = np.zeros(len(points), dtype=bool)
+    is_wall = owner == next(i for i, item in enumerate(room.items) if CLASSES[item.label] == "wall")
+    for index, item in enumerate(room.items):
+        if CLASSES[item.label] not in ON_WALLS:
+            continue
+        x, y, z, length, _, height, yaw = item.box
+        local = points - [x, y, z]
+        along = local[:, 0] * np.cos(yaw) + local[:, 1] * np.sin(yaw)
+        across = local[:, 1] * np.cos(yaw) - local[:, 0] * np.sin(yaw)
+        inside = (np.abs(along) <= length / 2) & (np.abs(local[:, 2]) <= height / 2)
+        covered |= is_wall & inside & (np.abs(across) < REACH)
+        # Things on walls have the wall at their +y, see the placing of them.
+        covered |= (owner == index) & (normals[:, 1] * np.cos(yaw) - normals[:, 0] * np.sin(yaw) > 0.9)
+    return covered
 
 
 def _sampled(meshes: dict, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,205 @@
+"""A trained model that takes point clouds: classes, parts or classes of points, reconstructions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DefaultScope
+
+from dense3d.apis.building import build_checked, checked_config, usable_device
+from dense3d.apis.cloud_inputs import CloudInput, as_clouds, is_single_cloud
+from dense3d.apis.cloud_pipelines import after_loading, pipeline_input
+from dense3d.apis.pipelines import first_line, inference_steps
+from dense3d.apis.prediction import is_out_of_memory
+from dense3d.engine.checkpoint import look_for
+from dense3d.errors import ConfigError, DataError, Dense3dError, did_you_mean
+from dense3d.ops import knn
+from dense3d.results.cloud import CloudReconstruction, CloudResult
+from dense3d.structures import PointCloud
+
+QUERIES = 100_000  # points whose nearest one is looked for at a time
+
+
+class CloudPredictor:
+    """A model of clouds with its weights, ready to be called; made by :func:`dense3d.load`.
+
+    Clouds go one by one through the config's test pipeline. Predictions for points are brought from those
+    that the network was given to all points of the cloud, each from its nearest.
+
+    Args:
+        config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
+        checkpoint: checkpoint file.
+        device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
+        options: settings that override the config's, by dotted key.
+
+    Attributes:
+        model: the network.
+        classes: names of its classes or parts.
+        categories: names of the objects' categories, of part segmentors.
+
+    Raises:
+        ConfigError, CheckpointError: one sentence on what is wrong.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | torch.device | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        look_for(checkpoint)
+        self.cfg = checked_config(config, options)
+        self.model = build_checked(self.cfg, checkpoint, usable_device(device))
+        self.meta = dict(self.model.dataset_meta)
+        self.categories = tuple(self.meta.get("parts") or ())
+        names = "part_names" if self._has_parts else "classes"
+        self.classes = tuple(self.meta.get(names) or ())
+        with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+            self.prepare = Compose(after_loading(inference_steps(self.cfg)))
+
+    def __repr__(self) -> str:
+        bare = getattr(self.model, "module", self.model)
+        device = next(self.model.parameters()).device
+        return f"<CloudPredictor {type(bare).__name__} of {len(self.classes)} classes on {device}>"
+
+    def __call__(
+        self, inputs: Any, category: str | None = None, stream: bool = False
+    ) -> CloudResult | list[CloudResult] | Iterator[CloudResult]:
+        """Predict.
+
+        Args:
+            inputs: see :func:`dense3d.apis.cloud_inputs.as_clouds`.
+            category: of the objects, for part segmentation.
+            stream: give the results one by one as they come.
+
+        Returns:
+            One cloud (a file's path, an array, a tensor, a ``PointCloud``) gives one result, everything else
+            a list with a result a cloud in their order, or an iterator over them with ``stream``. Of several
+            clouds, one that cannot be read or that the model refuses has a result with an ``error``.
+
+        Raises:
+            DataError: the inputs name no cloud; the one cloud is no good.
+            ConfigError: the category is missing, unknown, or of no use.
+        """
+        results = self.each(inputs, category)
+        if is_single_cloud(inputs):
+            (result,) = results
+            if result.error is not None:
+                raise DataError(result.error)
+            return result
+        return _warned(results) if stream else list(_warned(results))
+
+    def each(self, inputs: Any, category: str | None = None) -> Iterator[CloudResult]:
+        """Results one by one; those without a prediction have an ``error``, and nobody is warned."""
+        clouds, number = as_clouds(inputs), self._category(category)
+        return (self._result(cloud, number) for cloud in clouds)
+
+    @property
+    def _has_parts(self) -> bool:
+        return hasattr(getattr(self.model, "module", self.model), "num_categories")
+
+    def _category(self, name: str | None) -> int | None:
+        wanted = self._has_parts
+        if not wanted and name is not None:
+            raise ConfigError(f"{self.cfg.filename} asks for no category of the objects: leave it out")
+        if wanted and name not in self.categories:
+            given = "none is given" if name is None else f"{name!r} is none of them"
+            hint = did_you_mean(name, self.categories) if name is not None else ""
+            raise ConfigError(
+                f"this network segments the parts of objects of a known category, and {given}{hint} (known: "
+                f"{', '.join(self.categories) or 'none'})"
+            )
+        return self.categories.index(name) if wanted else None
+
+    def _result(self, item: CloudInput, category: int | None) -> CloudResult:
+        try:
+            cloud, dropped = item.cloud().finite()
+            if not len(cloud):
+                raise DataError(f"{item.name} has no point with finite coordinates")
+            sample, used = self._predicted(item, cloud, category)
+        except Dense3dError as error:
+            name = "" if item.name in str(error) else f"{item.name}: "
+            return CloudResult(item.name, path=item.path, error=f"{name}{error}")
+        notes = [f"{item.name}: {dropped} points without finite numbers are left out"] if dropped else []
+        result = CloudResult(
+            item.name,
+            cloud,
+            self.classes,
+            path=item.path,
+            notes=tuple(notes),
+            up=str(self.meta.get("up_axis", "z")),
+        )
+        return self._filled(result, sample, used)
+
+    def _predicted(self, item: CloudInput, cloud: PointCloud, category: int | None) -> tuple[Any, np.ndarray]:
+        """The model's data sample, and which points of the cloud it was given."""
+        numbered = replace(cloud, labels=np.arange(len(cloud)), name=item.name)
+        try:
+            with DefaultScope.overwrite_default_scope(self.cfg.default_scope), torch.no_grad():
+                packed = self.prepare(pipeline_input(numbered, category))
+                used = packed["data_samples"].gt_point_labels.cpu().numpy()
+                (sample,) = self.model.test_step(pseudo_collate([packed]))
+        except Dense3dError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise DataError(f"{item.name}: there is not enough memory for {len(cloud)} points") from error
+            raise DataError(
+                f"{item.name}: the model fails on it, {type(error).__name__}: {first_line(error)}"
+            ) from error
+        sample.given_points = packed["inputs"]["points"]
+        return sample.cpu(), used
+
+    def _filled(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
+        """The result with what the sample holds."""
+        if "pred_scores" in sample:
+            scores = sample.pred_scores.float().numpy()
+            label = int(sample.pred_label)
+            result = replace(result, label=label, score=float(scores[label]), scores=scores)
+        if "pred_point_labels" in sample:
+            nearest = _nearest(result.cloud.points, result.cloud.points[used])
+            labels = sample.pred_point_labels.numpy()[nearest]
+            result = replace(result, point_labels=labels)
+        if "reconstructed_points" in sample:
+            back = _to_cloud(sample, result.cloud.points[used])
+            names = ("visible_points", "hidden_points", "reconstructed_points")
+            parts = (back(sample.get(name).float().numpy()) for name in names)
+            result = replace(result, reconstruction=CloudReconstruction(*parts, float(sample.error)))
+        return result
+
+
+def _nearest(queries: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """For each query the index of the nearest point."""
+    reference = torch.from_numpy(points)[None]
+    parts = torch.from_numpy(queries).split(QUERIES)
+    return torch.cat([knn(part[None], reference, 1)[1][0, :, 0] for part in parts]).numpy()
+
+
+def _to_cloud(sample: Any, original: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The map from the network's frame to the cloud's, of which the points that it was given are known.
+
+    It is what normalisation noted, if that is all that was done, else the affine map by least squares.
+    """
+    given = sample.given_points.numpy().astype(np.float64)
+    scale, offset = sample.get("scale", 1.0), sample.get("offset", np.zeros(3))
+    if np.allclose(given * scale + offset, original, atol=1e-4 * max(scale, 1e-9)):
+        return lambda points: (points * scale + offset).astype(np.float32)
+    centre, goal = given.mean(axis=0), original.mean(axis=0, dtype=np.float64)
+    matrix = np.linalg.lstsq(given - centre, original - goal, rcond=1e-6)[0]
+    return lambda points: ((points - centre) @ matrix + goal).astype(np.float32)
+
+
+def _warned(results: Iterator[CloudResult]) -> Iterator[CloudResult]:
+    for result in results:
+        if result.error is not None:
+            warnings.warn(f"left out: {result.error}", stacklevel=2)
+        yield result

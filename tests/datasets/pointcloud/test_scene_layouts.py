@@ -1,0 +1,168 @@
+"""Rooms in their released layouts, written small by the test; real samples where they are."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dense3d.errors import ConfigError, DataError
+from dense3d.registry import DATASETS
+from dense3d.structures import Boxes3D
+
+
+def _build(kind, root, **settings):
+    return DATASETS.build(
+        dict(type=kind, data_root=str(root), pipeline=[dict(type="LoadPoints")], **settings)
+    )
+
+
+POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 2], [1, 0, 2], [0, 1, 3]], np.float32)
+TURN = np.array([[0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]], float)
+
+
+def _scan(folder, name):
+    folder.mkdir(parents=True)
+    head = "ply\nformat ascii 1.0\nelement vertex 6\nproperty float x\nproperty float y\nproperty float z\n"
+    colour = "".join(f"property uchar {c}\n" for c in ("red", "green", "blue", "alpha"))
+    faces = "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    rows = [" ".join(map(str, p)) for p in POINTS.astype(int).tolist()]
+    tail = "3 0 1 2\n3 3 4 5\n"
+    (folder / f"{name}_vh_clean_2.ply").write_text(
+        head + colour + faces + "\n".join(f"{row} 255 0 51 255" for row in rows) + "\n" + tail
+    )
+    labelled = [f"{row} 0 0 0 255 {label}" for row, label in zip(rows, (1, 2, 39, 40, 0, 5))]
+    (folder / f"{name}_vh_clean_2.labels.ply").write_text(
+        head + colour + "property ushort label\n" + faces + "\n".join(labelled) + "\n" + tail
+    )
+    (folder / f"{name}.txt").write_text(
+        f"axisAlignment = {' '.join(str(v) for v in TURN.ravel())}\nsceneType = Kitchen\n"
+    )
+
+
+def test_scannet_scans_with_labels(tmp_path):
+    _scan(tmp_path / "scans" / "scene0000_00", "scene0000_00")
+    (tmp_path / "scannetv2_train.txt").write_text("scene0000_00\n")
+    item = _build("ScanNet", tmp_path)[0]
+    np.testing.assert_allclose(item["points"], POINTS @ TURN[:3, :3].T + TURN[:3, 3], atol=1e-6)
+    assert item["point_labels"].tolist() == [0, 1, 19, -1, -1, 4]
+    np.testing.assert_allclose(item["colors"][0], [1, 0, 0.2], atol=1e-6)
+    np.testing.assert_allclose(np.abs(item["normals"][0]), [0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(_build("ScanNet", tmp_path, align=False)[0]["points"], POINTS)
+    (tmp_path / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2.labels.ply").unlink()
+    with pytest.raises(DataError, match=r"labels\.ply does not exist"):
+        _build("ScanNet", tmp_path)
+    with pytest.raises(DataError, match=r"scannetv2_val\.txt does not exist"):
+        _build("ScanNet", tmp_path, split="val")
+
+
+def test_scannet_scans_with_segments_give_instances_and_boxes(tmp_path):
+    folder = tmp_path / "scans" / "scene0001_00"
+    _scan(folder, "scene0001_00")
+    (tmp_path / "scannetv2_train.txt").write_text("scene0001_00\n")
+    (tmp_path / "scannetv2-labels.combined.tsv").write_text(
+        "id\traw_category\tcategory\tnyu40id\n1\twall\twall\t1\n2\toffice chair\tchair\t5\n3\tbox\tbox\t29\n"
+    )
+    (folder / "scene0001_00_vh_clean_2.0.010000.segs.json").write_text(
+        json.dumps({"segIndices": [7, 7, 7, 9, 9, 11]})
+    )
+    groups = [
+        dict(label="wall", segments=[7]),
+        dict(label="office chair", segments=[9]),
+        dict(label="box", segments=[11]),
+    ]
+    (folder / "scene0001_00.aggregation.json").write_text(json.dumps({"segGroups": groups}))
+    item = _build("ScanNet", tmp_path)[0]
+    assert item["point_labels"].tolist() == [0, 0, 0, 4, 4, -1]
+    assert item["instances"].tolist() == [-1, -1, -1, 0, 0, -1] and item["gt_box_labels"].tolist() == [4]
+    inside = item["points"][3:5]
+    np.testing.assert_allclose(item["gt_boxes"][0, :3], inside.mean(axis=0), atol=1e-6)
+    (folder / "scene0001_00.aggregation.json").write_text("{}")
+    with pytest.raises(DataError, match="its segments cannot be read"):
+        _build("ScanNet", tmp_path)[0]
+
+
+def _pointcept(folder, **labels):
+    folder.mkdir(parents=True)
+    arrays = dict(coord=POINTS, color=np.arange(18).reshape(6, 3).astype(np.uint8), normal=POINTS, **labels)
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+
+
+def test_scannet_of_pointcept(tmp_path):
+    labels = dict(
+        segment20=np.arange(6, dtype=np.int16) - 1, segment200=np.arange(6) + 100, instance=np.arange(6)
+    )
+    _pointcept(tmp_path / "val" / "scene0011_00", **labels)
+    item = _build("ScanNet", tmp_path, split="val")[0]
+    assert item["point_labels"].tolist() == [-1, 0, 1, 2, 3, 4] and item["instances"].tolist() == list(
+        range(6)
+    )
+    np.testing.assert_allclose(item["colors"][5], np.array([15, 16, 17]) / 255, atol=1e-6)
+    many = _build("ScanNet", tmp_path, split="val", num_classes=200)[0]
+    assert many["point_labels"].tolist() == list(range(100, 106))
+    np.save(tmp_path / "val" / "scene0011_00" / "segment20.npy", np.arange(5))
+    with pytest.raises(DataError, match="has 5 labels for 6 points"):
+        _build("ScanNet", tmp_path, split="val")[0]
+    (tmp_path / "val" / "scene0011_00" / "segment20.npy").unlink()
+    with pytest.raises(DataError, match=r"segment20\.npy does not exist"):
+        _build("ScanNet", tmp_path, split="val")
+    with pytest.raises(ConfigError, match="200 classes"):
+        _build("ScanNet", tmp_path, layout="scans", num_classes=200)
+
+
+def test_s3dis_of_both_layouts(tmp_path):
+    _pointcept(tmp_path / "Area_1" / "office_1", segment=np.arange(6)[:, None], instance=np.zeros(6, int))
+    notes = tmp_path / "Area_5" / "hallway_6" / "Annotations"
+    notes.mkdir(parents=True)
+    (notes / "chair_1.txt").write_text("0 0 0 255 0 51\n1 1 1 0 0 0\n")
+    (notes / "stairs_1.txt").write_text("2 2 2 0 0 0\n3 3 3 1\x850 0 0\n")
+    one, five = _build("S3DIS", tmp_path, areas=(1,))[0], _build("S3DIS", tmp_path, areas=(5,))[0]
+    assert one["point_labels"].tolist() == list(range(6))
+    assert five["point_labels"].tolist() == [8, 8, 12] and five["instances"].tolist() == [0, 0, 1]
+    np.testing.assert_allclose(five["colors"][0], [1, 0, 0.2], atol=1e-6)
+    with pytest.raises(DataError, match="Area_2 does not exist"):
+        _build("S3DIS", tmp_path, areas=(1, 2))
+    with pytest.raises(ConfigError, match="areas must be one of"):
+        _build("S3DIS", tmp_path, areas=(7,))
+    (notes / "stairs_1.txt").write_text("all is broken\n" * 5)
+    with pytest.raises(DataError, match=r"stairs_1\.txt has no rows"):
+        _build("S3DIS", tmp_path, areas=(5,))[0]
+
+
+def test_sun_rgbd_of_votenet(tmp_path):
+    folder = tmp_path / "sunrgbd_pc_bbox_votes_50k_v1_train"
+    folder.mkdir()
+    # a box whose length lies along (cos 0.5, sin 0.5): VoteNet's heading is -0.5, its sizes are halves
+    ends = np.array([[1.0, 2, 0.5]]) + np.outer([-1.5, 1.5], [np.cos(0.5), np.sin(0.5), 0])
+    np.savez(folder / "000001_pc.npz", pc=np.hstack([ends, [[0, 0.5, 1]] * 2]))
+    np.save(folder / "000001_bbox.npy", np.array([[1, 2, 0.5, 1.5, 0.5, 0.4, -0.5, 3]]))
+    item = _build("SunRgbdPoints", tmp_path)[0]
+    boxes = Boxes3D(torch.from_numpy(item["gt_boxes"]), "world")
+    assert boxes.tensor[0, 3:6].tolist() == pytest.approx([3, 1, 0.8]) and item["gt_box_labels"].tolist() == [
+        3
+    ]
+    corners = boxes.corners()[0].numpy()
+    middle_of_front = corners[np.linalg.norm(corners - ends[1], axis=1) < 0.7].mean(axis=0)
+    np.testing.assert_allclose(middle_of_front, ends[1], atol=1e-5)
+    np.testing.assert_allclose(item["colors"][0], [0, 0.5, 1])
+    (folder / "000001_bbox.npy").unlink()
+    with pytest.raises(DataError, match=r"000001_bbox\.npy does not exist"):
+        _build("SunRgbdPoints", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "count"), [("ScanNet", "scannet", 27), ("SunRgbdPoints", "sunrgbd", 2)]
+)
+def test_real_rooms_fill_their_boxes(sample_data, kind, folder, count):
+    dataset = _build(kind, sample_data / folder)
+    item = dataset[0]
+    boxes = Boxes3D(torch.from_numpy(item["gt_boxes"]), "world")
+    assert len(boxes) == count and len(item["points"]) > 40_000 and 0.2 < item["colors"].mean() < 0.8
+    local = item["points"][None] - boxes.center[:, None].numpy()  # (K, N, 3)
+    cos, sin = np.cos(boxes.heading.numpy())[:, None], np.sin(boxes.heading.numpy())[:, None]
+    along = local[..., 0] * cos + local[..., 1] * sin
+    across = local[..., 1] * cos - local[..., 0] * sin
+    half = boxes.tensor[:, 3:6].numpy()[:, None] / 2
+    inside = (np.abs(np.stack([along, across, local[..., 2]], axis=-1)) < half + 0.02).all(axis=-1)
+    assert (inside.sum(axis=1) > 50).all()
