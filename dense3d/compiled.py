@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from numba.core import config
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 
 from dense3d.cache_folders import prepare_cache_folders
 
@@ -34,10 +36,13 @@ class ForgivingCache(FunctionCache):
             return
 
 
-def njit(**options) -> Callable[[Callable], Callable]:
+def njit(slp_vectorize: bool = False, **options) -> Callable[[Callable], Callable]:
     """Decorator of functions that numba compiles at their first call, cached on disk where that is possible.
 
     Args:
+        slp_vectorize: join equal statements on neighbouring elements into vector instructions. numba leaves
+            that out since LLVM got logarithms and exponentials wrong by it (numba issue 8705): for functions
+            without such calls whose tests compare with another implementation.
         options: those of :func:`numba.njit` but ``cache``.
 
     Example:
@@ -52,6 +57,8 @@ def njit(**options) -> Callable[[Callable], Callable]:
 
     def decorate(function: Callable) -> Callable:
         compiled = numba.njit(**options)(function)
+        if slp_vectorize:
+            compiled.compile = _slp_vectorized(compiled.compile)
         try:
             compiled._cache = ForgivingCache(function)
         except (RuntimeError, OSError):  # no folder for it can be written
@@ -59,3 +66,17 @@ def njit(**options) -> Callable[[Callable], Callable]:
         return compiled
 
     return decorate
+
+
+def _slp_vectorized(compile_: Callable) -> Callable:
+    """The same compilation with LLVM's SLP vectoriser; numba has one switch for all functions."""
+
+    def compile_with_it(signature):
+        with global_compiler_lock:
+            before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
+            try:
+                return compile_(signature)
+            finally:
+                config.SLP_VECTORIZE = before
+
+    return compile_with_it

@@ -91,8 +91,12 @@ class Page:
         """A click in the axial slice; milliseconds of :data:`STEPS`, and of computing till then."""
         self.page.locator(".axial .pane-slider").fill(str(voxel[2]))
         self.settle()
+        self.page.mouse.move(*self.point("axial", voxel))
+        self.page.wait_for_timeout(300)
         clicks, before = self.facts["clicks"], self.processor()
-        self.page.mouse.click(*self.point("axial", voxel))
+        self.page.mouse.down()
+        self.page.mouse.up()
+        self.page.wait_for_timeout(300)  # asking would take the browser time
         self.wait(lambda: self.facts["clicks"] > clicks)
         facts, computed = self.facts, self.processor() - before
         self.settle()

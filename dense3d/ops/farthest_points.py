@@ -83,7 +83,7 @@ def farthest_point_sample_reference(
     Example:
         >>> cloud = torch.tensor([[[0.0, 0.0, 0.0], [0.01, 0.0, 0.0], [0.0, 1.0, 0.0]]])
         >>> farthest_point_sample_reference(cloud, 3, start=2).tolist()
-        [[2, 0, 1]]
+        [[2, 1, 0]]
         >>> farthest_point_sample_reference(cloud, 3, start=2, skip_origin=True).tolist()
         [[2, 2, 2]]
     """

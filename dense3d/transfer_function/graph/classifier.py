@@ -27,7 +27,7 @@ HANDMADE_WIDTH, LEARNT_WIDTH = 0.4, 0.5  # of the kernels, where one kind is use
 JOINED_WIDTHS = 1.0, 0.5  # of both together
 PULL = 1e-3  # to the likeness, for each mark that a structure has on average: the more, the surer it is
 STRONGEST_PULL = 1e-2
-QUICK_STEPS = 15  # of a preview; 10 more halve what differs, and take half as long again
+QUICK_STEPS = 8  # of a preview
 FIRST_SHARE = 0.1  # of the preparation, until clicks work
 
 
@@ -173,7 +173,7 @@ class GraphClassifier:
             else:
                 found = prepared.walker.solve(held, values, prior, pull)
                 self._last = dict(zip(active, found.T))
-            scores = rivalry(found.T.astype(np.float64).clip(0, 1))
+            scores = rivalry(np.ascontiguousarray(found.T).clip(0, 1))
             rows = [list(class_ids).index(c) for c in active[1:]]
             table[rows] = np.rint(255 * scores)
         marks = marked_voxels(prompts, class_ids, table, regions, self.intensity, self.volume.spacing)
@@ -200,12 +200,13 @@ class GraphClassifier:
 
     def _seeds(self, marked: list[np.ndarray], refused: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(R, C) which values are held, and at what: where classes share a region, at equal shares."""
-        votes = np.zeros((self.regions.count, len(marked)))
+        values = np.zeros((self.regions.count, len(marked)), np.float32)
+        held = np.zeros(values.shape, bool)
         for column, found in enumerate(marked):
-            votes[found, column] = 1
-        total = votes.sum(axis=1, keepdims=True)
-        held = np.repeat(total > 0, len(marked), axis=1)
-        values = votes / np.maximum(total, 1)
+            values[found, column] = 1
+            held[found] = True
+        rows = np.unique(np.concatenate(marked))
+        values[rows] /= values[rows].sum(axis=1, keepdims=True)
         for column, found in enumerate(refused):
             values[found, column] *= 0.5  # 0 but where the region is disputed
             held[found, column] = True

@@ -27,11 +27,14 @@ class Likeness:
         self._points = np.concatenate([features, positions / reach], axis=1).astype(np.float32)
         self._squares = np.einsum("rf,rf->r", self._points, self._points)
         self._kernels: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._classes: dict[bytes, np.ndarray] = {}  # likeness of the classes that were asked for last
 
     def kernel(self, region: int) -> np.ndarray:
         """(R,) ``exp(-d^2 / 2)`` to one region; the last 512 asked for are kept."""
         if region not in self._kernels:
-            distance = self._squares + self._squares[region] - 2 * (self._points @ self._points[region])
+            # not by BLAS, whose threads wait busily for more, where the browser would have the processor
+            products = np.einsum("rf,f->r", self._points, self._points[region])
+            distance = self._squares + self._squares[region] - 2 * products
             self._kernels[region] = np.exp(-0.5 * np.maximum(distance, 0))
         self._kernels.move_to_end(region)
         if len(self._kernels) > KEPT:
@@ -55,7 +58,12 @@ class Likeness:
         Args:
             regions: marked regions of each class, ascending; of the background and at least one structure.
         """
-        likeness = np.stack([self.of_class(marked) for marked in regions], axis=1)
+        known = {marked.tobytes(): marked for marked in regions}
+        self._classes = {
+            key: self._classes[key] if key in self._classes else self.of_class(marked)
+            for key, marked in known.items()
+        }
+        likeness = np.stack([self._classes[marked.tobytes()] for marked in regions], axis=1)
         lowest, each, highest = BACKGROUND_LIKENESS
         marks = float(np.mean([len(marked) for marked in regions[1:]]))
         likeness[:, 0] += min(lowest + each * marks, highest)

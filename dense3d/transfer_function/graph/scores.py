@@ -87,13 +87,16 @@ def rivalry(probabilities: np.ndarray) -> np.ndarray:
         probabilities: (1 + C, R), the background first; any non-negative numbers.
 
     Returns:
-        (C, R) float64 in 0 .. 1.
+        (C, R) of the same type, in 0 .. 1.
 
     Example:
         >>> rivalry(np.array([[0.3], [0.4], [0.3]])).ravel().round(2).tolist()
         [0.57, 0.43]
     """
-    second, first = np.partition(probabilities, -2, axis=0)[-2:]
+    first, second = np.maximum(*probabilities[:2]), np.minimum(*probabilities[:2])
+    for row in probabilities[2:]:
+        np.maximum(second, np.minimum(first, row), out=second)
+        np.maximum(first, row, out=first)
     others = np.where(probabilities == first, second, first)  # of equals each has the other
     total = np.maximum(probabilities + others, 1e-30)
     return (probabilities / total)[1:]

@@ -55,25 +55,20 @@ class Walker:
             (N, C) float32.
         """
         from dense3d.ops.cpu_execution import parallel_for
-        from dense3d.transfer_function.graph import kernels
+        from dense3d.transfer_function.graph import walker_kernels as kernels
 
-        seed = np.where(held, SEED * max(float(self._degree.max(initial=0.0)), pull), 0.0)
-        diagonal = self._degree[:, None] + pull + seed
-        right = pull * prior + seed * values
-        # a unit diagonal, D^-1/2 A D^-1/2: float32 then holds seeds beside weights of a millionth
-        root = np.sqrt(diagonal)
-        x = _blocks(np.where(held, values, prior if start is None else start) * root)
-        matrix, blocks = self._matrix, (_blocks(1 / root), _blocks(right / root), x)
-        arrays = (matrix.indptr, matrix.indices, matrix.data, *blocks)
+        nodes, classes = held.shape
+        shape = (-(-classes // 8), nodes, 8)
+        scales, rights, x = (np.zeros(shape, np.float32) for _ in range(3))
+        values, prior, start = (
+            np.ascontiguousarray(array, np.float32)
+            for array in (values, prior, prior if start is None else start)
+        )
+        seed = SEED * max(float(self._degree.max(initial=0.0)), pull)
+        kernels.lay_out(self._degree, held, values, prior, start, float(pull), seed, scales, rights, x)
+        matrix = self._matrix
+        arrays = (matrix.indptr, matrix.indices, matrix.data, scales, rights, x)
         parallel_for(kernels.conjugate_gradients, len(x), *arrays, tolerance, most_steps)
-        return np.concatenate(list(x * blocks[0]), axis=1)[:, : held.shape[1]]
-
-
-def _blocks(columns: np.ndarray) -> np.ndarray:
-    """(B, N, 4) float32 of (N, C), four columns a block; those that are missing are zero."""
-    nodes, classes = columns.shape
-    blocks = np.zeros((-(-classes // 4), nodes, 4), np.float32)
-    for at in range(0, classes, 4):
-        part = columns[:, at : at + 4]
-        blocks[at // 4, :, : part.shape[1]] = part
-    return blocks
+        found = np.empty((nodes, classes), np.float32)
+        kernels.take_out(x, scales, found)
+        return found

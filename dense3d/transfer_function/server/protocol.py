@@ -72,16 +72,16 @@ where it could not be read), and sends without being asked:
 * ``{"type": "progress", task, done, left_s, ready}``: ``done`` 0..1, ``left_s`` seconds or null; the last has
   ``done`` 1 or ``"cancelled": true`` or ``"failed": sentence``;
 * ``{"type": "current", revision}``: the page has all maps of that revision now, whether or not any changed;
-* binary frames: uint32 little endian length of a JSON header, the header in UTF-8, the payload. Every one is
-  a box of scores: ``{type, revision, groups: [g, ...], class_ids, offset: [x, y, z], shape: [x, y, z]}`` on
-  the working grid. The payload is, for each group of ``groups``, RGBA8 of that box, x fastest (what
-  ``texSubImage3D`` takes); ``class_ids`` has four ids a group (0: free, its scores are 0). ``planes`` come
-  within milliseconds of a click, one a visible slice, with ``axis`` and ``index`` (working) and all groups;
-  their box is one voxel thick along ``axis``. They come twice where the method has a preview. ``maps``
-  follow, in slabs, one group each, only what changed;
-  the last of a revision has ``"last": true``. Textures start at 0, and a class keeps group and channel
-  (``state.classes[].slot`` = 4 * group + channel) for as long as it is there. A page that connects (again)
-  gets state and all maps, whatever it had.
+* binary frames: one or more boxes of scores, one after another, each the uint32 little endian length of a
+  JSON header, the header in UTF-8, and the payload. The header is ``{type, revision, groups: [g, ...],
+  class_ids, offset: [x, y, z], shape: [x, y, z]}`` on the working grid. The payload is, for each group of
+  ``groups``, RGBA8 of that box, x fastest (what ``texSubImage3D`` takes); ``class_ids`` has four ids a group
+  (0: free, its scores are 0). ``planes`` come within milliseconds of a click, one a visible slice, all in one
+  frame, with ``axis`` and ``index`` (working) and all groups; their box is one voxel thick along ``axis``.
+  They come twice where the method has a preview. ``maps`` follow, in slabs, one group each, only what
+  changed; the last of a revision has ``"last": true``. Textures start at 0, and a class keeps group and
+  channel (``state.classes[].slot`` = 4 * group + channel) for as long as it is there. A page that connects
+  (again) gets state and all maps, whatever it had.
 
 **State**:
 
@@ -110,6 +110,7 @@ where it could not be read), and sends without being asked:
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Sequence
 
@@ -120,7 +121,7 @@ MAX_SIDE = 2048  # pixels of a picture's width or height
 
 
 def binary(header: dict, payload: bytes | memoryview) -> bytes:
-    """A binary frame: length of the header, header, payload.
+    """A box of a binary frame: length of the header, header, payload.
 
     Example:
         >>> frame = binary({"type": "maps"}, b"ab")
@@ -131,10 +132,16 @@ def binary(header: dict, payload: bytes | memoryview) -> bytes:
     return b"".join((struct.pack("<I", len(text)), text, payload))
 
 
-def read_binary(frame: bytes) -> tuple[dict, memoryview]:
-    """Header and payload of a binary frame: what a page does, for tests and scripts."""
-    (length,) = struct.unpack_from("<I", frame)
-    return json.loads(frame[4 : 4 + length]), memoryview(frame)[4 + length :]
+def read_binary(frame: bytes) -> list[tuple[dict, memoryview]]:
+    """Header and payload of each box of a binary frame: what a page does, for tests and scripts."""
+    boxes, rest = [], memoryview(frame)
+    while rest:
+        (length,) = struct.unpack_from("<I", rest)
+        header, rest = json.loads(bytes(rest[4 : 4 + length])), rest[4 + length :]
+        size = 4 * len(header["groups"]) * math.prod(header["shape"])
+        boxes.append((header, rest[:size]))
+        rest = rest[size:]
+    return boxes
 
 
 def interleave(maps: Sequence[np.ndarray | None], shape: tuple[int, int, int]) -> np.ndarray:

@@ -97,8 +97,8 @@ class Tab:
             if self._answers:
                 await self.websocket.send_text(self._answers.popleft())
             elif self._slices:
-                axis = next(iter(self._slices))
-                await self.websocket.send_bytes(self._slices.pop(axis))
+                slices, self._slices = self._slices, {}
+                await self.websocket.send_bytes(b"".join(slices.values()))
             elif self._state is not None:
                 text, self._state = self._state, None
                 await self.websocket.send_text(text)

@@ -72,9 +72,13 @@ export class Connection {
 			if (message.type === "done" || message.type === "error") this.answer(message);
 			return;
 		}
-		const length = new DataView(data).getUint32(0, true);
-		const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-		this.handlers[header.type]?.(header, new Uint8Array(data, 4 + length));
+		for (let at = 0; at < data.byteLength; ) {
+			const length = new DataView(data, at).getUint32(0, true);
+			const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, at + 4, length)));
+			const size = header.shape.reduce((product, side) => product * side, 4 * header.groups.length);
+			this.handlers[header.type]?.(header, new Uint8Array(data, at + 4 + length, size));
+			at += 4 + length + size;
+		}
 	}
 }
 

@@ -166,7 +166,10 @@ class App {
 	viewChanged(changed) {
 		const { stage } = this;
 		const has = (...names) => names.some(name => changed.includes(name));
-		if (has("crosshair") || !changed.length) for (const name of SLICES) this.views[name].update();
+		if (has("crosshair") || !changed.length)
+			stage.after("places", () => {
+				for (const name of SLICES) this.views[name].update();
+			});
 		if (has("window", "overlay")) stage.redraw(...SLICES);
 		if (has("crosshair")) {
 			for (const name of SLICES) {
@@ -185,10 +188,21 @@ class App {
 		}
 		if (has("tool", "radius", "positive", "activeClass")) stage.remark(...SLICES);
 		if (changed.length && this.ready) this.actions.sendView();
-		this.showPlace();
+		stage.after("place", () => this.showPlace());
 	}
 
+	/** The state of after a mark waits until the mark's answer is drawn, unless it brings or takes a class. */
 	received(message) {
+		const ids = list => list.map(item => item.id).join();
+		const same = this.store.server && ids(this.store.server.classes) === ids(message.classes);
+		if (same && this.stage) this.stage.after("state", () => this.show(message));
+		else {
+			this.stage?.waiting.delete("state"); // an older one
+			this.show(message);
+		}
+	}
+
+	show(message) {
 		this.store.receive(message);
 		if (message.progress) this.progress(message.progress);
 		if (message.session.saved === false) this.askWhetherSaved();
@@ -231,7 +245,7 @@ class App {
 		const name = PLANES[header.axis].name.toLowerCase();
 		this.stage.scored(name, () => this.textures.setScores(header, bytes));
 		this.actions.planesArrived(this.stage, came);
-		this.showPlace();
+		this.stage.after("place", () => this.showPlace());
 	}
 
 	maps(header, bytes) {

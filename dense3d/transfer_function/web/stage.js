@@ -18,6 +18,7 @@ export class Stage {
 		this.canvas = document.getElementById("canvas");
 		this.dirty = new Set();
 		this.marks = new Set(); // panes of which only the annotations changed
+		this.waiting = new Map(); // what is done once the answer to a mark is drawn, by name
 		this.table = new TransferTable();
 		this.facts = { frames: 0, lost: 0, webgl: false };
 		this.frame = null;
@@ -157,9 +158,18 @@ export class Stage {
 		this.hold(QUICK);
 	}
 
+	/** Do what changes the page beside the pictures: at once, or after the answer to a mark that is on its way. */
+	after(name, action) {
+		if (this.held) this.waiting.set(name, action);
+		else action();
+	}
+
 	release() {
 		clearTimeout(this.held);
 		this.held = null;
+		const actions = [...this.waiting.values()];
+		this.waiting.clear();
+		for (const action of actions) action();
 		this.schedule();
 	}
 

@@ -80,7 +80,7 @@ def shows(tool: ToolPage, name: str, frame: int = 0) -> None:
         assert time.monotonic() < end, f"waited for {name}, frame {frame}"
         tool.page.wait_for_timeout(40)
     key = tool.server.state["volume"]["key"]
-    tool.wait(lambda: tool.page.evaluate("() => window.dense3d.facts.key") == key, "the page's volume")
+    tool.wait(lambda: tool.page.evaluate("() => window.dense3d?.facts.key") == key, "the page's volume")
 
 
 def test_choosing_volumes_frames_and_layouts(chromium, server, folder):

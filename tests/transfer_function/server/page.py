@@ -33,12 +33,15 @@ class Page:
         self.textures: dict[int, np.ndarray] = {}
         self.ids: dict[int, list[int]] = {}
         self.planes: list[dict[str, Any]] = []
+        self.boxes: list[tuple[dict[str, Any], memoryview]] = []  # of a frame, that wait to be read
         self.answered = 0  # the newest revision that an answer told
         self.current = -1  # the revision whose maps are all here
         self.order: list[str] = []
 
     def read(self) -> dict[str, Any]:
-        """One message of the server."""
+        """One message of the server, or one box of a binary frame."""
+        if self.boxes:
+            return self._draw(*self.boxes.pop(0))
         message = self.websocket.receive()
         if message.get("text") is not None:
             found = json.loads(message["text"])
@@ -47,8 +50,8 @@ class Page:
             if found["type"] == "current":
                 self.current = found["revision"]
         else:
-            found, payload = read_binary(message["bytes"])
-            self._draw(found, payload)
+            self.boxes = read_binary(message["bytes"])
+            return self._draw(*self.boxes.pop(0))
         self.order.append(found["type"])
         return found
 
@@ -86,7 +89,7 @@ class Page:
         assert self.ids[slot // 4][slot % 4] == class_id
         return self.textures[slot // 4][..., slot % 4]
 
-    def _draw(self, header: dict[str, Any], payload: memoryview) -> None:
+    def _draw(self, header: dict[str, Any], payload: memoryview) -> dict[str, Any]:
         shape = header["shape"]
         size = 4 * shape[0] * shape[1] * shape[2]
         assert len(payload) == size * len(header["groups"])
@@ -101,6 +104,8 @@ class Page:
                 *shape[::-1], 4
             ).transpose(2, 1, 0, 3)
             self.ids[group] = header["class_ids"][4 * place : 4 * place + 4]
+        self.order.append(header["type"])
+        return header
 
 
 def click(page: Page, class_id: int, voxel, positive: bool = True, **fields) -> dict:
