@@ -1,5 +1,4 @@
-"""Point-MAE on ScanObjectNN, objects with background (OBJ_BG), as published: 90.02 accuracy.
-"""
+"""Point-MAE on ScanObjectNN, objects with background (OBJ_BG), as published: 90.02 accuracy."""
 
 _base_ = [
     "../_base_/runtime.py",

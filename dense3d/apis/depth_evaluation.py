@@ -25,6 +25,7 @@ from dense3d.evaluation.depth.samples import (
 from dense3d.evaluation.depth.suspicions import Relation, refuse_suspicious
 from dense3d.evaluation.depth.writing import require_result_name, write_result
 from dense3d.files import is_folder, require_writable_file
+from dense3d.stereo.rig.faults import UNITS
 from dense3d.structures.rectified_rig import RectifiedRig
 
 MAX_WORKERS = 8
@@ -40,6 +41,8 @@ class DepthEvaluation:
         protocol: a protocol or its name: see :data:`dense3d.evaluation.depth.PROTOCOLS`.
         rig: calibration to turn depth into disparity or the other way round: a file for all, a folder with
             one for each map, or a file's name in the folder of each map.
+        unit: of the calibration's baseline, ``"mm"``, ``"cm"``, ``"m"`` or ``"in"``; that of the file's kind
+            if None.
         nonoccluded: masks of pixels that both images see, named like the ground truth, in the same three
             ways.
         mask_form: their format, if not 255 = seen or KITTI's ``disp_noc``.
@@ -64,6 +67,7 @@ class DepthEvaluation:
     allow_missing: bool = False
     resize: bool = False
     unchecked: bool = False
+    unit: str | None = None
 
     def __call__(
         self,
@@ -78,7 +82,7 @@ class DepthEvaluation:
             workers: threads; one a CPU core by default, but at most eight.
 
         Raises:
-            ConfigError: a protocol, kind or format that is not known, or a conversion without rig.
+            ConfigError: a protocol, kind, format or unit that is not known, or a conversion without rig.
             DataError: files are missing or broken, sizes do not fit, or predictions are not what they are
                 taken for.
         """
@@ -88,6 +92,8 @@ class DepthEvaluation:
                 raise ConfigError(f"{file}: name a {suffix} file")
             if file:
                 require_writable_file(file)
+        if self.unit is not None and (self.unit not in UNITS or self.rig is None):
+            raise ConfigError(f"unit={self.unit!r} is of a calibration (rig): one of {', '.join(UNITS)}")
         protocol = get_protocol(self.protocol)
         task = _Task(self, protocol)
         sources = _within(self.predictions, task.predicted), _within(self.truth, task.true)
@@ -230,4 +236,5 @@ class _Task:
         from dense3d.datasets.stereo.rigs import read_rig
 
         file = self._beside(self.settings.rig, name, truth, "calibration")
-        return read_rig(file, (shape[1], shape[0])).resized(shape[1], shape[0])
+        unit = None if self.settings.unit is None else UNITS[self.settings.unit]
+        return read_rig(file, (shape[1], shape[0]), unit=unit).resized(shape[1], shape[0])

@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rig", metavar="PLACE", help="calibration: a file, a folder, or a name beside each map"
     )
+    parser.add_argument(
+        "--unit",
+        choices=("mm", "cm", "m", "in"),
+        help="of the baseline in --rig (default: that of the file's kind)",
+    )
     parser.add_argument("--nonoccluded", metavar="PLACE", help="masks of what both images see, likewise")
     parser.add_argument("--mask-format", metavar="FORMAT", help="seen, occluded, known/png/256 ...")
     parser.add_argument(
@@ -88,6 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
         *sources,
         protocol=_protocol(arguments),
         rig=arguments.rig,
+        unit=arguments.unit,
         nonoccluded=arguments.nonoccluded,
         mask_form=arguments.mask_format,
         regions=dict(arguments.region or []),

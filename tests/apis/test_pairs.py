@@ -198,7 +198,7 @@ def test_a_baseline_in_another_unit(place, tmp_path, capsys, unit, metres):
     calib = ["--calib", str(tmp_path / "p.yml")]
     if unit == "mm":  # 400 metres
         assert main(words_of(place, tmp_path / "a", *calib)) == 2
-        assert "--unit of dense3d infer" in capsys.readouterr().err
+        assert "--unit of the command" in capsys.readouterr().err
     assert main(words_of(place, tmp_path / "b", *calib, "--unit", unit)) == 0
     assert main(words_of(place, tmp_path / "c", "--calib", str(place / "rig.json"))) == 0
     depths = [cv2.imread(str(tmp_path / run / "depth/0.png"), cv2.IMREAD_UNCHANGED) for run in "bc"]

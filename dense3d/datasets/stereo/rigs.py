@@ -65,7 +65,7 @@ def read_rig(
         meant, taken = ("mm", "m") if rig.baseline > LONGEST else ("m", "mm")
         raise DataError(
             f"{path}: a baseline of {rig.baseline:g} m is hardly meant: correct it, or say that it is in "
-            f"{meant}, not {taken} (--unit of dense3d infer, or unit={0.001 if meant == 'mm' else 1.0})"
+            f"{meant}, not {taken} (--unit of the command, or unit={0.001 if meant == 'mm' else 1.0})"
         )
     return rig
 

@@ -112,6 +112,25 @@ def test_depth_and_disparity_convert_on_either_side(folders, run):
             assert [other[name] for other in group] == pytest.approx([value] * 4, rel=0.03, abs=2e-3), name
 
 
+def test_a_calibration_in_millimetres_needs_its_unit(folders, run):
+    rig = json.loads((folders / "rig.json").read_text())
+    rig["baseline"] *= 1000
+    (folders / "mm.json").write_text(json.dumps(rig))
+    figures = []
+    for words in (("--rig", folders / "rig.json"), ("--rig", folders / "mm.json", "--unit", "mm")):
+        file = folders / "figures.json"
+        arguments = ("--protocol", "kitti-improved", "--pred-kind", "disparity", *words, "--json", file)
+        status, text = run(folders / "matched", folders / "depth", *arguments)
+        assert status == 0, text
+        figures.append(json.loads(file.read_text())["mean"]["all"])
+    assert figures[0] == pytest.approx(figures[1])
+    words = ("--protocol", "kitti-improved", "--pred-kind", "disparity")
+    status, text = run(folders / "matched", folders / "depth", *words, "--rig", folders / "mm.json")
+    assert status == 2 and "--unit" in text
+    status, text = run(folders / "matched", folders / "depth", *words, "--unit", "mm")
+    assert status == 2 and "calibration" in text
+
+
 def test_figures_are_those_of_the_functions(folders, run):
     file = folders / "a.json"
     run(folders / "predicted", folders / "depth", "--protocol", "kitti-eigen", "--json", file)
