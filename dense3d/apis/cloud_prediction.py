@@ -130,6 +130,9 @@ class CloudPredictor:
             name = "" if item.name in str(error) else f"{item.name}: "
             return CloudResult(item.name, path=item.path, error=f"{name}{error}")
         notes = [f"{item.name}: {dropped} points without finite numbers are left out"] if dropped else []
+        if repeated := len(used) - len(np.unique(used)):
+            sizes = f"it has {len(cloud)} points, and the network takes {len(used)}"
+            notes.append(f"{item.name}: {sizes}: {repeated} of them are repetitions")
         result = CloudResult(
             item.name,
             cloud,

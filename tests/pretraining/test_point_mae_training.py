@@ -81,6 +81,9 @@ def test_classification_starts_from_it_and_names_clouds(run, repository, folder,
     result = predictor(points)
     assert result.class_name in result.classes and len(result.classes) == 21
     assert result.scores.sum() == pytest.approx(1) and result.score == result.scores.max()
+    assert not result.notes
+    few = predictor(points[:30]).notes  # the network takes 48
+    assert len(few) == 1 and "it has 30 points, and the network takes 48: 18 of them" in few[0]
     report = infer_clouds(found.config, found.checkpoint, [points], tmp_path / "out")
     assert [path.name for path in report.pictures] == ["cloud-0.png"] and not report.clouds
     with pytest.raises(ConfigError, match="asks for no category"):
