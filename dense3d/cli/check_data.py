@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+from dense3d.errors import did_you_mean
+
 NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
     "coco", "coco_panoptic", "ade20k", "kitti", "cityscapes",
     "kitti_stereo_2012", "kitti_stereo_2015", "kitti_flow_2012", "kitti_flow_2015", "kitti_raw",
@@ -25,9 +27,16 @@ EPILOG = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=NAMES, metavar="DATASET", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("dataset", type=_layout, metavar="DATASET", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("root", help="folder of the data set")
     parser.add_argument("--json", metavar="FILE", help="also write the report here")
+
+
+def _layout(name: str) -> str:
+    if name in NAMES:
+        return name
+    hint = did_you_mean(name, NAMES) or "; --help lists all"
+    raise argparse.ArgumentTypeError(f"{name[:40]!r} is no layout that is known{hint}")
 
 
 def run(arguments: argparse.Namespace) -> int:

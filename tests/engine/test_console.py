@@ -146,7 +146,7 @@ def test_a_left_out_step_does_not_hide_the_other_losses():
 
 def test_a_redirected_rendering_tells_of_itself_at_once(capsys, monkeypatch):
     monkeypatch.setattr(generate, "LINE_SECONDS", 0.0)
-    assert list(generate._with_bar(iter("abc"), 3, progress=True)) == ["a", "b", "c"]
+    assert list(generate.with_bar(iter("abc"), 3, progress=True)) == ["a", "b", "c"]
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "rendering 3 synthetic images, once" and lines[-1].startswith("rendered 3/3")
 

@@ -46,6 +46,8 @@ SOUND: dict[str, tuple[str, ...]] = {
     "rectify": ("FILE", "FILE", "FILE", "--out", "FOLDER/rectified"),
     "compare-runs": ("FOLDER", "FOLDER"),
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
+    "few-shot": ("CONFIG", "--checkpoint", "FILE"),
+    "probe-clouds": ("CONFIG", "--checkpoint", "FILE"),
     "exit-curve": ("CONFIG", "FILE", "FILE", "--beta", "0"),
 }
 

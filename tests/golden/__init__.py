@@ -171,8 +171,13 @@ def verify_kit(folder: str | Path, without: Collection[str] = ()) -> list[Row]:
 
 
 def verify_check(kit: GoldenKit, run: Run, check: dict) -> list[Row]:
-    """Rows of one check; when it raises, one failed row with the reason."""
-    from tests.golden.compare import compare_check, failed
+    """Rows of one check; when it raises, one failed row with the reason.
+
+    Networks with random weights may carry the rounding of float32 beyond a kit's tolerance, on one processor
+    and not on another. Where outputs differ, the check is run again with inputs moved by one unit in their
+    last place, and a difference that is no larger than what this moves them by says nothing.
+    """
+    from tests.golden.compare import compare_check, failed, rounding
 
     name = str(check["name"])
     try:
@@ -182,7 +187,11 @@ def verify_check(kit: GoldenKit, run: Run, check: dict) -> list[Row]:
             return [failed(name, "", f"input {absent[0]!r} is listed in kit.json but not stored")]
         if not stored:
             return [failed(name, "", "the kit stores no outputs of this check")]
-        return compare_check(check, stored, run(check, inputs))
+        produced = run(check, inputs)
+        rows = compare_check(check, stored, produced)
+        if all(row.passed for row in rows):
+            return rows
+        return compare_check(check, stored, produced, rounding(produced, inputs, lambda x: run(check, x)))
     except (Exception, SystemExit) as error:  # whatever a check raises fails that check and no other
         return [failed(name, "", one_line(error))]
 

@@ -12,7 +12,7 @@ import pytest
 
 from dense3d.errors import DataError
 from tests.golden import SYSTEMS, open_kit
-from tests.golden.compare import compare_arrays, compare_check, compare_texts
+from tests.golden.compare import compare_arrays, compare_check, compare_texts, rounding
 from tests.golden.kit import GoldenKit, align, seeded_array
 
 CHECK = {"name": "c", "inputs": [], "outputs": ["y"], "rtol": 1e-3, "atol": 1e-4}
@@ -177,3 +177,22 @@ def test_missing_and_unexpected_outputs_fail():
 def test_lines_of_text_are_compared_word_by_word(text, passes):
     assert compare_texts("decode", "lines", np.array([text]), np.array(["Car 0.0 0 -1.23"])).passed == passes
     assert not compare_texts("decode", "lines", np.array([text, text]), np.array([text])).passed
+
+
+def test_rounding_excuses_no_more_than_it_moves():
+    inputs = {"x": np.linspace(0.1, 1, 50, dtype=np.float32), "count": np.arange(3)}
+
+    def run(arrays):
+        return {"steep": np.exp(1e3 * arrays["x"] % 1), "flat": 2 * arrays["x"], "count": arrays["count"]}
+
+    produced = run(inputs)
+    check = {"name": "c", "outputs": list(produced), "rtol": 1e-6, "atol": 1e-6}
+    slack = rounding(produced, inputs, run)
+    stored = {**produced, "steep": produced["steep"] + np.float32(2 * slack["steep"])}
+    failing = compare_check(check, stored, produced, slack)
+    assert [row.output for row in failing if not row.passed] == ["steep"]
+    stored["steep"] = produced["steep"] + np.float32(0.5 * slack["steep"])
+    assert not all(row.passed for row in compare_check(check, stored, produced))
+    assert all(row.passed for row in compare_check(check, stored, produced, slack))
+    stored["flat"] = produced["flat"] + np.float32(1e-4)  # wrong, and nothing carries rounding so far
+    assert [row.output for row in compare_check(check, stored, produced, slack) if not row.passed] == ["flat"]
