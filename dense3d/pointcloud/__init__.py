@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = attach(
         "classifier": ["PointClassifier"],
         "data_preprocessor": ["PointDataPreprocessor"],
         "part_segmenter": ["PartSegmenter"],
+        "pointnet2": ["PointNet2"],
+        "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
     },
 )
