@@ -13,6 +13,7 @@ from dense3d.datasets.pointcloud.base import LAYOUT, PointCloudDataset, choice, 
 from dense3d.datasets.pointcloud.infos import info_records
 from dense3d.datasets.pointcloud.loading import IGNORED, Arrays, reader
 from dense3d.datasets.pointcloud.pointcept import POINTCEPT
+from dense3d.datasets.pointcloud.scannet200 import CLASSES_200
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import is_file, is_folder
 from dense3d.registry import DATASETS
@@ -34,7 +35,7 @@ LISTS = (".", "meta_data", "Tasks/Benchmark", "splits")
 
 @DATASETS.register_module()
 class ScanNet(PointCloudDataset):
-    """Indoor scans with 20 classes (200 of Pointcept's), z up.
+    """Indoor scans with 20 classes, or 200 in Pointcept's folders, z up.
 
     Layouts: ``"scans"``: ``scans/<scene>/<scene>_vh_clean_2.ply`` with ``.labels.ply`` or ``.segs.json`` and
     ``.aggregation.json`` (which give instances and boxes, too), ``<scene>.txt`` with the axis alignment, and
@@ -65,7 +66,7 @@ class ScanNet(PointCloudDataset):
         self.layout = choice("layout", layout, ("auto", "scans", POINTCEPT, "infos"))
         self.num_classes, self.align = choice("num_classes", num_classes, (20, 200)), align
         if num_classes == 200:
-            kwargs["metainfo"] = {"classes": tuple(map(str, range(200))), **kwargs.get("metainfo", {})}
+            kwargs["metainfo"] = {"classes": CLASSES_200, **kwargs.get("metainfo", {})}
         super().__init__(data_root=data_root, **kwargs)
 
     def records(self) -> Iterator[dict[str, Any]]:
