@@ -12,9 +12,9 @@ from dense3d.optional import require
 def linear_svm(train: Tensor, train_labels: Tensor, test: Tensor, regularisation: float = 0.01) -> Tensor:
     """Classes of test features by a linear support vector machine (scikit-learn's ``LinearSVC``).
 
-    The protocol of the field since Achlioptas et al., ICML 2018. Features are standardised by mean and deviation
-    of the training ones: a machine with one strength of regularisation weighs channels by their scale, and
-    what the same networks reach on raw features says more about that scale than about them.
+    The protocol of the field since Achlioptas et al., ICML 2018. Features are standardised by mean and
+    deviation of the training ones: at one strength of regularisation, what networks reach on raw features
+    says more about the scale of these than about the networks.
 
     Args:
         train: ``(N, F)``.
