@@ -49,6 +49,7 @@ CONVERTERS: dict[str, str] = {
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",
     "vit-baseline": "dense3d.checkpoints.vit_comer:convert_baseline",
     "vit-comer": "dense3d.checkpoints.vit_comer:convert",
+    "votenet": "dense3d.checkpoints.votenet:convert",
     "relation-detr": "dense3d.checkpoints.relation_detr:convert",
     "relation-detr-coco80": "dense3d.checkpoints.relation_detr:convert_coco",
     "kmax-deeplab": "dense3d.checkpoints.kmax_deeplab:convert",

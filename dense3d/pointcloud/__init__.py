@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = attach(
         "data_preprocessor": ["PointDataPreprocessor"],
         "hunet": ["HUNet"],
         "part_segmenter": ["PartSegmenter"],
+        "pointnet2": ["PointNet2"],
+        "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
     },
 )

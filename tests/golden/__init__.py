@@ -91,6 +91,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "swin": "swin.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
+    "votenet": "votenet.open_kit",
     "volume-composite": "volume_composite.open_kit",
 }
 
