@@ -45,6 +45,7 @@ class ThreeDETR(PointDetector):
         :class:`~dense3d.detection3d.threedetr.heads.BoxPredictions`.
 
     Example:
+        >>> import torch
         >>> backbone = dict(type="PointNet2", in_channels=0, num_points=(16,), radii=(0.5,),
         ...     num_neighbours=(8,), channels=((16,),), propagation=())
         >>> model = ThreeDETR(backbone, 2, num_queries=5, encoder=dict(num_layers=1),
