@@ -89,6 +89,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "rope2d": "croco.open_positions",
     "rotated-iou": "boxes3d.open_camera",
     "swin": "swin.open_kit",
+    "threedetr": "threedetr.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
     "votenet": "votenet.open_kit",
