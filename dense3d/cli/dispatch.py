@@ -20,7 +20,7 @@ GROUPS = {
     "data": ("browse", "check-data", "make-synthetic", "make-pairs", "convert-panoptic", "analyse-relations"),
     "stereo": ("rectify",),
     "volumes": ("transfer-function",),
-    "point clouds": ("few-shot", "probe-clouds"),
+    "point clouds": ("few-shot", "probe-clouds", "probe-scenes"),
     "results": ("eval-kitti", "eval-panoptic", "eval-depth", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),
 }

@@ -7,7 +7,9 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "classifier": ["PointClassifier"],
         "data_preprocessor": ["PointDataPreprocessor"],
+        "hunet": ["HUNet"],
         "part_segmenter": ["PartSegmenter"],
+        "scene_segmenter": ["SceneSegmenter"],
         "transformer": ["PointTransformer"],
     },
 )
