@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = attach(
         "dispatch": ["backends", "register_backend", "select_backend"],
         "farthest_points": ["farthest_point_sample", "farthest_point_sample_reference"],
         "focal_loss": ["sigmoid_focal_loss", "softmax_focal_loss"],
+        "giou3d": ["box_giou_3d"],
         "grouping": ["ball_query", "ball_query_reference", "gather_points", "group_points"],
         "lane_nms": ["line_nms"],
         "local_ops": ["carafe", "masked_conv2d", "psa_mask"],

@@ -9,7 +9,9 @@ __getattr__, __dir__, __all__ = attach(
         "data_preprocessor": ["PointDataPreprocessor"],
         "hunet": ["HUNet"],
         "part_segmenter": ["PartSegmenter"],
+        "pointnet2": ["PointNet2"],
         "scene_segmenter": ["SceneSegmenter"],
+        "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
     },
 )

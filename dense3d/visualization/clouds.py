@@ -53,7 +53,7 @@ def draw_cloud(
     y = np.rint((size - 1) / 2 - scale * (centred @ high)).astype(int)
     depth = centred @ near
     if colours is None:
-        colours = _by_height(points @ _unit(up))
+        colours = height_colours(points, up)
     far = (depth.max() - depth) / max(np.ptp(depth), 1e-9)
     shaded = np.asarray(colours) * (1 - DEPTH_SHADE * far[:, None])
     order = np.argsort(depth, kind="stable")  # the nearest last, over the others
@@ -74,6 +74,22 @@ def labelled_colours(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return colours
 
 
+def height_colours(points: np.ndarray, up: str = "z") -> np.ndarray:
+    """RGB colours ``(N, 3)`` in 0..255 of points ``(N, 3)``, from blue below over green to yellow above.
+
+    Example:
+        >>> height_colours(np.array([[0.0, 0, 0], [0, 0, 1]])).tolist()
+        [[58.0, 76.0, 164.0], [240.0, 206.0, 40.0]]
+    """
+    heights = np.asarray(points, dtype=np.float64) @ _unit(up)
+    if not len(heights):
+        return np.zeros((0, 3))
+    share = (heights - heights.min()) / max(np.ptp(heights), 1e-9)
+    stops = np.array([[58, 76, 164], [38, 150, 142], [122, 198, 86], [240, 206, 40]], dtype=np.float64)
+    places = np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(share, places, stops[:, channel]) for channel in range(3)], axis=1)
+
+
 def _unit(up: str) -> np.ndarray:
     return np.eye(3)["xyz".index(up)]
 
@@ -87,14 +103,6 @@ def _axes(up: str, azimuth: float, elevation: float) -> tuple[np.ndarray, np.nda
     right = -np.sin(turn) * first + np.cos(turn) * second
     near = np.cos(lift) * flat + np.sin(lift) * _unit(up)
     return right, np.cross(near, right), near
-
-
-def _by_height(heights: np.ndarray) -> np.ndarray:
-    """From blue below over green to yellow above."""
-    share = (heights - heights.min()) / max(np.ptp(heights), 1e-9)
-    stops = np.array([[58, 76, 164], [38, 150, 142], [122, 198, 86], [240, 206, 40]], dtype=np.float64)
-    places = np.linspace(0, 1, len(stops))
-    return np.stack([np.interp(share, places, stops[:, channel]) for channel in range(3)], axis=1)
 
 
 def _radius(count: int, size: int, radius: int | None) -> int:

@@ -42,6 +42,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "eval-panoptic": ("FILE", "FILE", "--workers", "1"),
     "transfer-function": ("FILE", "--no-browser", "--port", "0", "--session", "FOLDER/session.json"),
     "eval-depth": ("FOLDER", "FOLDER", "--protocol", "kitti-eigen-garg"),
+    "eval-boxes3d": ("FILE", "FILE", "--protocol", "indoor"),
     "make-pairs": ("FOLDER", "--out", "FOLDER/pairs.txt"),
     "rectify": ("FILE", "FILE", "FILE", "--out", "FOLDER/rectified"),
     "compare-runs": ("FOLDER", "FOLDER"),

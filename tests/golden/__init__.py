@@ -59,6 +59,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "overlap_threshold": "mask2former.open_results",
     },
     "mmcv-ops": "mmcv_ops.open_kit",
+    "msm": "msm.open_kit",
     "monodetr": "monodino_detr.open_kit",
     "monodino-detr": "monodino_detr.open_kit",
     "ntf": {
@@ -90,6 +91,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "swin": "swin.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
+    "votenet": "votenet.open_kit",
     "volume-composite": "volume_composite.open_kit",
 }
 

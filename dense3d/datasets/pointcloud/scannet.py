@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dense3d.datasets.pointcloud.base import LAYOUT, PointCloudDataset, choice, read_lines
+from dense3d.datasets.pointcloud.base import LAYOUT, choice, read_lines
 from dense3d.datasets.pointcloud.infos import info_records
 from dense3d.datasets.pointcloud.loading import IGNORED, Arrays, reader
 from dense3d.datasets.pointcloud.pointcept import POINTCEPT
+from dense3d.datasets.pointcloud.rooms import RoomDataset
 from dense3d.datasets.pointcloud.scannet200 import CLASSES_200
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import is_file, is_folder
@@ -26,15 +27,15 @@ CLASSES = (
     "otherfurniture",
 )  # fmt: skip
 NYU40 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)  # of these classes, in order
-# Names of detection, where NYU40's other furniture stands for bins.
+# Detectors leave out wall and floor, and what NYU40 calls other furniture is a bin to them.
+DETECTION_CLASSES = (*CLASSES[2:-1], "garbagebin")
 DETECTION_NAMES = {"garbagebin": "otherfurniture", "showercurtrain": "shower curtain"}
-STUFF = 2  # wall and floor have no boxes
 TABLE = "scannetv2-labels.combined.tsv"
 LISTS = (".", "meta_data", "Tasks/Benchmark", "splits")
 
 
 @DATASETS.register_module()
-class ScanNet(PointCloudDataset):
+class ScanNet(RoomDataset):
     """Indoor scans with 20 classes, or 200 in Pointcept's folders, z up.
 
     Layouts: ``"scans"``: ``scans/<scene>/<scene>_vh_clean_2.ply`` with ``.labels.ply`` or ``.segs.json`` and
@@ -48,7 +49,8 @@ class ScanNet(PointCloudDataset):
         layout: one of these, or ``"auto"`` for what is there.
         num_classes: 20 or 200.
         align: turn scans so that walls run along x and y, as detectors do.
-        **kwargs: of :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
+        **kwargs: of :class:`~dense3d.datasets.pointcloud.rooms.RoomDataset`: ``task="detection"`` counts the
+            18 classes with boxes from 0, as VoteNet and 3DETR do.
     """
 
     METAINFO = {"classes": CLASSES}  # noqa: RUF012 - mmengine's own form
@@ -68,6 +70,8 @@ class ScanNet(PointCloudDataset):
         if num_classes == 200:
             kwargs["metainfo"] = {"classes": CLASSES_200, **kwargs.get("metainfo", {})}
         super().__init__(data_root=data_root, **kwargs)
+        if self.task == "detection":
+            self._metainfo["classes"] = DETECTION_CLASSES
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The scenes in the order of their list, or of their names."""
@@ -207,7 +211,7 @@ def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> A
         if label == IGNORED or not inside.any():
             continue
         labels[inside] = label
-        if label >= STUFF:
+        if label >= RoomDataset.STUFF:
             instances[inside] = len(boxes)
             low, high = points[inside].min(axis=0), points[inside].max(axis=0)
             boxes.append([*(low + high) / 2, *(high - low), 0.0])
