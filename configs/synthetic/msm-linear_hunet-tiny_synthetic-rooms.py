@@ -1,4 +1,4 @@
-"""A linear layer on frozen features of the small HUNet: 14 classes of synthetic rooms, minutes on one CPU core.
+"""A linear layer on frozen features of the small HUNet: 14 classes of synthetic rooms, minutes on one core.
 
 Run ``msm_hunet-tiny_synthetic-rooms.py`` first, or give ``model.backbone.init_cfg=None``. ``dense3d
 probe-scenes`` with this config compares its features with those of random weights and with raw ones.

@@ -134,9 +134,7 @@ def probe_scenes(
         scenes[share] = len(train.scenes[kept].unique())
         for name, features in train.features.items():
             for protocol in protocols:
-                probe = PROTOCOLS[protocol](
-                    features[kept], train.labels[kept], some.num_classes, seed=seed
-                )
+                probe = PROTOCOLS[protocol](features[kept], train.labels[kept], some.num_classes, seed=seed)
                 probes[ProbeKey(name, protocol, share)] = probe
     return SceneProbes(seed, _tested(cfg, sources, some, probes, seed), scenes)
 

@@ -7,8 +7,12 @@ height, normal and colour as they are.
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from dense3d.cli.common import add_config, add_config_options, at_least_one
+
+if TYPE_CHECKING:
+    from dense3d.apis.scene_probes import SceneProbes
 
 EPILOG = (
     "examples: dense3d probe-scenes CONFIG --checkpoint msm.pth --shares 1 5 10 100; "
@@ -23,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="weights of the backbone (default: the baselines alone); of several, each is a run with the next "
-        "seed, and mean differences from the baselines are printed with their standard errors",
+        help="weights of the backbone (default: the baselines alone); of several, each is a run with the "
+        "next seed, and mean differences from the baselines are printed with their standard errors",
     )
     parser.add_argument(
         "--protocol",
@@ -81,14 +85,14 @@ def run(arguments: argparse.Namespace) -> None:
             print(line)
 
 
-def table(found, by_class: bool) -> list[str]:
+def table(found: SceneProbes, by_class: bool) -> list[str]:
     """A line for each probe."""
     lines = []
     for key, score in found.scores.items():
         lines.append(
-            f"{key.share:g} % of the labels ({found.scenes[key.share]} scenes), {key.protocol}, {key.source}: "
-            f"mIoU {score['miou']:.1f}, class accuracy {score['class_accuracy']:.1f}, accuracy "
-            f"{score['accuracy']:.1f}"
+            f"{key.share:g} % of the labels ({found.scenes[key.share]} scenes), {key.protocol}, "
+            f"{key.source}: mIoU {score['miou']:.1f}, class accuracy {score['class_accuracy']:.1f}, "
+            f"accuracy {score['accuracy']:.1f}"
         )
         if by_class:
             classes = {k.removeprefix("iou/"): v for k, v in score.items() if k.startswith("iou/")}
@@ -96,7 +100,7 @@ def table(found, by_class: bool) -> list[str]:
     return lines
 
 
-def differences(runs: list) -> list[str]:
+def differences(runs: list[SceneProbes]) -> list[str]:
     """Mean differences of mIoU from the baselines over runs."""
     from dataclasses import replace
 

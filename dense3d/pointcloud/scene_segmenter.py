@@ -158,4 +158,3 @@ class SceneSegmenter(BaseModel):
         if self.train_points is None or len(labels) <= self.train_points:
             return torch.arange(len(labels), device=labels.device)
         return torch.randperm(len(labels))[: self.train_points].sort().values.to(labels.device)
-

@@ -5,9 +5,7 @@ labels, two of each room.
 """
 
 data_root = "data/synthetic/rooms_scan/"
-synthetic_data = dict(
-    root=data_root, layouts=("rooms",), train=100, val=20, points=20000, seed=0, scan=True
-)
+synthetic_data = dict(root=data_root, layouts=("rooms",), train=100, val=20, points=20000, seed=0, scan=True)
 features = ("colors", "normals")
 view = [
     dict(type="CropPoints", share=(0.7, 1.0)),
@@ -19,12 +17,12 @@ view = [
 ]
 views_pipeline = [
     dict(type="LoadPoints"),
-    dict(type="CropPoints", count=8000),
+    dict(type="CropPoints", count=5000),
     dict(type="PackSceneViews", features=features, transforms=view),
 ]
 train_pipeline = [
     dict(type="LoadPoints"),
-    dict(type="CropPoints", count=8000),
+    dict(type="CropPoints", count=5000),
     *view[1:],
     dict(type="PackPointInputs", features=features),
 ]

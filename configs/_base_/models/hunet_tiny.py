@@ -1,4 +1,4 @@
-"""A small HUNet for minutes on a CPU: four levels of 8, 16, 32 and 64 centimetres, attention on the coarsest."""
+"""A small HUNet for minutes on a CPU: levels of 8, 16, 32 and 64 centimetres, attention on the coarsest."""
 
 model = dict(
     voxel_size=0.08,

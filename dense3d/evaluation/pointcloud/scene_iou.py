@@ -86,9 +86,7 @@ class SceneIoU(BaseMetric):
 
     default_prefix = "scene"
 
-    def __init__(
-        self, by_class: bool = True, collect_device: str = "cpu", prefix: str | None = None
-    ) -> None:
+    def __init__(self, by_class: bool = True, collect_device: str = "cpu", prefix: str | None = None) -> None:
         super().__init__(collect_device, prefix)
         self.by_class = by_class
 

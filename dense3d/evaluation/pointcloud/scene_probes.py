@@ -159,7 +159,8 @@ def labelled_points(features: Tensor, labels: Tensor, num_classes: int) -> tuple
     if len(features) != len(labels):
         raise DataError(f"there are {len(labels)} labels for features of {len(features)} points")
     if len(labels) and int(labels.max()) >= num_classes:
-        raise DataError(f"a point has the label {int(labels.max())}; there are classes 0 to {num_classes - 1}")
+        most = int(labels.max())
+        raise DataError(f"a point has the label {most}; there are classes 0 to {num_classes - 1}")
     known = labels >= 0
     if int(known.sum()) < 2:
         raise DataError("a probe needs two labelled points at least: all others of its points are ignored")

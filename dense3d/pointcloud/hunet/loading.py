@@ -48,7 +48,7 @@ def load_of_init_cfg(network: HUNet, init_cfg: Any) -> None:
     known = {"type", "checkpoint", "prefix"}
     if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or {*init_cfg} - known:
         raise ConfigError(
-            "init_cfg of a SceneSegmenter's backbone is dict(type='Pretrained', checkpoint=FILE) or None, not "
-            f"{init_cfg!r}"
+            "init_cfg of a SceneSegmenter's backbone is dict(type='Pretrained', checkpoint=FILE) or None, "
+            f"not {init_cfg!r}"
         )
     load_pretrained(network, init_cfg["checkpoint"], init_cfg.get("prefix"))

@@ -1,4 +1,4 @@
-"""Masked scene modelling: features of hidden voxels predicted from visible ones (Hermosilla et al., CVPR 2025)."""
+"""Masked scene modelling: features of hidden voxels from visible ones (Hermosilla et al., CVPR 2025)."""
 
 from lazy_loader import attach
 

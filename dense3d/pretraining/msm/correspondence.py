@@ -1,4 +1,4 @@
-"""Voxels of two views that hold the same points, and what one view's features say about the other's voxels."""
+"""Voxels of two views with the same points, and one view's features for the other's voxels."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def partners(index: Tensor, scene: Tensor, scenes: int) -> tuple[Tensor, Tensor]
     return torch.cat([one, other]), torch.cat([other, one])
 
 
-def transferred(
-    features: Tensor, source: Tensor, target: Tensor, wanted: Tensor
-) -> tuple[Tensor, Tensor]:
+def transferred(features: Tensor, source: Tensor, target: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of one view's features over the points that a voxel of the other view has in common with it.
 
     Args:

@@ -1,8 +1,8 @@
 """Masked scene modelling: a student predicts a teacher's features of voxels that it does not see.
 
-Hermosilla et al., "Masked Scene Modeling: Narrowing the Gap Between Supervised and Self-Supervised Learning in
-3D Scene Understanding", CVPR 2025. The authors' code for pre-training is not published; docs/msm.md says what
-follows the paper and what is decided here.
+Hermosilla et al., "Masked Scene Modeling: Narrowing the Gap Between Supervised and Self-Supervised Learning
+in 3D Scene Understanding", CVPR 2025. The authors' code for pre-training is not published; docs/msm.md says
+what follows the paper and what is decided here.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ class MaskedSceneModeling(BaseModel):
         ...     windows=(32, 32), decoder_channels=(8, 16), decoder_convs=(1, 1), decoder_attentions=(0, 1),
         ...     decoder_num_heads=(1, 2), decoder_windows=(32, 32))
         >>> model = MaskedSceneModeling(small, voxel_size=0.1)
-        >>> points, colours, index = torch.rand(400, 3), torch.rand(400, 3), torch.arange(200).repeat(2)
-        >>> inputs = dict(points=points, features=colours, lengths=torch.tensor([200, 200]), index=index, views=2)
+        >>> index, lengths = torch.arange(200).repeat(2), torch.tensor([200, 200])
+        >>> clouds = dict(points=torch.rand(400, 3), features=torch.rand(400, 3), lengths=lengths)
+        >>> inputs = dict(**clouds, index=index, views=2)
         >>> sorted(model(inputs, mode="loss"))
         ['loss_level0', 'loss_level1', 'spread_level0', 'spread_level1']
     """
@@ -154,12 +155,13 @@ class MaskedSceneModeling(BaseModel):
             inputs: clouds, in one view or two.
             data_samples: what ``"predict"`` adds its fields to.
             mode: ``"loss"``, a loss a level and the spread of the teacher's features there, which is 0 where
-                they have collapsed; ``"predict"``, see :meth:`samples`; or ``"tensor"``, the student's maps of
-                all voxels, nothing hidden.
+                they have collapsed; ``"predict"``, see :meth:`samples`; or ``"tensor"``, the student's maps
+                of all voxels, nothing hidden.
         """
         if mode == "tensor":
             voxels = self._voxels(inputs)
-            return self.student(build_pyramid(voxels.coords, voxels.scene, self.student.depth), voxels.features)
+            pyramid = build_pyramid(voxels.coords, voxels.scene, self.student.depth)
+            return self.student(pyramid, voxels.features)
         if mode == "predict":
             return self.samples(inputs, data_samples)
         found = self.masked_pass(inputs)
@@ -198,9 +200,7 @@ class MaskedSceneModeling(BaseModel):
             of_point.append(parent[of_point[-1]])
         return MaskedPass(voxels, full, hidden, student, teacher, of_point)
 
-    def level_errors(
-        self, found: MaskedPass, pairs: tuple[Tensor, Tensor]
-    ) -> list[tuple[Tensor, Tensor]]:
+    def level_errors(self, found: MaskedPass, pairs: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Errors of the hidden voxels that have common points with the other view.
 
         Args:

@@ -1,8 +1,7 @@
-"""What masked scene modelling compares: predicted features of hidden voxels with normalised ones of a teacher."""
+"""What masked scene modelling compares: predicted features of hidden voxels with those of a teacher."""
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,6 +41,7 @@ def feature_errors(predicted: Tensor, target: Tensor, loss: str) -> Tensor:
         loss: ``"smooth_l1"``, the mean over channels; or ``"cosine"``, one minus the cosine.
 
     Example:
+        >>> import torch
         >>> feature_errors(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0]]), "cosine").tolist()
         [0.0]
     """
@@ -66,6 +66,7 @@ def spread(features: Tensor) -> Tensor:
         features: ``(V, C)``.
 
     Example:
+        >>> import torch
         >>> spread(torch.ones(5, 3)).item(), round(spread(torch.eye(3)).item(), 3)
         (0.0, 0.816)
     """
