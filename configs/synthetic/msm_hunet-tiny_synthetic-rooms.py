@@ -1,4 +1,4 @@
-"""Masked scene modelling of a small HUNet on 100 synthetic rooms, without labels: minutes on one CPU core.
+"""Masked scene modelling of a small HUNet on 60 synthetic rooms, without labels: minutes on one CPU core.
 
 ``msm-linear_hunet-tiny_synthetic-rooms.py`` is for probes and training on what it learns.
 """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS: dict[str, Callable[..., Any]] = {"linear": fit_linear_probe, "nearest": NearestNeighbour}
 PRETRAINED, RANDOM, RAW = "pre-trained", "random", "raw"
-Sources = dict[str, Callable[[dict[str, Any], Tensor | None], Tensor]]
+Source = Callable[[dict[str, Any], Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def raw_features(inputs: dict[str, Any], chosen: Tensor | None = None) -> Tensor
 
 
 def training_points(
-    cfg: Config, sources: Sources, network: SceneSegmenter, points: int, seed: int
+    cfg: Config, sources: dict[str, Source], network: SceneSegmenter, points: int, seed: int
 ) -> TrainingPoints:
     """Features and labels of random labelled points of each training scene.
 
@@ -229,7 +229,7 @@ def chosen_points(train: TrainingPoints, share: float, of: str, seed: int) -> Te
     return kept[groups]
 
 
-def _features_of(network: SceneSegmenter) -> Callable[[dict[str, Any], Tensor | None], Tensor]:
+def _features_of(network: SceneSegmenter) -> Source:
     """Features of all levels at points of one scene."""
     from dense3d.pointcloud.voxel_batch import clouds_of
 
@@ -238,6 +238,15 @@ def _features_of(network: SceneSegmenter) -> Callable[[dict[str, Any], Tensor | 
         return network.features(*clouds_of(inputs), chosen)
 
     return features
+
+
+def _one_of_each_voxel(inputs: dict[str, Any], voxel_size: float) -> tuple[Tensor, Tensor]:
+    """``(V,)`` a point of each voxel, and ``(N,)`` the voxel of each: points of one share their features."""
+    from dense3d.pointcloud.voxel_batch import clouds_of, voxel_batch
+
+    voxel = voxel_batch(*clouds_of(inputs), voxel_size).voxel
+    point = torch.arange(len(voxel), device=voxel.device)
+    return point.new_zeros(int(voxel.max()) + 1).scatter(0, voxel, point), voxel
 
 
 def _scenes(cfg: Config, split: str, network: SceneSegmenter, seed: int) -> Any:
@@ -251,7 +260,11 @@ def _scenes(cfg: Config, split: str, network: SceneSegmenter, seed: int) -> Any:
 
 
 def _tested(
-    cfg: Config, sources: Sources, network: SceneSegmenter, probes: dict[ProbeKey, Any], seed: int
+    cfg: Config,
+    sources: dict[str, Source],
+    network: SceneSegmenter,
+    probes: dict[ProbeKey, Any],
+    seed: int,
 ) -> dict[ProbeKey, dict[str, float]]:
     """Figures over all points of the test scenes."""
     number = network.num_classes
@@ -260,10 +273,11 @@ def _tested(
     names = tuple(dataset.metainfo.get("classes") or map(str, range(number)))
     for inputs, labels in _scenes(cfg, "test", network, seed):
         truth = labels.cpu().numpy()
+        some, voxel = _one_of_each_voxel(inputs, network.voxel_size)
         for name, source in sources.items():
-            features = source(inputs, None)
-            for key, probe in probes.items():
-                if key.source == name:
-                    predicted = probe.predict(features).cpu().numpy()
-                    confusion[key] += point_confusion(predicted, truth, number)
+            features = source(inputs, None if name == RAW else some)
+            for key in (key for key in probes if key.source == name):
+                predicted = probes[key].predict(features)
+                predicted = predicted if name == RAW else predicted[voxel]
+                confusion[key] += point_confusion(predicted.cpu().numpy(), truth, number)
     return {key: scene_scores(counts, names) for key, counts in confusion.items()}

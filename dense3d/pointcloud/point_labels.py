@@ -45,7 +45,8 @@ def point_labels(
         labels = sample.gt_point_labels
         wrong = labels[(labels < IGNORED) | (labels >= number)]
         if len(wrong):
-            raise DataError(f"{name}: a point has the {noun} {int(wrong[0])}; there are 0 to {number - 1}")
+            found = f"{name}: a point has the {noun} {int(wrong[0])}"
+            raise DataError(f"{found}; the model knows 0 to {number - 1}")
     return torch.cat([sample.gt_point_labels for sample in samples])
 
 

@@ -1,11 +1,11 @@
-"""Synthetic rooms as a scanner sees them, made on first use: 100 to train with, 20 to validate.
+"""Synthetic rooms as a scanner sees them, made on first use: 60 to train with, 12 to validate.
 
 Points have a colour of their thing, whatever its class, and a normal. ``views`` are for pre-training without
 labels, two of each room.
 """
 
-data_root = "data/synthetic/rooms_scan/"
-synthetic_data = dict(root=data_root, layouts=("rooms",), train=100, val=20, points=20000, seed=0, scan=True)
+data_root = "data/synthetic/rooms_scanned/"
+synthetic_data = dict(root=data_root, layouts=("rooms",), train=60, val=12, points=20000, seed=0, scan=True)
 features = ("colors", "normals")
 view = [
     dict(type="CropPoints", share=(0.7, 1.0)),
@@ -17,12 +17,12 @@ view = [
 ]
 views_pipeline = [
     dict(type="LoadPoints"),
-    dict(type="CropPoints", count=5000),
+    dict(type="CropPoints", count=4000),
     dict(type="PackSceneViews", features=features, transforms=view),
 ]
 train_pipeline = [
     dict(type="LoadPoints"),
-    dict(type="CropPoints", count=5000),
+    dict(type="CropPoints", count=4000),
     *view[1:],
     dict(type="PackPointInputs", features=features),
 ]

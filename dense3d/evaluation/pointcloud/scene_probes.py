@@ -110,7 +110,7 @@ class NearestNeighbour:
     """
 
     def __init__(
-        self, features: Tensor, labels: Tensor, num_classes: int, per_class: int = 1000, seed: int = 0
+        self, features: Tensor, labels: Tensor, num_classes: int, per_class: int = 200, seed: int = 0
     ) -> None:
         features, labels = labelled_points(features, labels, num_classes)
         features = features.float()
