@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def infer_clouds(
     device: str | None = None,
     options: dict[str, Any] | None = None,
     tell: Callable[[CloudResult], None] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> CloudReport:
     """Run a model on clouds and write what it finds, cloud by cloud.
 
@@ -56,6 +57,7 @@ def infer_clouds(
             reconstructions, coloured ``clouds/*.ply``.
         category: of the objects, for part segmentation.
         tell: told of each result that is written.
+        reading: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
 
     Raises:
         ConfigError: ``out`` cannot be written to, or the category is missing or unknown.
@@ -66,7 +68,7 @@ def infer_clouds(
     as_clouds(inputs)  # what is wrong with the inputs is said before the network is built
     predictor = CloudPredictor(config, checkpoint, device, options)
     report, names, rows = CloudReport(out / "predictions.json"), FileNames(), []
-    for result in predictor.each(inputs, category):
+    for result in predictor.each(inputs, category, reading):
         if result.error is not None:
             report.left_out[result.name] = result.error
             continue

@@ -112,16 +112,6 @@ def box_iou_3d_loss(device: torch.device, number: int) -> Workload:
     return Workload(_to(device, boxes, moved), contenders, leaves=(0,))
 
 
-def box_giou_3d(device: torch.device, number: int) -> Workload:
-    boxes, _ = make_boxes_3d(number)
-    contenders = {OURS: ops.box_giou_3d, "differentiable": _differentiable_giou}
-    return Workload(_to(device, boxes, boxes.flip(0)), contenders)
-
-
-def _differentiable_giou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    return ops.box_giou_3d(boxes1.clone().requires_grad_(), boxes2).detach()
-
-
 def nms_3d(device: torch.device, number: int) -> Workload:
     contenders = {
         OURS: lambda *inputs: ops.nms_3d(*inputs, 0.5),
@@ -252,7 +242,6 @@ CASES = [
     Case("nms_rotated", nms_rotated, _boxes(300), _TINY),
     Case("box_iou_3d", box_iou_3d, _boxes(300), _TINY),
     Case("box_iou_3d_loss", box_iou_3d_loss, _boxes(1000), _TINY),
-    Case("box_giou_3d", box_giou_3d, _boxes(200), _TINY),
     Case("nms_3d", nms_3d, _boxes(300), _TINY),
     Case("points_in_boxes_all", points_in_boxes_all, _SCENE, _TINY_SCENE),
     Case("points_in_boxes_part", points_in_boxes_part, _SCENE, _TINY_SCENE),

@@ -47,6 +47,7 @@ CONVERTERS: dict[str, str] = {
     "point-mae": "dense3d.checkpoints.point_mae:convert_pretrain",
     "point-mae-classify": "dense3d.checkpoints.point_mae:convert_classify",
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",
+    "threedetr": "dense3d.checkpoints.threedetr:convert",
     "vit-baseline": "dense3d.checkpoints.vit_comer:convert_baseline",
     "vit-comer": "dense3d.checkpoints.vit_comer:convert",
     "votenet": "dense3d.checkpoints.votenet:convert",

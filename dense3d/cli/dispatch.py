@@ -17,7 +17,15 @@ from dense3d.errors import ConfigError, did_you_mean
 GROUPS = {
     "models": ("train", "test", "infer", "export", "convert", "benchmark"),
     "configs and installation": ("configs", "env"),
-    "data": ("browse", "check-data", "make-synthetic", "make-pairs", "convert-panoptic", "analyse-relations"),
+    "data": (
+        "browse",
+        "check-data",
+        "prepare",
+        "make-synthetic",
+        "make-pairs",
+        "convert-panoptic",
+        "analyse-relations",
+    ),
     "stereo": ("rectify",),
     "volumes": ("transfer-function",),
     "point clouds": ("few-shot", "probe-clouds", "probe-scenes"),

@@ -30,7 +30,6 @@ __getattr__, __dir__, __all__ = attach(
         "dispatch": ["backends", "register_backend", "select_backend"],
         "farthest_points": ["farthest_point_sample", "farthest_point_sample_reference"],
         "focal_loss": ["sigmoid_focal_loss", "softmax_focal_loss"],
-        "giou3d": ["box_giou_3d"],
         "grouping": ["ball_query", "ball_query_reference", "gather_points", "group_points"],
         "lane_nms": ["line_nms"],
         "local_ops": ["carafe", "masked_conv2d", "psa_mask"],
@@ -45,6 +44,7 @@ __getattr__, __dir__, __all__ = attach(
         "rotated": ["box_iou_rotated", "box_iou_rotated_reference", "nms_rotated"],
         "rotated3d": ["box_iou_3d", "box_iou_3d_loss", "box_iou_3d_reference", "nms_3d"],
         "sampling": ["point_sample"],
+        "sparse_conv": ["ConvRules", "sparse_conv", "sparse_conv_reference"],
         "voxel_hash": ["VoxelHash", "cube_offsets"],
         "voxels": ["unique_voxels", "voxel_coordinates", "voxelize", "voxelize_reference"],
         # helpers of these two are imported from volume_rendering_rays, _surfaces and _tables

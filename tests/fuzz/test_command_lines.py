@@ -37,6 +37,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "check-data": ("coco", "FOLDER"),
     "make-synthetic": ("coco", "FILE", "--train", "1", "--val", "1", "--size", "64x64", "--workers", "1"),
     "convert-panoptic": ("FILE", "FOLDER"),
+    "prepare": ("scannet", "FOLDER", "FOLDER/prepared", "--workers", "1"),
     "analyse-relations": ("FILE", "--out", "FOLDER"),
     "eval-kitti": ("FOLDER", "FOLDER"),
     "eval-panoptic": ("FILE", "FILE", "--workers", "1"),

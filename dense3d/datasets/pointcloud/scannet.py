@@ -71,7 +71,7 @@ class ScanNet(RoomDataset):
             kwargs["metainfo"] = {"classes": CLASSES_200, **kwargs.get("metainfo", {})}
         super().__init__(data_root=data_root, **kwargs)
         if self.task == "detection":
-            self._metainfo["classes"] = DETECTION_CLASSES
+            self._metainfo |= {"classes": DETECTION_CLASSES, "axis_aligned": self.align}
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The scenes in the order of their list, or of their names."""
@@ -177,6 +177,16 @@ def alignment_of(path: Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be read, or the matrix has not 16 numbers.
     """
+    stated = _stated_alignment(path)
+    return np.eye(4) if stated is None else stated
+
+
+def states_alignment(path: Path) -> bool:
+    """Whether a scene's text file states an ``axisAlignment``; errors of :func:`alignment_of`."""
+    return _stated_alignment(path) is not None
+
+
+def _stated_alignment(path: Path) -> np.ndarray | None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         for line in lines:
@@ -185,7 +195,7 @@ def alignment_of(path: Path) -> np.ndarray:
                 return np.array([float(word) for word in value.split()]).reshape(4, 4)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read for the axis alignment ({error})") from None
-    return np.eye(4)
+    return None
 
 
 def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> Arrays:
@@ -203,22 +213,30 @@ def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> A
         ) from None
     if len(index) != len(points):
         raise DataError(f"{segments} has segments of {len(index)} points, but the scan has {len(points)}")
-    labels, instances = np.full(len(points), IGNORED), np.full(len(points), IGNORED)
+    classes = from_nyu40(np.array([ids.get(name, 0) for name, _ in members] or [0]))
+    owner = _owners(index, [own for _, own in members])  # the last group that has a segment
+    labels = np.where(owner >= 0, classes[owner], IGNORED)
+    instances = np.full(len(points), IGNORED)
     boxes, box_labels = [], []
-    for name, own in members:
-        label = int(from_nyu40(np.array([ids.get(name, 0)]))[0])
-        inside = np.isin(index, own)
-        if label == IGNORED or not inside.any():
-            continue
-        labels[inside] = label
-        if label >= RoomDataset.STUFF:
+    for group in range(len(members)):
+        inside = owner == group
+        if classes[group] >= RoomDataset.STUFF and inside.any():
             instances[inside] = len(boxes)
             low, high = points[inside].min(axis=0), points[inside].max(axis=0)
             boxes.append([*(low + high) / 2, *(high - low), 0.0])
-            box_labels.append(label)
+            box_labels.append(classes[group])
     return {
         "point_labels": labels.astype(np.int64),
         "instances": instances.astype(np.int64),
         "gt_boxes": np.array(boxes, dtype=np.float32).reshape(-1, 7),
         "gt_box_labels": np.array(box_labels, dtype=np.int64),
     }
+
+
+def _owners(index: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
+    """(N,) the last of ``groups`` of segments that has the segment of each point; -1 for none."""
+    segments, place = np.unique(index, return_inverse=True)
+    owner = np.full(len(segments), IGNORED)
+    for group, own in enumerate(groups):
+        owner[np.isin(segments, own)] = group
+    return owner[place]

@@ -104,7 +104,7 @@ def _samples(recipe: CloudRecipe) -> Iterable[tuple[str, int]]:
     from dense3d.datasets.synthetic.generate import with_bar
 
     samples = [(split, index) for split in SPLITS for index in range(getattr(recipe, split))]
-    return with_bar(iter(samples), len(samples), progress=True, noun="clouds")
+    return with_bar(iter(samples), len(samples), progress=True, noun="synthetic clouds, once")
 
 
 def _write_shapes(folder: Path, recipe: CloudRecipe) -> None:

@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = attach(
         "attention": ["CurveAttention"],
         "convolution": ["DownConv", "SubmanifoldConv", "UpConv"],
         "levels": ["Halving", "SparseLevel", "SparsePyramid", "build_pyramid", "match_levels"],
-        "rules": ["Rules", "sparse_conv"],
         "sampling": ["sample_level", "sample_levels"],
         "scenes": ["VoxelScene", "join_scenes", "voxelize_points", "voxelize_scene"],
     },

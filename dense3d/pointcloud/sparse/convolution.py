@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dense3d.ops import ConvRules, sparse_conv
 from dense3d.pointcloud.sparse.levels import Halving, SparseLevel
-from dense3d.pointcloud.sparse.rules import Rules, sparse_conv
 
 
 class _SparseConvLayer(nn.Module):
@@ -33,7 +33,7 @@ class _SparseConvLayer(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def _convolved(self, features: Tensor, rules: Rules) -> Tensor:
+    def _convolved(self, features: Tensor, rules: ConvRules) -> Tensor:
         out = sparse_conv(features, self.weight.flatten(1, 3), rules)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
-from dense3d.ops import VoxelHash, cube_offsets, curve_order, unique_voxels
+from dense3d.ops import ConvRules, VoxelHash, cube_offsets, curve_order, unique_voxels
 from dense3d.ops.voxels import check_voxels
-from dense3d.pointcloud.sparse.rules import Rules
 
 CENTRE = 13  # of the 27 taps of a 3x3x3 kernel, in the order of x, y, z
 
@@ -74,7 +73,7 @@ class SparseLevel:
         return found
 
     @cached_property
-    def cube_rules(self) -> Rules:
+    def cube_rules(self) -> ConvRules:
         """Which voxel meets which through each tap of a 3x3x3 kernel: out[p] sums W[k] in[p + k - 1].
 
         Half of the taps are looked for, since the others see the same pairs from the other side.
@@ -86,7 +85,7 @@ class SparseLevel:
             here = (found[:, tap] >= 0).nonzero()[:, 0]
             there = found[here, tap]
             steps += [(tap, here, there), (2 * CENTRE - tap, there, here)]
-        return Rules(steps, len(self), len(self))
+        return ConvRules(steps, len(self), len(self))
 
     def order(self, curve: str) -> Tensor:
         """``(V,)`` places of the voxels, sorted along a curve within each scene.
@@ -128,16 +127,16 @@ class Halving:
     num_parents: int
 
     @cached_property
-    def down_rules(self) -> Rules:
+    def down_rules(self) -> ConvRules:
         """For convolution with kernel 2 and stride 2."""
         steps = []
         for tap in range(8):
             rows = (self.tap == tap).nonzero()[:, 0]
             steps.append((tap, self.parent[rows], rows))
-        return Rules(steps, self.num_parents, len(self.parent))
+        return ConvRules(steps, self.num_parents, len(self.parent))
 
     @cached_property
-    def up_rules(self) -> Rules:
+    def up_rules(self) -> ConvRules:
         """For its inverse, onto exactly the finer voxels."""
         return self.down_rules.reversed()
 
