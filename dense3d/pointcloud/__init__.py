@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = attach(
         "scene_features": ["PointFeatures", "SceneFeatures"],
         "part_segmenter": ["PartSegmenter"],
         "pointnet2": ["PointNet2"],
+        "scene_segmenter": ["SceneSegmenter"],
         "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
     },
