@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def infer_clouds(
     options: dict[str, Any] | None = None,
     tell: Callable[[CloudResult], None] | None = None,
     score_threshold: float = 0.3,
+    reading: Mapping[str, Any] | None = None,
 ) -> CloudReport:
     """Run a model on clouds and write what it finds, cloud by cloud.
 
@@ -58,6 +59,7 @@ def infer_clouds(
         category: of the objects, for part segmentation.
         tell: told of each result that is written.
         score_threshold: boxes that score less are left out.
+        reading: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
 
     Raises:
         ConfigError: ``out`` cannot be written to, or the category is missing or unknown.
@@ -68,7 +70,7 @@ def infer_clouds(
     as_clouds(inputs)  # what is wrong with the inputs is said before the network is built
     predictor = CloudPredictor(config, checkpoint, device, options, score_threshold)
     report, names, rows = CloudReport(out / "predictions.json"), FileNames(), []
-    for result in predictor.each(inputs, category):
+    for result in predictor.each(inputs, category, reading):
         if result.error is not None:
             report.left_out[result.name] = result.error
             continue

@@ -17,6 +17,8 @@ from dense3d.cli.common import add_checkpoint, add_config, add_config_options
 if TYPE_CHECKING:
     from dense3d.visualization.cloud_viewer import CloudViewer
 
+READING = ("columns", "color_max", "up_axis")  # arguments of read_cloud
+
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
     "for 3D boxes: dense3d infer CONFIG CHECKPOINT image_2 --calib calib --out results; "
@@ -72,8 +74,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pairs.add_argument(
         "--one-view", action="store_true", help="predict the left view only: half the time, no occlusion"
     )
-    parser.add_argument("--category", metavar="NAME", help="of objects in clouds whose parts are segmented")
-    parser.add_argument(
+    clouds = parser.add_argument_group("point clouds")
+    clouds.add_argument("--category", metavar="NAME", help="of objects in clouds whose parts are segmented")
+    clouds.add_argument(
+        "--columns",
+        metavar="NAMES",
+        help="of text, npy, npz, h5 and bin files, as in 'x y z r g b', with - for one that is skipped "
+        "(default: a header's, or told by the data)",
+    )
+    clouds.add_argument(
+        "--color-max", type=float, metavar="N", help="full colour: 1, 255, 65535 (default: told by the data)"
+    )
+    clouds.add_argument(
+        "--up-axis",
+        choices=("x", "y", "z"),
+        help="of the files, turned to z (default: as they are)",
+    )
+    clouds.add_argument(
         "--show",
         action="store_true",
         help="show clouds with predicted colours in the browser, on a page for this machine, until Ctrl+C",
@@ -183,6 +200,7 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         options=parse_options(arguments.cfg_options),
         score_threshold=arguments.score_threshold,
+        reading={name: getattr(arguments, name) for name in READING},
         tell=viewer and (lambda result: viewer.add(result.name, result.views(), result.legend(), result.up)),
     )
     for name, words in report.found.items():
@@ -218,8 +236,10 @@ def _show(viewer: CloudViewer) -> None:
 def _refuse_options_of_clouds(arguments: argparse.Namespace) -> None:
     from dense3d.errors import ConfigError
 
-    for name, given in (("--category", arguments.category is not None), ("--show", arguments.show)):
-        if given:
+    given = {"--category": arguments.category is not None, "--show": arguments.show}
+    given |= {f"--{name.replace('_', '-')}": getattr(arguments, name) is not None for name in READING}
+    for name, is_given in given.items():
+        if is_given:
             raise ConfigError(f"{name} is for networks of point clouds; {arguments.config} is none")
 
 
