@@ -186,7 +186,6 @@ class CloudPredictor:
             result = replace(result, reconstruction=CloudReconstruction(*parts, float(sample.error)))
         return result
 
-
     def _with_boxes(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
         """The result with the boxes that score enough."""
         from dense3d.apis.room_checks import room_notes
@@ -195,8 +194,8 @@ class CloudPredictor:
         moved = sample.given_points.numpy() - result.cloud.points[used]
         if not np.allclose(moved, 0, atol=1e-4):
             raise ConfigError(
-                f"{self.cfg.filename}: the test pipeline moves or scales clouds, so boxes cannot be brought back "
-                "to the scan; leave such steps out of it"
+                f"{self.cfg.filename}: the test pipeline moves or scales clouds, so boxes cannot be brought "
+                "back to the scan; leave such steps out of it"
             )
         found = (sample.pred_boxes, sample.pred_box_labels, sample.pred_box_scores.float())
         boxes = CloudBoxes.best(*(part.numpy() for part in found), threshold=self.score_threshold)

@@ -33,7 +33,6 @@ def room_notes(cloud: PointCloud, name: str) -> list[str]:
     x, y, z = sides.tolist()
     if y < FLAT * min(x, z) and z > y:
         notes.append(
-            f"{name} is {y:.3g} high along y and {z:.3g} along z: if y points upwards in it, turn it so that z "
-            "does ((x, y, z) becomes (x, -z, y))"
+            f"{name} is {y:.3g} high along y and {z:.3g} along z: if y points upwards in it, give --up-axis y"
         )
     return notes
