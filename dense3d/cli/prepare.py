@@ -1,4 +1,4 @@
-"""Turn ScanNet or SUN RGB-D, as released, into one file a scene.
+"""Turn ScanNet or SUN RGB-D, as released, into a file a scene.
 
 For 3D detection; in several processes, and what is there already is not made again.
 """

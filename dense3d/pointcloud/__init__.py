@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "hunet": ["HUNet"],
         "part_segmenter": ["PartSegmenter"],
         "pointnet2": ["PointNet2"],
+        "scene_segmenter": ["SceneSegmenter"],
         "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
     },

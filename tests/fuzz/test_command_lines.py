@@ -50,6 +50,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
     "few-shot": ("CONFIG", "--checkpoint", "FILE"),
     "probe-clouds": ("CONFIG", "--checkpoint", "FILE"),
+    "probe-scenes": ("CONFIG", "--checkpoint", "FILE", "--shares", "10", "100"),
     "exit-curve": ("CONFIG", "FILE", "FILE", "--beta", "0"),
 }
 

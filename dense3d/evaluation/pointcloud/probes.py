@@ -73,17 +73,42 @@ def mlp_linear(
         layer.weight.copy_(0.01 * torch.randn(layer.weight.shape, generator=random))
         layer.bias.zero_()
     steps = epochs * -(-len(train) // batch_size)
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(train), generator=random).split(batch_size):
-            chosen = chosen.to(train.device)
-            optimizer.zero_grad()
-            F.cross_entropy(layer(train[chosen]), train_labels[chosen]).backward()
-            optimizer.step()
-            schedule.step()
+    train_layer(layer, train, train_labels, steps, batch_size, learning_rate, weight_decay, random)
     with torch.no_grad():
         return layer(test).argmax(dim=1)
+
+
+def train_layer(
+    layer: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    random: torch.Generator | None = None,
+) -> None:
+    """Train a classifier on features by AdamW with cross entropy, half a cosine without warm-up.
+
+    Args:
+        layer: gives scores ``(B, C)``.
+        features: ``(N, F)``.
+        labels: ``(N,)``.
+        steps: of the optimiser, epoch after epoch.
+        batch_size, learning_rate, weight_decay: of the training.
+        random: draws the order of each epoch.
+    """
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    done = 0
+    while done < steps:
+        for chosen in torch.randperm(len(features), generator=random).split(batch_size)[: steps - done]:
+            chosen = chosen.to(features.device)
+            optimizer.zero_grad()
+            F.cross_entropy(layer(features[chosen]), labels[chosen]).backward()
+            optimizer.step()
+            schedule.step()
+            done += 1
 
 
 def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:

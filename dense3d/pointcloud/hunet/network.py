@@ -54,6 +54,7 @@ class HUNet(BaseModule):
             scales 0.1.
 
     Attributes:
+        encoder_channels: channels of each map that :meth:`encode` gives.
         out_channels: channels of each map that :meth:`forward` gives.
         out_levels: the level of the pyramid that each is on.
         depth: levels of the pyramid.
@@ -111,6 +112,7 @@ class HUNet(BaseModule):
                 f"{decoder_channels[-1]} must be channels[-1]={channels[-1]}"
             )
         self.in_channels, self.depth = in_channels, len(channels)
+        self.encoder_channels = tuple(channels)
         self.out_channels = (*((final_channels,) if final_channels else ()), *decoder_channels)
         self.out_levels = (*((0,) if final_channels else ()), *range(self.depth))
 
