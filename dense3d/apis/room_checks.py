@@ -7,7 +7,7 @@ import numpy as np
 from dense3d.structures import PointCloud
 
 LARGE, SMALL = 100.0, 0.5  # metres, of the longest side
-FLAT = 0.6  # the height of a room over its shorter side, at most
+FLAT = 0.7  # the height of a room over its shorter side, at most
 
 
 def room_notes(cloud: PointCloud, name: str) -> list[str]:

@@ -1,6 +1,6 @@
 """AdamW for small detectors in clouds on CPU cores: a short warm-up and half a cosine, by iteration."""
 
-max_iters = 500
+max_iters = 2000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

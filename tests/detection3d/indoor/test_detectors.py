@@ -209,3 +209,19 @@ def test_a_backbone_starts_from_an_official_file_or_ours(kit, golden_dir, tmp_pa
     other = PointNet2(0, (8,), (0.5,), (4,), ((8,),), (), init_cfg=init_cfg)
     with pytest.raises(CheckpointError):
         other.init_weights()
+
+
+def test_a_network_of_voxels_is_a_backbone():
+    levels = dict(channels=(8, 8), convs=(1, 1), attentions=(0, 0), num_heads=(1, 1), windows=(8, 8))
+    network = dict(type="HUNet", in_channels=1, **levels, **{f"decoder_{k}": v for k, v in levels.items()})
+    backbone = dict(type="VoxelSeeds", network=network, num_seeds=24, voxel_size=0.1, channels=16)
+    torch.manual_seed(0)
+    model = type(votenet())(backbone, 3, SIZES, proposals=dict(num_proposals=8, channels=(8,)))
+    losses_of(model, *batch(0, 1, numbers=(300, 170))).backward()
+    assert model.backbone.network.stem[0].weight.grad.abs().sum() > 0
+    model.eval()
+    together = model(*batch(0, 1, numbers=(300, 170)), mode="predict")
+    (alone,) = model(*batch(1, numbers=(170,)), mode="predict")
+    torch.testing.assert_close(together[1].pred_boxes, alone.pred_boxes, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="networks of voxels read features"):
+        model(batch(0)[0]["points"], mode="predict")
