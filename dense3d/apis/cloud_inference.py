@@ -46,6 +46,7 @@ def infer_clouds(
     device: str | None = None,
     options: dict[str, Any] | None = None,
     tell: Callable[[CloudResult], None] | None = None,
+    score_threshold: float = 0.3,
     reading: Mapping[str, Any] | None = None,
 ) -> CloudReport:
     """Run a model on clouds and write what it finds, cloud by cloud.
@@ -54,9 +55,10 @@ def infer_clouds(
         config, checkpoint, device, options: see :class:`~dense3d.apis.cloud_prediction.CloudPredictor`.
         inputs: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
         out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points and
-            reconstructions, coloured ``clouds/*.ply``.
+            reconstructions, coloured ``clouds/*.ply``, of boxes the cloud with their edges as points.
         category: of the objects, for part segmentation.
         tell: told of each result that is written.
+        score_threshold: boxes that score less are left out.
         reading: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
 
     Raises:
@@ -66,7 +68,7 @@ def infer_clouds(
     out = Path(out)
     require_writable_folder(out)
     as_clouds(inputs)  # what is wrong with the inputs is said before the network is built
-    predictor = CloudPredictor(config, checkpoint, device, options)
+    predictor = CloudPredictor(config, checkpoint, device, options, score_threshold)
     report, names, rows = CloudReport(out / "predictions.json"), FileNames(), []
     for result in predictor.each(inputs, category, reading):
         if result.error is not None:

@@ -1,4 +1,4 @@
-"""A trained model that takes point clouds: classes, parts or classes of points, reconstructions."""
+"""A trained model that takes point clouds: classes, parts or classes of points, boxes, reconstructions."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class CloudPredictor:
         checkpoint: checkpoint file.
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         options: settings that override the config's, by dotted key.
+        score_threshold: boxes that score less are left out.
 
     Attributes:
         model: the network.
@@ -55,7 +56,9 @@ class CloudPredictor:
         checkpoint: str | Path,
         device: str | torch.device | None = None,
         options: dict[str, Any] | None = None,
+        score_threshold: float = 0.3,
     ) -> None:
+        self.score_threshold = score_threshold
         look_for(checkpoint)
         self.cfg = checked_config(config, options)
         self.model = build_checked(self.cfg, checkpoint, usable_device(device))
@@ -174,12 +177,30 @@ class CloudPredictor:
             nearest = _nearest(result.cloud.points, result.cloud.points[used])
             labels = sample.pred_point_labels.numpy()[nearest]
             result = replace(result, point_labels=labels)
+        if "pred_boxes" in sample:
+            result = self._with_boxes(result, sample, used)
         if "reconstructed_points" in sample:
             back = _to_cloud(sample, result.cloud.points[used])
             names = ("visible_points", "hidden_points", "reconstructed_points")
             parts = (back(sample.get(name).float().numpy()) for name in names)
             result = replace(result, reconstruction=CloudReconstruction(*parts, float(sample.error)))
         return result
+
+    def _with_boxes(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
+        """The result with the boxes that score enough."""
+        from dense3d.apis.room_checks import room_notes
+        from dense3d.results.cloud_boxes import CloudBoxes
+
+        moved = sample.given_points.numpy() - result.cloud.points[used]
+        if not np.allclose(moved, 0, atol=1e-4):
+            raise ConfigError(
+                f"{self.cfg.filename}: the test pipeline moves or scales clouds, so boxes cannot be brought "
+                "back to the scan; leave such steps out of it"
+            )
+        found = (sample.pred_boxes, sample.pred_box_labels, sample.pred_box_scores.float())
+        boxes = CloudBoxes.best(*(part.numpy() for part in found), threshold=self.score_threshold)
+        notes = (*result.notes, *room_notes(result.cloud, result.name))
+        return replace(result, boxes=boxes, notes=notes)
 
 
 def _nearest(queries: np.ndarray, points: np.ndarray) -> np.ndarray:

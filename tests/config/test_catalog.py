@@ -24,6 +24,7 @@ METRICS = {
     "panoptic segmentation": {"PanopticQualityMetric"},
     "semantic segmentation": {"IoUMetric"},
     "monocular 3D detection": {"KittiMetric"},
+    "3D detection in rooms": {"Boxes3DMetric"},
     "pre-training": {"ReconstructionError"},
     "stereo depth": {"DisparityMetric", "DepthMetric"},
     "optical flow": {"FlowMetric"},
