@@ -34,6 +34,8 @@ STEPPED_ELSEWHERE = {
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
     "SceneFeatures": "tests/pointcloud",
+    "VoteNet": "tests/detection3d",
+    "ThreeDETR": "tests/detection3d",
     "SemiGlobalMatching": "tests/stereo",
 }
 # What the default run steps: each system once, with each kind of backbone at least once.
