@@ -17,6 +17,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
+from dense3d.layers.assignment import mean_number
 from dense3d.pointcloud.hunet import HUNet
 from dense3d.pointcloud.sparse import SparsePyramid, build_pyramid, match_levels
 from dense3d.pointcloud.voxel_batch import VoxelBatch, clouds_of, voxel_batch
@@ -166,10 +167,11 @@ class MaskedSceneModeling(BaseModel):
             return self.samples(inputs, data_samples)
         found = self.masked_pass(inputs)
         errors = self.level_errors(found, self._pairs(inputs, found.voxels))
+        numbers = mean_number([len(error) for _, error in errors], found.teacher[0].device)
         losses = {}
         for level, ((_, error), weight) in enumerate(zip(errors, self.level_weights)):
             # without a common point, an empty sum keeps all parameters in the graph
-            losses[f"loss_level{level}"] = weight * error.sum() / max(len(error), 1)
+            losses[f"loss_level{level}"] = weight * error.sum() / numbers[level]
         spreads = {f"spread_level{level}": spread(map_) for level, map_ in enumerate(found.teacher)}
         self._look_for_collapse(spreads)
         return losses | spreads
