@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 SIZE = 480  # pixels of a side
@@ -88,6 +91,42 @@ def height_colours(points: np.ndarray, up: str = "z") -> np.ndarray:
     stops = np.array([[58, 76, 164], [38, 150, 142], [122, 198, 86], [240, 206, 40]], dtype=np.float64)
     places = np.linspace(0, 1, len(stops))
     return np.stack([np.interp(share, places, stops[:, channel]) for channel in range(3)], axis=1)
+
+
+def draw_cloud_sample(
+    points: np.ndarray, sample: Any, classes: Sequence[str] = (), up: str = "z", size: int = 320
+) -> np.ndarray:
+    """A cloud with its ground truth: labels of points as colours, else heights, under its class or name.
+
+    Args:
+        points: ``(N, 3)``.
+        sample: a :class:`~dense3d.structures.PointDataSample` with ``gt_label`` or ``gt_point_labels``, or
+            neither.
+        classes: names of the classes of whole clouds.
+        up, size: see :func:`draw_cloud`.
+
+    Returns:
+        ``(H, size, 3)`` uint8 RGB.
+
+    Example:
+        >>> draw_cloud_sample(np.zeros((1, 3)), {"gt_label": 0}, ["mug"], size=9).shape
+        (31, 9, 3)
+    """
+    from dense3d.visualization.colours import distinct_colours
+    from dense3d.visualization.panels import captioned
+
+    caption, label, labels = (
+        sample.get("sample_id") or "",
+        sample.get("gt_label"),
+        sample.get("gt_point_labels"),
+    )
+    if label is not None and int(label) < len(classes):
+        caption = classes[int(label)]
+    colours = None
+    if labels is not None and len(labels) == len(points):
+        labels = np.asarray(labels.cpu())
+        colours = labelled_colours(labels, np.array(distinct_colours(int(labels.max(initial=0)) + 1)))
+    return captioned({caption: draw_cloud(points, colours, size, up)})
 
 
 def _unit(up: str) -> np.ndarray:

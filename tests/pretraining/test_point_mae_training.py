@@ -5,12 +5,13 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 import dense3d
-from dense3d.apis import infer_clouds, train
+from dense3d.apis import browse, infer_clouds, train
 from dense3d.apis.cloud_probes import probe_clouds
 from dense3d.apis.few_shot import few_shot
 from dense3d.cli.dispatch import main
@@ -109,6 +110,14 @@ def test_parts_are_predicted_for_all_points_of_a_cloud(run, repository, folder, 
     for name in (None, "mugg"):
         with pytest.raises(ConfigError, match="of a known category"):
             predictor(points, category=name)
+
+
+def test_clouds_are_browsed_as_the_network_gets_them(repository, folder, tmp_path):
+    found = browse(config_of(repository, "point-mae-partseg", folder), tmp_path, number=14)
+    assert found.drawn == 14 and [path.name for path in found.sheets] == ["train_00.png", "train_01.png"]
+    picture = cv2.imread(str(found.sheets[0]))
+    colours = picture[(np.ptp(picture, axis=2) > 40)]
+    assert len(np.unique(colours // 32, axis=0)) > 10  # parts have hues of their own
 
 
 def test_show_opens_a_page_of_what_was_found(run, tmp_path, monkeypatch, capsys):
