@@ -29,6 +29,7 @@ METRICS = {
     "optical flow": {"FlowMetric"},
     "classification of clouds": {"PointClassification"},
     "part segmentation": {"PartIoU"},
+    "segmentation of scenes": {"SceneIoU"},
 }
 # Figures of the docstring that are another model's.
 NOT_OURS = {"relation-detr_focalnet-l_5scale_5xb2-24e_coco"}

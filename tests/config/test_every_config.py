@@ -33,6 +33,8 @@ STEPPED_ELSEWHERE = {
     "PartSegmenter": "tests/pointcloud",
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
+    "MaskedSceneModeling": "tests/pretraining",
+    "SceneSegmenter": "tests/pointcloud",
     "SemiGlobalMatching": "tests/stereo",
 }
 # What the default run steps: each system once, with each kind of backbone at least once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,15 @@ def test_segmenters_start_from_it_are_tested_and_colour_whole_clouds(run, reposi
     np.testing.assert_allclose(written.points, np.load(room / "coord.npy"), atol=1e-5)
     bare = dense3d.load(found.config, found.checkpoint)(PointCloud(np.load(room / "coord.npy")))
     assert bare.point_labels.shape == (1500,)  # without colours and normals, which zeros stand for
+
+
+def test_features_of_whole_clouds_are_drawn(run, folder, tmp_path):
+    room = folder / "val" / "room_0000"
+    result = dense3d.load(run.config, run.checkpoint)(room)
+    assert result.features.rows().shape == (1500, 24) and str(result) == "24 features a point"
+    cloud = read_cloud(result.save(tmp_path / "features.ply"))
+    assert cloud.colors.std(axis=0).min() > 0.05
+    assert infer_clouds(run.config, run.checkpoint, [room], tmp_path / "out").clouds
 
 
 def test_a_whole_network_is_trained_from_it(run, repository, folder, tmp_path):
@@ -228,3 +238,33 @@ def test_two_processes_have_the_gradients_of_the_doubled_batch(tmp_path):
         found = torch.load(tmp_path / f"{rank}.pt")
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=2e-4, atol=1e-6, msg=name)
+
+
+def layout_of(kind: str, rooms: Path, root: Path) -> dict[str, dict]:
+    """The synthetic rooms in another data set's folders, and the settings of its splits."""
+    places = {
+        "scannet": ("train/scene0000_00", "val/scene0001_00"),
+        "s3dis": ("Area_1/hall_1", "Area_5/hall_1"),
+    }
+    for source, place in zip(("train", "val"), places["s3dis" if kind == "s3dis" else "scannet"]):
+        folder = root / place
+        shutil.copytree(rooms / source / "room_0000", folder)
+        labels = np.load(folder / "segment.npy") % 13
+        for name in ("segment", "segment20", "segment200"):
+            np.save(folder / f"{name}.npy", labels)
+    if kind == "s3dis":
+        return {"train": dict(type="S3DIS", areas=(1,)), "test": dict(type="S3DIS", areas=(5,))}
+    settings = dict(type="ScanNet", num_classes=200 if kind == "scannet200" else 20)
+    return {"train": dict(settings, split="train"), "test": dict(settings, split="val")}
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("scannet", 20), ("scannet200", 200), ("s3dis", 13)])
+def test_scenes_of_other_data_sets_are_probed(kind, classes, run, repository, folder, tmp_path):
+    cfg = segmenting(repository, folder, run, num_classes=classes)
+    for split, settings in layout_of(kind, folder, tmp_path).items():
+        pipeline = cfg[f"{split}_dataloader"].dataset.pipeline
+        cfg[f"{split}_dataloader"].dataset = dict(settings, data_root=str(tmp_path), pipeline=pipeline)
+    found = probe_scenes(cfg, run.checkpoint, baselines=False, points=100)
+    for score in found.scores.values():
+        assert 0 < score["accuracy"] <= 100
+        assert sum(name.startswith("iou/") for name in score) == classes
