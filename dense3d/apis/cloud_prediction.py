@@ -132,6 +132,7 @@ class CloudPredictor:
             name = "" if item.name in str(error) else f"{item.name}: "
             return CloudResult(item.name, path=item.path, error=f"{name}{error}")
         notes = [f"{item.name}: {dropped} points without finite numbers are left out"] if dropped else []
+        notes += self._filled_in(item.name, cloud)
         if repeated := len(used) - len(np.unique(used)):
             sizes = f"it has {len(cloud)} points, and the network takes {len(used)}"
             notes.append(f"{item.name}: {sizes}: {repeated} of them are repetitions")
@@ -164,6 +165,13 @@ class CloudPredictor:
         sample.given_points = packed["inputs"]["points"]
         return sample.cpu(), used
 
+    def _filled_in(self, name: str, cloud: PointCloud) -> list[str]:
+        """What of the features that the network reads is made up, since the cloud has not got it."""
+        pack = self.prepare.transforms[-1]
+        wanted = [] if pack.fill is None else [f for f in pack.features if f in ("colors", "normals")]
+        absent = [feature for feature in wanted if feature not in cloud.attributes]
+        return [f"{name} has no {' and no '.join(absent)}: {pack.fill:g} stands for them"] if absent else []
+
     def _filled(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
         """The result with what the sample holds."""
         if "pred_scores" in sample:
@@ -171,9 +179,11 @@ class CloudPredictor:
             label = int(sample.pred_label)
             result = replace(result, label=label, score=float(scores[label]), scores=scores)
         if "pred_point_labels" in sample:
-            nearest = _nearest(result.cloud.points, result.cloud.points[used])
-            labels = sample.pred_point_labels.numpy()[nearest]
+            labels = sample.pred_point_labels.numpy()[_nearest(result.cloud.points, used)]
             result = replace(result, point_labels=labels)
+        if "pred_point_features" in sample:
+            features = sample.pred_point_features.select(_nearest(result.cloud.points, used))
+            result = replace(result, features=features)
         if "reconstructed_points" in sample:
             back = _to_cloud(sample, result.cloud.points[used])
             names = ("visible_points", "hidden_points", "reconstructed_points")
@@ -182,10 +192,12 @@ class CloudPredictor:
         return result
 
 
-def _nearest(queries: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """For each query the index of the nearest point."""
-    reference = torch.from_numpy(points)[None]
-    parts = torch.from_numpy(queries).split(QUERIES)
+def _nearest(points: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """For each point the place in ``used`` of the nearest one of these."""
+    if np.array_equal(used, np.arange(len(points))):
+        return used
+    reference = torch.from_numpy(points[used])[None]
+    parts = torch.from_numpy(points).split(QUERIES)
     return torch.cat([knn(part[None], reference, 1)[1][0, :, 0] for part in parts]).numpy()
 
 

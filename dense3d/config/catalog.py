@@ -47,6 +47,7 @@ TASKS = {
     "point-mae-partseg_*": "part segmentation",
     "point-mae_*_shapenetpart": "part segmentation",
     "point-mae*": "classification of clouds",
+    "msm-features_*": "features of clouds",
     "msm-linear_*": "segmentation of scenes",
     "msm_*": "pre-training",
     "ccnext_*": "stereo depth",

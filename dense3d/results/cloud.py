@@ -1,10 +1,11 @@
-"""What a model found in a point cloud: a class, parts or classes of its points, or a reconstruction."""
+"""What a model found in a point cloud: a class, classes or features of its points, or a reconstruction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write, require_writable_file
 
 if TYPE_CHECKING:
+    from dense3d.pointcloud import PointFeatures
     from dense3d.structures import PointCloud
 
 PANEL = 480  # pixels
@@ -51,6 +53,7 @@ class CloudResult:
         point_labels: ``(N,)``, a class or part of each point of ``cloud``.
         point_scores: ``(N,)``, probability of that class or part.
         reconstruction: of a masked autoencoder.
+        features: of each point of ``cloud``, computed when they are asked for.
         path: the cloud's file.
         error: why there is no prediction.
         notes: sentences on what was done to the cloud before.
@@ -66,6 +69,7 @@ class CloudResult:
     point_labels: np.ndarray | None = None
     point_scores: np.ndarray | None = None
     reconstruction: CloudReconstruction | None = None
+    features: PointFeatures | None = None
     path: Path | None = None
     error: str | None = None
     notes: tuple[str, ...] = ()
@@ -96,6 +100,8 @@ class CloudResult:
         if self.reconstruction is not None:
             seen, hidden = len(self.reconstruction.visible), len(self.reconstruction.hidden)
             return f"a reconstruction of {hidden / max(seen + hidden, 1):.0%} of the patches"
+        if self.features is not None:
+            return f"{self.features.channels} features a point"
         return "nothing"
 
     def __repr__(self) -> str:
@@ -128,6 +134,8 @@ class CloudResult:
         self._require_prediction()
         if self.reconstruction is not None:
             return self._reconstructed()
+        if self.features is not None:
+            return replace(self.cloud, colors=self._feature_colours)
         if self.point_labels is None:
             raise DataError(f"the result of {self.name} is {self}, which colours no points")
         return replace(self.cloud, colors=self._point_colours() / 255, labels=self.point_labels)
@@ -140,7 +148,7 @@ class CloudResult:
         """
         self._require_prediction()
         found = {"input": self.cloud}
-        if self.point_labels is not None or self.reconstruction is not None:
+        if any(part is not None for part in (self.point_labels, self.reconstruction, self.features)):
             found["prediction"] = self.coloured()
         return found
 
@@ -153,6 +161,8 @@ class CloudResult:
         self._require_prediction()
         if self.reconstruction is not None:
             return {"visible": VISIBLE, "reconstructed": PAINTED}
+        if self.features is not None:
+            return {}
         if self.point_labels is not None:
             palette = self._palette()
             return {self._name(i): palette[i] for i in np.unique(self.point_labels).tolist() if i >= 0}
@@ -170,14 +180,16 @@ class CloudResult:
             found["point_classes"] = {self._name(int(i)): int(n) for i, n in zip(labels, counts)}
         if self.reconstruction is not None:
             found["error"] = self.reconstruction.error
+        if self.features is not None:
+            found["features"] = self.features.channels
         return found
 
     def save(self, path: str | Path) -> Path:
         """Write a file, whole or not at all, in the format that its suffix names.
 
         Args:
-            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, or a cloud (``.ply``, ...)
-                for :meth:`coloured`.
+            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, ``.npy`` for features
+                ``(N, C)``, or a cloud (``.ply``, ...) for :meth:`coloured`.
 
         Raises:
             DataError: the result has not this format, or the file is the cloud itself.
@@ -187,6 +199,11 @@ class CloudResult:
         if self.path is not None and path.resolve() == Path(self.path).resolve():
             raise DataError(f"{path} is the cloud itself, which would be lost: name another file")
         self._require_prediction()
+        if path.suffix == ".npy":
+            if self.features is None:
+                raise DataError(f"the result of {self.name} is {self}: there are no features to be written")
+            require_writable_file(path)
+            return self.features.save(path)
         if path.suffix not in (".png", ".jpg", ".jpeg", ".json"):
             from dense3d.structures.cloud_files import write_cloud
 
@@ -220,12 +237,19 @@ class CloudResult:
         if self.point_labels is not None:
             names = ", ".join(self.point_names[:6])
             return {"input": given, names: draw_cloud(self.cloud.points, self._point_colours(), **view)}
+        if self.features is not None:
+            drawn = draw_cloud(self.cloud.points, 255 * self._feature_colours, **view)
+            return {"input": given, f"{self}, three components": drawn}
         return {", ".join(self._best()): given}
 
     def _best(self) -> list[str]:
         """The three best classes of the cloud, with their scores."""
         best = np.argsort(-self.scores, kind="stable")[:3]
         return [f"{self._name(int(i))} {self.scores[i]:.0%}" for i in best]
+
+    @cached_property
+    def _feature_colours(self) -> np.ndarray:
+        return self.features.colours()
 
     def _reconstructed(self) -> PointCloud:
         """Visible points and predicted ones, each in its colour."""

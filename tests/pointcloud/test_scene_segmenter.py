@@ -147,10 +147,10 @@ def test_weights_of_pre_training_and_of_segmenters_are_taken(tmp_path):
     other = model_of()
     load_pretrained(other.backbone, tmp_path / "segmenter.pth")
     assert torch.equal(other.backbone.stem[0].bias, model.backbone.stem[0].bias)
-    with pytest.raises(CheckpointError, match=r"no HUNet behind 'mentor\.'"):
+    with pytest.raises(CheckpointError, match=r"no network of masked scene modelling behind 'mentor\.'"):
         load_pretrained(other.backbone, tmp_path / "msm.pth", "mentor.")
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="msm"):
+    with pytest.raises(CheckpointError, match="has no network of masked scene modelling"):
         load_pretrained(other.backbone, tmp_path / "other.pth")
 
 
