@@ -113,7 +113,7 @@ def test_segmenters_start_from_it_are_tested_and_colour_whole_clouds(run, reposi
 
 def test_features_of_whole_clouds_are_drawn(run, folder, tmp_path):
     room = folder / "val" / "room_0000"
-    result = dense3d.load(run.config, run.checkpoint)(room)
+    (result,) = dense3d.load(run.config, run.checkpoint)([room])
     assert result.features.rows().shape == (1500, 24) and str(result) == "24 features a point"
     cloud = read_cloud(result.save(tmp_path / "features.ply"))
     assert cloud.colors.std(axis=0).min() > 0.05

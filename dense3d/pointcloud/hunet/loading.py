@@ -8,6 +8,7 @@ from typing import Any
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.pointcloud.hunet.network import HUNet
 
+
 def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None = None) -> None:
     """Load a network of a checkpoint: of masked scene modelling, of a segmenter, or an official one.
 
