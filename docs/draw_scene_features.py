@@ -26,7 +26,7 @@ from dense3d.visualization.clouds import draw_cloud
 from dense3d.visualization.panels import captioned
 
 TARGET = Path(__file__).resolve().parent / "images" / "msm-features.jpg"
-AZIMUTH, ELEVATION, SIZE = 35.0, 50.0, 420
+AZIMUTH, ELEVATION, SIZE = 35.0, 50.0, 340
 ON_WALLS = [CLASSES.index(name) for name in ("wall", "door", "window", "picture")]
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("checkpoint")
     parser.add_argument("rooms", type=Path)
-    parser.add_argument("--count", type=int, default=3)
+    parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     predictor = dense3d.load(arguments.config, arguments.checkpoint)
@@ -50,14 +50,14 @@ def main() -> None:
         (ours,), (theirs,) = model.test_step(batch), random.test_step(batch)
         labels = np.load(folder / "segment.npy")
         rows.append(row(cloud, labels, ours, theirs))
-    cv2.imwrite(str(arguments.out), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(arguments.out), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     print(arguments.out)
 
 
 def row(cloud: PointCloud, labels: np.ndarray, ours: object, theirs: object) -> np.ndarray:
     shown = ~outer(cloud, labels)
     seen = shown & ~ours.point_hidden.numpy()
-    view = dict(size=SIZE, azimuth=AZIMUTH, elevation=ELEVATION, bounds=cloud.bounds)
+    view = dict(radius=2, size=SIZE, azimuth=AZIMUTH, elevation=ELEVATION, bounds=cloud.bounds)
     panels = {"room": (shown, cloud.colors), "what the student sees": (seen, cloud.colors)}
     panels["features, random weights"] = (shown, theirs.pred_point_features.colours())
     panels["features, pre-trained"] = (shown, ours.pred_point_features.colours())
