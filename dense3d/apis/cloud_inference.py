@@ -47,6 +47,7 @@ def infer_clouds(
     device: str | None = None,
     options: dict[str, Any] | None = None,
     tell: Callable[[CloudResult], None] | None = None,
+    score_threshold: float = 0.3,
     reading: Mapping[str, Any] | None = None,
 ) -> CloudReport:
     """Run a model on clouds and write what it finds, cloud by cloud.
@@ -55,10 +56,11 @@ def infer_clouds(
         config, checkpoint, device, options: see :class:`~dense3d.apis.cloud_prediction.CloudPredictor`.
         inputs: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
         out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points, features
-            and reconstructions, coloured ``clouds/*.ply``; of features also ``features/*.npy``, a row for
-            each point of these clouds.
+            and reconstructions, coloured ``clouds/*.ply``, of boxes the cloud with their edges as points; of
+            features also ``features/*.npy``, a row for each point of these clouds.
         category: of the objects, for part segmentation.
         tell: told of each result that is written.
+        score_threshold: boxes that score less are left out.
         reading: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
 
     Raises:
@@ -68,7 +70,7 @@ def infer_clouds(
     out = Path(out)
     require_writable_folder(out)
     as_clouds(inputs)  # what is wrong with the inputs is said before the network is built
-    predictor = CloudPredictor(config, checkpoint, device, options)
+    predictor = CloudPredictor(config, checkpoint, device, options, score_threshold)
     report, names, rows = CloudReport(out / "predictions.json"), FileNames(), []
     for result in predictor.each(inputs, category, reading):
         if result.error is not None:

@@ -1,4 +1,4 @@
-"""A trained model that takes point clouds: classes, parts or classes of points, reconstructions."""
+"""A trained model that takes point clouds: classes, parts or classes of points, boxes, reconstructions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dense3d.apis.cloud_inputs import CloudInput, as_clouds, is_single_cloud
 from dense3d.apis.cloud_pipelines import after_loading, pipeline_input
 from dense3d.apis.pipelines import first_line, inference_steps
 from dense3d.apis.prediction import is_out_of_memory
+from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError, DataError, Dense3dError, did_you_mean
 from dense3d.ops import knn
@@ -39,6 +40,7 @@ class CloudPredictor:
         checkpoint: checkpoint file.
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         options: settings that override the config's, by dotted key.
+        score_threshold: boxes that score less are left out.
 
     Attributes:
         model: the network.
@@ -55,7 +57,9 @@ class CloudPredictor:
         checkpoint: str | Path,
         device: str | torch.device | None = None,
         options: dict[str, Any] | None = None,
+        score_threshold: float = 0.3,
     ) -> None:
+        self.score_threshold = score_threshold
         look_for(checkpoint)
         self.cfg = checked_config(config, options)
         self.model = build_checked(self.cfg, checkpoint, usable_device(device))
@@ -167,7 +171,7 @@ class CloudPredictor:
 
     def _filled_in(self, name: str, cloud: PointCloud) -> list[str]:
         """What of the features that the network reads is made up, since the cloud has not got it."""
-        pack = self.prepare.transforms[-1]
+        (pack,) = (step for step in self.prepare.transforms if isinstance(step, PackPointInputs))
         wanted = [] if pack.fill is None else [f for f in pack.features if f in ("colors", "normals")]
         absent = [feature for feature in wanted if feature not in cloud.attributes]
         return [f"{name} has no {' and no '.join(absent)}: {pack.fill:g} stands for them"] if absent else []
@@ -184,12 +188,30 @@ class CloudPredictor:
         if "pred_point_features" in sample:
             features = sample.pred_point_features.select(_nearest(result.cloud.points, used))
             result = replace(result, features=features)
+        if "pred_boxes" in sample:
+            result = self._with_boxes(result, sample, used)
         if "reconstructed_points" in sample:
             back = _to_cloud(sample, result.cloud.points[used])
             names = ("visible_points", "hidden_points", "reconstructed_points")
             parts = (back(sample.get(name).float().numpy()) for name in names)
             result = replace(result, reconstruction=CloudReconstruction(*parts, float(sample.error)))
         return result
+
+    def _with_boxes(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
+        """The result with the boxes that score enough."""
+        from dense3d.apis.room_checks import room_notes
+        from dense3d.results.cloud_boxes import CloudBoxes
+
+        moved = sample.given_points.numpy() - result.cloud.points[used]
+        if not np.allclose(moved, 0, atol=1e-4):
+            raise ConfigError(
+                f"{self.cfg.filename}: the test pipeline moves or scales clouds, so boxes cannot be brought "
+                "back to the scan; leave such steps out of it"
+            )
+        found = (sample.pred_boxes, sample.pred_box_labels, sample.pred_box_scores.float())
+        boxes = CloudBoxes.best(*(part.numpy() for part in found), threshold=self.score_threshold)
+        notes = (*result.notes, *room_notes(result.cloud, result.name))
+        return replace(result, boxes=boxes, notes=notes)
 
 
 def _nearest(points: np.ndarray, used: np.ndarray) -> np.ndarray:

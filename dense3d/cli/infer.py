@@ -2,7 +2,7 @@
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
 stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,
-features.
+features, boxes.
 """
 
 from __future__ import annotations
@@ -199,6 +199,7 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
         category=arguments.category,
         device=arguments.device,
         options=parse_options(arguments.cfg_options),
+        score_threshold=arguments.score_threshold,
         reading={name: getattr(arguments, name) for name in READING},
         tell=viewer and (lambda result: viewer.add(result.name, result.views(), result.legend(), result.up)),
     )

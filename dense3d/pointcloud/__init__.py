@@ -14,5 +14,6 @@ __getattr__, __dir__, __all__ = attach(
         "scene_segmenter": ["SceneSegmenter"],
         "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
+        "voxel_seeds": ["VoxelSeeds"],
     },
 )

@@ -36,6 +36,8 @@ STEPPED_ELSEWHERE = {
     "MaskedSceneModeling": "tests/pretraining",
     "SceneSegmenter": "tests/pointcloud",
     "SceneFeatures": "tests/pointcloud",
+    "VoteNet": "tests/detection3d",
+    "ThreeDETR": "tests/detection3d",
     "SemiGlobalMatching": "tests/stereo",
 }
 # What the default run steps: each system once, with each kind of backbone at least once.
