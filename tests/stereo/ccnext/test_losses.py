@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import uniform_filter
 
-from dense3d.errors import ConfigError
+from dense3d.errors import ConfigError, DataError
 from dense3d.ops import warp_by_disparity
 from dense3d.stereo.ccnext import (
     SelfSupervisedStereoLoss,
@@ -20,7 +20,7 @@ from dense3d.stereo.ccnext import (
     warp_along_rows,
 )
 from dense3d.stereo.ccnext.geometry import moved_coordinates
-from dense3d.stereo.ccnext.losses import View
+from dense3d.stereo.ccnext.losses import View, halved
 
 FOCAL, BASELINE = 40.0, 0.1
 
@@ -149,9 +149,28 @@ def test_the_total_is_the_mean_over_scales_and_images():
     sigmoid = torch.rand(1, 1, 32, 64)
     both = views(sigmoid, left, right)
     terms = criterion(both)
-    singles = [criterion.view_terms(view, 0, None) for view in both]
-    torch.testing.assert_close(terms["loss_photometric_0"], (singles[0][0] + singles[1][0]) / 2)
-    torch.testing.assert_close(terms["loss_smooth_0"], 0.5 * (singles[0][1] + singles[1][1]) / 2)
+    photometric = [criterion.photometric_term(view, 0, None)[0] for view in both]
+    smooth = [criterion.smoothness_term(view, 0) for view in both]
+    torch.testing.assert_close(terms["loss_photometric_0"], (photometric[0] + photometric[1]) / 2)
+    torch.testing.assert_close(terms["loss_smooth_0"], 0.5 * (smooth[0] + smooth[1]) / 2)
+
+
+def test_smaller_images_know_the_direction_of_a_far_disparity():
+    """Halved pairs have half the disparity, and the true one is without error at every level."""
+    left, right = (
+        image.repeat_interleave(8, -1).repeat_interleave(8, -2) for image in shifted_pair(1)
+    )  # blocks of 8 pixels that move by 8
+    shift = torch.tensor([-8.0])
+    for level in (0, 1, 2, 3):
+        small = halved(View({}, {0: left}, right, shift), level)
+        depth = torch.ones(1, 1, *small.other.shape[-2:])
+        painted = warp_along_rows(small.other, depth, small.shift, exact=True)
+        inside = slice(16 >> level, None)
+        torch.testing.assert_close(painted[..., inside], small.images[0][..., inside], atol=1e-2, rtol=0)
+    with pytest.raises(DataError, match="too small for image_levels with 8"):
+        halved(View({}, {0: left}, right, shift), 8)
+    with pytest.raises(ConfigError, match="image_levels=\\(0, 0\\)"):
+        SelfSupervisedStereoLoss(image_levels=(0, 0))
 
 
 def test_noise_comes_from_the_generator():
