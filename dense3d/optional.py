@@ -35,6 +35,7 @@ EXTRAS = {
     "laspy": "survey",
     "lazrs": "survey",
     "pye57": "survey",
+    "viser": "view",
 }
 
 

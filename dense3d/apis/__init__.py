@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = attach(
         "panoptic_evaluation": ["evaluate_panoptic"],
         "prediction": ["load", "Predictor"],
         "relation_analysis": ["analyse_relations"],
+        "scene_probes": ["probe_scenes"],
         "testing": ["test"],
         "training": ["train", "TrainedRun"],
     },

@@ -115,13 +115,35 @@ def _pictures(
     left = number
     for batch in loader:
         batch = preprocessor(batch, training)
-        images, samples = batch["inputs"], batch["data_samples"]
-        for image, sample in zip(images, samples):
+        if isinstance(batch["inputs"], dict):
+            drawn = _drawn_clouds(batch, metainfo)
+        else:
+            drawn = (
+                draw_sample(
+                    denormalised(image, preprocessor, sample.get("channel_order") == "rgb"),
+                    sample,
+                    classes,
+                    palette,
+                )
+                for image, sample in zip(batch["inputs"], batch["data_samples"])
+            )
+        for picture in drawn:
             if not left:
                 return
             left -= 1
-            is_rgb = sample.get("channel_order") == "rgb"
-            yield draw_sample(denormalised(image, preprocessor, is_rgb), sample, classes, palette)
+            yield picture
+
+
+def _drawn_clouds(batch: dict, metainfo: dict) -> Iterator[np.ndarray]:
+    from dense3d.pointcloud.batches import clouds_of
+    from dense3d.visualization.clouds import draw_cloud_sample
+
+    points, _, lengths = clouds_of(batch["inputs"])
+    counts = [points.shape[1]] * len(points) if lengths is None else lengths.tolist()
+    for cloud, count, sample in zip(points.cpu().numpy(), counts, batch["data_samples"]):
+        yield draw_cloud_sample(
+            cloud[:count], sample, metainfo.get("classes") or (), str(metainfo.get("up_axis", "z"))
+        )
 
 
 def _write_sheets(pictures: Iterator[np.ndarray], out: Path, split: str) -> Browsed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mmengine.config import Config
 from dense3d.apis.cloud_inputs import as_clouds
 from dense3d.apis.cloud_prediction import CloudPredictor
 from dense3d.files import atomic_write, require_writable_folder
+from dense3d.results.cloud import CloudResult
 from dense3d.results.names import FileNames
 
 
@@ -43,6 +45,8 @@ def infer_clouds(
     category: str | None = None,
     device: str | None = None,
     options: dict[str, Any] | None = None,
+    tell: Callable[[CloudResult], None] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> CloudReport:
     """Run a model on clouds and write what it finds, cloud by cloud.
 
@@ -52,6 +56,8 @@ def infer_clouds(
         out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points and
             reconstructions, coloured ``clouds/*.ply``.
         category: of the objects, for part segmentation.
+        tell: told of each result that is written.
+        reading: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
 
     Raises:
         ConfigError: ``out`` cannot be written to, or the category is missing or unknown.
@@ -62,7 +68,7 @@ def infer_clouds(
     as_clouds(inputs)  # what is wrong with the inputs is said before the network is built
     predictor = CloudPredictor(config, checkpoint, device, options)
     report, names, rows = CloudReport(out / "predictions.json"), FileNames(), []
-    for result in predictor.each(inputs, category):
+    for result in predictor.each(inputs, category, reading):
         if result.error is not None:
             report.left_out[result.name] = result.error
             continue
@@ -73,6 +79,8 @@ def infer_clouds(
         if result.label is None:
             report.clouds.append(result.save(out / "clouds" / f"{stem}.ply"))
         rows.append(result.to_dict())
+        if tell is not None:
+            tell(result)
     with atomic_write(report.results, "w") as file:
         json.dump(rows, file, indent=1)
     return report

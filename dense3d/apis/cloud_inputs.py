@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ class CloudInput:
         name: its path, or its place among the inputs.
         path: the file, or None.
         content: a cloud, or None for a file.
+        reading: arguments of :func:`dense3d.structures.read_cloud` for the file.
     """
 
     name: str
     path: Path | None = None
     content: PointCloud | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def cloud(self) -> PointCloud:
         """The cloud, read from its file if it has one.
@@ -39,7 +41,7 @@ class CloudInput:
             return self.content
         from dense3d.structures.cloud_files import read_cloud
 
-        return read_cloud(self.path)
+        return read_cloud(self.path, **self.reading)
 
 
 def is_single_cloud(inputs: Any) -> bool:
@@ -49,12 +51,14 @@ def is_single_cloud(inputs: Any) -> bool:
     return isinstance(inputs, (np.ndarray, torch.Tensor, PointCloud))
 
 
-def as_clouds(inputs: Any) -> list[CloudInput]:
+def as_clouds(inputs: Any, reading: Mapping[str, Any] | None = None) -> list[CloudInput]:
     """All clouds that are named or given, files in the order of their names within a folder or glob.
 
     Args:
         inputs: a path, folder (searched recursively) or glob; an array or tensor ``(N, 3)``, or ``(N, 6)``
             with colours 0 .. 1; a :class:`PointCloud`; or an iterable of them.
+        reading: arguments of :func:`dense3d.structures.read_cloud` for files: ``columns``, ``color_max``,
+            ``up_axis`` and so on.
 
     Raises:
         DataError: something is none of these, names nothing that is there, or no cloud is left.
@@ -67,16 +71,16 @@ def as_clouds(inputs: Any) -> list[CloudInput]:
         inputs = [inputs]
     elif not isinstance(inputs, Iterable):
         raise DataError(_refused(inputs))
-    clouds = [cloud for number, item in enumerate(inputs) for cloud in _expanded(item, number)]
+    clouds = [cloud for number, item in enumerate(inputs) for cloud in _expanded(item, number, reading or {})]
     if not clouds:
         raise DataError("there is no input: give files of clouds, a folder of them, or arrays (N, 3)")
     return clouds
 
 
-def _expanded(item: Any, number: int) -> Iterator[CloudInput]:
+def _expanded(item: Any, number: int, reading: Mapping[str, Any]) -> Iterator[CloudInput]:
     name = f"cloud-{number}"
     if isinstance(item, (str, Path)):
-        yield from _files(item)
+        yield from _files(item, reading)
     elif isinstance(item, PointCloud):
         yield CloudInput(item.name or name, content=item)
     elif isinstance(item, (np.ndarray, torch.Tensor)):
@@ -95,7 +99,7 @@ def _cloud_of(values: np.ndarray | torch.Tensor, name: str) -> PointCloud:
     return PointCloud(values[:, :3], colors=colors, name=name)
 
 
-def _files(item: str | Path) -> list[CloudInput]:
+def _files(item: str | Path, reading: Mapping[str, Any]) -> list[CloudInput]:
     from dense3d.structures.cloud_files import CLOUD_SUFFIXES
 
     path = Path(item)
@@ -107,7 +111,7 @@ def _files(item: str | Path) -> list[CloudInput]:
         found = [Path(name) for name in sorted(glob.glob(str(item), recursive=True))]  # noqa: PTH207
     if not found:
         raise DataError(f"{item} names no cloud: give files, a folder of them, or a glob in quotes")
-    return [CloudInput(str(file), file) for file in found]
+    return [CloudInput(str(file), file, reading=reading) for file in found]
 
 
 def _refused(item: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,11 @@ class CloudPredictor:
             return result
         return _warned(results) if stream else list(_warned(results))
 
-    def each(self, inputs: Any, category: str | None = None) -> Iterator[CloudResult]:
+    def each(
+        self, inputs: Any, category: str | None = None, reading: Mapping[str, Any] | None = None
+    ) -> Iterator[CloudResult]:
         """Results one by one; those without a prediction have an ``error``, and nobody is warned."""
-        clouds, number = as_clouds(inputs), self._category(category)
+        clouds, number = as_clouds(inputs, reading), self._category(category)
         return (self._result(cloud, number) for cloud in clouds)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from torch import Tensor
 
 from dense3d.apis.building import checked_config, usable_device
+from dense3d.apis.probe_data import batches_of, check_protocols, split_of
 from dense3d.apis.setup import make_synthetic_data
-from dense3d.errors import ConfigError, did_you_mean
+from dense3d.errors import ConfigError
 from dense3d.evaluation.pointcloud import accuracies, linear_svm, mlp_linear
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ def probe_clouds(
     Raises:
         ConfigError: an unknown protocol, or the config describes no classifier of clouds.
     """
-    check_protocols(protocols)
+    check_protocols(protocols, tuple(PROTOCOLS))
     cfg = checked_config(config, options)
     make_synthetic_data(cfg)
     network = frozen_network(cfg, checkpoint, seed, usable_device(device))
@@ -85,19 +83,6 @@ def score_features(train: Features, test: Features, protocols: Sequence[str]) ->
         predicted = PROTOCOLS[name](train.values, train.labels, test.values)
         found[name] = ProbeScore(*accuracies(predicted.cpu().numpy(), test.labels.numpy()))
     return found
-
-
-def check_protocols(protocols: Sequence[str], known: Sequence[str] = tuple(PROTOCOLS)) -> None:
-    """Refuse unknown names.
-
-    Raises:
-        ConfigError: a protocol is unknown.
-    """
-    for name in protocols:
-        if name not in known:
-            raise ConfigError(
-                f"no protocol is named {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}"
-            )
 
 
 def frozen_network(
@@ -135,21 +120,11 @@ def features_of(cfg: Config, network: PointTransformer, split: str, seed: int = 
     """
     from dense3d.pointcloud.batches import points_of
     from dense3d.pointcloud.sampling import PointSampling
-    from dense3d.registry import DATASETS, MODELS
 
     sampling = cfg.model.get("sampling")
     sampling = None if sampling is None else PointSampling(**sampling)
-    settings = copy.deepcopy(cfg[f"{split}_dataloader"].dataset)
-    innermost(settings)["pipeline"] = innermost(cfg.test_dataloader.dataset)["pipeline"]
-    set_random_seed(seed)
     device, values, labels = next(network.parameters()).device, [], []
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        dataset = DATASETS.build(settings)
-        preprocess = MODELS.build(cfg.model.get("data_preprocessor") or dict(type="PointDataPreprocessor"))
-    preprocess = preprocess.to(device)
-    loader = torch.utils.data.DataLoader(dataset, BATCH, collate_fn=pseudo_collate)
-    for items in loader:
-        batch = preprocess(items)
+    for batch in batches_of(cfg, split_of(cfg, split), device, BATCH, seed):
         points, lengths = points_of(batch["inputs"])
         if sampling is not None:
             points, lengths = sampling.test_points(points, lengths)
@@ -157,10 +132,3 @@ def features_of(cfg: Config, network: PointTransformer, split: str, seed: int = 
         values.append(torch.cat([tokens.max(dim=1).values, tokens.mean(dim=1)], dim=1).cpu())
         labels += [int(sample.gt_label) for sample in batch["data_samples"]]
     return Features(torch.cat(values), torch.tensor(labels))
-
-
-def innermost(dataset: dict) -> dict:
-    """Of a data set's settings, those of the data set inside that has the pipeline."""
-    while "pipeline" not in dataset and "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return dataset

@@ -12,8 +12,9 @@ from typing import Any
 from mmengine.config import Config
 
 from dense3d.apis.building import checked_config, usable_device
-from dense3d.apis.cloud_probes import PROTOCOLS, check_protocols, features_of, frozen_network, score_features
+from dense3d.apis.cloud_probes import PROTOCOLS, features_of, frozen_network, score_features
 from dense3d.apis.comparison import read_curve
+from dense3d.apis.probe_data import check_protocols
 from dense3d.apis.setup import make_synthetic_data
 from dense3d.apis.training import train
 from dense3d.errors import ConfigError

@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from dense3d.apis.building import require_no_weights
 from dense3d.apis.calibrations import needs_calibration
+from dense3d.apis.repetition import repeated, spread_table
 from dense3d.apis.setup import prepare_config, require
 from dense3d.config.building import explained_building
 from dense3d.engine import Runner
@@ -30,6 +31,7 @@ def test(
     work_dir: str | Path | None = None,
     options: dict[str, Any] | None = None,
     launcher: str = "none",
+    repeat: int | None = None,
 ) -> dict[str, float]:
     """Evaluate ``checkpoint`` on the config's test data.
 
@@ -40,12 +42,16 @@ def test(
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
             submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in
             ``predictions/``); of depth, disparity and flow a row of figures an image
-            (``predictions.disparity.csv``, those of a second such metric in ``predictions.disparity-2.csv``).
+            (``predictions.disparity.csv``, those of a second such metric in ``predictions.disparity-2.csv``);
+            of 3D boxes ``predictions.boxes3d.npz`` and ``.truth.npz``, and a row a class in ``.csv``.
         show_dir: folder for pictures with predictions beside ground truth; it may not hold tested images.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
         options: settings that override the config's, by dotted key.
         launcher: ``"none"``, ``"pytorch"`` or ``"slurm"``.
+        repeat: test so many times, each with the next seed, where the pipeline draws at random (points of a
+            cloud); figures are means then, and ``<name>/deviation`` their standard deviations. ``out``
+            keeps what the last one wrote.
 
     Returns:
         The metrics by name.
@@ -73,14 +79,25 @@ def test(
         _keep_predictions(cfg, Path(out) / "predictions")
     if tta:
         augment(cfg)
-    with explained_building(cfg):
-        found = Runner.from_cfg(cfg).test()
+    found = _tested(cfg) if repeat is None else _repeated(cfg, repeat)
     metrics = {k: float(v) if isinstance(v, Real) else v for k, v in found.items()}
     if out is not None:
         with atomic_write(Path(out) / "metrics.json", "w") as file:
             known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in metrics.items()}
             json.dump(known, file, indent=1)  # JSON has no NaN, which no object counts for
     return metrics
+
+
+def _tested(cfg: Config) -> dict[str, float]:
+    with explained_building(cfg):
+        return Runner.from_cfg(cfg).test()
+
+
+def _repeated(cfg: Config, count: int) -> dict[str, float]:
+    spreads = repeated(cfg, count, _tested)
+    print(spread_table(spreads, count))
+    figures = {name: spread.mean for name, spread in spreads.items()}
+    return figures | {f"{name}/deviation": spread.deviation for name, spread in spreads.items()}
 
 
 def _draw_into(cfg: Config, folder: Path) -> None:
@@ -101,6 +118,8 @@ def _keep_predictions(cfg: Config, prefix: Path) -> None:
             evaluator["result_folder"] = str(prefix)
         elif name == "PanopticQualityMetric":
             evaluator["result_file"] = f"{prefix}.json"
+        elif name == "Boxes3DMetric":
+            evaluator.update(boxes_file=f"{prefix}.boxes3d.npz", result_file=f"{prefix}.boxes3d.csv")
         elif name in ("DepthMetric", "DisparityMetric", "FlowMetric"):
             kind = name.removesuffix("Metric").lower()
             written[kind] = number = written.get(kind, 0) + 1

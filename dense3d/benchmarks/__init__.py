@@ -14,6 +14,7 @@ from dense3d.errors import ConfigError, did_you_mean
 # name -> module with CASES
 SUITES: dict[str, str] = {
     "backbones": "dense3d.benchmarks.backbones",
+    "boxes3d-eval": "dense3d.benchmarks.boxes3d_eval",
     "depth-metrics": "dense3d.benchmarks.depth_metrics",
     "kitti-eval": "dense3d.benchmarks.kitti_eval",
     "models": "dense3d.benchmarks.models",

@@ -20,6 +20,7 @@ from torch import Tensor
 OURS = "dense3d"
 FORWARD, BOTH = "forward", "forward+backward"
 SHORTEST = 0.02  # seconds; quicker calls are timed several at once
+LONGEST = 10.0  # seconds for all timings of a contender
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def time_case(case: Case, device: torch.device, repeats: int = 7) -> Iterator[li
     """Timings of all contenders for each size and direction of a case.
 
     The contenders take turns (A B A B ...), so that a change of the machine's speed meets all of them. Each
-    runs once beforehand, which compiles what has to be compiled.
+    runs once beforehand, which compiles what has to be compiled. One whose timings add up to ten seconds is
+    timed no more, twice at least.
     """
     for size, arguments in case.sizes.items():
         workload = case.build(device, **arguments)
@@ -113,7 +115,8 @@ def _measure(calls: dict[str, Callable], device: torch.device, repeats: int) -> 
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            seconds[name].append(_seconds(call, device, numbers[name]))
+            if len(seconds[name]) < 2 or sum(seconds[name]) < LONGEST:
+                seconds[name].append(_seconds(call, device, numbers[name]))
     return seconds
 
 

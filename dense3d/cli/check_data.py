@@ -17,7 +17,7 @@ NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
     "sceneflow_driving", "sintel_stereo", "sintel_flow", "spring_stereo", "spring_flow",
     "flying_chairs", "flying_things_flow", "tartanair_flow",
     "shapenet55", "modelnet40", "scanobjectnn", "shapenetpart", "scannet", "scannet_pointcept", "s3dis",
-    "s3dis_pointcept", "sunrgbd",
+    "s3dis_pointcept", "sunrgbd", "sunrgbd_raw", "sunrgbd_prepared", "scannet_prepared",
 )  # fmt: skip
 EPILOG = (
     "Layouts and preparation: data/README.md and, of stereo and flow, docs/stereo-data.md, "

@@ -17,11 +17,19 @@ from dense3d.errors import ConfigError, did_you_mean
 GROUPS = {
     "models": ("train", "test", "infer", "export", "convert", "benchmark"),
     "configs and installation": ("configs", "env"),
-    "data": ("browse", "check-data", "make-synthetic", "make-pairs", "convert-panoptic", "analyse-relations"),
+    "data": (
+        "browse",
+        "check-data",
+        "prepare",
+        "make-synthetic",
+        "make-pairs",
+        "convert-panoptic",
+        "analyse-relations",
+    ),
     "stereo": ("rectify",),
     "volumes": ("transfer-function",),
-    "point clouds": ("few-shot", "probe-clouds"),
-    "results": ("eval-kitti", "eval-panoptic", "eval-depth", "compare-runs"),
+    "point clouds": ("few-shot", "probe-clouds", "probe-scenes"),
+    "results": ("eval-kitti", "eval-panoptic", "eval-depth", "eval-boxes3d", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

@@ -9,14 +9,20 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dense3d.cli.common import add_checkpoint, add_config, add_config_options
+
+if TYPE_CHECKING:
+    from dense3d.visualization.cloud_viewer import CloudViewer
+
+READING = ("columns", "color_max", "up_axis")  # arguments of read_cloud
 
 EPILOG = (
     "examples: dense3d infer CONFIG CHECKPOINT 'photos/*.jpg' --out results; "
     "for 3D boxes: dense3d infer CONFIG CHECKPOINT image_2 --calib calib --out results; "
     "for stereo: dense3d infer CONFIG CHECKPOINT left.png right.png --calib rig.json --cloud --out results; "
-    "for clouds: dense3d infer CONFIG CHECKPOINT 'clouds/*.ply' --out results"
+    "for clouds: dense3d infer CONFIG CHECKPOINT 'clouds/*.ply' --out results --show"
 )
 
 
@@ -67,7 +73,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pairs.add_argument(
         "--one-view", action="store_true", help="predict the left view only: half the time, no occlusion"
     )
-    parser.add_argument("--category", metavar="NAME", help="of objects in clouds whose parts are segmented")
+    clouds = parser.add_argument_group("point clouds")
+    clouds.add_argument("--category", metavar="NAME", help="of objects in clouds whose parts are segmented")
+    clouds.add_argument(
+        "--columns",
+        metavar="NAMES",
+        help="of text, npy, npz, h5 and bin files, as in 'x y z r g b', with - for one that is skipped "
+        "(default: a header's, or told by the data)",
+    )
+    clouds.add_argument(
+        "--color-max", type=float, metavar="N", help="full colour: 1, 255, 65535 (default: told by the data)"
+    )
+    clouds.add_argument(
+        "--up-axis",
+        choices=("x", "y", "z"),
+        help="of the files, turned to z (default: as they are)",
+    )
+    clouds.add_argument(
+        "--show",
+        action="store_true",
+        help="show clouds with predicted colours in the browser, on a page for this machine, until Ctrl+C",
+    )
     parser.add_argument("--score-threshold", type=float, default=0.3, help="leave out less (default: 0.3)")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation, as in dense3d test")
     parser.add_argument("--batch-size", type=int, default=1, help="images at a time (default: 1)")
@@ -163,6 +189,7 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
     for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
         if given:
             raise ConfigError(f"{name} is not for networks of point clouds")
+    viewer = _viewer() if arguments.show else None
     report = infer_clouds(
         arguments.config,
         arguments.checkpoint,
@@ -171,6 +198,8 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
         category=arguments.category,
         device=arguments.device,
         options=parse_options(arguments.cfg_options),
+        reading={name: getattr(arguments, name) for name in READING},
+        tell=viewer and (lambda result: viewer.add(result.name, result.views(), result.legend(), result.up)),
     )
     for name, words in report.found.items():
         print(f"{name}: {words}")
@@ -183,14 +212,33 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
         print(f"note: {note}")
     for reason in report.left_out.values():
         print(f"left out: {reason}", file=sys.stderr)
+    if viewer is not None and report.found:
+        _show(viewer)
     return 1 if report.left_out else 0
+
+
+def _viewer() -> CloudViewer:
+    from dense3d.visualization.cloud_viewer import CloudViewer
+
+    return CloudViewer()
+
+
+def _show(viewer: CloudViewer) -> None:
+    import webbrowser
+
+    print(f"open {viewer.url}\nCtrl+C ends it", flush=True)
+    webbrowser.open(viewer.url)
+    viewer.wait()
 
 
 def _refuse_options_of_clouds(arguments: argparse.Namespace) -> None:
     from dense3d.errors import ConfigError
 
-    if arguments.category is not None:
-        raise ConfigError(f"--category is for networks of point clouds; {arguments.config} is none")
+    given = {"--category": arguments.category is not None, "--show": arguments.show}
+    given |= {f"--{name.replace('_', '-')}": getattr(arguments, name) is not None for name in READING}
+    for name, is_given in given.items():
+        if is_given:
+            raise ConfigError(f"{name} is for networks of point clouds; {arguments.config} is none")
 
 
 def _refuse_options_of_pairs(arguments: argparse.Namespace) -> None:

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--points", type=int, help="of each cloud (default: 2048 of shapes, 40000 of rooms)")
     parser.add_argument(
-        "--scan", action="store_true", help="shapes as a scanner sees them: one side, noise, background"
+        "--scan", action="store_true", help="shapes seen from one side, rooms from places in them"
     )
     parser.add_argument(
         "--size",

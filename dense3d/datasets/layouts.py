@@ -128,7 +128,12 @@ LAYOUTS: dict[str, list[LayoutPart]] = {
     **CLOUD_LAYOUTS,
 }
 # Folders that the archives unpack to and that belong to the data root.
-INNER = {"ade20k": "ADEChallengeData2016", "kitti": "object", "scanobjectnn": "h5_files"}
+INNER = {
+    "ade20k": "ADEChallengeData2016",
+    "kitti": "object",
+    "scanobjectnn": "h5_files",
+    "sunrgbd_raw": "OFFICIAL_SUNRGBD",
+}
 
 
 def check_layout(name: str, root: str | Path) -> LayoutReport:

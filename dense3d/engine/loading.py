@@ -152,6 +152,7 @@ class Loading:
         checkpoint = self._read(filename, map_location)
         weights_of(checkpoint, filename)
         self._compare_classes(checkpoint, filename, strict)
+        self._compare_alignment(checkpoint, filename)
         model = bare_model(self.model)
         try:
             self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
@@ -181,6 +182,22 @@ class Loading:
             raise CheckpointError(message)
         self.logger.warning(message)
 
+    def _compare_alignment(self, checkpoint: dict, filename: str) -> None:
+        """Scans that are turned to their walls, and such that are not, are different data."""
+        metainfo = (checkpoint.get("meta") or {}).get("dataset_meta")
+        theirs = metainfo.get("axis_aligned") if isinstance(metainfo, dict) else None
+        ours = (self._dataset_metainfo() or {}).get("axis_aligned")
+        if theirs is None or ours is None or theirs == ours:
+            return
+        words = {True: "axis-aligned", False: "not axis-aligned"}
+        message = (
+            f"{filename} was trained on scans that are {words[bool(theirs)]}, but those of this config are "
+            f"{words[bool(ours)]}; prepare the data set as in training"
+        )
+        if not self.is_training:
+            raise CheckpointError(message)
+        self.logger.warning(message)
+
     def _compare_labels(self, theirs: list[str], ours: list[str], filename: str) -> None:
         """Labels must mean what they meant, unless they are learned anew; other spellings are no matter."""
         pairs = enumerate(zip(theirs, ours))
@@ -198,11 +215,16 @@ class Loading:
         self.logger.warning(message)
 
     def _dataset_classes(self) -> list[str] | None:
+        metainfo = self._dataset_metainfo()
+        return _classes({"dataset_meta": metainfo}) if metainfo else None
+
+    def _dataset_metainfo(self) -> dict | None:
+        """Of the first loader's data set that has one."""
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             if isinstance(loop, BaseLoop):
                 metainfo = getattr(loop.dataloader.dataset, "metainfo", None)
                 if metainfo:
-                    return _classes({"dataset_meta": metainfo})
+                    return metainfo
         return None
 
     def resume(

@@ -34,7 +34,9 @@ def band_attention_reference(
     return logits.masked_fill(~mask, float("-inf")).softmax(dim=-1) @ value
 
 
-def band_attention(query: Tensor, key: Tensor, value: Tensor, reach: int, scale: float = 1.0) -> Tensor:
+def band_attention(
+    query: Tensor, key: Tensor, value: Tensor, reach: int, scale: float = 1.0, dropout: float = 0.0
+) -> Tensor:
     """Softmax attention of rows of ``W`` columns in which column q sees the columns k with ``|q - k| <
     reach``.
 
@@ -46,6 +48,7 @@ def band_attention(query: Tensor, key: Tensor, value: Tensor, reach: int, scale:
         value: ``(N, W, D)``.
         reach: columns that are seen to each side, the query's own included; at least 1.
         scale: of the products of queries and keys; none by default.
+        dropout: probability that a weight becomes 0, the others growing by 1 / (1 - dropout).
 
     Returns:
         ``(N, W, D)``.
@@ -72,6 +75,7 @@ def band_attention(query: Tensor, key: Tensor, value: Tensor, reach: int, scale:
                 key[:, None, first:last],
                 value[:, None, first:last],
                 attn_mask=seen,
+                dropout_p=dropout,
                 scale=scale,
             )[:, 0]
         )

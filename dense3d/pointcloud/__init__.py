@@ -7,7 +7,11 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "classifier": ["PointClassifier"],
         "data_preprocessor": ["PointDataPreprocessor"],
+        "hunet": ["HUNet"],
         "part_segmenter": ["PartSegmenter"],
+        "pointnet2": ["PointNet2"],
+        "scene_segmenter": ["SceneSegmenter"],
+        "set_abstraction": ["PointFeatures", "SetAbstraction"],
         "transformer": ["PointTransformer"],
     },
 )

@@ -17,11 +17,10 @@ from dense3d.errors import ConfigError, DataError
 from dense3d.pointcloud.batches import points_of
 from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
 from dense3d.pointcloud.feature_propagation import FeaturePropagation
+from dense3d.pointcloud.point_labels import point_labels, point_losses
 from dense3d.pointcloud.transformer import PointTransformer
 from dense3d.registry import MODELS
 from dense3d.structures import PointDataSample
-
-IGNORED = -1  # label of points that have no part
 
 
 class PartHead(nn.Module):
@@ -168,12 +167,8 @@ class PartSegmenter(BaseModel):
         found = found.flatten(0, -2)  # (R, P)
         if mode == "predict":
             return self._samples(found, categories, counts, data_samples)
-        labels = _point_labels(data_samples, counts, self.num_parts).to(found.device)
-        labelled = labels != IGNORED
-        number = labelled.sum().clamp(min=1)
-        right = (found.detach().argmax(dim=1) == labels) & labelled
-        loss = F.nll_loss(found, labels, ignore_index=IGNORED, reduction="sum") / number
-        return {"loss": loss, "accuracy": 100 * right.sum() / number}
+        labels = point_labels(data_samples, counts, self.num_parts, "part").to(found.device)
+        return point_losses(found, labels)
 
     def log_probabilities(self, points: Tensor, categories: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Log probabilities of all parts.
@@ -235,16 +230,3 @@ class PartSegmenter(BaseModel):
             sample.pred_point_scores = scores
             sample.pred_point_labels = scores.masked_fill(~self.allowed[category], -torch.inf).argmax(dim=1)
         return samples
-
-
-def _point_labels(samples: list[PointDataSample], counts: list[int], num_parts: int) -> Tensor:
-    for sample, count in zip(samples, counts):
-        if "gt_point_labels" not in sample or len(sample.gt_point_labels) != count:
-            raise DataError(
-                f"{sample.get('sample_id', 'a cloud')} has no part for each of its {count} points"
-            )
-    labels = torch.cat([sample.gt_point_labels for sample in samples])
-    wrong = labels[(labels < IGNORED) | (labels >= num_parts)]
-    if len(wrong):
-        raise DataError(f"a point has the part {int(wrong[0])}; the model knows 0 to {num_parts - 1}")
-    return labels

@@ -14,10 +14,12 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from dense3d.errors import ConfigError
+from dense3d.errors import ConfigError, DataError
 from dense3d.layers.transformer_block import TransformerBlock
 from dense3d.pointcloud.grouping import Patches, group_patches
 from dense3d.pointcloud.patch_embedding import PatchEmbedding
+from dense3d.pointcloud.pretrained import checkpoint_of
+from dense3d.pointcloud.set_abstraction import PointFeatures
 from dense3d.registry import MODELS
 
 NORM_EPS = 1e-5
@@ -102,6 +104,7 @@ class PointTransformer(BaseModule):
         if wrong:
             raise ConfigError(f"{wrong[0]}={sizes[wrong[0]]!r} of a PointTransformer: give 1 or more")
         self.embed_dim, self.num_groups, self.group_size = embed_dim, num_groups, group_size
+        self.out_channels = embed_dim
         self.skip_origin, self.frozen = skip_origin, frozen
         self.patch_embed = PatchEmbedding(embed_dim)
         self.pos_embed = position_embedding(embed_dim)
@@ -119,7 +122,7 @@ class PointTransformer(BaseModule):
     def init_weights(self) -> None:
         """Load the checkpoint of ``init_cfg``, if there is one."""
         if self.init_cfg and not self.is_init:
-            load_pretrained(self, _checkpoint_of(self.init_cfg))
+            load_pretrained(self, checkpoint_of(self.init_cfg, "PointTransformer"))
         self._is_init = True
 
     def train(self, mode: bool = True) -> PointTransformer:
@@ -140,6 +143,28 @@ class PointTransformer(BaseModule):
         patches = self.group(points, lengths)
         tokens, _ = self.encode(self.patch_embed(patches.points), patches.centres)
         return tokens, patches.centres
+
+    def seeds(
+        self, points: Tensor, features: Tensor | None = None, lengths: Tensor | None = None
+    ) -> PointFeatures:
+        """Centres of the patches with their tokens, for detectors; the class token is left out.
+
+        Args:
+            points: ``(B, N, 3)``.
+            features: None; this network reads coordinates alone.
+            lengths: ``(B,)``, how many first points of each cloud count.
+
+        Raises:
+            DataError: there are features.
+        """
+        if features is not None:
+            raise DataError(
+                "a PointTransformer reads coordinates alone and would ignore the features of the clouds: "
+                "leave them out of the pipeline's PackPointInputs"
+            )
+        patches = self.group(points, lengths)
+        tokens, _ = self.encode(self.patch_embed(patches.points), patches.centres)
+        return PointFeatures(patches.centres, tokens[:, -self.num_groups :], patches.centre_indices)
 
     def encode(
         self, tokens: Tensor, centres: Tensor, keep: Collection[int] = ()
@@ -196,13 +221,3 @@ def load_pretrained(network: PointTransformer, path: str | os.PathLike) -> None:
         else:
             weights.setdefault(name, own[name])
     load_into(network, weights, source=str(path))
-
-
-def _checkpoint_of(init_cfg: Any) -> str:
-    entries = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg)
-    if len(entries) != 1 or entries[0].get("type") != "Pretrained" or "checkpoint" not in entries[0]:
-        raise ConfigError(
-            "init_cfg of a PointTransformer is dict(type='Pretrained', checkpoint=FILE) or None, not "
-            f"{init_cfg!r}"
-        )
-    return entries[0]["checkpoint"]

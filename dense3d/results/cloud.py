@@ -132,6 +132,32 @@ class CloudResult:
             raise DataError(f"the result of {self.name} is {self}, which colours no points")
         return replace(self.cloud, colors=self._point_colours() / 255, labels=self.point_labels)
 
+    def views(self) -> dict[str, PointCloud]:
+        """What can be looked at, by title: the cloud, and after it what was found in its points.
+
+        Raises:
+            DataError: there is no prediction.
+        """
+        self._require_prediction()
+        found = {"input": self.cloud}
+        if self.point_labels is not None or self.reconstruction is not None:
+            found["prediction"] = self.coloured()
+        return found
+
+    def legend(self) -> dict[str, tuple[int, int, int]]:
+        """What the colours of the last of :meth:`views` stand for; the three best classes of a whole cloud.
+
+        Raises:
+            DataError: there is no prediction.
+        """
+        self._require_prediction()
+        if self.reconstruction is not None:
+            return {"visible": VISIBLE, "reconstructed": PAINTED}
+        if self.point_labels is not None:
+            palette = self._palette()
+            return {self._name(i): palette[i] for i in np.unique(self.point_labels).tolist() if i >= 0}
+        return dict.fromkeys(self._best(), (90, 90, 90))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values: the name, the class and the scores of all classes, or the points of each part."""
         self._require_prediction()
@@ -194,8 +220,12 @@ class CloudResult:
         if self.point_labels is not None:
             names = ", ".join(self.point_names[:6])
             return {"input": given, names: draw_cloud(self.cloud.points, self._point_colours(), **view)}
+        return {", ".join(self._best()): given}
+
+    def _best(self) -> list[str]:
+        """The three best classes of the cloud, with their scores."""
         best = np.argsort(-self.scores, kind="stable")[:3]
-        return {", ".join(f"{self._name(int(i))} {self.scores[i]:.0%}" for i in best): given}
+        return [f"{self._name(int(i))} {self.scores[i]:.0%}" for i in best]
 
     def _reconstructed(self) -> PointCloud:
         """Visible points and predicted ones, each in its colour."""
@@ -209,10 +239,13 @@ class CloudResult:
 
     def _point_colours(self) -> np.ndarray:
         from dense3d.visualization.clouds import labelled_colours
+
+        return labelled_colours(self.point_labels, np.array(self._palette()))
+
+    def _palette(self) -> list[tuple[int, int, int]]:
         from dense3d.visualization.colours import distinct_colours
 
-        palette = np.array(distinct_colours(max(len(self.classes), int(self.point_labels.max()) + 1)))
-        return labelled_colours(self.point_labels, palette)
+        return distinct_colours(max(len(self.classes), int(self.point_labels.max()) + 1))
 
     def _name(self, label: int) -> str:
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)

@@ -17,6 +17,7 @@ class PointDataSample(BaseDataElement):
         category () int64: class of the object whose parts are asked for.
         pred_label () int64, pred_scores (C,): of the whole cloud.
         pred_point_labels (N,) int64, pred_point_scores (N, C): of its points.
+        pred_boxes (K, 7), pred_box_scores (K,), pred_box_labels (K,) int64: oriented boxes as ``gt_boxes``.
     Metainfo:
         sample_id: name of the cloud within its data set. path: its file. num_points: how many points the
         model is given. original_points: how many the file has. scale, offset: original coordinates are

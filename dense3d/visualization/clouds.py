@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 SIZE = 480  # pixels of a side
@@ -53,7 +56,7 @@ def draw_cloud(
     y = np.rint((size - 1) / 2 - scale * (centred @ high)).astype(int)
     depth = centred @ near
     if colours is None:
-        colours = _by_height(points @ _unit(up))
+        colours = height_colours(points, up)
     far = (depth.max() - depth) / max(np.ptp(depth), 1e-9)
     shaded = np.asarray(colours) * (1 - DEPTH_SHADE * far[:, None])
     order = np.argsort(depth, kind="stable")  # the nearest last, over the others
@@ -74,6 +77,58 @@ def labelled_colours(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return colours
 
 
+def height_colours(points: np.ndarray, up: str = "z") -> np.ndarray:
+    """RGB colours ``(N, 3)`` in 0..255 of points ``(N, 3)``, from blue below over green to yellow above.
+
+    Example:
+        >>> height_colours(np.array([[0.0, 0, 0], [0, 0, 1]])).tolist()
+        [[58.0, 76.0, 164.0], [240.0, 206.0, 40.0]]
+    """
+    heights = np.asarray(points, dtype=np.float64) @ _unit(up)
+    if not len(heights):
+        return np.zeros((0, 3))
+    share = (heights - heights.min()) / max(np.ptp(heights), 1e-9)
+    stops = np.array([[58, 76, 164], [38, 150, 142], [122, 198, 86], [240, 206, 40]], dtype=np.float64)
+    places = np.linspace(0, 1, len(stops))
+    return np.stack([np.interp(share, places, stops[:, channel]) for channel in range(3)], axis=1)
+
+
+def draw_cloud_sample(
+    points: np.ndarray, sample: Any, classes: Sequence[str] = (), up: str = "z", size: int = 320
+) -> np.ndarray:
+    """A cloud with its ground truth: labels of points as colours, else heights, under its class or name.
+
+    Args:
+        points: ``(N, 3)``.
+        sample: a :class:`~dense3d.structures.PointDataSample` with ``gt_label`` or ``gt_point_labels``, or
+            neither.
+        classes: names of the classes of whole clouds.
+        up, size: see :func:`draw_cloud`.
+
+    Returns:
+        ``(H, size, 3)`` uint8 RGB.
+
+    Example:
+        >>> draw_cloud_sample(np.zeros((1, 3)), {"gt_label": 0}, ["mug"], size=9).shape
+        (31, 9, 3)
+    """
+    from dense3d.visualization.colours import distinct_colours
+    from dense3d.visualization.panels import captioned
+
+    caption, label, labels = (
+        sample.get("sample_id") or "",
+        sample.get("gt_label"),
+        sample.get("gt_point_labels"),
+    )
+    if label is not None and int(label) < len(classes):
+        caption = classes[int(label)]
+    colours = None
+    if labels is not None and len(labels) == len(points):
+        labels = np.asarray(labels.cpu())
+        colours = labelled_colours(labels, np.array(distinct_colours(int(labels.max(initial=0)) + 1)))
+    return captioned({caption: draw_cloud(points, colours, size, up)})
+
+
 def _unit(up: str) -> np.ndarray:
     return np.eye(3)["xyz".index(up)]
 
@@ -87,14 +142,6 @@ def _axes(up: str, azimuth: float, elevation: float) -> tuple[np.ndarray, np.nda
     right = -np.sin(turn) * first + np.cos(turn) * second
     near = np.cos(lift) * flat + np.sin(lift) * _unit(up)
     return right, np.cross(near, right), near
-
-
-def _by_height(heights: np.ndarray) -> np.ndarray:
-    """From blue below over green to yellow above."""
-    share = (heights - heights.min()) / max(np.ptp(heights), 1e-9)
-    stops = np.array([[58, 76, 164], [38, 150, 142], [122, 198, 86], [240, 206, 40]], dtype=np.float64)
-    places = np.linspace(0, 1, len(stops))
-    return np.stack([np.interp(share, places, stops[:, channel]) for channel in range(3)], axis=1)
 
 
 def _radius(count: int, size: int, radius: int | None) -> int:

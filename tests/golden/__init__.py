@@ -45,6 +45,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "dinov2": "dino.open_v2",
     "dinov3": "dino.open_v3",
     "eco-m2f": "eco_m2f.open_kit",
+    "indoor-eval": "indoor_eval.open_kit",
     "kitti-eval": "kitti_eval.open_kit",
     "kmax-deeplab": {
         "dec_layers": "kmax_deeplab.open_model",
@@ -59,6 +60,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "overlap_threshold": "mask2former.open_results",
     },
     "mmcv-ops": "mmcv_ops.open_kit",
+    "msm": "msm.open_kit",
     "monodetr": "monodino_detr.open_kit",
     "monodino-detr": "monodino_detr.open_kit",
     "ntf": {
@@ -88,8 +90,10 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "rope2d": "croco.open_positions",
     "rotated-iou": "boxes3d.open_camera",
     "swin": "swin.open_kit",
+    "threedetr": "threedetr.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
+    "votenet": "votenet.open_kit",
     "volume-composite": "volume_composite.open_kit",
 }
 

@@ -14,12 +14,19 @@ from pathlib import Path
 
 ITERATIONS = 2
 BROUGHT = Path(".brought")  # names of files that a reader has and a test has not, one a line
+DONE = Path(".done")  # command lines that went well, one a line
 WITH_CONFIG = ("train", "test", "infer", "browse", "derive-depths", "exit-curve")
 
 
 def main(words: list[str]) -> int:
-    """Run the command ``words``; 0 where it works or what it lacks is the reader's."""
-    command = words[0]
+    """Run the command ``words``; 0 where it works or what it lacks is the reader's.
+
+    What several pages train or make with the same words is trained or made once.
+    """
+    command, line = words[0], " ".join(words)
+    is_repeatable = command in ("train", "make-synthetic") and "--resume" not in words
+    if is_repeatable and DONE.exists() and line in DONE.read_text().splitlines():
+        return 0
     if command == "convert":
         with BROUGHT.open("a") as file:
             file.write("\n".join(words[2:]) + "\n")
@@ -33,6 +40,9 @@ def main(words: list[str]) -> int:
         words = with_options(words, shrinking(config))
     status, error = call(words)
     if status == 0:
+        if is_repeatable:
+            with DONE.open("a") as file:
+                file.write(f"{line}\n")
         if command == "train":
             name_as_unshrunk(config, words)
         return 0

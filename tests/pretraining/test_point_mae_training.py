@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 import dense3d
-from dense3d.apis import infer_clouds, train
+from dense3d.apis import browse, infer_clouds, train
 from dense3d.apis.cloud_probes import probe_clouds
 from dense3d.apis.few_shot import few_shot
+from dense3d.cli.dispatch import main
 from dense3d.config import load_config
 from dense3d.datasets.synthetic import ensure_dataset
 from dense3d.engine import load_checkpoint
 from dense3d.errors import ConfigError, DataError
 from dense3d.structures import PointCloud
 from dense3d.structures.cloud_files import read_cloud, write_cloud
+from dense3d.visualization.cloud_viewer import CloudViewer
 
 SMALL = dict(embed_dim=24, depth=1, num_heads=2, num_groups=8, group_size=4)
 
@@ -106,6 +110,37 @@ def test_parts_are_predicted_for_all_points_of_a_cloud(run, repository, folder, 
     for name in (None, "mugg"):
         with pytest.raises(ConfigError, match="of a known category"):
             predictor(points, category=name)
+
+
+def test_clouds_are_browsed_as_the_network_gets_them(repository, folder, tmp_path):
+    found = browse(config_of(repository, "point-mae-partseg", folder), tmp_path, number=14)
+    assert found.drawn == 14 and [path.name for path in found.sheets] == ["train_00.png", "train_01.png"]
+    picture = cv2.imread(str(found.sheets[0]))
+    colours = picture[(np.ptp(picture, axis=2) > 40)]
+    assert len(np.unique(colours // 32, axis=0)) > 10  # parts have hues of their own
+
+
+def test_show_opens_a_page_of_what_was_found(run, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("viser", minversion="1")
+    opened, shown = [], []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def look(viewer: CloudViewer) -> None:
+        with urllib.request.urlopen(viewer.url, timeout=20) as page:
+            assert page.status == 200
+        shown.append((viewer._cloud.options, viewer._view.options, viewer._legend.content))
+        viewer.stop()
+
+    monkeypatch.setattr(CloudViewer, "wait", look)
+    write_cloud(PointCloud(np.random.default_rng(0).random((48, 3))), tmp_path / "cloud.ply")
+    run.config.dump(tmp_path / "config.py")
+    words = [tmp_path / "config.py", run.checkpoint, tmp_path / "cloud.ply", "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", ["dense3d", "infer", *map(str, words), "--show"])
+    assert main() == 0
+    assert f"open {opened[0]}" in capsys.readouterr().out
+    ((clouds, views, legend),) = shown
+    assert clouds == (str(tmp_path / "cloud.ply"),) and views == ("input", "prediction")
+    assert "reconstructed" in legend
 
 
 def test_reconstructions_lie_in_the_cloud_s_own_frame(run, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dense3d import benchmarks
-from dense3d.benchmarks import load_cases
+from dense3d.benchmarks import load_cases, timing
 from dense3d.benchmarks.ops import CASES
 from dense3d.benchmarks.run import benchmark, table
 from dense3d.benchmarks.timing import BOTH, FORWARD, OURS, Case, Workload, time_case
@@ -142,3 +142,17 @@ def test_help_does_not_import_torch(repository: Path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "--markdown" in done.stdout
+
+
+def test_a_slow_contender_is_timed_less_often_but_twice(monkeypatch):
+    calls = []
+
+    def build(device):
+        contenders = {OURS: lambda x: calls.append(OURS) or x, "peer": lambda x: calls.append("peer") or x}
+        return Workload((torch.ones(1),), contenders)
+
+    lengths = {OURS: 1.0, "peer": 30.0}
+    monkeypatch.setattr(timing, "_seconds", lambda call, device, number: call() or lengths[calls[-1]])
+    ((ours, peer),) = time_case(Case("slow", build, {"one": {}}), CPU, repeats=5)
+    assert (calls.count(OURS), calls.count("peer")) == (2 + 5, 2 + 2)
+    assert ours.median == 1 and peer.ratio == 30

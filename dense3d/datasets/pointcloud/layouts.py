@@ -70,6 +70,21 @@ CLOUD_LAYOUTS: dict[str, list[LayoutPart]] = {
         for split, count in (("train", 5285), ("val", 5050))
         for kind in ("*_pc.npz", "*_bbox.npy")
     ],
+    "sunrgbd_raw": [
+        LayoutPart(".", "SUNRGBDMeta3DBB_v2.mat", 1),
+        LayoutPart("SUNRGBDtoolbox/traintestSUNRGBD", "allsplit.mat", 1),
+        LayoutPart("SUNRGBDtoolbox/Metadata", "SUNRGBDMeta.mat", 1, needed_for="labels v1, the usual ones"),
+        LayoutPart("SUNRGBD", "**/depth/*.png", 10335),
+        LayoutPart("SUNRGBD", "**/image/*.jpg", 10335),
+    ],
+    **{
+        f"{name}_prepared": [
+            LayoutPart(".", "prepared.json", 1, remedy=f"dense3d prepare {name} makes it"),
+            LayoutPart("train", "*.npz", train, remedy=f"dense3d prepare {name} goes on there"),
+            LayoutPart("val", "*.npz", val, remedy=f"dense3d prepare {name} goes on there"),
+        ]
+        for name, train, val in (("scannet", 1201, 312), ("sunrgbd", 5285, 5050))
+    },
 }
 # Folders of Pointcept, by the data set's name with _pointcept behind.
 for _name, _parts in {

@@ -64,9 +64,18 @@ class LoadPoints(BaseTransform):
         results.update({key: values[kept] for key, values in of_points.items()})
         results.update({key: values for key, values in arrays.items() if key not in of_points})
         results["points"] = results["points"].astype(np.float32)
+        if results.get("stuff"):
+            _leave_out_stuff(results, results["stuff"])
         if "normals" in results:
             results["normals"] = np.nan_to_num(results["normals"], nan=0.0, posinf=0.0, neginf=0.0)
         return results
+
+
+def _leave_out_stuff(results: dict[str, Any], stuff: int) -> None:
+    """Labels that count the things alone; points of floor and walls have none."""
+    for name in ("point_labels", "gt_box_labels"):
+        if name in results:
+            results[name] = np.maximum(results[name] - stuff, IGNORED)
 
 
 @reader("cloud")

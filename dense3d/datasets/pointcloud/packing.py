@@ -25,7 +25,8 @@ class PackPointInputs(BaseTransform):
 
     Args:
         features: what ``features`` are made of, in this order: ``"colors"`` (red, green, blue in -1..1),
-            ``"normals"``, ``"intensity"``, ``"points"``, ``"height"`` (z above the cloud's lowest percent).
+            ``"normals"``, ``"intensity"``, ``"points"``, ``"height"`` (z above its
+            0.99-th percentile, as VoteNet's).
         fill: what stands for a feature that a cloud has not; None refuses it.
         meta_keys: what the sample keeps beside.
 
@@ -68,7 +69,7 @@ class PackPointInputs(BaseTransform):
         count = len(results["points"])
         if name == "height":
             z = results["points"][:, 2:]
-            return (z - np.percentile(z, 1)).astype(np.float32)
+            return (z - np.percentile(z, 0.99)).astype(np.float32)
         values = results.get(name)
         if values is None:
             if self.fill is None:

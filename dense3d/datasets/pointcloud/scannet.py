@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dense3d.datasets.pointcloud.base import LAYOUT, PointCloudDataset, choice, read_lines
+from dense3d.datasets.pointcloud.base import LAYOUT, choice, read_lines
 from dense3d.datasets.pointcloud.infos import info_records
 from dense3d.datasets.pointcloud.loading import IGNORED, Arrays, reader
 from dense3d.datasets.pointcloud.pointcept import POINTCEPT
+from dense3d.datasets.pointcloud.rooms import RoomDataset
+from dense3d.datasets.pointcloud.scannet200 import CLASSES_200
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import is_file, is_folder
 from dense3d.registry import DATASETS
@@ -25,16 +27,16 @@ CLASSES = (
     "otherfurniture",
 )  # fmt: skip
 NYU40 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)  # of these classes, in order
-# Names of detection, where NYU40's other furniture stands for bins.
+# Detectors leave out wall and floor, and what NYU40 calls other furniture is a bin to them.
+DETECTION_CLASSES = (*CLASSES[2:-1], "garbagebin")
 DETECTION_NAMES = {"garbagebin": "otherfurniture", "showercurtrain": "shower curtain"}
-STUFF = 2  # wall and floor have no boxes
 TABLE = "scannetv2-labels.combined.tsv"
 LISTS = (".", "meta_data", "Tasks/Benchmark", "splits")
 
 
 @DATASETS.register_module()
-class ScanNet(PointCloudDataset):
-    """Indoor scans with 20 classes (200 of Pointcept's), z up.
+class ScanNet(RoomDataset):
+    """Indoor scans with 20 classes, or 200 in Pointcept's folders, z up.
 
     Layouts: ``"scans"``: ``scans/<scene>/<scene>_vh_clean_2.ply`` with ``.labels.ply`` or ``.segs.json`` and
     ``.aggregation.json`` (which give instances and boxes, too), ``<scene>.txt`` with the axis alignment, and
@@ -47,7 +49,8 @@ class ScanNet(PointCloudDataset):
         layout: one of these, or ``"auto"`` for what is there.
         num_classes: 20 or 200.
         align: turn scans so that walls run along x and y, as detectors do.
-        **kwargs: of :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
+        **kwargs: of :class:`~dense3d.datasets.pointcloud.rooms.RoomDataset`: ``task="detection"`` counts the
+            18 classes with boxes from 0, as VoteNet and 3DETR do.
     """
 
     METAINFO = {"classes": CLASSES}  # noqa: RUF012 - mmengine's own form
@@ -65,8 +68,10 @@ class ScanNet(PointCloudDataset):
         self.layout = choice("layout", layout, ("auto", "scans", POINTCEPT, "infos"))
         self.num_classes, self.align = choice("num_classes", num_classes, (20, 200)), align
         if num_classes == 200:
-            kwargs["metainfo"] = {"classes": tuple(map(str, range(200))), **kwargs.get("metainfo", {})}
+            kwargs["metainfo"] = {"classes": CLASSES_200, **kwargs.get("metainfo", {})}
         super().__init__(data_root=data_root, **kwargs)
+        if self.task == "detection":
+            self._metainfo |= {"classes": DETECTION_CLASSES, "axis_aligned": self.align}
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The scenes in the order of their list, or of their names."""
@@ -172,6 +177,16 @@ def alignment_of(path: Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be read, or the matrix has not 16 numbers.
     """
+    stated = _stated_alignment(path)
+    return np.eye(4) if stated is None else stated
+
+
+def states_alignment(path: Path) -> bool:
+    """Whether a scene's text file states an ``axisAlignment``; errors of :func:`alignment_of`."""
+    return _stated_alignment(path) is not None
+
+
+def _stated_alignment(path: Path) -> np.ndarray | None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         for line in lines:
@@ -180,7 +195,7 @@ def alignment_of(path: Path) -> np.ndarray:
                 return np.array([float(word) for word in value.split()]).reshape(4, 4)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read for the axis alignment ({error})") from None
-    return np.eye(4)
+    return None
 
 
 def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> Arrays:
@@ -198,22 +213,30 @@ def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> A
         ) from None
     if len(index) != len(points):
         raise DataError(f"{segments} has segments of {len(index)} points, but the scan has {len(points)}")
-    labels, instances = np.full(len(points), IGNORED), np.full(len(points), IGNORED)
+    classes = from_nyu40(np.array([ids.get(name, 0) for name, _ in members] or [0]))
+    owner = _owners(index, [own for _, own in members])  # the last group that has a segment
+    labels = np.where(owner >= 0, classes[owner], IGNORED)
+    instances = np.full(len(points), IGNORED)
     boxes, box_labels = [], []
-    for name, own in members:
-        label = int(from_nyu40(np.array([ids.get(name, 0)]))[0])
-        inside = np.isin(index, own)
-        if label == IGNORED or not inside.any():
-            continue
-        labels[inside] = label
-        if label >= STUFF:
+    for group in range(len(members)):
+        inside = owner == group
+        if classes[group] >= RoomDataset.STUFF and inside.any():
             instances[inside] = len(boxes)
             low, high = points[inside].min(axis=0), points[inside].max(axis=0)
             boxes.append([*(low + high) / 2, *(high - low), 0.0])
-            box_labels.append(label)
+            box_labels.append(classes[group])
     return {
         "point_labels": labels.astype(np.int64),
         "instances": instances.astype(np.int64),
         "gt_boxes": np.array(boxes, dtype=np.float32).reshape(-1, 7),
         "gt_box_labels": np.array(box_labels, dtype=np.int64),
     }
+
+
+def _owners(index: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
+    """(N,) the last of ``groups`` of segments that has the segment of each point; -1 for none."""
+    segments, place = np.unique(index, return_inverse=True)
+    owner = np.full(len(segments), IGNORED)
+    for group, own in enumerate(groups):
+        owner[np.isin(segments, own)] = group
+    return owner[place]

@@ -11,6 +11,7 @@ import numpy as np
 from dense3d.datasets.pointcloud.base import PointCloudDataset, choice
 from dense3d.datasets.pointcloud.loading import Arrays, reader
 from dense3d.datasets.pointcloud.pointcept import POINTCEPT
+from dense3d.datasets.pointcloud.rooms import RoomDataset
 from dense3d.datasets.synthetic.clouds import SPLITS, read_document
 from dense3d.datasets.synthetic.objects.families import FAMILIES, FIRST_PART, PART_NAMES
 from dense3d.datasets.synthetic.rooms.furnishing import CLASSES
@@ -79,13 +80,14 @@ class SyntheticShapes(PointCloudDataset):
 
 
 @DATASETS.register_module()
-class SyntheticRooms(PointCloudDataset):
+class SyntheticRooms(RoomDataset):
     """Furnished rooms with semantic labels, instances and oriented boxes, z up, in metres.
 
     Args:
         data_root: folder, which ``synthetic_data`` of a config or ``dense3d make-synthetic`` makes.
         split: ``"train"`` or ``"val"``.
-        **kwargs: of :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
+        **kwargs: of :class:`~dense3d.datasets.pointcloud.rooms.RoomDataset`: ``task="detection"`` counts the
+            12 classes of things from 0.
 
     Raises:
         DataError: the folder is missing or holds something else.

@@ -14,7 +14,7 @@ from mmcv.transforms import BaseTransform
 from dense3d.errors import ConfigError
 from dense3d.registry import TRANSFORMS
 
-OF_POINTS = ("points", "colors", "normals", "intensity", "point_labels", "instances")
+OF_POINTS = ("points", "colors", "normals", "intensity", "point_labels", "instances", "point_index")
 AXES = {"x": 0, "y": 1, "z": 2}
 
 

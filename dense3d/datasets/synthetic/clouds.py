@@ -51,8 +51,6 @@ class CloudRecipe:
             raise ConfigError(f"points={self.points}: {self.layouts[0]} have {least} to 10 million points")
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed}: the seed must not be negative")
-        if self.scan and self.layouts[0] != "shapes":
-            raise ConfigError("scan=True is of shapes: rooms are always seen from all sides")
 
 
 def make_clouds(
@@ -73,7 +71,8 @@ def make_clouds(
         train, val: clouds in each split; 1050 and 210 shapes (each family as often), or 40 and 10 rooms.
         points: of each cloud; 2048 or 40,000.
         seed: sample ``index`` of a split depends only on seed, split, index, points and scan.
-        scan: shapes as seen from one side, with noise and points of what is around them.
+        scan: shapes as seen from one side, with noise and points of what is around them; rooms as seen from
+            one to three places in them.
         overwrite: replace a synthetic data set of another recipe.
 
     Returns:
@@ -105,7 +104,7 @@ def _samples(recipe: CloudRecipe) -> Iterable[tuple[str, int]]:
     from dense3d.datasets.synthetic.generate import with_bar
 
     samples = [(split, index) for split in SPLITS for index in range(getattr(recipe, split))]
-    return with_bar(iter(samples), len(samples), progress=True, noun="clouds")
+    return with_bar(iter(samples), len(samples), progress=True, noun="synthetic clouds, once")
 
 
 def _write_shapes(folder: Path, recipe: CloudRecipe) -> None:
@@ -134,7 +133,7 @@ def _write_rooms(folder: Path, recipe: CloudRecipe) -> None:
     from dense3d.datasets.synthetic.rooms import CLASSES, make_room
 
     for split, index in _samples(recipe):
-        room = make_room(_rng(recipe, split, index), recipe.points)
+        room = make_room(_rng(recipe, split, index), recipe.points, recipe.scan)
         place = folder / split / f"room_{index:04d}"
         place.mkdir(parents=True)
         arrays = dict(coord=room.points, color=room.colors, normal=room.normals)

@@ -230,7 +230,13 @@ def _render(folder: Path, recipe: Recipe, workers: int, progress: bool) -> dict[
     return {"categories": [asdict(category) for category in CATEGORIES]}
 
 
-def with_bar(items: Iterator, total: int, progress: bool, noun: str = "images") -> Iterator:
+def with_bar(
+    items: Iterator,
+    total: int,
+    progress: bool,
+    noun: str = "synthetic images, once",
+    doing: tuple[str, str] = ("rendering", "rendered"),
+) -> Iterator:
     """The items, with a bar on the terminal that shows how many of them are done."""
     if not progress:
         yield from items
@@ -240,26 +246,26 @@ def with_bar(items: Iterator, total: int, progress: bool, noun: str = "images") 
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield from _with_lines(items, total, noun)
+        yield from _with_lines(items, total, noun, doing)
         return
-    columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(doing[0]), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("rendering", total=total)
+        task = bar.add_task(doing[0], total=total)
         for item in items:
             yield item
             bar.advance(task)
 
 
-def _with_lines(items: Iterator, total: int, noun: str) -> Iterator:
+def _with_lines(items: Iterator, total: int, noun: str, doing: tuple[str, str]) -> Iterator:
     """Where a bar would not show, in a log or a pipe, a line at the start and every ten seconds."""
     start = shown = time.monotonic()
-    print(f"rendering {total} synthetic {noun}, once", file=sys.stderr, flush=True)
+    print(f"{doing[0]} {total} {noun}", file=sys.stderr, flush=True)
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - shown >= LINE_SECONDS:
             remaining = (now - start) / done * (total - done)
-            print(f"rendered {done}/{total}  ETA {remaining:.0f} s", file=sys.stderr, flush=True)
+            print(f"{doing[1]} {done}/{total}  ETA {remaining:.0f} s", file=sys.stderr, flush=True)
             shown = now
 
 

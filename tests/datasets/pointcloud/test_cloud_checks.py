@@ -43,6 +43,12 @@ FILES = {
         for s in ("train", "val")
         for k in ("pc.npz", "bbox.npy")
     ],
+    "sunrgbd_raw": [
+        "OFFICIAL_SUNRGBD/SUNRGBDMeta3DBB_v2.mat",
+        "OFFICIAL_SUNRGBD/SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat",
+        *(f"OFFICIAL_SUNRGBD/SUNRGBD/kv1/NYUdata/NYU0001/{n}" for n in ("depth/a.png", "image/a.jpg")),
+    ],
+    **{f"{name}_prepared": ["prepared.json", "train/a.npz", "val/b.npz"] for name in ("scannet", "sunrgbd")},
 }
 
 

@@ -101,6 +101,8 @@ def test_scannet_of_pointcept(tmp_path):
     np.testing.assert_allclose(item["colors"][5], np.array([15, 16, 17]) / 255, atol=1e-6)
     many = _build("ScanNet", tmp_path, split="val", num_classes=200)[0]
     assert many["point_labels"].tolist() == list(range(100, 106))
+    names = _build("ScanNet", tmp_path, split="val", num_classes=200).metainfo["classes"]
+    assert len({*names}) == 200 and names[:3] == ("wall", "chair", "floor") and names[-1] == "mattress"
     np.save(tmp_path / "val" / "scene0011_00" / "segment20.npy", np.arange(5))
     with pytest.raises(DataError, match="has 5 labels for 6 points"):
         _build("ScanNet", tmp_path, split="val")[0]

@@ -75,6 +75,16 @@ def test_a_scan_sees_one_side_with_noise_and_background():
     assert np.linalg.norm(seen) > 2 * np.linalg.norm(clean.normals.mean(axis=0))
 
 
+def test_a_scanner_does_not_see_what_is_hidden_in_a_room():
+    whole = make_room(np.random.default_rng(0), 20_000)
+    scan = make_room(np.random.default_rng(0), 20_000, scan=True)
+    assert len(np.unique(scan.points, axis=0)) > 0.99 * len(scan.points)
+    assert len(scan.boxes) <= len(whole.boxes) and scan.instances.max() < len(scan.boxes)
+    bed = CLASSES.index("bed")  # nobody sees it from below
+    under = [(room.normals[room.labels == bed][:, 2] < -0.9).mean() for room in (whole, scan)]
+    assert under[0] > 0.1 and under[1] < 0.02
+
+
 def test_shapes_are_a_data_set_for_training(shapes):
     dataset = DATASETS.build(dict(type="SyntheticShapes", data_root=str(shapes), pipeline=PIPELINE))
     assert len(dataset) == 2 * len(FAMILIES) and dataset.metainfo["classes"] == FAMILIES
@@ -186,7 +196,6 @@ def test_the_command_makes_them(tmp_path, capsys):
         == 0
     )
     for arguments, message in (
-        (["rooms", "--scan"], "scan=True is of shapes"),
         (["shapes", "--size", "32x32"], "--size is of images"),
         (["coco", "--points", "5"], "--points and --scan are of"),
         (["shapes", "--points", "3"], "shapes have 16 to 10 million points"),

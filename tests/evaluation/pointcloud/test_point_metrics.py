@@ -140,3 +140,14 @@ def test_classifiers_separate_what_is_separable(classify):
     predicted = classify(train, labels, test)
     assert (predicted == labels).float().mean() > 0.9
     assert torch.equal(classify(train, labels, test), predicted)
+
+
+@pytest.mark.parametrize("classify", [linear_svm, mlp_linear])
+def test_the_scale_and_place_of_a_feature_do_not_matter(classify):
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    features = torch.randn(60, 8, generator=random) + 2 * torch.eye(3, 8)[labels]
+    moved = features * torch.logspace(-3, 3, 8) + 50
+    plain, other = (classify(f[:30], labels[:30], f[30:]) for f in (features, moved))
+    assert (plain == other).float().mean() > 0.95
+    assert (plain == labels[30:]).float().mean() > 0.7

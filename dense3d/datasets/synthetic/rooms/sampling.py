@@ -9,11 +9,13 @@ import numpy as np
 
 from dense3d.datasets.synthetic.objects.sampling import sample_parts
 from dense3d.datasets.synthetic.rooms.furnishing import CLASSES, Room, furnish
+from dense3d.datasets.synthetic.rooms.scanning import seen_by_scanner
 
 NOISE = (0.001, 0.006)  # metres, standard deviation along the normal
 STUFF_INSTANCE = -1
 ON_WALLS = ("door", "window", "picture")
 SURPLUS = 1.4  # so many times the points are sampled, since doors cover walls
+SCAN_SURPLUS = 3.0  # the same where a scanner does not see all of them
 REACH = 0.1  # metres that a thing on a wall covers in front of its middle and behind it
 
 
@@ -41,7 +43,7 @@ class RoomCloud:
     box_labels: np.ndarray
 
 
-def make_room(rng: np.random.Generator, num_points: int = 40_000) -> RoomCloud:
+def make_room(rng: np.random.Generator, num_points: int = 40_000, scan: bool = False) -> RoomCloud:
     """A room of random size and furniture, its surfaces sampled evenly.
 
     Colours are drawn for each thing, whatever its class, with the light of a lamp at the ceiling; so class is
@@ -50,6 +52,8 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000) -> RoomCloud:
     Args:
         rng: draws everything.
         num_points: of the cloud.
+        scan: leave out what a scanner does not see that stands at one to three places in the room. Boxes
+            stay those of the whole things, and one that nobody sees is left out.
     """
     room = furnish(rng)
     meshes, owners = {}, []
@@ -57,14 +61,20 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000) -> RoomCloud:
         for mesh in item.meshes:
             meshes[len(owners)] = mesh
             owners.append(index)
-    points, normals, pieces = _sampled(meshes, rng, round(SURPLUS * num_points))
+    surplus = SCAN_SURPLUS if scan else SURPLUS
+    points, normals, pieces = _sampled(meshes, rng, round(surplus * num_points))
     owner = np.array(owners)[pieces]
-    shown = np.flatnonzero(~_covered(room, points, normals, owner))
+    is_shown = ~_covered(room, points, normals, owner)
+    if scan:
+        is_shown &= seen_by_scanner(room, list(meshes.values()), points, rng)
+    shown = np.flatnonzero(is_shown)
     shown = np.resize(shown, num_points)  # so many are covered: some stand twice
     points, normals, pieces, owner = points[shown], normals[shown], pieces[shown], owner[shown]
     colors = _colors(room, points, normals, pieces, owner, rng)
     points = points + normals * rng.normal(scale=rng.uniform(*NOISE), size=(len(points), 1))
     things = [index for index, item in enumerate(room.items) if item.box is not None]
+    if scan:
+        things = [index for index in things if (owner == index).any()]
     instance_of = np.full(len(room.items), STUFF_INSTANCE)
     instance_of[things] = np.arange(len(things))
     labels = np.array([item.label for item in room.items])

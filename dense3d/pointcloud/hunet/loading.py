@@ -1,0 +1,54 @@
+"""Weights of pre-training for a HUNet."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dense3d.errors import CheckpointError, ConfigError
+from dense3d.pointcloud.hunet.network import HUNet
+
+PARTS = ("student.", "teacher.", "backbone.")
+
+
+def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None = None) -> None:
+    """Load a network of a checkpoint: of masked scene modelling, of a segmenter, or an official one.
+
+    Args:
+        network: of the same sizes.
+        path: a file of ours, or an official one.
+        prefix: before the names of the network in a file of ours, such as ``"teacher."``; the student's or a
+            model's backbone unless given, as the released weights are those of the student.
+
+    Raises:
+        CheckpointError: the file cannot be read, has no such network, or names or shapes differ.
+    """
+    from dense3d.checkpoints.msm import convert_backbone
+    from dense3d.engine.checkpoint import load_checkpoint, load_into
+
+    checkpoint = load_checkpoint(path)
+    state = checkpoint.get("state_dict", checkpoint)
+    marker = "stem.0.weight"
+    found = [part for part in ([prefix] if prefix is not None else PARTS) if f"{part}{marker}" in state]
+    if found:
+        cut = {k.removeprefix(found[0]): v for k, v in state.items() if k.startswith(found[0])}
+    elif prefix is not None:
+        raise CheckpointError(f"{path} has no HUNet behind {prefix!r}: leave the prefix out or name another")
+    else:
+        cut = state if marker in state else convert_backbone(checkpoint)
+    load_into(network, cut, source=str(path))
+
+
+def load_of_init_cfg(network: HUNet, init_cfg: Any) -> None:
+    """What ``init_cfg=dict(type="Pretrained", checkpoint=FILE, prefix=...)`` of a backbone asks for.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    known = {"type", "checkpoint", "prefix"}
+    if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or {*init_cfg} - known:
+        raise ConfigError(
+            "init_cfg of a SceneSegmenter's backbone is dict(type='Pretrained', checkpoint=FILE) or None, "
+            f"not {init_cfg!r}"
+        )
+    load_pretrained(network, init_cfg["checkpoint"], init_cfg.get("prefix"))

@@ -1,0 +1,160 @@
+"""Classes of the points of scenes from features of all levels of a hierarchical network.
+
+Hermosilla et al., "Masked Scene Modeling", CVPR 2025: the linear layer on hierarchical features that frozen
+networks are evaluated by. The rest of the head is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from dense3d.errors import ConfigError
+from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
+from dense3d.pointcloud.hunet import HUNet
+from dense3d.pointcloud.hunet.loading import load_of_init_cfg
+from dense3d.pointcloud.point_labels import point_labels, point_losses
+from dense3d.pointcloud.sparse import build_pyramid, sample_levels
+from dense3d.pointcloud.voxel_batch import clouds_of, voxel_batch
+from dense3d.registry import MODELS
+from dense3d.structures import PointDataSample
+
+FEW = 1 << 16  # points whose scores are computed at a time in evaluation
+
+
+@MODELS.register_module()
+class SceneSegmenter(BaseModel):
+    """A class for each point of a scene, for all of its points and not only for one of each voxel.
+
+    Args:
+        backbone: arguments of :class:`dense3d.pointcloud.hunet.HUNet`; ``init_cfg=dict(type="Pretrained",
+            checkpoint=FILE)`` starts from weights of pre-training, of a segmenter, or official ones.
+        num_classes: C.
+        voxel_size: metres.
+        frozen: only the head is trained; the backbone stays in evaluation mode and in float32.
+        sampling: ``mode`` and ``mapping`` of :func:`dense3d.pointcloud.sparse.sample_levels`.
+        train_points: so many random points of each batch are classified in training; all unless given.
+        data_preprocessor, init_cfg: see mmengine's ``BaseModel``.
+
+    Shape:
+        what :class:`dense3d.pointcloud.PointDataPreprocessor` gives, with features.
+
+    Raises:
+        ConfigError: ``sampling`` has an unknown key.
+        DataError: clouds without features; labels that do not go with the points or that do not exist.
+
+    Example:
+        >>> small = dict(in_channels=3, channels=(8, 16), convs=(1, 1), attentions=(0, 1), num_heads=(1, 2),
+        ...     windows=(32, 32), decoder_channels=(8, 16), decoder_convs=(1, 1), decoder_attentions=(0, 1),
+        ...     decoder_num_heads=(1, 2), decoder_windows=(32, 32))
+        >>> model = SceneSegmenter(small, num_classes=5, voxel_size=0.1).eval()
+        >>> model({"points": torch.rand(2, 50, 3), "features": torch.rand(2, 50, 3)}).shape
+        torch.Size([100, 5])
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        num_classes: int,
+        voxel_size: float = 0.02,
+        frozen: bool = True,
+        sampling: dict | None = None,
+        train_points: int | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or PointDataPreprocessor(), init_cfg)
+        settings = {key: value for key, value in backbone.items() if key not in ("type", "init_cfg")}
+        self.backbone, self.pretrained = HUNet(**settings), backbone.get("init_cfg")
+        self.num_classes, self.voxel_size, self.frozen = num_classes, voxel_size, frozen
+        self.sampling, self.train_points = dict(sampling or {}), train_points
+        unknown = [key for key in self.sampling if key not in ("mode", "mapping")]
+        if unknown:
+            raise ConfigError(f"sampling of a SceneSegmenter has mode and mapping, not {unknown[0]!r}")
+        channels = sum(self.backbone.out_channels)
+        self.norm, self.classify = nn.BatchNorm1d(channels), nn.Linear(channels, num_classes)
+        if frozen:
+            self.backbone.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """As every model's, and the backbone's pre-trained weights."""
+        super().init_weights()
+        if self.pretrained is not None:
+            load_of_init_cfg(self.backbone, self.pretrained)
+
+    def train(self, mode: bool = True) -> SceneSegmenter:
+        """As for every module, but a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor | None],
+        data_samples: list[PointDataSample] | None = None,
+        mode: str = "tensor",
+    ) -> dict[str, Tensor] | list[PointDataSample] | Tensor:
+        """Losses, predictions or logits.
+
+        Args:
+            inputs: clouds.
+            data_samples: for ``"loss"`` with ``gt_point_labels``, -1 where a point has none.
+            mode: ``"loss"``, cross entropy and the accuracy in percent; ``"predict"``, samples with
+                ``pred_point_labels`` and ``pred_point_scores`` ``(N,)``, the class of each point and its
+                probability; or ``"tensor"``, logits ``(R, C)`` of all points, cloud after cloud.
+        """
+        points, features, lengths = clouds_of(inputs)
+        if mode == "loss":
+            labels = point_labels(data_samples, lengths.tolist(), self.num_classes).to(points.device)
+            chosen = self._some(labels)
+            found = self._head(self.features(points, features, lengths, chosen))
+            return point_losses(F.log_softmax(found.float(), dim=1), labels[chosen])
+        sampled = self.features(points, features, lengths)
+        logits = torch.cat([self._head(part) for part in sampled.split(FEW)])
+        if mode == "tensor":
+            return logits
+        best = F.softmax(logits.float(), dim=1).max(dim=1)
+        samples = data_samples or [PointDataSample() for _ in lengths]
+        parts = (values.split(lengths.tolist()) for values in (best.values, best.indices))
+        for sample, scores, labels in zip(samples, *parts):
+            sample.set_data({"pred_point_scores": scores, "pred_point_labels": labels})
+        return samples
+
+    def features(
+        self, points: Tensor, features: Tensor, lengths: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Features of all levels at points.
+
+        Args:
+            points: ``(R, 3)``, clouds one after the other.
+            features: ``(R, F)`` of these points.
+            lengths: ``(B,)``, points of each cloud.
+            chosen: ``(K,)`` points that features are wanted of; all unless given.
+
+        Returns:
+            ``(K, sum of C_l)``, finest level first.
+        """
+        frozen = torch.autocast(points.device.type, enabled=False) if self.frozen else nullcontext()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), frozen:
+            voxels = voxel_batch(points, features, lengths, self.voxel_size, random=self.training)
+            pyramid = build_pyramid(voxels.coords, voxels.scene, self.backbone.depth)
+            maps = self.backbone(pyramid, voxels.features)
+            places = slice(None) if chosen is None else chosen
+            grid, scene = voxels.grid[places], voxels.point_scene[places]
+            levels = self.backbone.out_levels
+            return sample_levels(pyramid, maps, grid, scene, levels=levels, **self.sampling)
+
+    def _head(self, features: Tensor) -> Tensor:
+        return self.classify(self.norm(features))
+
+    def _some(self, labels: Tensor) -> Tensor:
+        """Points that a training step classifies."""
+        if self.train_points is None or len(labels) <= self.train_points:
+            return torch.arange(len(labels), device=labels.device)
+        return torch.randperm(len(labels))[: self.train_points].sort().values.to(labels.device)

@@ -1,0 +1,74 @@
+"""What masked scene modelling compares: predicted features of hidden voxels with those of a teacher."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dense3d.errors import ConfigError
+
+LOSSES = ("smooth_l1", "cosine")
+
+
+class FeaturePredictor(nn.Sequential):
+    """Two linear layers with GELU between, from a student's features to a teacher's.
+
+    Args:
+        channels: of both.
+        hidden: channels between.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+
+
+def check_loss(name: str) -> str:
+    """The name of a loss, if there is one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in LOSSES:
+        raise ConfigError(f"loss={name!r}: use one of {', '.join(map(repr, LOSSES))}")
+    return name
+
+
+def feature_errors(predicted: Tensor, target: Tensor, loss: str) -> Tensor:
+    """The error ``(K,)`` of each predicted feature.
+
+    Args:
+        predicted, target: ``(K, C)``; of the target, the direction and length count as they are.
+        loss: ``"smooth_l1"``, the mean over channels; or ``"cosine"``, one minus the cosine.
+
+    Example:
+        >>> import torch
+        >>> feature_errors(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0]]), "cosine").tolist()
+        [0.0]
+    """
+    predicted, target = predicted.float(), target.float()
+    if loss == "cosine":
+        return 1 - F.cosine_similarity(predicted, target, dim=1)
+    return F.smooth_l1_loss(predicted, target, reduction="none").mean(dim=1)
+
+
+def normalised(features: Tensor) -> Tensor:
+    """Layer norm without weights, in float32: ``(V, C)`` to the same."""
+    return F.layer_norm(features.float(), features.shape[1:])
+
+
+def spread(features: Tensor) -> Tensor:
+    """How much features differ from voxel to voxel: 0 where all are one, about 1 where they share nothing.
+
+    The standard deviation over voxels of features scaled to unit length, the root mean square over channels
+    times the root of their number.
+
+    Args:
+        features: ``(V, C)``.
+
+    Example:
+        >>> import torch
+        >>> spread(torch.ones(5, 3)).item(), round(spread(torch.eye(3)).item(), 3)
+        (0.0, 0.816)
+    """
+    unit = F.normalize(features.float(), dim=1)
+    return unit.var(dim=0, correction=0).sum().sqrt()
