@@ -15,7 +15,7 @@ from kornia.losses import inverse_depth_smoothness_loss
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.stereo.ccnext.geometry import scaled_inverse_depth, warp_along_rows
+from dense3d.stereo.ccnext.geometry import hidden_pixels, scaled_inverse_depth, warp_along_rows
 
 _C1, _C2 = 0.01**2, 0.03**2
 
@@ -103,6 +103,8 @@ class SelfSupervisedStereoLoss(nn.Module):
         image_levels: l of the sizes (H / 2^l, W / 2^l) at which every scale's reprojection is compared; the
             official network compares at full size alone. Where a map starts many pixels beside the truth,
             as from random weights, an error in smaller images still says in which direction it lies.
+        skip_hidden: pixels that the other camera does not see, as far as the predicted depth says, do not
+            count with their reprojection, see :func:`hidden_pixels`; the official network counts all.
 
     Raises:
         ConfigError: depths are not 0 < min < max, or a weight or a level is out of range.
@@ -118,6 +120,7 @@ class SelfSupervisedStereoLoss(nn.Module):
         noise: float = 1e-5,
         exact_sampling: bool = False,
         image_levels: Sequence[int] = (0,),
+        skip_hidden: bool = False,
     ) -> None:
         super().__init__()
         if not 0 < min_depth < max_depth:
@@ -132,7 +135,7 @@ class SelfSupervisedStereoLoss(nn.Module):
         if not image_levels or min(image_levels) < 0 or len(set(image_levels)) != len(image_levels):
             raise ConfigError(f"image_levels={tuple(image_levels)} must be some of 0, 1, 2, ..., each once")
         self.auto_mask, self.noise, self.exact_sampling = auto_mask, noise, exact_sampling
-        self.image_levels = tuple(image_levels)
+        self.image_levels, self.skip_hidden = tuple(image_levels), skip_hidden
 
     def forward(self, views: Sequence[View], generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Named scalars: ``loss_photometric_s`` and ``loss_smooth_s`` of every scale, which sum up to the
@@ -174,9 +177,15 @@ class SelfSupervisedStereoLoss(nn.Module):
     def photometric_term(self, view: View, scale: int, unmoved: Tensor | None) -> tuple[Tensor, Tensor]:
         """Photometric error of one image and scale, and the share of painted pixels."""
         error = photometric_error(self.painted(view, scale), view.images[0].float(), self.ssim_weight)
-        if unmoved is None:
-            return error.mean(), torch.ones((), device=error.device)
-        return torch.minimum(error, unmoved).mean(), (error < unmoved).float().mean()
+        counts = torch.ones_like(error, dtype=torch.bool)
+        if unmoved is not None:
+            counts = error < unmoved
+            error = torch.minimum(error, unmoved)
+        if self.skip_hidden:
+            depth = self.depth(view.sigmoids[scale].detach(), error.shape[-2:])
+            seen = ~hidden_pixels(depth, view.shift, view.offset)
+            error, counts = error * seen, counts & seen
+        return error.mean(), counts.float().mean()
 
     def smoothness_term(self, view: View, scale: int) -> Tensor:
         """Smoothness of one image and scale, not weighted."""

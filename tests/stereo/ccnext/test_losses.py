@@ -19,7 +19,7 @@ from dense3d.stereo.ccnext import (
     ssim_distance,
     warp_along_rows,
 )
-from dense3d.stereo.ccnext.geometry import moved_coordinates
+from dense3d.stereo.ccnext.geometry import hidden_pixels, moved_coordinates
 from dense3d.stereo.ccnext.losses import View, halved
 
 FOCAL, BASELINE = 40.0, 0.1
@@ -171,6 +171,34 @@ def test_smaller_images_know_the_direction_of_a_far_disparity():
         halved(View({}, {0: left}, right, shift), 8)
     with pytest.raises(ConfigError, match="image_levels=\\(0, 0\\)"):
         SelfSupervisedStereoLoss(image_levels=(0, 0))
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_hidden_is_what_a_box_before_a_wall_covers_and_what_lies_beyond_the_image(side):
+    """A wall of disparity 3 and a box of disparity 9 from column 20 to 40, for the left and the right image."""
+    disparity = torch.full((1, 1, 2, 64), 3.0)
+    disparity[..., 20:41] = 9.0
+    expected = torch.zeros(64, dtype=torch.bool)
+    expected[:3] = True
+    expected[20 - 9 + 3 + 1 : 20] = True  # their matches lie among those of the box
+    if side > 0:
+        disparity, expected = disparity.flip(-1), expected.flip(-1)
+    found = hidden_pixels(1 / disparity, torch.tensor([side]))
+    assert torch.equal(found, expected.expand(1, 1, 2, 64))
+
+
+def test_hidden_pixels_do_not_count_where_that_is_asked_for():
+    left, right = shifted_pair(4)
+    sigmoid = sigmoid_of(4.0)
+    seen = [SelfSupervisedStereoLoss(auto_mask=False, skip_hidden=skip) for skip in (False, True)]
+    changed = left.clone()
+    changed[..., :3] = 1 - changed[..., :3]  # the columns whose matches lie beyond the image
+    losses = [
+        [criterion(views(sigmoid, image, right)[:1])["loss_photometric_0"] for image in (left, changed)]
+        for criterion in seen
+    ]
+    assert losses[0][1] - losses[0][0] > 3e-3
+    assert (losses[1][1] - losses[1][0]).abs() < (losses[0][1] - losses[0][0]) / 2  # SSIM sees one more
 
 
 def test_noise_comes_from_the_generator():
