@@ -27,7 +27,9 @@ model = dict(
     ),
     encoder=dict(stem="own", window_size=0.26, matching=dict(max_disparity=64)),
     decoder=dict(dual=False, channels=(8, 16, 32, 48, 64), scales=(0, 2)),
-    loss=dict(smooth_weight=3e-3, auto_mask=False, exact_sampling=True, image_levels=(0, 2, 3)),
+    loss=dict(
+        smooth_weight=3e-3, auto_mask=False, exact_sampling=True, image_levels=(0, 2, 3), skip_hidden=True
+    ),
     min_depth=2.0,
     max_depth=100.0,
     nominal_baseline=0.54,

@@ -175,7 +175,7 @@ def test_smaller_images_know_the_direction_of_a_far_disparity():
 
 @pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_hidden_is_what_a_box_before_a_wall_covers_and_what_lies_beyond_the_image(side):
-    """A wall of disparity 3 and a box of disparity 9 from column 20 to 40, for the left and the right image."""
+    """A wall of disparity 3 and a box of disparity 9 from column 20 to 40, for either image."""
     disparity = torch.full((1, 1, 2, 64), 3.0)
     disparity[..., 20:41] = 9.0
     expected = torch.zeros(64, dtype=torch.bool)
