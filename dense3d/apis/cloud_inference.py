@@ -24,7 +24,7 @@ class CloudReport:
     Attributes:
         results: ``predictions.json``.
         found: for each cloud a few words, by name.
-        pictures, clouds: files in the order of the clouds.
+        pictures, clouds, features: files in the order of the clouds.
         left_out: clouds that cannot be read or that the model refuses, and why.
         notes: sentences on what was done to clouds before.
     """
@@ -33,6 +33,7 @@ class CloudReport:
     found: dict[str, str] = field(default_factory=dict)
     pictures: list[Path] = field(default_factory=list)
     clouds: list[Path] = field(default_factory=list)
+    features: list[Path] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -46,6 +47,7 @@ def infer_clouds(
     device: str | None = None,
     options: dict[str, Any] | None = None,
     tell: Callable[[CloudResult], None] | None = None,
+    score_threshold: float = 0.3,
     reading: Mapping[str, Any] | None = None,
 ) -> CloudReport:
     """Run a model on clouds and write what it finds, cloud by cloud.
@@ -53,10 +55,12 @@ def infer_clouds(
     Args:
         config, checkpoint, device, options: see :class:`~dense3d.apis.cloud_prediction.CloudPredictor`.
         inputs: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
-        out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points and
-            reconstructions, coloured ``clouds/*.ply``.
+        out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points, features
+            and reconstructions, coloured ``clouds/*.ply``, of boxes the cloud with their edges as points; of
+            features also ``features/*.npy``, a row for each point of these clouds.
         category: of the objects, for part segmentation.
         tell: told of each result that is written.
+        score_threshold: boxes that score less are left out.
         reading: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
 
     Raises:
@@ -66,7 +70,7 @@ def infer_clouds(
     out = Path(out)
     require_writable_folder(out)
     as_clouds(inputs)  # what is wrong with the inputs is said before the network is built
-    predictor = CloudPredictor(config, checkpoint, device, options)
+    predictor = CloudPredictor(config, checkpoint, device, options, score_threshold)
     report, names, rows = CloudReport(out / "predictions.json"), FileNames(), []
     for result in predictor.each(inputs, category, reading):
         if result.error is not None:
@@ -78,6 +82,8 @@ def infer_clouds(
         report.pictures.append(result.save(out / "pictures" / f"{stem}.png"))
         if result.label is None:
             report.clouds.append(result.save(out / "clouds" / f"{stem}.ply"))
+        if result.features is not None:
+            report.features.append(result.save(out / "features" / f"{stem}.npy"))
         rows.append(result.to_dict())
         if tell is not None:
             tell(result)

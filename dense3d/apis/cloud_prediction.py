@@ -1,4 +1,4 @@
-"""A trained model that takes point clouds: classes, parts or classes of points, reconstructions."""
+"""A trained model that takes point clouds: classes, parts or classes of points, boxes, reconstructions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dense3d.apis.cloud_inputs import CloudInput, as_clouds, is_single_cloud
 from dense3d.apis.cloud_pipelines import after_loading, pipeline_input
 from dense3d.apis.pipelines import first_line, inference_steps
 from dense3d.apis.prediction import is_out_of_memory
+from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError, DataError, Dense3dError, did_you_mean
 from dense3d.ops import knn
@@ -39,6 +40,7 @@ class CloudPredictor:
         checkpoint: checkpoint file.
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         options: settings that override the config's, by dotted key.
+        score_threshold: boxes that score less are left out.
 
     Attributes:
         model: the network.
@@ -55,7 +57,9 @@ class CloudPredictor:
         checkpoint: str | Path,
         device: str | torch.device | None = None,
         options: dict[str, Any] | None = None,
+        score_threshold: float = 0.3,
     ) -> None:
+        self.score_threshold = score_threshold
         look_for(checkpoint)
         self.cfg = checked_config(config, options)
         self.model = build_checked(self.cfg, checkpoint, usable_device(device))
@@ -132,6 +136,7 @@ class CloudPredictor:
             name = "" if item.name in str(error) else f"{item.name}: "
             return CloudResult(item.name, path=item.path, error=f"{name}{error}")
         notes = [f"{item.name}: {dropped} points without finite numbers are left out"] if dropped else []
+        notes += self._filled_in(item.name, cloud)
         if repeated := len(used) - len(np.unique(used)):
             sizes = f"it has {len(cloud)} points, and the network takes {len(used)}"
             notes.append(f"{item.name}: {sizes}: {repeated} of them are repetitions")
@@ -164,6 +169,13 @@ class CloudPredictor:
         sample.given_points = packed["inputs"]["points"]
         return sample.cpu(), used
 
+    def _filled_in(self, name: str, cloud: PointCloud) -> list[str]:
+        """What of the features that the network reads is made up, since the cloud has not got it."""
+        (pack,) = (step for step in self.prepare.transforms if isinstance(step, PackPointInputs))
+        wanted = [] if pack.fill is None else [f for f in pack.features if f in ("colors", "normals")]
+        absent = [feature for feature in wanted if feature not in cloud.attributes]
+        return [f"{name} has no {' and no '.join(absent)}: {pack.fill:g} stands for them"] if absent else []
+
     def _filled(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
         """The result with what the sample holds."""
         if "pred_scores" in sample:
@@ -171,9 +183,13 @@ class CloudPredictor:
             label = int(sample.pred_label)
             result = replace(result, label=label, score=float(scores[label]), scores=scores)
         if "pred_point_labels" in sample:
-            nearest = _nearest(result.cloud.points, result.cloud.points[used])
-            labels = sample.pred_point_labels.numpy()[nearest]
+            labels = sample.pred_point_labels.numpy()[_nearest(result.cloud.points, used)]
             result = replace(result, point_labels=labels)
+        if "pred_point_features" in sample:
+            features = sample.pred_point_features.select(_nearest(result.cloud.points, used))
+            result = replace(result, features=features)
+        if "pred_boxes" in sample:
+            result = self._with_boxes(result, sample, used)
         if "reconstructed_points" in sample:
             back = _to_cloud(sample, result.cloud.points[used])
             names = ("visible_points", "hidden_points", "reconstructed_points")
@@ -181,11 +197,29 @@ class CloudPredictor:
             result = replace(result, reconstruction=CloudReconstruction(*parts, float(sample.error)))
         return result
 
+    def _with_boxes(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
+        """The result with the boxes that score enough."""
+        from dense3d.apis.room_checks import room_notes
+        from dense3d.results.cloud_boxes import CloudBoxes
 
-def _nearest(queries: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """For each query the index of the nearest point."""
-    reference = torch.from_numpy(points)[None]
-    parts = torch.from_numpy(queries).split(QUERIES)
+        moved = sample.given_points.numpy() - result.cloud.points[used]
+        if not np.allclose(moved, 0, atol=1e-4):
+            raise ConfigError(
+                f"{self.cfg.filename}: the test pipeline moves or scales clouds, so boxes cannot be brought "
+                "back to the scan; leave such steps out of it"
+            )
+        found = (sample.pred_boxes, sample.pred_box_labels, sample.pred_box_scores.float())
+        boxes = CloudBoxes.best(*(part.numpy() for part in found), threshold=self.score_threshold)
+        notes = (*result.notes, *room_notes(result.cloud, result.name))
+        return replace(result, boxes=boxes, notes=notes)
+
+
+def _nearest(points: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """For each point the place in ``used`` of the nearest one of these."""
+    if np.array_equal(used, np.arange(len(points))):
+        return used
+    reference = torch.from_numpy(points[used])[None]
+    parts = torch.from_numpy(points).split(QUERIES)
     return torch.cat([knn(part[None], reference, 1)[1][0, :, 0] for part in parts]).numpy()
 
 

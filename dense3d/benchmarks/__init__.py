@@ -14,12 +14,14 @@ from dense3d.errors import ConfigError, did_you_mean
 # name -> module with CASES
 SUITES: dict[str, str] = {
     "backbones": "dense3d.benchmarks.backbones",
+    "boxes3d-eval": "dense3d.benchmarks.boxes3d_eval",
     "depth-metrics": "dense3d.benchmarks.depth_metrics",
     "kitti-eval": "dense3d.benchmarks.kitti_eval",
     "models": "dense3d.benchmarks.models",
     "ops": "dense3d.benchmarks.ops",
     "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
     "pointops": "dense3d.benchmarks.pointops",
+    "scenes": "dense3d.benchmarks.scenes",
     "stereo": "dense3d.benchmarks.stereo",
     "transfer-function": "dense3d.benchmarks.transfer_function",
     "volumes": "dense3d.benchmarks.volumes",

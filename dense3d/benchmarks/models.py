@@ -19,6 +19,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from dense3d.apis import build_model
+from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
 from dense3d.benchmarks.point_models import cloud_batch, official_steps
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
@@ -222,6 +223,28 @@ def _point_mae(name: str, **settings: Any) -> Contender:
     return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
 
 
+TINY_LEVELS = {
+    "+model.backbone.num_points": (64, 32, 16, 8),
+    "model.proposals.num_proposals": 8,
+}
+TINY_THREEDETR = {
+    "model.backbone.num_points": (64,),
+    "model.num_queries": 8,
+    "model.encoder.num_layers": 1,
+    "model.decoder.num_layers": 2,
+}
+
+
+def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]) -> ModelCase:
+    """A detector beside the official steps, on rooms of so many points."""
+    aligned, height = "scannet" in config, "votenet" in config
+    batch = detector_models.room_batch(points, height, not aligned, 18 if aligned else 10)
+    plain = Contender(
+        f"{title}, official steps", config, context=detector_models.official_steps, plain=True, tiny=tiny
+    )
+    return ModelCase(name, (plain, Contender(title, config, tiny=tiny)), batch)
+
+
 CASES = [
     ModelCase(
         "relation-detr",
@@ -293,4 +316,8 @@ CASES = [
         ),
         cloud_batch,
     ),
+    _rooms("votenet", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_sunrgbd.py", 20_000, TINY_LEVELS),
+    _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),
+    _rooms("threedetr", "3DETR", "threedetr/3detr_1xb8-1080e_sunrgbd.py", 20_000, TINY_THREEDETR),
+    _rooms("threedetr-40k", "3DETR", "threedetr/3detr_1xb8-1080e_scannet.py", 40_000, TINY_THREEDETR),
 ]

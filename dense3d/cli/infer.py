@@ -1,7 +1,8 @@
 """Run a trained model on images or point clouds.
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
-stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds.
+stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,
+features, boxes.
 """
 
 from __future__ import annotations
@@ -198,12 +199,15 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
         category=arguments.category,
         device=arguments.device,
         options=parse_options(arguments.cfg_options),
+        score_threshold=arguments.score_threshold,
         reading={name: getattr(arguments, name) for name in READING},
         tell=viewer and (lambda result: viewer.add(result.name, result.views(), result.legend(), result.up)),
     )
     for name, words in report.found.items():
         print(f"{name}: {words}")
     clouds = f", {len(report.clouds)} clouds in {Path(arguments.out) / 'clouds'}" if report.clouds else ""
+    if report.features:
+        clouds += f", features in {Path(arguments.out) / 'features'}"
     print(
         f"{len(report.pictures)} pictures in {Path(arguments.out) / 'pictures'}{clouds}, results in "
         f"{report.results}"

@@ -70,7 +70,9 @@ class BoxDecoder:
             ``boxes`` (D, 7), ``scores`` (D,) and ``labels`` (D,), class by class where ``entries`` is
             ``"per-class"``, in the order of the boxes within.
         """
-        kept = self.kept(boxes, objectness, probabilities, points) & (objectness > self.score_threshold)
+        likely = objectness > self.score_threshold  # the others suppress none of these
+        boxes, objectness, probabilities = boxes[likely], objectness[likely], probabilities[likely]
+        kept = self.kept(boxes, objectness, probabilities, points)
         boxes, objectness, probabilities = boxes[kept], objectness[kept], probabilities[kept]
         if self.entries == "per-class":
             scores = (probabilities * objectness[:, None]).T  # (C, D)

@@ -124,7 +124,7 @@ class SetAbstraction(nn.Module):
             hidden = part(hidden)
         for layer in others:
             hidden = layer(hidden)
-        pooled = hidden.unflatten(0, neighbours.shape).amax(dim=2)
+        pooled = hidden.unflatten(0, neighbours.shape).max(dim=2).values
         return PointFeatures(centres, pooled, centre_indices)
 
     def _check(self, points: Tensor, features: Tensor | None, lengths: Tensor | None) -> None:

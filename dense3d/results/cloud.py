@@ -1,10 +1,11 @@
-"""What a model found in a point cloud: a class, parts or classes of its points, or a reconstruction."""
+"""What a model found in a point cloud: classes or features of it or its points, boxes, a reconstruction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write, require_writable_file
 
 if TYPE_CHECKING:
+    from dense3d.pointcloud import PointFeatures
+    from dense3d.results.cloud_boxes import CloudBoxes
     from dense3d.structures import PointCloud
 
 PANEL = 480  # pixels
@@ -51,6 +54,8 @@ class CloudResult:
         point_labels: ``(N,)``, a class or part of each point of ``cloud``.
         point_scores: ``(N,)``, probability of that class or part.
         reconstruction: of a masked autoencoder.
+        features: of each point of ``cloud``, computed when they are asked for.
+        boxes: of a detector, in the cloud's frame.
         path: the cloud's file.
         error: why there is no prediction.
         notes: sentences on what was done to the cloud before.
@@ -66,6 +71,8 @@ class CloudResult:
     point_labels: np.ndarray | None = None
     point_scores: np.ndarray | None = None
     reconstruction: CloudReconstruction | None = None
+    features: PointFeatures | None = None
+    boxes: CloudBoxes | None = None
     path: Path | None = None
     error: str | None = None
     notes: tuple[str, ...] = ()
@@ -85,6 +92,11 @@ class CloudResult:
         labels, counts = np.unique(self.point_labels, return_counts=True)
         return [self._name(int(labels[i])) for i in np.argsort(-counts, kind="stable")]
 
+    @property
+    def box_names(self) -> list[str]:
+        """The class of each box."""
+        return [] if self.boxes is None else [self._name(label) for label in self.boxes.labels.tolist()]
+
     def __str__(self) -> str:
         """A few words on what was found."""
         if self.error is not None:
@@ -93,9 +105,14 @@ class CloudResult:
             return f"{self.class_name} ({self.score:.0%})"
         if self.point_labels is not None:
             return ", ".join(self.point_names)
+        if self.boxes is not None:
+            names, counts = np.unique(self.box_names, return_counts=True)
+            return ", ".join(f"{count} {name}" for name, count in zip(names, counts)) or "no box"
         if self.reconstruction is not None:
             seen, hidden = len(self.reconstruction.visible), len(self.reconstruction.hidden)
             return f"a reconstruction of {hidden / max(seen + hidden, 1):.0%} of the patches"
+        if self.features is not None:
+            return f"{self.features.channels} features a point"
         return "nothing"
 
     def __repr__(self) -> str:
@@ -118,7 +135,7 @@ class CloudResult:
         return captioned(self._panels())
 
     def coloured(self) -> PointCloud:
-        """The cloud with the colours and labels of its points' classes or parts.
+        """The cloud with the colours and labels of its points' classes or parts, or with wires of boxes.
 
         Raises:
             DataError: there is no prediction, or none of points.
@@ -128,6 +145,10 @@ class CloudResult:
         self._require_prediction()
         if self.reconstruction is not None:
             return self._reconstructed()
+        if self.features is not None:
+            return replace(self.cloud, colors=self._feature_colours)
+        if self.boxes is not None:
+            return self._boxed()
         if self.point_labels is None:
             raise DataError(f"the result of {self.name} is {self}, which colours no points")
         return replace(self.cloud, colors=self._point_colours() / 255, labels=self.point_labels)
@@ -140,7 +161,7 @@ class CloudResult:
         """
         self._require_prediction()
         found = {"input": self.cloud}
-        if self.point_labels is not None or self.reconstruction is not None:
+        if any(p is not None for p in (self.point_labels, self.reconstruction, self.features, self.boxes)):
             found["prediction"] = self.coloured()
         return found
 
@@ -153,6 +174,11 @@ class CloudResult:
         self._require_prediction()
         if self.reconstruction is not None:
             return {"visible": VISIBLE, "reconstructed": PAINTED}
+        if self.features is not None:
+            return {}
+        if self.boxes is not None:
+            palette = self._palette()
+            return {self._name(i): palette[i] for i in np.unique(self.boxes.labels).tolist()}
         if self.point_labels is not None:
             palette = self._palette()
             return {self._name(i): palette[i] for i in np.unique(self.point_labels).tolist() if i >= 0}
@@ -170,14 +196,18 @@ class CloudResult:
             found["point_classes"] = {self._name(int(i)): int(n) for i, n in zip(labels, counts)}
         if self.reconstruction is not None:
             found["error"] = self.reconstruction.error
+        if self.features is not None:
+            found["features"] = self.features.channels
+        if self.boxes is not None:
+            found["boxes"] = self.boxes.rows(self.box_names)
         return found
 
     def save(self, path: str | Path) -> Path:
         """Write a file, whole or not at all, in the format that its suffix names.
 
         Args:
-            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, or a cloud (``.ply``, ...)
-                for :meth:`coloured`.
+            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, ``.npy`` for features
+                ``(N, C)``, or a cloud (``.ply``, ...) for :meth:`coloured`.
 
         Raises:
             DataError: the result has not this format, or the file is the cloud itself.
@@ -187,6 +217,11 @@ class CloudResult:
         if self.path is not None and path.resolve() == Path(self.path).resolve():
             raise DataError(f"{path} is the cloud itself, which would be lost: name another file")
         self._require_prediction()
+        if path.suffix == ".npy":
+            if self.features is None:
+                raise DataError(f"the result of {self.name} is {self}: there are no features to be written")
+            require_writable_file(path)
+            return self.features.save(path)
         if path.suffix not in (".png", ".jpg", ".jpeg", ".json"):
             from dense3d.structures.cloud_files import write_cloud
 
@@ -220,12 +255,53 @@ class CloudResult:
         if self.point_labels is not None:
             names = ", ".join(self.point_names[:6])
             return {"input": given, names: draw_cloud(self.cloud.points, self._point_colours(), **view)}
+        if self.features is not None:
+            drawn = draw_cloud(self.cloud.points, 255 * self._feature_colours, **view)
+            return {"input": given, f"{self}, three components": drawn}
+        if self.boxes is not None:
+            return {"input": given, str(self): self._drawn_boxes(given.shape[0])}
         return {", ".join(self._best()): given}
+
+    def _drawn_boxes(self, size: int) -> np.ndarray:
+        """The cloud from higher above, and the wires of boxes over it."""
+        from dense3d.visualization.clouds import draw_cloud
+
+        wires, owner = self.boxes.wires()
+        low, high = self.cloud.bounds
+        view = dict(size=size, up=self.up, elevation=50.0, bounds=np.stack([low, high]))
+        colours = None if self.cloud.colors is None else 255 * self.cloud.colors
+        picture = draw_cloud(self.cloud.points, colours, **view)
+        colours = np.array(self._palette(), np.uint8)[self.boxes.labels[owner]]
+        over = draw_cloud(wires, colours, radius=1, **view)
+        drawn = (over != 255).any(axis=2)
+        picture[drawn] = over[drawn]
+        return picture
+
+    def _boxed(self) -> PointCloud:
+        """The cloud, grey where it has no colours, and points along the edges of boxes."""
+        from dense3d.structures import PointCloud
+
+        wires, owner = self.boxes.wires()
+        own = self.cloud.colors
+        if own is None:
+            own = np.full((len(self.cloud), 3), 0.6, np.float32)
+        palette = np.array(self._palette()) / 255
+        colours = np.concatenate([own, palette[self.boxes.labels[owner]]])
+        return PointCloud(
+            np.concatenate([self.cloud.points, wires]),
+            colors=colours,
+            name=self.name,
+            origin=self.cloud.origin,
+        )
 
     def _best(self) -> list[str]:
         """The three best classes of the cloud, with their scores."""
         best = np.argsort(-self.scores, kind="stable")[:3]
         return [f"{self._name(int(i))} {self.scores[i]:.0%}" for i in best]
+
+    @cached_property
+    def _feature_colours(self) -> np.ndarray:
+        return self.features.colours()
 
     def _reconstructed(self) -> PointCloud:
         """Visible points and predicted ones, each in its colour."""
@@ -245,7 +321,8 @@ class CloudResult:
     def _palette(self) -> list[tuple[int, int, int]]:
         from dense3d.visualization.colours import distinct_colours
 
-        return distinct_colours(max(len(self.classes), int(self.point_labels.max()) + 1))
+        labels = self.point_labels if self.boxes is None else self.boxes.labels
+        return distinct_colours(max(len(self.classes), int(labels.max(initial=0)) + 1))
 
     def _name(self, label: int) -> str:
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)

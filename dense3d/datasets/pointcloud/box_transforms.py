@@ -1,4 +1,4 @@
-"""Steps for boxes of axis-aligned data sets. Arrays are those of ``LoadPoints``."""
+"""Steps for the boxes of a cloud. Arrays are those of ``LoadPoints``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dense3d.errors import ConfigError
 from dense3d.registry import TRANSFORMS
 
 
@@ -28,6 +29,51 @@ class AlignBoxes(BaseTransform):
         if results.get("gt_boxes") is not None:
             results["gt_boxes"] = aligned_hulls(results["gt_boxes"])
         return results
+
+
+@TRANSFORMS.register_module()
+class DropUnseenBoxes(BaseTransform):
+    """Leave out boxes that hold few points, such as of things that a scanner did not see.
+
+    ``instances`` of their points become -1, and those of others follow the rows of the boxes that stay.
+
+    Args:
+        min_points: a box that stays holds so many.
+
+    Example:
+        >>> boxes = np.array([[0, 0, 0, 1.0, 1, 1, 0], [5, 0, 0, 1, 1, 1, 0]])
+        >>> results = {"points": np.zeros((3, 3)), "gt_boxes": boxes, "gt_box_labels": np.array([4, 6])}
+        >>> DropUnseenBoxes(3).transform(results)["gt_box_labels"].tolist()
+        [4]
+    """
+
+    def __init__(self, min_points: int = 5) -> None:
+        if min_points < 1:
+            raise ConfigError(f"DropUnseenBoxes(min_points={min_points}): at least one point is meant")
+        self.min_points = min_points
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Leave out boxes."""
+        boxes = results.get("gt_boxes")
+        if boxes is None or not len(boxes):
+            return results
+        seen = points_in_each(results["points"], boxes) >= self.min_points
+        results["gt_boxes"], results["gt_box_labels"] = boxes[seen], results["gt_box_labels"][seen]
+        if results.get("instances") is not None:
+            row = np.append(np.where(seen, seen.cumsum() - 1, -1), -1)  # the last one of points in no box
+            results["instances"] = row[results["instances"]]
+        return results
+
+
+def points_in_each(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(K,) how many of the points (N, 3) lie in each of the boxes (K, 7) of the world frame."""
+    import torch
+
+    from dense3d.ops import points_in_boxes_all
+
+    standing = torch.as_tensor(boxes, dtype=torch.float64)[None].clone()
+    standing[..., 2] -= standing[..., 5] / 2  # the operator counts from the bottom
+    return points_in_boxes_all(torch.as_tensor(points, dtype=torch.float64)[None], standing)[0].sum(0).numpy()
 
 
 def aligned_hulls(boxes: np.ndarray) -> np.ndarray:

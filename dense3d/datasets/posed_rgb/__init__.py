@@ -13,6 +13,7 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
+        "clouds": ["frame_cloud", "frames_cloud"],
         "distortion": ["Distortion"],
         "frames": ["PosedFrame", "PosedScene"],
         "layouts": ["read_scene"],

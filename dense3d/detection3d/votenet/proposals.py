@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,15 +104,15 @@ class ProposalHead(nn.Module):
         for name in (sampling, test_sampling or sampling):
             if name not in SAMPLINGS:
                 raise ConfigError(f"votes are sampled by {', '.join(SAMPLINGS)}, not by {name!r}")
-        sizes = torch.tensor(mean_sizes, dtype=torch.float32)
-        if sizes.ndim != 2 or sizes.shape[1] != 3 or not (sizes > 0).all():
+        sizes = np.asarray(mean_sizes, dtype=np.float32)
+        if sizes.ndim != 2 or sizes.shape[1] != 3 or not (sizes > 0).all() or not len(sizes):
             raise ConfigError(
-                "mean_sizes are length, width and height in metres of each kind of box, not "
-                f"{tuple(sizes.shape)} numbers from {sizes.min().item() if sizes.numel() else 'nothing'}"
+                "mean_sizes are length, width and height in metres, above 0, of each kind of box, not "
+                f"{mean_sizes!r:.80}"
             )
         self.sampling, self.test_sampling = sampling, test_sampling or sampling
         self.num_proposals, self.num_heading_bins = num_proposals, num_heading_bins
-        self.register_buffer("mean_sizes", sizes, persistent=False)
+        self.register_buffer("mean_sizes", torch.as_tensor(sizes), persistent=False)
         self.aggregation = SetAbstraction(num_proposals, radius, num_neighbours, in_channels, channels)
         self.hidden = point_head(channels[-1])
         self.parts = (2, 3, num_heading_bins, num_heading_bins, len(sizes), 3 * len(sizes), num_classes)

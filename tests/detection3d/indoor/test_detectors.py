@@ -1,0 +1,227 @@
+"""VoteNet and 3DETR: batches, training, initial weights, other backbones, bad input."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from dense3d.errors import CheckpointError, ConfigError, DataError
+from dense3d.pointcloud import PointNet2
+from dense3d.structures import PointDataSample
+from tests.detection3d.indoor.rooms import BACKBONE, SIZES, batch, room, threedetr, votenet
+from tests.golden.kit import GoldenKit
+from tests.golden.weights import tensors_of
+
+DETECTORS = pytest.mark.parametrize("make", [votenet, threedetr])
+
+
+def losses_of(model, inputs, samples) -> torch.Tensor:
+    return sum(v for name, v in model(inputs, samples, mode="loss").items() if "loss" in name)
+
+
+@DETECTORS
+def test_batch_equals_single(make):
+    model = make().eval()
+    inputs, samples = batch(0, 1)
+    together = model(inputs, copy.deepcopy(samples), mode="predict")
+    for seed, found in enumerate(together):
+        (alone,) = model(*batch(seed), mode="predict")
+        torch.testing.assert_close(found.pred_boxes, alone.pred_boxes, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found.pred_box_scores, alone.pred_box_scores, rtol=1e-4, atol=1e-5)
+        assert torch.equal(found.pred_box_labels, alone.pred_box_labels)
+
+
+@DETECTORS
+def test_clouds_of_several_sizes_equal_single_ones(make):
+    model = make().eval()
+    together = model(*batch(0, 1, numbers=(300, 170)), mode="predict")
+    for index, (seed, number) in enumerate(((0, 300), (1, 170))):
+        (alone,) = model(*batch(seed, numbers=(number,)), mode="predict")
+        torch.testing.assert_close(together[index].pred_boxes, alone.pred_boxes, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("make", "instances"), [(votenet, False), (votenet, True), (threedetr, False)])
+def test_training_finds_the_boxes_of_a_scene(make, instances):
+    """A detector that learns at all learns a single scene by heart."""
+    model = make()
+    inputs, samples = batch(0, 0, instances=instances)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    first = losses_of(model, inputs, samples).item()
+    for _ in range(50):
+        loss = losses_of(model, inputs, samples)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.65 * first
+
+
+@DETECTORS
+def test_every_parameter_has_a_finite_gradient(make):
+    model = make(criterion=dict(iou="giou")) if make is votenet else make(criterion=dict(giou=1.0))
+    losses_of(model, *batch(0, 1)).backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    assert [name for name, grad in gradients.items() if grad is None or not grad.isfinite().all()] == []
+
+
+@DETECTORS
+def test_scenes_without_boxes_train(make):
+    model = make()
+    inputs, samples = batch(0, 1)
+    for sample in samples:
+        sample.gt_boxes, sample.gt_box_labels = torch.zeros(0, 7), torch.zeros(0, dtype=torch.long)
+    loss = losses_of(model, inputs, samples)
+    loss.backward()
+    assert loss.isfinite()
+
+
+@DETECTORS
+def test_half_precision_on_a_cpu(make):
+    model = make()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = losses_of(model, *batch(0, 1))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@DETECTORS
+def test_the_encoder_of_point_mae_is_a_backbone(make):
+    backbone = dict(type="PointTransformer", embed_dim=16, depth=1, num_heads=2, num_groups=24, group_size=8)
+    torch.manual_seed(0)
+    cls = type(make())
+    extra = (SIZES,) if make is votenet else ()
+    small = dict(proposals=dict(num_proposals=8, channels=(8,))) if make is votenet else dict(num_queries=8)
+    if make is threedetr:
+        small |= dict(encoder=dict(num_layers=1, num_heads=2), decoder=dict(dim=16, num_layers=1))
+    model = cls(backbone, 3, *extra, **small)
+    points, sample = room(0)
+    losses_of(model, points[None], [sample]).backward()
+    assert model.backbone.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
+    with pytest.raises(DataError, match="reads coordinates alone"):
+        model(*batch(0), mode="loss")
+
+
+def test_predictions_of_an_empty_scene_are_none_or_one():
+    """No box holds five points: the likeliest stays, if it is likely enough."""
+    model = threedetr(decoding=dict(min_points=10_000, entries="objectness")).eval()
+    (found,) = model(*batch(0), mode="predict")
+    assert len(found.pred_boxes) <= 1
+
+
+@DETECTORS
+def test_initial_weights_are_the_official_ones(make):
+    model = make()
+    layer = model.backbone.abstractions[1].layers[0][0]  # Kaiming-normal
+    assert layer.weight.std().item() == pytest.approx((2 / layer.in_features) ** 0.5, rel=0.15)
+    assert layer.bias is None
+    if make is votenet:
+        weight = model.voting.predict.weight  # PyTorch's
+        assert weight.abs().max() <= weight.shape[1] ** -0.5
+        return
+    weight = model.decoder.layers[0].self_attention.in_proj.weight  # Xavier-uniform
+    assert weight.abs().max().item() == pytest.approx((6 / sum(weight.shape)) ** 0.5, rel=0.02)
+    assert model.projection[0][0].weight.abs().max() <= model.projection[0][0].in_features ** -0.5
+    assert "position.projection" in model.state_dict()
+
+
+@DETECTORS
+def test_bad_input_is_a_sentence(make):
+    model = make()
+    with pytest.raises(DataError, match=r"a cloud of 40 points is too small .* chooses 48"):
+        model(*batch(0, numbers=(40,)), mode="loss")
+    inputs, samples = batch(0)
+    with pytest.raises(DataError, match=r"have 0 features a point .* takes 1"):
+        model(inputs["points"], samples, mode="loss")
+    with pytest.raises(DataError, match="without gt_boxes"):
+        model(inputs, [PointDataSample()], mode="loss")
+    broken = dict(inputs, points=inputs["points"].index_fill(1, torch.tensor([5]), torch.nan))
+    with pytest.raises(DataError, match="finite"):
+        model(broken, samples, mode="loss")
+    flat = copy.deepcopy(samples)
+    flat[0].gt_boxes[1, 4] = 0
+    with pytest.raises(DataError, match="room 0 has a box without volume"):
+        model(inputs, flat, mode="loss")
+    wrong = copy.deepcopy(samples)
+    wrong[0].gt_box_labels[0] = 7
+    with pytest.raises(DataError, match="label 7 and the model 3 classes"):
+        model(inputs, wrong, mode="loss")
+
+
+@DETECTORS
+def test_turned_boxes_need_bins(make):
+    with pytest.raises(DataError, match=r"boxes are turned .* num_heading_bins=12"):
+        make(num_heading_bins=1)(*batch(0), mode="loss")
+
+
+def test_bad_settings_are_sentences():
+    for settings, words in (
+        (dict(votes="centres"), "votes='centres'"),
+        (dict(proposals=dict(sampling="grid")), "not by 'grid'"),
+        (dict(criterion=dict(iou="ciou")), "iou='ciou'"),
+        (dict(decoding=dict(suppression="soft")), "not 'soft'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            votenet(**settings)
+    with pytest.raises(ConfigError, match="mean_sizes are length, width and height"):
+        type(votenet())(BACKBONE, 3, [(1.0, 0.0, 1.0)])
+    with pytest.raises(DataError, match="24 encoded points cannot hold 30"):
+        threedetr(
+            num_queries=30,
+            encoder=dict(
+                num_layers=1,
+                num_heads=2,
+                downsampling=dict(num_points=24, radius=1.0, num_neighbours=4, channels=(16,)),
+            ),
+        )(*batch(0))
+    with pytest.raises(ConfigError, match="2 radii for 1 layers"):
+        threedetr(encoder=dict(num_layers=1, num_heads=2, radii=(1.0, 2.0)))
+    with pytest.raises(DataError, match="48 seeds cannot make 50 proposals"):
+        votenet(proposals=dict(num_proposals=50))(*batch(0))
+
+
+@pytest.mark.parametrize("kit", ["votenet", "threedetr"])
+def test_a_backbone_starts_from_an_official_file_or_ours(kit, golden_dir, tmp_path):
+    levels = dict(in_channels=1)
+    if kit == "threedetr":
+        levels = dict(
+            in_channels=0,
+            num_points=(64,),
+            radii=(0.2,),
+            num_neighbours=(64,),
+            channels=((64, 128, 256),),
+            propagation=(),
+        )
+    official = tensors_of(GoldenKit(golden_dir / kit))
+    torch.save({"model_state_dict" if kit == "votenet" else "model": official}, tmp_path / "official.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "official.pth"))
+    network = PointNet2(**levels, init_cfg=init_cfg)
+    network.init_weights()
+    stem = "backbone_net.sa1" if kit == "votenet" else "pre_encoder"
+    kernel = official[f"{stem}.mlp_module.layer2.conv.weight"][..., 0, 0]
+    assert torch.equal(network.abstractions[0].layers[2][0].weight, kernel)
+    ours = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": ours, "meta": {}}, tmp_path / "ours.pth")
+    again = PointNet2(**levels, init_cfg=dict(init_cfg, checkpoint=str(tmp_path / "ours.pth")))
+    again.init_weights()
+    assert torch.equal(again.abstractions[0].layers[2][0].weight, kernel)
+    other = PointNet2(0, (8,), (0.5,), (4,), ((8,),), (), init_cfg=init_cfg)
+    with pytest.raises(CheckpointError):
+        other.init_weights()
+
+
+def test_a_network_of_voxels_is_a_backbone():
+    levels = dict(channels=(8, 8), convs=(1, 1), attentions=(0, 0), num_heads=(1, 1), windows=(8, 8))
+    network = dict(type="HUNet", in_channels=1, **levels, **{f"decoder_{k}": v for k, v in levels.items()})
+    backbone = dict(type="VoxelSeeds", network=network, num_seeds=24, voxel_size=0.1, channels=16)
+    torch.manual_seed(0)
+    model = type(votenet())(backbone, 3, SIZES, proposals=dict(num_proposals=8, channels=(8,)))
+    losses_of(model, *batch(0, 1, numbers=(300, 170))).backward()
+    assert model.backbone.network.stem[0].weight.grad.abs().sum() > 0
+    model.eval()
+    together = model(*batch(0, 1, numbers=(300, 170)), mode="predict")
+    (alone,) = model(*batch(1, numbers=(170,)), mode="predict")
+    torch.testing.assert_close(together[1].pred_boxes, alone.pred_boxes, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="networks of voxels read features"):
+        model(batch(0)[0]["points"], mode="predict")
