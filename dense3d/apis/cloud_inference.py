@@ -24,7 +24,7 @@ class CloudReport:
     Attributes:
         results: ``predictions.json``.
         found: for each cloud a few words, by name.
-        pictures, clouds: files in the order of the clouds.
+        pictures, clouds, features: files in the order of the clouds.
         left_out: clouds that cannot be read or that the model refuses, and why.
         notes: sentences on what was done to clouds before.
     """
@@ -33,6 +33,7 @@ class CloudReport:
     found: dict[str, str] = field(default_factory=dict)
     pictures: list[Path] = field(default_factory=list)
     clouds: list[Path] = field(default_factory=list)
+    features: list[Path] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -54,8 +55,9 @@ def infer_clouds(
     Args:
         config, checkpoint, device, options: see :class:`~dense3d.apis.cloud_prediction.CloudPredictor`.
         inputs: see :func:`~dense3d.apis.cloud_inputs.as_clouds`.
-        out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points and
-            reconstructions, coloured ``clouds/*.ply``, of boxes the cloud with their edges as points.
+        out: folder; gets ``pictures/*.png``, ``predictions.json`` and, of parts, classes of points, features
+            and reconstructions, coloured ``clouds/*.ply``, of boxes the cloud with their edges as points; of
+            features also ``features/*.npy``, a row for each point of these clouds.
         category: of the objects, for part segmentation.
         tell: told of each result that is written.
         score_threshold: boxes that score less are left out.
@@ -80,6 +82,8 @@ def infer_clouds(
         report.pictures.append(result.save(out / "pictures" / f"{stem}.png"))
         if result.label is None:
             report.clouds.append(result.save(out / "clouds" / f"{stem}.ply"))
+        if result.features is not None:
+            report.features.append(result.save(out / "features" / f"{stem}.npy"))
         rows.append(result.to_dict())
         if tell is not None:
             tell(result)

@@ -19,6 +19,7 @@ from dense3d.apis.cloud_inputs import CloudInput, as_clouds, is_single_cloud
 from dense3d.apis.cloud_pipelines import after_loading, pipeline_input
 from dense3d.apis.pipelines import first_line, inference_steps
 from dense3d.apis.prediction import is_out_of_memory
+from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError, DataError, Dense3dError, did_you_mean
 from dense3d.ops import knn
@@ -135,6 +136,7 @@ class CloudPredictor:
             name = "" if item.name in str(error) else f"{item.name}: "
             return CloudResult(item.name, path=item.path, error=f"{name}{error}")
         notes = [f"{item.name}: {dropped} points without finite numbers are left out"] if dropped else []
+        notes += self._filled_in(item.name, cloud)
         if repeated := len(used) - len(np.unique(used)):
             sizes = f"it has {len(cloud)} points, and the network takes {len(used)}"
             notes.append(f"{item.name}: {sizes}: {repeated} of them are repetitions")
@@ -167,6 +169,13 @@ class CloudPredictor:
         sample.given_points = packed["inputs"]["points"]
         return sample.cpu(), used
 
+    def _filled_in(self, name: str, cloud: PointCloud) -> list[str]:
+        """What of the features that the network reads is made up, since the cloud has not got it."""
+        (pack,) = (step for step in self.prepare.transforms if isinstance(step, PackPointInputs))
+        wanted = [] if pack.fill is None else [f for f in pack.features if f in ("colors", "normals")]
+        absent = [feature for feature in wanted if feature not in cloud.attributes]
+        return [f"{name} has no {' and no '.join(absent)}: {pack.fill:g} stands for them"] if absent else []
+
     def _filled(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
         """The result with what the sample holds."""
         if "pred_scores" in sample:
@@ -174,9 +183,11 @@ class CloudPredictor:
             label = int(sample.pred_label)
             result = replace(result, label=label, score=float(scores[label]), scores=scores)
         if "pred_point_labels" in sample:
-            nearest = _nearest(result.cloud.points, result.cloud.points[used])
-            labels = sample.pred_point_labels.numpy()[nearest]
+            labels = sample.pred_point_labels.numpy()[_nearest(result.cloud.points, used)]
             result = replace(result, point_labels=labels)
+        if "pred_point_features" in sample:
+            features = sample.pred_point_features.select(_nearest(result.cloud.points, used))
+            result = replace(result, features=features)
         if "pred_boxes" in sample:
             result = self._with_boxes(result, sample, used)
         if "reconstructed_points" in sample:
@@ -203,10 +214,12 @@ class CloudPredictor:
         return replace(result, boxes=boxes, notes=notes)
 
 
-def _nearest(queries: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """For each query the index of the nearest point."""
-    reference = torch.from_numpy(points)[None]
-    parts = torch.from_numpy(queries).split(QUERIES)
+def _nearest(points: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """For each point the place in ``used`` of the nearest one of these."""
+    if np.array_equal(used, np.arange(len(points))):
+        return used
+    reference = torch.from_numpy(points[used])[None]
+    parts = torch.from_numpy(points).split(QUERIES)
     return torch.cat([knn(part[None], reference, 1)[1][0, :, 0] for part in parts]).numpy()
 
 

@@ -21,6 +21,7 @@ StateDict = dict[str, Tensor]
 _CONTAINERS = ("state_dict", "model")
 _PREFIXES = ("module.student.", "student.", "module.encoder.", "encoder.", "module.", "")
 _MARKER = "init_transform.0.weight"
+_OUR_MARKER = "stem.0.weight"
 _PARTS = (
     "init_transform|down|resnet_enc|att_enc|decoder_init_norm|up|att_dec|resnet_dec|linears_skip|skip"
     "|final_stem"
@@ -53,6 +54,27 @@ def convert_backbone(official: Mapping[str, Any]) -> StateDict:
     return {
         _counted_from_0(name).replace(".scale", ".weight"): _vector(name, v) for name, v in converted.items()
     }
+
+
+def network_weights(state: StateDict) -> StateDict:
+    """The weights of a ``HUNet`` among those of a model of ours that has one, or of an official file.
+
+    Args:
+        state: names and tensors of a whole model.
+
+    Returns:
+        Those of the network under its own names: the student's of pre-training, a model's ``backbone``; none
+        where there is no network.
+
+    Example:
+        >>> import torch
+        >>> list(network_weights({"student.stem.0.weight": torch.ones(1), "predict.bias": torch.ones(1)}))
+        ['stem.0.weight']
+    """
+    for prefix in ("student.", "backbone.", ""):
+        if f"{prefix}{_OUR_MARKER}" in state:
+            return {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+    return convert_backbone(state) if any(name.endswith(_MARKER) for name in state) else {}
 
 
 def _network_of(official: Mapping[str, Any]) -> StateDict:

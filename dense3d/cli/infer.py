@@ -2,7 +2,7 @@
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
 stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,
-boxes.
+features, boxes.
 """
 
 from __future__ import annotations
@@ -206,6 +206,8 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
     for name, words in report.found.items():
         print(f"{name}: {words}")
     clouds = f", {len(report.clouds)} clouds in {Path(arguments.out) / 'clouds'}" if report.clouds else ""
+    if report.features:
+        clouds += f", features in {Path(arguments.out) / 'features'}"
     print(
         f"{len(report.pictures)} pictures in {Path(arguments.out) / 'pictures'}{clouds}, results in "
         f"{report.results}"

@@ -1,10 +1,11 @@
-"""What a model found in a point cloud: a class, parts or classes of its points, boxes, a reconstruction."""
+"""What a model found in a point cloud: classes or features of it or its points, boxes, a reconstruction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write, require_writable_file
 
 if TYPE_CHECKING:
+    from dense3d.pointcloud import PointFeatures
     from dense3d.results.cloud_boxes import CloudBoxes
     from dense3d.structures import PointCloud
 
@@ -52,6 +54,7 @@ class CloudResult:
         point_labels: ``(N,)``, a class or part of each point of ``cloud``.
         point_scores: ``(N,)``, probability of that class or part.
         reconstruction: of a masked autoencoder.
+        features: of each point of ``cloud``, computed when they are asked for.
         boxes: of a detector, in the cloud's frame.
         path: the cloud's file.
         error: why there is no prediction.
@@ -68,6 +71,7 @@ class CloudResult:
     point_labels: np.ndarray | None = None
     point_scores: np.ndarray | None = None
     reconstruction: CloudReconstruction | None = None
+    features: PointFeatures | None = None
     boxes: CloudBoxes | None = None
     path: Path | None = None
     error: str | None = None
@@ -107,6 +111,8 @@ class CloudResult:
         if self.reconstruction is not None:
             seen, hidden = len(self.reconstruction.visible), len(self.reconstruction.hidden)
             return f"a reconstruction of {hidden / max(seen + hidden, 1):.0%} of the patches"
+        if self.features is not None:
+            return f"{self.features.channels} features a point"
         return "nothing"
 
     def __repr__(self) -> str:
@@ -139,6 +145,8 @@ class CloudResult:
         self._require_prediction()
         if self.reconstruction is not None:
             return self._reconstructed()
+        if self.features is not None:
+            return replace(self.cloud, colors=self._feature_colours)
         if self.boxes is not None:
             return self._boxed()
         if self.point_labels is None:
@@ -153,7 +161,7 @@ class CloudResult:
         """
         self._require_prediction()
         found = {"input": self.cloud}
-        if any(part is not None for part in (self.point_labels, self.reconstruction, self.boxes)):
+        if any(p is not None for p in (self.point_labels, self.reconstruction, self.features, self.boxes)):
             found["prediction"] = self.coloured()
         return found
 
@@ -166,6 +174,8 @@ class CloudResult:
         self._require_prediction()
         if self.reconstruction is not None:
             return {"visible": VISIBLE, "reconstructed": PAINTED}
+        if self.features is not None:
+            return {}
         if self.boxes is not None:
             palette = self._palette()
             return {self._name(i): palette[i] for i in np.unique(self.boxes.labels).tolist()}
@@ -186,6 +196,8 @@ class CloudResult:
             found["point_classes"] = {self._name(int(i)): int(n) for i, n in zip(labels, counts)}
         if self.reconstruction is not None:
             found["error"] = self.reconstruction.error
+        if self.features is not None:
+            found["features"] = self.features.channels
         if self.boxes is not None:
             found["boxes"] = self.boxes.rows(self.box_names)
         return found
@@ -194,8 +206,8 @@ class CloudResult:
         """Write a file, whole or not at all, in the format that its suffix names.
 
         Args:
-            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, or a cloud (``.ply``, ...)
-                for :meth:`coloured`.
+            path: a picture (``.png``, ``.jpg``), ``.json`` for :meth:`to_dict`, ``.npy`` for features
+                ``(N, C)``, or a cloud (``.ply``, ...) for :meth:`coloured`.
 
         Raises:
             DataError: the result has not this format, or the file is the cloud itself.
@@ -205,6 +217,11 @@ class CloudResult:
         if self.path is not None and path.resolve() == Path(self.path).resolve():
             raise DataError(f"{path} is the cloud itself, which would be lost: name another file")
         self._require_prediction()
+        if path.suffix == ".npy":
+            if self.features is None:
+                raise DataError(f"the result of {self.name} is {self}: there are no features to be written")
+            require_writable_file(path)
+            return self.features.save(path)
         if path.suffix not in (".png", ".jpg", ".jpeg", ".json"):
             from dense3d.structures.cloud_files import write_cloud
 
@@ -238,6 +255,9 @@ class CloudResult:
         if self.point_labels is not None:
             names = ", ".join(self.point_names[:6])
             return {"input": given, names: draw_cloud(self.cloud.points, self._point_colours(), **view)}
+        if self.features is not None:
+            drawn = draw_cloud(self.cloud.points, 255 * self._feature_colours, **view)
+            return {"input": given, f"{self}, three components": drawn}
         if self.boxes is not None:
             return {"input": given, str(self): self._drawn_boxes(given.shape[0])}
         return {", ".join(self._best()): given}
@@ -278,6 +298,10 @@ class CloudResult:
         """The three best classes of the cloud, with their scores."""
         best = np.argsort(-self.scores, kind="stable")[:3]
         return [f"{self._name(int(i))} {self.scores[i]:.0%}" for i in best]
+
+    @cached_property
+    def _feature_colours(self) -> np.ndarray:
+        return self.features.colours()
 
     def _reconstructed(self) -> PointCloud:
         """Visible points and predicted ones, each in its colour."""

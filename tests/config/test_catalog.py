@@ -30,6 +30,7 @@ METRICS = {
     "optical flow": {"FlowMetric"},
     "classification of clouds": {"PointClassification"},
     "part segmentation": {"PartIoU"},
+    "segmentation of clouds": {"SceneIoU"},
 }
 # Figures of the docstring that are another model's.
 NOT_OURS = {"relation-detr_focalnet-l_5scale_5xb2-24e_coco"}
@@ -51,6 +52,9 @@ SAMPLES = {(config.base.split("/")[0], config.task): config for config in CONFIG
 @pytest.mark.parametrize("config", SAMPLES, ids=lambda config: config.name)
 def test_task_is_what_the_config_evaluates(config):
     cfg = load_config(config.base)
+    if config.task == "features of clouds":  # by a network that another config trains
+        assert "test_evaluator" not in cfg and "train_cfg" not in cfg
+        return
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     names = {evaluator["type"].rpartition(".")[2] for evaluator in evaluators}
     assert names & METRICS[config.task], names

@@ -205,7 +205,7 @@ def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> A
         document = json.loads(groups.read_text())["segGroups"]
         header, *rows = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if line)
         raw, nyu = header.index("raw_category"), header.index("nyu40id")
-        ids = {row[raw]: int(row[nyu]) for row in rows if row[nyu].strip()}
+        ids = {row[raw]: int(row[nyu] or 0) for row in rows}
         members = [(group["label"], np.asarray(group["segments"], np.int64)) for group in document]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(
@@ -213,7 +213,10 @@ def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> A
         ) from None
     if len(index) != len(points):
         raise DataError(f"{segments} has segments of {len(index)} points, but the scan has {len(points)}")
-    classes = from_nyu40(np.array([ids.get(name, 0) for name, _ in members] or [0]))
+    unknown = next((name for name, _ in members if name not in ids), None)
+    if unknown is not None:
+        raise DataError(f"{groups}: {table} has no category {unknown!r}; copy both again")
+    classes = from_nyu40(np.array([ids[name] for name, _ in members] or [0]))
     owner = _owners(index, [own for _, own in members])  # the last group that has a segment
     labels = np.where(owner >= 0, classes[owner], IGNORED)
     instances = np.full(len(points), IGNORED)

@@ -16,9 +16,10 @@ from dense3d.datasets.prepared import scannet, sunrgbd
 from dense3d.datasets.prepared.manifest import NAME, Manifest, read_manifest
 from dense3d.datasets.prepared.workers import prepared_scenes
 from dense3d.errors import ConfigError, DataError
-from dense3d.files import is_file, is_folder, remove_stale_temporaries, require_writable_folder
+from dense3d.files import atomic_write, is_file, is_folder, remove_stale_temporaries, require_writable_folder
 
 Scenes = list[dict[str, Any]]
+MISSING = "missing.txt"  # paths of the files that kept a preparation from starting
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ def prepare(
     if not is_folder(root):
         raise DataError(f"{root}: there is no such folder; it is to hold {dataset} as it is released")
     _require_same(manifest, out)
-    scenes, left_out = _complete(_listed(manifest, root), skip_missing)
-    manifest = replace(manifest, splits=_splits(scenes), left_out=tuple(left_out))
     require_writable_folder(out)
+    scenes, left_out = _complete(_listed(manifest, root), skip_missing, out)
+    manifest = replace(manifest, splits=_splits(scenes), left_out=tuple(left_out))
     out.mkdir(parents=True, exist_ok=True)
     manifest.write(out)
     faults = _make(manifest, scenes, out, workers or os.cpu_count() or 1, progress)
@@ -118,7 +119,8 @@ def _points(number: int) -> int:
 
 def _require_same(manifest: Manifest, out: Path) -> None:
     """Refuse a folder that holds something else, or was prepared in another way."""
-    if is_folder(out) and any(out.iterdir()) and not is_file(out / NAME):
+    others = [path for path in out.iterdir() if path.name != MISSING] if is_folder(out) else []
+    if others and not is_file(out / NAME):
         raise DataError(f"{out} holds other files; name a folder that is new or empty")
     if not is_file(out / NAME):
         return
@@ -145,7 +147,7 @@ def _listed(manifest: Manifest, root: Path) -> Scenes:
     return [{**scene, "needs": [scene["depth"], scene["image"]]} for scene in scenes]
 
 
-def _complete(scenes: Scenes, skip_missing: bool) -> tuple[Scenes, list[str]]:
+def _complete(scenes: Scenes, skip_missing: bool, out: Path) -> tuple[Scenes, list[str]]:
     """The scenes whose files are all there, and a sentence for each other one."""
     absent = {scene["id"]: [p for p in scene["needs"] if not is_file(p)] for scene in scenes}
     absent = {name: paths for name, paths in absent.items() if paths}
@@ -153,12 +155,14 @@ def _complete(scenes: Scenes, skip_missing: bool) -> tuple[Scenes, list[str]]:
     if not scenes:
         raise DataError("the data set lists no scene")
     if absent and (not skip_missing or len(absent) == len(scenes)):
-        shown = "\n  ".join(sentences[:20])
-        more = f"\n  and {len(sentences) - 20} more" if len(sentences) > 20 else ""
+        with atomic_write(out / MISSING, "w") as file:
+            file.write("\n".join(path for paths in absent.values() for path in paths) + "\n")
+        first = next(iter(absent.values()))[0]
         raise DataError(
-            f"{len(absent)} of {len(scenes)} scenes lack files; skip_missing (--skip-missing) leaves them "
-            f"out:\n  {shown}{more}"
+            f"{len(absent)} of {len(scenes)} scenes lack files, the first {first}; all are listed in "
+            f"{out / MISSING}, and skip_missing (--skip-missing) leaves those scenes out"
         )
+    (out / MISSING).unlink(missing_ok=True)
     return [scene for scene in scenes if scene["id"] not in absent], sentences
 
 

@@ -37,6 +37,9 @@ class Matches:
 def match(truth: SceneBoxes, predictions: SceneBoxes) -> Matches:
     """Find the best ground truth of every detection; the first of equally good ones.
 
+    Negative sizes, which VoteNet's regression can give, count as in the official evaluators: a length or a
+    width as a positive one, a height as none.
+
     Args:
         truth, predictions: of the same scenes and classes, in the same order.
     """
@@ -69,6 +72,8 @@ def _best(
     within = np.arange(counts.sum()) - np.repeat(starts, counts)
     candidates = order[np.repeat(first, counts) + within]  # (pairs,)
     detected = torch.from_numpy(predictions.boxes[np.repeat(rows, counts)])
+    detected[:, 3:5].abs_()
+    detected[:, 5].clamp_(min=0)
     overlaps = box_iou_3d(detected, torch.from_numpy(truth.boxes[candidates]), aligned=True).numpy()
     greatest = np.maximum.reduceat(overlaps, starts)
     place = np.where(overlaps == np.repeat(greatest, counts), within, counts.max())

@@ -67,6 +67,12 @@ class IndoorProtocol:
             f"{classes[c]}: {figures.detections[c]} predictions and no ground truth, which counts as AP 0"
             for c in np.flatnonzero((figures.ground_truths == 0) & (figures.detections > 0))
         ]
+        negative = int((predictions.boxes[:, 3:6] < 0).any(axis=1).sum())
+        if negative:
+            notices.append(
+                f"{negative} predictions have a negative size: a length or width counts as a positive one, a "
+                "box of negative height matches nothing"
+            )
         flat = int((truth.boxes[:, 3:6] == 0).any(axis=1).sum())
         if flat:
             notices.append(f"{flat} ground truths have no volume: nothing can match them")

@@ -25,8 +25,8 @@ class SceneBoxes:
         scores: (N,) float64; None of ground truth.
 
     Raises:
-        DataError: arrays that do not go together, boxes that are not finite or have a negative size, labels
-            without a class, two scenes of one name.
+        DataError: arrays that do not go together, boxes that are not finite, ground truth with a negative
+            size, labels without a class, two scenes of one name.
 
     Example:
         >>> chair = {"boxes": [[0, 0, 0.5, 0.6, 0.6, 1, 0]], "labels": [0]}
@@ -101,6 +101,8 @@ class SceneBoxes:
             broken |= ~np.isfinite(self.scores)
         negative = (self.boxes[:, 3:6] < 0).any(axis=1)
         unknown = (self.labels < 0) | (self.labels >= len(self.classes))
+        if self.scores is not None:  # a detector may say so; see average_precision.match
+            negative[:] = False
         for rows, fault in ((broken, "is not finite"), (negative, "has a negative size")):
             if rows.any():
                 raise DataError(f"{self._place(rows)} {fault}: {self.boxes[rows][0].round(3).tolist()}")

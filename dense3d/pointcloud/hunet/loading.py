@@ -8,8 +8,6 @@ from typing import Any
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.pointcloud.hunet.network import HUNet
 
-PARTS = ("student.", "teacher.", "backbone.")
-
 
 def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None = None) -> None:
     """Load a network of a checkpoint: of masked scene modelling, of a segmenter, or an official one.
@@ -23,19 +21,19 @@ def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None 
     Raises:
         CheckpointError: the file cannot be read, has no such network, or names or shapes differ.
     """
-    from dense3d.checkpoints.msm import convert_backbone
+    from dense3d.checkpoints.msm import convert_backbone, network_weights
     from dense3d.engine.checkpoint import load_checkpoint, load_into
 
     checkpoint = load_checkpoint(path)
     state = checkpoint.get("state_dict", checkpoint)
-    marker = "stem.0.weight"
-    found = [part for part in ([prefix] if prefix is not None else PARTS) if f"{part}{marker}" in state]
-    if found:
-        cut = {k.removeprefix(found[0]): v for k, v in state.items() if k.startswith(found[0])}
-    elif prefix is not None:
-        raise CheckpointError(f"{path} has no HUNet behind {prefix!r}: leave the prefix out or name another")
+    if prefix is None:
+        cut = network_weights(state) or convert_backbone(checkpoint)
     else:
-        cut = state if marker in state else convert_backbone(checkpoint)
+        cut = network_weights({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        if not cut:
+            raise CheckpointError(
+                f"{path} has no HUNet behind {prefix!r}: leave the prefix out or name another"
+            )
     load_into(network, cut, source=str(path))
 
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import ConfigError, DataError
@@ -18,6 +19,7 @@ from dense3d.pointcloud.sparse.levels import SparseLevel, SparsePyramid
 
 MODES = ("trilinear", "nearest")
 MAPPINGS = ("official", "consistent")
+CORNERS = tuple(itertools.product((0, 1), repeat=3))
 CHUNK = 1 << 16  # places that are looked up at a time
 
 
@@ -128,14 +130,12 @@ def _scene_sizes(level: SparseLevel, num_scenes: int) -> Tensor:
 
 def _trilinear(level: SparseLevel, values: Tensor, position: Tensor, scene: Tensor) -> Tensor:
     low = position.floor()
-    share = position - low  # (N, 3), of the upper neighbour
-    total = values.new_zeros(len(position), values.shape[1])
-    for corner in itertools.product((0, 1), repeat=3):
-        upper = torch.tensor(corner, device=low.device)
-        weight = torch.where(upper.bool(), share, 1 - share).prod(dim=1)
-        index = level.hash.lookup((low + upper).long(), scene)
-        total = total + _rows(values, index) * weight[:, None].to(values.dtype)
-    return total
+    share = (position - low)[:, None]  # (N, 1, 3), of the upper neighbour
+    corners = torch.tensor(CORNERS, device=low.device)  # (8, 3)
+    weight = torch.where(corners.bool(), share, 1 - share).prod(dim=2)  # (N, 8)
+    index = level.hash.lookup(low.long()[:, None] + corners, scene[:, None].expand(-1, 8))
+    weight = (weight * (index >= 0)).to(values.dtype)
+    return F.embedding_bag(index.clamp(min=0), values, mode="sum", per_sample_weights=weight)
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

@@ -142,12 +142,14 @@ def test_missing_files_are_named_or_left_out(tmp_path, capsys):
     gone.unlink()
     assert main(["prepare", "scannet", str(root), str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "1 of 2 scenes lack files" in error and str(gone) in error and "Traceback" not in error
+    assert "1 of 2 scenes lack files" in error and str(gone) in error and error.count("\n") == 1
+    assert (tmp_path / "out/missing.txt").read_text() == f"{gone}\n"
     words = ["prepare", "scannet", str(root), str(tmp_path / "out"), "--skip-missing", "--workers", "1"]
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "1 train and 0 val scenes of scannet (v2, axis-aligned, all points)" in printed
     assert f"left out: scene0001_00: {gone} missing" in printed
+    assert not (tmp_path / "out/missing.txt").exists()
 
 
 def test_an_alignment_that_is_not_stated_is_refused(tmp_path):
@@ -222,3 +224,11 @@ def test_a_damaged_scene_is_named(scannet, tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match=r"scene0000_00.npz is damaged.*dense3d prepare makes it again"):
         _built(tmp_path / "out")[0]
+
+
+def test_a_category_that_the_table_has_not_is_named(tmp_path):
+    root = write_scannet(tmp_path / "raw")
+    table = root / "scannetv2-labels.combined.tsv"
+    table.write_text(table.read_text().replace("office chair", "armchair"))
+    with pytest.raises(DataError, match=r"aggregation.json: .*combined.tsv has no category 'office chair'"):
+        prepare("scannet", root, tmp_path / "out", workers=1)

@@ -88,6 +88,14 @@ def test_boxes_without_volume_match_nothing_and_are_said():
     assert result.means["AP25"] == 0 and "1 ground truths have no volume" in result.notices[0]
 
 
+def test_predicted_negative_sizes_count_as_officially():
+    """The official rectangle may run the other way round; a negative height leaves no common one."""
+    for size, expected in (((-1, 1, 1), 1), ((1, -1, 1), 1), ((-1, -1, 1), 1), ((1, 1, -1), 0)):
+        entry = {"boxes": [[0, 0, 0, *size, 0]], "labels": [0], "scores": [0.9]}
+        result = get_protocol("indoor").evaluate(_pair()[0], SceneBoxes.of({"room": entry}, ["chair"]))
+        assert result.means["AP25"] == expected and "1 predictions have a negative size" in result.notices[0]
+
+
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
