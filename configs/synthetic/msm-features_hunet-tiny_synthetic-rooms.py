@@ -1,5 +1,7 @@
-"""Features of the small HUNet, for ``dense3d infer`` with a checkpoint of
-``msm_hunet-tiny_synthetic-rooms.py``; there is nothing to train."""
+"""Features of the small HUNet, for ``dense3d infer``; there is nothing to train.
+
+The checkpoint is one of ``msm_hunet-tiny_synthetic-rooms.py``.
+"""
 
 _base_ = ["../_base_/runtime.py", "../_base_/models/hunet_tiny.py"]
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from dense3d.apis import build_model
+from dense3d.backbones import timm_backbone
 from dense3d.config import load_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
@@ -33,6 +34,8 @@ STEPPED_ELSEWHERE = {
     "PartSegmenter": "tests/pointcloud",
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
+    "MaskedSceneModeling": "tests/pretraining",
+    "SceneSegmenter": "tests/pointcloud",
     "SceneFeatures": "tests/pointcloud",
     "VoteNet": "tests/detection3d",
     "ThreeDETR": "tests/detection3d",
@@ -62,6 +65,22 @@ MEMORY = 130_000_000  # parameters of what a slow run steps; larger ones are bui
 def no_downloads(monkeypatch):
     """No weights: neither timm's nor a library's."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def probed_once():
+    """How timm's networks take images is found out once a network, not once a config."""
+    known, probe = {}, timm_backbone._probe
+
+    def remembered(body, *settings):
+        key = (repr(body), *settings)
+        if key not in known:
+            known[key] = probe(body, *settings)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timm_backbone, "_probe", remembered)
+        yield
 
 
 def model_config(name: str) -> tuple:

@@ -75,7 +75,7 @@ def with_options(words: list[str], options: list[str]) -> list[str]:
 
 
 def shrinking(config: str) -> list[str]:
-    """Options that leave few images and iterations of a config, and every epoch."""
+    """Options that leave few images of a config, and few iterations or one epoch."""
     from dense3d.config import load_config
 
     cfg = load_config(config)
@@ -83,7 +83,9 @@ def shrinking(config: str) -> list[str]:
     if cfg.get("synthetic_data"):
         options += ["synthetic_data.train=16", "synthetic_data.val=4"]
     elif "max_epochs" in cfg.train_cfg:  # the reader's few images
-        options += ["train_dataloader.batch_size=2", "train_cfg.max_epochs=1"]
+        options += ["train_dataloader.batch_size=2"]
+    if "max_epochs" in cfg.train_cfg:
+        options += ["train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
     if "max_iters" in cfg.train_cfg:
         options += [f"train_cfg.max_iters={ITERATIONS}", f"train_cfg.val_interval={ITERATIONS}"]
         options += [f"default_hooks.checkpoint.interval={ITERATIONS}"]
@@ -98,12 +100,14 @@ def name_as_unshrunk(config: str, words: list[str]) -> None:
     folder = Path(
         words[words.index("--work-dir") + 1] if "--work-dir" in words else f"work_dirs/{Path(config).stem}"
     )
-    short = folder / f"iter_{ITERATIONS}.pth"
+    unit, short, whole = "epoch", 1, cfg.train_cfg.get("max_epochs", 0)
+    if "max_iters" in cfg.train_cfg:
+        unit, short, whole = "iter", ITERATIONS, cfg.train_cfg.max_iters
     interval = cfg.default_hooks.checkpoint.interval
-    for number in range(interval, cfg.train_cfg.get("max_iters", 0) + 1, interval):
-        name = folder / f"iter_{number}.pth"
+    for number in range(interval, whole + 1, interval):
+        name = folder / f"{unit}_{number}.pth"
         if not name.exists():
-            name.symlink_to(short.name)
+            name.symlink_to(f"{unit}_{short}.pth")
 
 
 def excused(error: str) -> bool:

@@ -258,35 +258,81 @@ def test_it_is_built_from_the_registry():
     assert isinstance(MODELS.build(dict(type="HUNet", in_channels=3, **SMALL)), HUNet)
 
 
-def official_names(model: HUNet) -> dict[str, Tensor]:
-    """A few weights of a released file's form: those of the stem and of the steps between levels."""
-    last = model.depth - 2
-    names = {"init_transform.0": model.stem[0], "init_transform.1.norm": model.stem[1]}
-    for step in range(last + 1):
-        names |= {f"down.{step}.0": model.down[step], f"up.{step}.1": model.up[last - step]}
-    return {
-        f"module.student.{name}.{'scale' if 'norm' in name else key}": value
-        for name, module in names.items()
-        for key, value in module.state_dict().items()
-    }
+def official_state(model: HUNet, gated: bool) -> dict[str, Tensor]:
+    """The weights as a released file has them: its prefix, names, order of levels and shapes."""
+    state, top = {}, model.depth - 1
+
+    def put(name: str, module: nn.Module, is_norm: bool = False) -> None:
+        for key, value in module.state_dict().items():
+            state[f"module.student.{name}.{'scale' if is_norm and gated else key}"] = value
+
+    def put_gamma(name: str, gamma: Tensor) -> None:
+        state[f"module.student.{name}.gamma"] = gamma.detach()[None]
+
+    put("init_transform.0", model.stem[0])
+    put("init_transform.1.norm", model.stem[1], True)
+    put("decoder_init_norm.norm", model.bottleneck_norm, True)
+    for level in range(model.depth):
+        for side, stage, place in (
+            ("enc", model.encoder[level], level),
+            ("dec", model.decoder[level], top - level),
+        ):
+            for i, block in enumerate(stage.convs):
+                name = f"resnet_{side}.{place}.{i}"
+                put(f"{name}.conv1", block.conv1)
+                put(f"{name}.conv2", block.conv2)
+                put(f"{name}.norm.norm", block.norm1, True)
+                put(f"{name}.norm_post_layer.norm", block.norm2, True)
+                put_gamma(f"{name}.skip_path", block.residual.gamma)
+            for i, block in enumerate(stage.attentions):
+                name = f"att_{side}.{place}.{i + 1}"  # the curves come before them
+                put(f"{name}.norm.norm", block.norm1, True)
+                put(f"{name}.linear_in", block.attn.qkv)
+                put(f"{name}.linear_out", block.attn.proj)
+                put(f"{name}.mlp_norm.norm" if gated else f"{name}.mlp.0.norm", block.norm2, True)
+                put(f"{name}.mlp_lin_1" if gated else f"{name}.mlp.1", block.mlp.fc1)
+                put(f"{name}.mlp_lin_2" if gated else f"{name}.mlp.3", block.mlp.fc2)
+                put_gamma(f"{name}.skip_path_1", block.residual1.gamma)
+                put_gamma(f"{name}.skip_path_2", block.residual2.gamma)
+    for step in range(top):
+        finer = top - 1 - step
+        put(f"down.{step}.0", model.down[step])
+        put(f"down.{step}.1.norm", model.down_norm[step], True)
+        put(f"up.{step}.0.norm", model.up_norm[finer], True)
+        put(f"up.{step}.1", model.up[finer])
+        put(f"linears_skip.{step}.0.norm", model.skip[finer][0], True)
+        put(f"linears_skip.{step}.1", model.skip[finer][1])
+        put_gamma(f"skip.{step}", model.up_scale[finer])
+    if model.final is not None:
+        put("final_stem", model.final)
+    return state
 
 
-def test_a_released_file_is_found_under_its_prefix():
-    """The kits have the bare names; the released file has containers, a prefix and a teacher."""
-    model = network()
-    student = official_names(model)
+@pytest.mark.parametrize(("block", "final"), [("transformer++", 0), ("transformer", 5)])
+def test_a_released_file_converts(block, final):
+    """The kits have bare names and one style; the released file has containers, a prefix and a teacher."""
+    model = network(block=block, final_channels=final)
+    for value in model.state_dict().values():
+        nn.init.normal_(value)
+    student = official_state(model, gated=block == "transformer++")
     file = {
         "epoch": 3,
         "state_dict": {**student, "module.teacher.x": torch.ones(1), "module.student.mask": 1},
     }
-    found = convert("msm", file)
-    own = {f"backbone.{name}": value for name, value in model.state_dict().items()}
-    assert len(found) == len(student)
-    for name, value in found.items():
-        assert torch.equal(value, own[name]), name
+    again = network(block=block, final_channels=final)
+    load_into(again, convert("msm-backbone", file), source="model.pth")
+    own = model.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in again.state_dict().items())
+    assert set(convert("msm", file)) == {f"backbone.{name}" for name in own}
+
+
+def test_what_is_no_released_file_is_refused():
+    model = network()
+    state = official_state(model, gated=True)
     with pytest.raises(CheckpointError, match="no official msm checkpoint"):
         convert("msm", {"state_dict": {"module.teacher.x": torch.ones(1)}})
     with pytest.raises(CheckpointError, match=r"unexpected names: down\.9\.7\.weight"):
-        convert("msm-backbone", {**file["state_dict"], "module.student.down.9.7.weight": torch.ones(1)})
-    with pytest.raises(CheckpointError, match="missing"):
-        load_into(model, convert("msm-backbone", file), source="part.pth")
+        convert("msm-backbone", {**state, "module.student.down.9.7.weight": torch.ones(1)})
+    del state["module.student.down.0.0.bias"]
+    with pytest.raises(CheckpointError, match=r"down\.0\.bias"):
+        load_into(model, convert("msm-backbone", state), source="part.pth")
