@@ -167,16 +167,16 @@ def raw_features(inputs: dict[str, Any], chosen: Tensor | None = None) -> Tensor
     """Height above the lowest percent of the scene's points, then their features as they came.
 
     Args:
-        inputs: of one scene, with ``points`` (1, N, 3) and ``features`` (1, N, F).
+        inputs: of one scene, with ``points`` (1, N, 3) and ``features`` (1, N, F) or None.
         chosen: ``(K,)`` points that are wanted; all unless given.
 
     Returns:
         ``(K, 1 + F)``.
     """
-    points, features = inputs["points"].flatten(0, -2), inputs["features"].flatten(0, -2)
-    heights = points[:, 2:]
-    floor = np.percentile(heights.cpu().numpy(), 1)
-    found = torch.cat([heights - float(floor), features], dim=1)
+    heights = inputs["points"].flatten(0, -2)[:, 2:]
+    found = heights - float(np.percentile(heights.cpu().numpy(), 1))
+    if inputs.get("features") is not None:
+        found = torch.cat([found, inputs["features"].flatten(0, -2)], dim=1)
     return found if chosen is None else found[chosen]
 
 
@@ -235,16 +235,17 @@ def _features_of(network: SceneSegmenter) -> Source:
 
     @torch.no_grad()
     def features(inputs: dict[str, Any], chosen: Tensor | None = None) -> Tensor:
-        return network.features(*clouds_of(inputs), chosen)
+        return network.features(*clouds_of(inputs, network.backbone.in_channels), chosen)
 
     return features
 
 
-def _one_of_each_voxel(inputs: dict[str, Any], voxel_size: float) -> tuple[Tensor, Tensor]:
+def _one_of_each_voxel(inputs: dict[str, Any], network: SceneSegmenter) -> tuple[Tensor, Tensor]:
     """``(V,)`` a point of each voxel, and ``(N,)`` the voxel of each: points of one share their features."""
     from dense3d.pointcloud.voxel_batch import clouds_of, voxel_batch
 
-    voxel = voxel_batch(*clouds_of(inputs), voxel_size).voxel
+    clouds = clouds_of(inputs, network.backbone.in_channels)
+    voxel = voxel_batch(*clouds, network.voxel_size).voxel
     point = torch.arange(len(voxel), device=voxel.device)
     return point.new_zeros(int(voxel.max()) + 1).scatter(0, voxel, point), voxel
 
@@ -273,7 +274,7 @@ def _tested(
     names = tuple(dataset.metainfo.get("classes") or map(str, range(number)))
     for inputs, labels in _scenes(cfg, "test", network, seed):
         truth = labels.cpu().numpy()
-        some, voxel = _one_of_each_voxel(inputs, network.voxel_size)
+        some, voxel = _one_of_each_voxel(inputs, network)
         for name, source in sources.items():
             features = source(inputs, None if name == RAW else some)
             for key in (key for key in probes if key.source == name):

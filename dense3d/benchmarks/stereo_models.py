@@ -29,7 +29,7 @@ def whole_image_attention() -> Iterator[None]:
     """Every pixel against every pixel of the other image, all but the window of its row masked: (HW)^2."""
     from dense3d.stereo.ccnext.attention import EpipolarAttention, window_reach
 
-    def attend(self: EpipolarAttention, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, None]:
+    def attend(self: EpipolarAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         height, width = query.shape[-2:]
         index = torch.arange(height * width, device=query.device)
         row, column = index // width, index % width
@@ -39,7 +39,7 @@ def whole_image_attention() -> Iterator[None]:
         for q, k, v in zip(query.flatten(2), key.flatten(2), value.flatten(2)):  # (C, HW) each
             logits = (q.t() @ k).masked_fill(~seen, float("-inf"))
             found.append((logits.softmax(dim=-1) @ v.t()).t())
-        return torch.stack(found).unflatten(2, (height, width)), None
+        return torch.stack(found).unflatten(2, (height, width))
 
     with mock.patch.object(EpipolarAttention, "_attend", attend):
         yield

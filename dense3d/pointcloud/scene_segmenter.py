@@ -109,7 +109,7 @@ class SceneSegmenter(BaseModel):
                 ``pred_point_labels`` and ``pred_point_scores`` ``(N,)``, the class of each point and its
                 probability; or ``"tensor"``, logits ``(R, C)`` of all points, cloud after cloud.
         """
-        points, features, lengths = clouds_of(inputs)
+        points, features, lengths = clouds_of(inputs, self.backbone.in_channels)
         if mode == "loss":
             labels = point_labels(data_samples, lengths.tolist(), self.num_classes).to(points.device)
             chosen = self._some(labels)

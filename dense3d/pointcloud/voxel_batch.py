@@ -33,29 +33,33 @@ class VoxelBatch(NamedTuple):
     point_scene: Tensor
 
 
-def clouds_of(inputs: Mapping[str, Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
+def clouds_of(inputs: Mapping[str, Tensor | None], channels: int) -> tuple[Tensor, Tensor, Tensor]:
     """Clouds of a batch one after the other.
 
     Args:
-        inputs: what :class:`dense3d.pointcloud.PointDataPreprocessor` gives, with features.
+        inputs: what :class:`dense3d.pointcloud.PointDataPreprocessor` gives.
+        channels: F, of the features that a network reads; with 0, coordinates alone will do.
 
     Returns:
         ``(R, 3)`` points, ``(R, F)`` features, ``(B,)`` lengths.
 
     Raises:
-        DataError: there are no features.
+        DataError: features are missing, or have other channels.
 
     Example:
         >>> inputs = {"points": torch.ones(2, 5, 3), "features": torch.ones(2, 5, 1), "lengths": None}
-        >>> [part.shape for part in clouds_of(inputs)]
+        >>> [part.shape for part in clouds_of(inputs, 1)]
         [torch.Size([10, 3]), torch.Size([10, 1]), torch.Size([2])]
     """
     points, features, lengths = inputs["points"], inputs.get("features"), inputs.get("lengths")
-    if features is None:
+    if features is None and channels == 0:
+        features = points.new_zeros(*points.shape[:-1], 0)
+    if features is None or features.shape[-1] != channels:
+        given = "none" if features is None else features.shape[-1]
         raise DataError(
-            "networks of scenes read features of points: name some in the packing step of the pipeline, such "
-            "as features=('colors', 'normals'), with fill=0.0 for clouds that lack them, or ('height',) for "
-            "coordinates alone"
+            f"this network reads {channels} features of points, and there are {given}: name them in the "
+            "packing step of the pipeline, such as features=('colors', 'normals') with fill=0.0 for clouds "
+            "that lack them, or set backbone.in_channels; with 0, coordinates alone are read"
         )
     if lengths is None:
         lengths = torch.full((len(points),), points.shape[1], device=points.device)

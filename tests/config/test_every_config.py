@@ -34,6 +34,8 @@ STEPPED_ELSEWHERE = {
     "PartSegmenter": "tests/pointcloud",
     "MonoDETR": "tests/detection3d",
     "MonoDINODETR": "tests/detection3d",
+    "MaskedSceneModeling": "tests/pretraining",
+    "SceneSegmenter": "tests/pointcloud",
     "SceneFeatures": "tests/pointcloud",
     "VoteNet": "tests/detection3d",
     "ThreeDETR": "tests/detection3d",

@@ -174,7 +174,8 @@ class _Losses:
         for side, view in views.items():
             unmoved = criterion.unmoved_error(view)
             for scale in self.scales:
-                photometric, smooth, _ = criterion.view_terms(view, scale, unmoved)
+                photometric, _ = criterion.photometric_term(view, scale, unmoved)
+                smooth = criterion.smoothness_term(view, scale)
                 found[f"photometric_{side}_{scale}"], found[f"smooth_{side}_{scale}"] = photometric, smooth
                 found[f"loss_{scale}"] += photometric + criterion.smooth_weight * smooth
                 if unmoved is not None:

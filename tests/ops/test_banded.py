@@ -76,3 +76,11 @@ def test_a_reach_of_nothing_is_refused():
         band_mask(4, 0)
     with pytest.raises(DataError, match="not -2"):
         band_attention(*rows(4), -2)
+
+
+def test_dropout_leaves_out_weights_and_keeps_the_mean():
+    torch.manual_seed(0)
+    query, key = torch.zeros(400, 40, 4), torch.zeros(400, 40, 4)
+    found = band_attention(query, key, torch.ones(400, 40, 1), 6, dropout=0.5)
+    assert found.std() > 0.1  # without dropout all are 1
+    assert found.mean().item() == pytest.approx(1, abs=0.02)

@@ -121,8 +121,10 @@ def test_labels_that_do_not_fit_are_refused(labels, message):
 
 
 def test_clouds_without_features_and_unknown_settings_are_refused():
-    with pytest.raises(DataError, match="read features of points"):
+    with pytest.raises(DataError, match="reads 3 features of points, and there are none"):
         model_of()({"points": torch.zeros(1, 5, 3), "features": None})
+    with pytest.raises(DataError, match="and there are 2"):
+        model_of()({"points": torch.zeros(1, 5, 3), "features": torch.zeros(1, 5, 2)})
     with pytest.raises(ConfigError, match="not 'modus'"):
         model_of(sampling=dict(modus="nearest"))
     with pytest.raises(ConfigError, match="Pretrained"):
@@ -145,8 +147,14 @@ def test_weights_of_pre_training_and_of_segmenters_are_taken(tmp_path):
     other = model_of()
     load_pretrained(other.backbone, tmp_path / "segmenter.pth")
     assert torch.equal(other.backbone.stem[0].bias, model.backbone.stem[0].bias)
-    with pytest.raises(CheckpointError, match=r"no HUNet behind 'mentor\.'"):
+    with pytest.raises(CheckpointError, match=r"no network of masked scene modelling behind 'mentor\.'"):
         load_pretrained(other.backbone, tmp_path / "msm.pth", "mentor.")
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="msm"):
+    with pytest.raises(CheckpointError, match="has no network of masked scene modelling"):
         load_pretrained(other.backbone, tmp_path / "other.pth")
+
+
+def test_coordinates_alone_are_enough_for_a_network_without_input_channels():
+    model = SceneSegmenter({**SMALL, "in_channels": 0}, 4, voxel_size=0.1).eval()
+    logits = model({"points": batch_of(60)[0]["points"][None], "features": None})
+    assert logits.shape == (60, 4) and logits.std(dim=0).min() > 0

@@ -251,7 +251,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 
 def test_batches_that_do_not_fit_are_refused():
     model, batch = model_of(), views()
-    with pytest.raises(DataError, match="features of points"):
+    with pytest.raises(DataError, match="reads 3 features of points"):
         model({**batch, "features": None}, mode="loss")
     with pytest.raises(DataError, match="compares two views"):
         model({**batch, "views": 3}, mode="loss")

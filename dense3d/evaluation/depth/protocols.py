@@ -6,6 +6,7 @@ every table prints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -35,7 +36,7 @@ class DepthProtocol:
         use: where it is used.
 
     Raises:
-        ConfigError: a crop, resize or mean that is not known.
+        ConfigError: a crop, resize or mean that is not known, or limits that are none.
     """
 
     name: str
@@ -53,6 +54,11 @@ class DepthProtocol:
         crop_window(self.crop, 1, 1)
         _one_of("resize", self.resize, ("depth", "inverse"))
         _one_of("mean", self.mean, ("images", "pixels"))
+        if not isinstance(self.clamp, Sequence) or len(self.clamp) != 2:
+            raise ConfigError(
+                f"protocol {self.name}: clamp={self.clamp!r} must be a smallest and a largest depth, "
+                "None for no limit"
+            )
         low, high = self.clamp
         if (low or 0) < 0 or (high is not None and high <= (low or 0)) or self.min_depth < 0:
             raise ConfigError(f"protocol {self.name}: limits of depth are positive and in order")

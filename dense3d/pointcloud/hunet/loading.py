@@ -21,20 +21,19 @@ def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None 
     Raises:
         CheckpointError: the file cannot be read, has no such network, or names or shapes differ.
     """
-    from dense3d.checkpoints.msm import convert_backbone, network_weights
+    from dense3d.checkpoints.msm import network_weights
     from dense3d.engine.checkpoint import load_checkpoint, load_into
 
     checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
+    state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
     if prefix is None:
-        cut = network_weights(state) or convert_backbone(checkpoint)
+        weights = network_weights(state)
     else:
-        cut = network_weights({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        if not cut:
-            raise CheckpointError(
-                f"{path} has no HUNet behind {prefix!r}: leave the prefix out or name another"
-            )
-    load_into(network, cut, source=str(path))
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if not weights:
+        where = "" if prefix is None else f" behind {prefix!r}"
+        raise CheckpointError(f"{path} has no network of masked scene modelling{where}")
+    load_into(network, weights, source=str(path))
 
 
 def load_of_init_cfg(network: HUNet, init_cfg: Any) -> None:

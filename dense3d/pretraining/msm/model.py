@@ -17,7 +17,9 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
+from dense3d.layers.assignment import mean_number
 from dense3d.pointcloud.hunet import HUNet
+from dense3d.pointcloud.scene_features import PointFeatures
 from dense3d.pointcloud.sparse import SparsePyramid, build_pyramid, match_levels
 from dense3d.pointcloud.voxel_batch import VoxelBatch, clouds_of, voxel_batch
 from dense3d.pretraining.msm.correspondence import partners, transferred
@@ -166,10 +168,11 @@ class MaskedSceneModeling(BaseModel):
             return self.samples(inputs, data_samples)
         found = self.masked_pass(inputs)
         errors = self.level_errors(found, self._pairs(inputs, found.voxels))
+        numbers = mean_number([len(error) for _, error in errors], found.teacher[0].device)
         losses = {}
         for level, ((_, error), weight) in enumerate(zip(errors, self.level_weights)):
             # without a common point, an empty sum keeps all parameters in the graph
-            losses[f"loss_level{level}"] = weight * error.sum() / max(len(error), 1)
+            losses[f"loss_level{level}"] = weight * error.sum() / numbers[level]
         spreads = {f"spread_level{level}": spread(map_) for level, map_ in enumerate(found.teacher)}
         self._look_for_collapse(spreads)
         return losses | spreads
@@ -224,7 +227,9 @@ class MaskedSceneModeling(BaseModel):
         """The error of each cloud, with the same blocks hidden every time and targets of the same view.
 
         Returns:
-            Samples with ``error``, the sum over levels of the mean error.
+            Samples with ``error``, the sum over levels of the mean error; ``point_hidden`` ``(N,)`` bool; and
+            ``pred_point_features``, the student's :class:`~dense3d.pointcloud.scene_features.PointFeatures`
+            with nothing hidden.
 
         Raises:
             DataError: clouds come in several views.
@@ -240,8 +245,14 @@ class MaskedSceneModeling(BaseModel):
             number = scene.bincount(minlength=count).clamp(min=1)
             total += self.level_weights[level] * total.new_zeros(count).index_add(0, scene, error) / number
         samples = data_samples or [PointDataSample() for _ in range(count)]
-        for sample, error in zip(samples, total):
-            sample.set_field(error, "error")
+        hidden = found.hidden[0][found.voxels.voxel]
+        maps = self.student(found.pyramid, found.voxels.features)
+        for number, sample in enumerate(samples):
+            own = found.voxels.point_scene == number
+            features = _scene_features(found, maps, number, own)
+            sample.set_data(
+                {"error": total[number], "point_hidden": hidden[own], "pred_point_features": features}
+            )
         return samples
 
     @torch.no_grad()
@@ -261,7 +272,8 @@ class MaskedSceneModeling(BaseModel):
         return joined
 
     def _voxels(self, inputs: Mapping[str, Tensor | None]) -> VoxelBatch:
-        return voxel_batch(*clouds_of(inputs), self.voxel_size, random=self.training)
+        clouds = clouds_of(inputs, self.student.in_channels)
+        return voxel_batch(*clouds, self.voxel_size, random=self.training)
 
     def _pairs(self, inputs: Mapping[str, Tensor | None], voxels: VoxelBatch) -> tuple[Tensor, Tensor]:
         views = inputs.get("views", 1)
@@ -283,3 +295,11 @@ class MaskedSceneModeling(BaseModel):
             "current",
             30,
         )
+
+
+def _scene_features(found: MaskedPass, maps: Sequence[Tensor], number: int, points: Tensor) -> PointFeatures:
+    """Features of one scene of a batch at its points ``(R,)`` bool."""
+    own = [level.scene == number for level in found.pyramid.levels]
+    pyramid = build_pyramid(found.voxels.coords[own[0]], depth=len(maps))
+    cut = [map_[rows] for map_, rows in zip(maps, own)]
+    return PointFeatures(pyramid, cut, range(len(maps)), found.voxels.grid[points])

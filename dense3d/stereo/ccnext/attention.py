@@ -52,9 +52,6 @@ class EpipolarAttention(nn.Module):
         init: ``"recommended"`` starts as the identity by zeroing the batch norm of W alone; ``"official"``
             zeroes that of V too, after which no gradient reaches Q, K, V and the weights of W.
         batch_norm: whether V and W end in batch norms; without them W starts at zero.
-        offsets: also add a linear map, zero at first, of how far away on average a query finds its matches,
-            in units of the reach: a soft argmax of the products. The official network has no such term; short
-            training profits, as what is found then tells a disparity by itself.
 
     Shape:
         two maps ``(B, channels, H, W)`` of any size to two like them.
@@ -75,7 +72,6 @@ class EpipolarAttention(nn.Module):
         window_size: float = 0.26,
         init: str = "recommended",
         batch_norm: bool = True,
-        offsets: bool = False,
     ) -> None:
         super().__init__()
         check_init(init)
@@ -89,36 +85,20 @@ class EpipolarAttention(nn.Module):
         zero_norm(self.output)
         if init == "official" and batch_norm:
             zero_norm(self.value)
-        self.offset = nn.Conv2d(1, channels, 1, bias=False) if offsets else None
-        if offsets:
-            nn.init.zeros_(self.offset.weight)
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Both maps with what they found; the batch norms see one image after the other."""
         pair, other = torch.cat([left, right]), torch.cat([right, left])
         value = _each(self.value, right, left)
-        found, offset = self._attend(self.query(pair), self.key(other), value)
-        found = pair + _each(self.output, *found.chunk(2))
-        if offset is not None:
-            found = found + self.offset(offset)
-        return found.chunk(2)
+        found = self._attend(self.query(pair), self.key(other), value)
+        return (pair + _each(self.output, *found.chunk(2))).chunk(2)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor | None]:
-        """``(2B, C, H, W)`` each, the other image in key and value; offsets ``(2B, 1, H, W)``."""
-        batch, channels, height, width = query.shape
-        reach = window_reach(width, self.window_size)
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """``(2B, C, H, W)`` each, the other image in key and value."""
+        batch, _, height, width = query.shape
         rows = [x.permute(0, 2, 3, 1).flatten(0, 1) for x in (query, key, value)]  # (2B * H, W, C)
-        if self.offset is None:
-            found = band_attention(*rows, reach)
-            return found.unflatten(0, (batch, height)).permute(0, 3, 1, 2), None
-        with torch.autocast(query.device.type, enabled=False):  # columns are numbers beyond eight bits
-            columns = torch.arange(width, device=query.device, dtype=torch.float32)[:, None] / reach
-            query, key, value = (x.float() for x in rows)
-            both = torch.cat([value, columns.expand(*value.shape[:2], 1)], dim=2)
-            found, where = band_attention(query, key, both, reach).split((channels, 1), dim=2)
-            found = torch.cat([found, where - columns], dim=2).to(rows[2].dtype)
-        found = found.unflatten(0, (batch, height)).permute(0, 3, 1, 2)
-        return found.split((channels, 1), dim=1)
+        found = band_attention(*rows, window_reach(width, self.window_size))
+        return found.unflatten(0, (batch, height)).permute(0, 3, 1, 2)
 
 
 def _each(module: nn.Module, first: Tensor, second: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from dense3d.errors import ConfigError
 from dense3d.layers.feature_maps import ChannelLayerNorm
 from dense3d.registry import MODELS
 from dense3d.stereo.ccnext.attention import EpipolarAttention
+from dense3d.stereo.ccnext.matching import CLUES, Match, RowMatching
 
 STEMS = ("replaced", "beside", "own")
 
@@ -52,7 +53,10 @@ class PairEncoder(BaseModule):
             backbone has such a map (timm's ResNets). None takes the first of replaced, own and beside that
             is possible.
         stem_channels: of the new stem, where it stands beside the backbone.
-        window_size, attention_init, attention_norm, attention_offsets: see :class:`EpipolarAttention`.
+        window_size, attention_init, attention_norm: see :class:`EpipolarAttention`.
+        matching: also match rows at strides 4, 8 and 16 and give the decoder what is found, in two channels
+            more: ``max_disparity`` in pixels and ``temperature`` of :class:`RowMatching`. The official
+            network does not; short training from random weights profits.
         mean, std: what images in [0, 1] are normalised by: a number, or one for each channel.
 
     Shape:
@@ -71,7 +75,7 @@ class PairEncoder(BaseModule):
         window_size: float = 0.26,
         attention_init: str = "recommended",
         attention_norm: bool = True,
-        attention_offsets: bool = False,
+        matching: dict | None = None,
         mean: float | Sequence[float] = 0.45,
         std: float | Sequence[float] = 0.225,
         init_cfg: dict | None = None,
@@ -92,10 +96,11 @@ class PairEncoder(BaseModule):
             self._replaced = (holder, name, getattr(holder, name))  # no part of the network any more
             setattr(holder, name, nn.Identity())
         self.attentions = nn.ModuleList(
-            EpipolarAttention(c, window_size, attention_init, attention_norm, attention_offsets)
-            for c in channels[:3]
+            EpipolarAttention(c, window_size, attention_init, attention_norm) for c in channels[:3]
         )
-        self.channels: tuple[int, ...] = (half, *channels)
+        self.matchings = self._build_matchings(channels[:3], **matching) if matching is not None else None
+        more = 0 if matching is None else CLUES
+        self.channels: tuple[int, ...] = (half, *(c + more for c in channels[:3]), channels[3])
         for name, value in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.as_tensor(value).float().reshape(-1, 1, 1), persistent=False)
 
@@ -106,17 +111,36 @@ class PairEncoder(BaseModule):
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Five maps of each image, see the class."""
+        return self.match(left, right)[:2]
+
+    def match(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], list[Tensor], list[Match]]:
+        """The same, and the matches of left and right at strides 4, 8 and 16; none without ``matching``."""
         images = (torch.cat([left, right]) - self.mean) / self.std
         half, x = self._begin(images)
-        features = [half]
+        pairs = [half.chunk(2)]
+        matches: list[Match] = []
         for index in range(4):
             x = self.cut.stage(index, x)
-            features.append(self.cut.feature(index, x))
+            pair = self.cut.feature(index, x).chunk(2)
             if index < 3:
-                pair = self.attentions[index](*self.cut.to_map(x).chunk(2))
-                x = self.cut.from_map(torch.cat(pair))
-        pairs = [feature.chunk(2) for feature in features]
-        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+                attended = self.attentions[index](*self.cut.to_map(x).chunk(2))
+                if self.matchings is not None:
+                    *attended, found = self.matchings[index](*attended)
+                    matches.extend(found)
+                    pair = [torch.cat([p, m.clues.to(p.dtype)], dim=1) for p, m in zip(pair, found)]
+                x = self.cut.from_map(torch.cat(attended))
+            pairs.append(pair)
+        return [pair[0] for pair in pairs], [pair[1] for pair in pairs], matches
+
+    @staticmethod
+    def _build_matchings(
+        channels: Sequence[int], max_disparity: int = 64, temperature: float = 20.0
+    ) -> nn.ModuleList:
+        strides = (4, 8, 16)
+        return nn.ModuleList(
+            RowMatching(c, max_disparity // stride, stride, temperature)
+            for c, stride in zip(channels, strides)
+        )
 
     def _begin(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if self.stem_kind == "own":

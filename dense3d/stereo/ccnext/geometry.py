@@ -77,3 +77,32 @@ def warp_along_rows(
     x, y = moved_coordinates(depth, shift, offset)
     grid = torch.stack([x / max(width - 1, 1), y / max(height - 1, 1)], dim=-1) * 2 - 1
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=exact)
+
+
+def hidden_pixels(
+    depth: Tensor, shift: Tensor, offset: Tensor | float = 0.0, tolerance: float = 0.5
+) -> Tensor:
+    """Pixels that the other camera does not see: beyond its image, or behind something nearer.
+
+    Along a row, what the other camera sees keeps its order. A pixel whose match lies beyond the match of a
+    pixel that should come after it is covered by that one.
+
+    Args:
+        depth: ``(B, 1, H, W)``.
+        shift, offset: see :func:`moved_coordinates`.
+        tolerance: pixels by which the order may be violated.
+
+    Returns:
+        Boolean ``(B, 1, H, W)``.
+
+    Example:
+        >>> depth = torch.tensor([8.0, 8.0, 8.0, 8.0, 8.0, 2.0, 2.0, 8.0]).reshape(1, 1, 1, 8)
+        >>> hidden_pixels(depth, torch.tensor([-8.0])).flatten().int().tolist()
+        [1, 0, 0, 1, 1, 0, 0, 0]
+    """
+    x, _ = moved_coordinates(depth, shift, offset)  # (B, H, W)
+    to_left = (torch.as_tensor(shift, device=x.device) < 0).reshape(-1, 1, 1)
+    x = torch.where(to_left, x, (x.shape[-1] - 1 - x).flip(-1))  # all as if matches lay to the left
+    first = x.flip(-1).cummin(dim=-1).values.flip(-1)  # of this and of all that come after it
+    hidden = (x < -tolerance) | (x > first + tolerance)
+    return torch.where(to_left, hidden, hidden.flip(-1))[:, None]

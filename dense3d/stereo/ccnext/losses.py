@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from kornia.losses import inverse_depth_smoothness_loss
 from torch import Tensor, nn
 
-from dense3d.errors import ConfigError
-from dense3d.stereo.ccnext.geometry import scaled_inverse_depth, warp_along_rows
+from dense3d.errors import ConfigError, DataError
+from dense3d.stereo.ccnext.geometry import hidden_pixels, scaled_inverse_depth, warp_along_rows
 
 _C1, _C2 = 0.01**2, 0.03**2
 
@@ -35,13 +35,19 @@ def ssim_distance(first: Tensor, second: Tensor) -> Tensor:
         True
     """
     x, y = (F.pad(image, (1, 1, 1, 1), mode="reflect") for image in (first, second))
-    mean_x, mean_y = F.avg_pool2d(x, 3, 1), F.avg_pool2d(y, 3, 1)
-    variance_x = F.avg_pool2d(x**2, 3, 1) - mean_x**2
-    variance_y = F.avg_pool2d(y**2, 3, 1) - mean_y**2
-    covariance = F.avg_pool2d(x * y, 3, 1) - mean_x * mean_y
+    mean_x, mean_y = _box_mean(x), _box_mean(y)
+    variance_x = _box_mean(x * x) - mean_x**2
+    variance_y = _box_mean(y * y) - mean_y**2
+    covariance = _box_mean(x * y) - mean_x * mean_y
     above = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
     below = (mean_x**2 + mean_y**2 + _C1) * (variance_x + variance_y + _C2)
     return ((1 - above / below) / 2).clamp(0, 1)
+
+
+def _box_mean(x: Tensor) -> Tensor:
+    """Means of 3x3 boxes ``(B, C, H, W)`` -> ``(B, C, H - 2, W - 2)``: a convolution is twice as fast as
+    average pooling on a CPU, forward and backward."""
+    return F.conv2d(x, x.new_full((x.shape[1], 1, 3, 3), 1 / 9), groups=x.shape[1])
 
 
 def photometric_error(painted: Tensor, image: Tensor, ssim_weight: float = 0.85) -> Tensor:
@@ -94,9 +100,14 @@ class SelfSupervisedStereoLoss(nn.Module):
             reprojection.
         noise: deviation of what is added to the unmoved error, so that ties are broken at random.
         exact_sampling: see :func:`dense3d.stereo.ccnext.warp_along_rows`.
+        image_levels: l of the sizes (H / 2^l, W / 2^l) at which every scale's reprojection is compared; the
+            official network compares at full size alone. Where a map starts many pixels beside the truth,
+            as from random weights, an error in smaller images still says in which direction it lies.
+        skip_hidden: pixels that the other camera does not see, as far as the predicted depth says, do not
+            count with their reprojection, see :func:`hidden_pixels`; the official network counts all.
 
     Raises:
-        ConfigError: depths are not 0 < min < max, or a weight is out of range.
+        ConfigError: depths are not 0 < min < max, or a weight or a level is out of range.
     """
 
     def __init__(
@@ -108,6 +119,8 @@ class SelfSupervisedStereoLoss(nn.Module):
         auto_mask: bool = True,
         noise: float = 1e-5,
         exact_sampling: bool = False,
+        image_levels: Sequence[int] = (0,),
+        skip_hidden: bool = False,
     ) -> None:
         super().__init__()
         if not 0 < min_depth < max_depth:
@@ -119,7 +132,10 @@ class SelfSupervisedStereoLoss(nn.Module):
             )
         self.min_depth, self.max_depth = min_depth, max_depth
         self.smooth_weight, self.ssim_weight = smooth_weight, ssim_weight
+        if not image_levels or min(image_levels) < 0 or len(set(image_levels)) != len(image_levels):
+            raise ConfigError(f"image_levels={tuple(image_levels)} must be some of 0, 1, 2, ..., each once")
         self.auto_mask, self.noise, self.exact_sampling = auto_mask, noise, exact_sampling
+        self.image_levels, self.skip_hidden = tuple(image_levels), skip_hidden
 
     def forward(self, views: Sequence[View], generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Named scalars: ``loss_photometric_s`` and ``loss_smooth_s`` of every scale, which sum up to the
@@ -132,13 +148,19 @@ class SelfSupervisedStereoLoss(nn.Module):
             generator: of the noise; torch's own by default.
         """
         with torch.autocast(views[0].other.device.type, enabled=False):
-            unmoved = [self.unmoved_error(view, generator) for view in views]
+            pyramids = [[halved(view, level) for level in self.image_levels] for view in views]
+            unmoved = [[self.unmoved_error(small, generator) for small in pyramid] for pyramid in pyramids]
             found: dict[str, Tensor] = {}
             scales = list(views[0].sigmoids)
+            parts = len(scales) * len(views)
             for scale in scales:
-                terms = [self.view_terms(view, scale, error) for view, error in zip(views, unmoved)]
-                photometric, smooth, painted = (torch.stack(t).sum() for t in zip(*terms))
-                parts = len(scales) * len(views)
+                terms = [
+                    self.photometric_term(small, scale, error)
+                    for pyramid, errors in zip(pyramids, unmoved)
+                    for small, error in zip(pyramid, errors)
+                ]
+                photometric, painted = (torch.stack(t).sum() / len(self.image_levels) for t in zip(*terms))
+                smooth = torch.stack([self.smoothness_term(view, scale) for view in views]).sum()
                 found[f"loss_photometric_{scale}"] = photometric / parts
                 found[f"loss_smooth_{scale}"] = self.smooth_weight * smooth / parts
                 found[f"painted_{scale}"] = painted / len(views)
@@ -152,20 +174,27 @@ class SelfSupervisedStereoLoss(nn.Module):
         noise = torch.randn(error.shape, generator=generator, device=error.device, dtype=error.dtype)
         return error + self.noise * noise
 
-    def view_terms(self, view: View, scale: int, unmoved: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Photometric and smoothness term of one image and scale, not weighted, and the share of painted
-        pixels."""
-        sigmoid = view.sigmoids[scale].float()
+    def photometric_term(self, view: View, scale: int, unmoved: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Photometric error of one image and scale, and the share of painted pixels."""
         error = photometric_error(self.painted(view, scale), view.images[0].float(), self.ssim_weight)
-        share = torch.ones((), device=error.device)
+        counts = torch.ones_like(error, dtype=torch.bool)
         if unmoved is not None:
-            share = (error < unmoved).float().mean()
+            counts = error < unmoved
             error = torch.minimum(error, unmoved)
+        if self.skip_hidden:
+            depth = self.depth(view.sigmoids[scale].detach(), error.shape[-2:])
+            seen = ~hidden_pixels(depth, view.shift, view.offset)
+            error, counts = error * seen, counts & seen
+        return error.mean(), counts.float().mean()
+
+    def smoothness_term(self, view: View, scale: int) -> Tensor:
+        """Smoothness of one image and scale, not weighted."""
+        sigmoid = view.sigmoids[scale].float()
         relative = sigmoid / (sigmoid.mean((2, 3), keepdim=True) + 1e-7)
-        return error.mean(), edge_aware_smoothness(relative, view.images[scale].float()), share
+        return edge_aware_smoothness(relative, view.images[scale].float())
 
     def painted(self, view: View, scale: int) -> Tensor:
-        """The image painted from the other one by the depth of a scale, at full size ``(B, 3, H, W)``."""
+        """The image painted from the other one by the depth of a scale, of their size ``(B, 3, H, W)``."""
         depth = self.depth(view.sigmoids[scale], view.other.shape[-2:])
         return warp_along_rows(view.other.float(), depth, view.shift, view.offset, self.exact_sampling)
 
@@ -173,5 +202,26 @@ class SelfSupervisedStereoLoss(nn.Module):
         """Depth of a map, which is resized first; ``(B, 1, h, w)`` -> ``(B, 1, *size)``."""
         sigmoid = sigmoid.float()
         if tuple(sigmoid.shape[-2:]) != tuple(size):
-            sigmoid = F.interpolate(sigmoid, tuple(size), mode="bilinear", align_corners=False)
+            smaller = sigmoid.shape[-1] > size[1]
+            sigmoid = F.interpolate(
+                sigmoid, tuple(size), mode="bilinear", align_corners=False, antialias=smaller
+            )
         return 1 / scaled_inverse_depth(sigmoid, self.min_depth, self.max_depth)
+
+
+def halved(view: View, level: int) -> View:
+    """The pair at ``1 / 2^level`` of its size, with the maps as they are: means of blocks of pixels.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    if level == 0:
+        return view
+    factor = 2**level
+    if min(view.other.shape[-2:]) < 2 * factor:
+        raise DataError(
+            f"images of {view.other.shape[-1]} x {view.other.shape[-2]} pixels are too small for "
+            f"image_levels with {level}"
+        )
+    image, other = (F.avg_pool2d(x.float(), factor) for x in (view.images[0], view.other))
+    return View(view.sigmoids, {0: image}, other, view.shift / factor, view.offset / factor)

@@ -20,6 +20,7 @@ from dense3d.stereo.ccnext.decoder import PairDecoder
 from dense3d.stereo.ccnext.encoder import PairEncoder
 from dense3d.stereo.ccnext.geometry import scaled_inverse_depth
 from dense3d.stereo.ccnext.losses import SelfSupervisedStereoLoss, View
+from dense3d.stereo.ccnext.matching import MatchingLoss
 from dense3d.structures.stereo_sample import StereoSample
 
 MIN_SIDE = 64  # a map of stride 32 needs two rows to be reflected
@@ -39,6 +40,7 @@ class CCNeXt(BaseModel):
             ...).
         decoder: further arguments of :class:`PairDecoder` (``dual``, ``scales``, ``channels``, ``init``).
         loss: arguments of :class:`SelfSupervisedStereoLoss` but the depths.
+        matching_loss: arguments of :class:`MatchingLoss`, where the encoder has ``matching``.
         min_depth, max_depth: range of what the network can say, in nominal units.
         nominal_baseline: distance of the cameras in those units.
         normalised_focal: focal length as a fraction of the image's width, which training and disparities in
@@ -72,6 +74,7 @@ class CCNeXt(BaseModel):
         encoder: dict | None = None,
         decoder: dict | None = None,
         loss: dict | None = None,
+        matching_loss: dict | None = None,
         min_depth: float = 0.1,
         max_depth: float = 100.0,
         nominal_baseline: float = 0.1,
@@ -95,6 +98,15 @@ class CCNeXt(BaseModel):
         if 0 not in self.decoder.scales:
             raise ConfigError(f"CCNeXt predicts by scale 0, which scales={self.decoder.scales} leave out")
         self.criterion = SelfSupervisedStereoLoss(min_depth, max_depth, **(loss or {}))
+        self.matching_criterion = None
+        if self.encoder.matchings is not None:
+            if flip_post_process:
+                raise ConfigError(
+                    "CCNeXt: matching looks to the left alone, so flip_post_process is not possible"
+                )
+            self.matching_criterion = MatchingLoss(**(matching_loss or {}))
+        elif matching_loss is not None:
+            raise ConfigError("CCNeXt: matching_loss needs encoder=dict(matching=dict(...))")
         self.nominal_baseline, self.normalised_focal = nominal_baseline, normalised_focal
         self.metric_scale = metric_scale
         self.flip_post_process, self.predict_right = flip_post_process, predict_right
@@ -123,6 +135,7 @@ class CCNeXt(BaseModel):
                 scale to sigmoid maps.
         """
         left, right = self._images(inputs)
+        self._check_directions(data_samples or ())
         if mode == "loss":
             return self.loss(inputs, left, right, data_samples)
         if mode == "predict":
@@ -142,17 +155,32 @@ class CCNeXt(BaseModel):
             left, right: ``(B, 3, H, W)`` in [0, 1].
             branches, scales: which; all by default.
         """
+        left_features, right_features, _ = self.encoder.match(*self._padded(left, right))
+        return self._decode(left_features, right_features, left.shape[-2:], branches, scales)
+
+    def _padded(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Both images with their border repeated, to sides that the encoder takes."""
         height, width = left.shape[-2:]
         multiple = self.encoder.multiple
         sides = [max(-(-side // multiple) * multiple, MIN_SIDE) for side in (height, width)]
         more = (0, sides[1] - width, 0, sides[0] - height)
-        if any(more):
-            left, right = (F.pad(image, more, mode="replicate") for image in (left, right))
-        found = self.decoder(*self.encoder(left, right), branches, scales)
         if not any(more):
-            return found
+            return left, right
+        return F.pad(left, more, mode="replicate"), F.pad(right, more, mode="replicate")
+
+    def _decode(
+        self,
+        left: Sequence[Tensor],
+        right: Sequence[Tensor],
+        size: Sequence[int],
+        branches: Sequence[int] | None = None,
+        scales: Sequence[int] | None = None,
+    ) -> list[dict[int, Tensor]]:
+        """Maps of features, without the padding of images of ``size``."""
+        found = self.decoder(left, right, branches, scales)
         return [
-            {s: x[..., : -(-height // 2**s), : -(-width // 2**s)] for s, x in maps.items()} for maps in found
+            {s: x[..., : -(-size[0] // 2**s), : -(-size[1] // 2**s)] for s, x in maps.items()}
+            for maps in found
         ]
 
     def inverse_depth(self, left: Tensor, right: Tensor) -> Tensor:
@@ -258,13 +286,29 @@ class CCNeXt(BaseModel):
             side = direction(sample)
             rows.append((side * self.nominal_baseline * focal, -side * offset))
         shift, offset = torch.tensor(rows, dtype=torch.float32, device=left.device).unbind(1)
-        maps = self.sigmoids(left, right)
+        padded = self._padded(left, right)
+        left_features, right_features, matches = self.encoder.match(*padded)
+        maps = self._decode(left_features, right_features, left.shape[-2:])
         scales = self.decoder.scales
         images = [self._pyramid(inputs, name, scales) for name in ("left", "right")]
         views = [View(maps[0], images[0], right, shift, offset)]
         if self.dual:
             views.append(View(maps[1], images[1], left, -shift, -offset))
-        return self.criterion(views, generator)
+        losses = self.criterion(views, generator)
+        if matches:
+            losses["loss_matching"] = self.matching_criterion(matches, *padded)
+        return losses
+
+    def _check_directions(self, samples: Sequence[StereoSample]) -> None:
+        """Matching looks to the left in the second image, whatever the samples say."""
+        if self.encoder.matchings is None:
+            return
+        for sample in samples:
+            if direction(sample) > 0:
+                raise DataError(
+                    f"{sample.get('left_path') or 'a pair'} is mirrored, or begins with the right image, but "
+                    "encoder.matching looks to the left alone: use StereoFlip(exchange=True), or no matching"
+                )
 
     def _pyramid(self, inputs: dict[str, Any], name: str, scales: Sequence[int]) -> dict[int, Tensor]:
         """Images at the scales, of the pipeline's pyramid where it has made one; 0 is what the network

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import uniform_filter
 
-from dense3d.errors import ConfigError
+from dense3d.errors import ConfigError, DataError
 from dense3d.ops import warp_by_disparity
 from dense3d.stereo.ccnext import (
     SelfSupervisedStereoLoss,
@@ -19,8 +19,8 @@ from dense3d.stereo.ccnext import (
     ssim_distance,
     warp_along_rows,
 )
-from dense3d.stereo.ccnext.geometry import moved_coordinates
-from dense3d.stereo.ccnext.losses import View
+from dense3d.stereo.ccnext.geometry import hidden_pixels, moved_coordinates
+from dense3d.stereo.ccnext.losses import View, halved
 
 FOCAL, BASELINE = 40.0, 0.1
 
@@ -149,9 +149,56 @@ def test_the_total_is_the_mean_over_scales_and_images():
     sigmoid = torch.rand(1, 1, 32, 64)
     both = views(sigmoid, left, right)
     terms = criterion(both)
-    singles = [criterion.view_terms(view, 0, None) for view in both]
-    torch.testing.assert_close(terms["loss_photometric_0"], (singles[0][0] + singles[1][0]) / 2)
-    torch.testing.assert_close(terms["loss_smooth_0"], 0.5 * (singles[0][1] + singles[1][1]) / 2)
+    photometric = [criterion.photometric_term(view, 0, None)[0] for view in both]
+    smooth = [criterion.smoothness_term(view, 0) for view in both]
+    torch.testing.assert_close(terms["loss_photometric_0"], (photometric[0] + photometric[1]) / 2)
+    torch.testing.assert_close(terms["loss_smooth_0"], 0.5 * (smooth[0] + smooth[1]) / 2)
+
+
+def test_smaller_images_know_the_direction_of_a_far_disparity():
+    """Halved pairs have half the disparity, and the true one is without error at every level."""
+    left, right = (
+        image.repeat_interleave(8, -1).repeat_interleave(8, -2) for image in shifted_pair(1)
+    )  # blocks of 8 pixels that move by 8
+    shift = torch.tensor([-8.0])
+    for level in (0, 1, 2, 3):
+        small = halved(View({}, {0: left}, right, shift), level)
+        depth = torch.ones(1, 1, *small.other.shape[-2:])
+        painted = warp_along_rows(small.other, depth, small.shift, exact=True)
+        inside = slice(16 >> level, None)
+        torch.testing.assert_close(painted[..., inside], small.images[0][..., inside], atol=1e-2, rtol=0)
+    with pytest.raises(DataError, match="too small for image_levels with 8"):
+        halved(View({}, {0: left}, right, shift), 8)
+    with pytest.raises(ConfigError, match="image_levels=\\(0, 0\\)"):
+        SelfSupervisedStereoLoss(image_levels=(0, 0))
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_hidden_is_what_a_box_before_a_wall_covers_and_what_lies_beyond_the_image(side):
+    """A wall of disparity 3 and a box of disparity 9 from column 20 to 40, for either image."""
+    disparity = torch.full((1, 1, 2, 64), 3.0)
+    disparity[..., 20:41] = 9.0
+    expected = torch.zeros(64, dtype=torch.bool)
+    expected[:3] = True
+    expected[20 - 9 + 3 + 1 : 20] = True  # their matches lie among those of the box
+    if side > 0:
+        disparity, expected = disparity.flip(-1), expected.flip(-1)
+    found = hidden_pixels(1 / disparity, torch.tensor([side]))
+    assert torch.equal(found, expected.expand(1, 1, 2, 64))
+
+
+def test_hidden_pixels_do_not_count_where_that_is_asked_for():
+    left, right = shifted_pair(4)
+    sigmoid = sigmoid_of(4.0)
+    seen = [SelfSupervisedStereoLoss(auto_mask=False, skip_hidden=skip) for skip in (False, True)]
+    changed = left.clone()
+    changed[..., :3] = 1 - changed[..., :3]  # the columns whose matches lie beyond the image
+    losses = [
+        [criterion(views(sigmoid, image, right)[:1])["loss_photometric_0"] for image in (left, changed)]
+        for criterion in seen
+    ]
+    assert losses[0][1] - losses[0][0] > 3e-3
+    assert (losses[1][1] - losses[1][0]).abs() < (losses[0][1] - losses[0][0]) / 2  # SSIM sees one more
 
 
 def test_noise_comes_from_the_generator():
