@@ -224,8 +224,8 @@ def _point_mae(name: str, **settings: Any) -> Contender:
 
 
 TINY_LEVELS = {
-    "+model.backbone.num_points": (64, 32, 16, 8),
-    "model.proposals.num_proposals": 8,
+    "+model.backbone.num_points": (256, 128, 64, 32),
+    "model.proposals.num_proposals": 32,
 }
 TINY_THREEDETR = {
     "model.backbone.num_points": (64,),

@@ -136,7 +136,14 @@ def test_every_contender_trains_and_infers(case: ModelCase):
         step.run()
         assert sum(p.grad is not None for p in step.model.parameters()) > 40
         Step(contender, INFERENCE, "fp32", False, inputs, CPU, tiny=True).run()
-        fields = {"pred_instances", "predictions", "pred_panoptic_seg", "pred_disparity", "error"}
+        fields = {
+            "pred_instances",
+            "predictions",
+            "pred_panoptic_seg",
+            "pred_disparity",
+            "error",
+            "pred_boxes",
+        }
         assert fields & set(inputs[1][0].keys())
 
 
@@ -152,6 +159,10 @@ def test_plain_operators_compute_the_same(case: ModelCase):
     for name, parameter in model.named_parameters():
         if "sampling_offsets" in name:  # at first they point to centres of cells, where gradients jump
             torch.nn.init.normal_(parameter, std=0.3)
+    if case.name.startswith("votenet"):  # clusters of votes magnify rounding
+        model = model.double()
+        values = {name: value if value is None else value.double() for name, value in inputs[0].items()}
+        inputs = (values, inputs[1])
     totals, gradients = [], []
     for contender in (plain, ours):
         model.zero_grad()
