@@ -7,6 +7,7 @@ from typing import Any
 
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.pointcloud.hunet.network import HUNet
+from dense3d.pointcloud.pretrained import checkpoint_of
 
 
 def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None = None) -> None:
@@ -37,15 +38,14 @@ def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None 
 
 
 def load_of_init_cfg(network: HUNet, init_cfg: Any) -> None:
-    """What ``init_cfg=dict(type="Pretrained", checkpoint=FILE, prefix=...)`` of a backbone asks for.
+    """What ``init_cfg=dict(type="Pretrained", checkpoint=FILE, prefix=...)`` asks for.
 
     Raises:
         ConfigError: it is something else.
     """
     known = {"type", "checkpoint", "prefix"}
-    if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or {*init_cfg} - known:
-        raise ConfigError(
-            "init_cfg of a SceneSegmenter's backbone is dict(type='Pretrained', checkpoint=FILE) or None, "
-            f"not {init_cfg!r}"
-        )
-    load_pretrained(network, init_cfg["checkpoint"], init_cfg.get("prefix"))
+    path = checkpoint_of(init_cfg, "HUNet")
+    (entry,) = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
+    if unknown := sorted({*entry} - known):
+        raise ConfigError(f"init_cfg of a HUNet has {', '.join(sorted(known))}, not {unknown[0]!r}")
+    load_pretrained(network, path, entry.get("prefix"))
