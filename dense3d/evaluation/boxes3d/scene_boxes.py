@@ -26,7 +26,7 @@ class SceneBoxes:
 
     Raises:
         DataError: arrays that do not go together, boxes that are not finite, ground truth with a negative
-            size, labels without a class, two scenes of one name.
+            size, boxes of no scene, labels without a class, two scenes of one name.
 
     Example:
         >>> chair = {"boxes": [[0, 0, 0.5, 0.6, 0.6, 1, 0]], "labels": [0]}
@@ -96,6 +96,11 @@ class SceneBoxes:
         if len(set(self.scenes)) < len(self.scenes):
             twice = next(name for name in self.scenes if self.scenes.count(name) > 1)
             raise DataError(f"scene {twice!r} comes twice")
+        astray = (self.scene < 0) | (self.scene >= len(self.scenes))
+        if astray.any():
+            raise DataError(
+                f"a box is of scene {self.scene[astray][0]}, but there are {len(self.scenes)} scenes"
+            )
         broken = ~np.isfinite(self.boxes).all(axis=1)
         if self.scores is not None:
             broken |= ~np.isfinite(self.scores)

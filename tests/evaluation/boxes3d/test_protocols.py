@@ -113,6 +113,15 @@ def test_bad_boxes_are_one_sentence(entry, reason):
         SceneBoxes.of({"room": entry}, ["chair"])
 
 
+@pytest.mark.parametrize("scene", [-1, 1])
+def test_a_box_of_no_scene_is_refused(scene, tmp_path):
+    """One of the scene -1 would be counted in the last."""
+    file = tmp_path / "boxes.npz"
+    np.savez(file, scenes=["room"], classes=["chair"], scene=[scene], boxes=[BOX], labels=[0])
+    with pytest.raises(DataError, match=rf"boxes.npz: a box is of scene {scene}, but there are 1 scenes"):
+        read_scene_boxes(file)
+
+
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
 def test_files_give_back_what_they_took(suffix, tmp_path, one_pair):
     for boxes in one_pair:
