@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from dense3d.apis import build_model
+from dense3d.engine import save_checkpoint
 from dense3d.errors import DataError
 from tests.golden import open_kit
 from tests.golden.kit import GoldenKit
+from tests.golden.msm import network_of
 from tests.golden.options import Options
+from tests.golden.weights import load_kit, tensors_of
 
 KIT = Path(__file__).parent / "kits" / "msm"
 OFFICIAL_BLOCKS = [16, 24, 40, 48, 64]
@@ -59,6 +64,25 @@ def test_what_lists_have_beyond_the_levels_is_unused():
     }
     wanted, found = (open_kit(k)(check("decoder", "level_4"), inputs) for k in (kit, kit_with(**longer)))
     np.testing.assert_array_equal(found["level_4"], wanted["level_4"])
+
+
+@pytest.mark.parametrize("prefix", ["module.student.", "student.", "encoder.", ""])
+def test_an_official_file_gives_features_as_it_is(tmp_path, prefix):
+    kit = kit_with()
+    official = tensors_of(kit)
+    state = {name.replace("encoder.", prefix, 1): value for name, value in official.items()}
+    state |= {"module.teacher.init_transform.0.bias": torch.ones(16)} if "student" in prefix else {}
+    save_checkpoint({"state_dict": state, "epoch": 3}, tmp_path / "model.pth")
+    network = network_of(Options(kit.meta["config"]["encoder"], kit.folder))
+    sizes = dict(zip(("channels", "convs", "attentions"), ((16, 24, 32, 48, 64), (1,) * 5, (0, 0, 2, 2, 1))))
+    sizes |= dict(decoder_channels=(16, 24, 40, 48, 64), decoder_convs=(1,) * 5)
+    sizes |= dict(decoder_attentions=(0, 0, 0, 2, 1), num_heads=(2, 2, 4, 6, 8))
+    model = build_model(
+        dict(type="SceneFeatures", backbone=dict(**sizes, decoder_num_heads=(2, 2, 4, 6, 8))),
+        tmp_path / "model.pth",
+    )
+    wanted = load_kit(network, kit, "msm-backbone").state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in model.backbone.state_dict().items())
 
 
 @pytest.mark.parametrize(

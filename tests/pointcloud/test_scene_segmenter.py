@@ -167,9 +167,19 @@ def test_weights_of_pre_training_and_of_segmenters_are_taken(tmp_path):
     assert torch.equal(other.backbone.stem[0].bias, model.backbone.stem[0].bias)
     with pytest.raises(CheckpointError, match=r"no network of masked scene modelling behind 'mentor\.'"):
         load_pretrained(other.backbone, tmp_path / "msm.pth", "mentor.")
-    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="has no network of masked scene modelling"):
-        load_pretrained(other.backbone, tmp_path / "other.pth")
+    parallel = {f"module.{name}": value for name, value in pretraining.state_dict().items()}
+    torch.save({"model": parallel, "epoch": 3}, tmp_path / "parallel.pth")
+    load_pretrained(other.backbone, tmp_path / "parallel.pth")
+    assert torch.equal(other.backbone.up_scale[0], pretraining.student.up_scale[0])
+    for content, message in (
+        ({"state_dict": {"a": torch.zeros(1)}}, "has no network of masked scene modelling"),
+        ({"model": torch.zeros(1)}, "has no network of masked scene modelling|is damaged"),
+        ({"model": [1], "epoch": 3}, "is damaged: its 'state_dict' is a list"),
+        ({"epoch": 3}, "has no 'state_dict' but 'epoch'"),
+    ):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(CheckpointError, match=message):
+            load_pretrained(other.backbone, tmp_path / "other.pth")
 
 
 @pytest.mark.parametrize("build", [MaskedSceneModeling, SceneFeatures, VoxelSeeds])

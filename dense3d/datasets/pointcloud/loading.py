@@ -37,9 +37,9 @@ class LoadPoints(BaseTransform):
     Adds ``points`` (N, 3) float32 metres (objects: the data set's own unit), and what there is of ``colors``
     (N, 3) float32 in 0..1, ``normals`` (N, 3) float32, ``point_labels`` (N,) int64 with -1 for none,
     ``instances`` (N,) int64 with -1 for none, ``gt_boxes`` (K, 7) float32 in the world frame of
-    :class:`~dense3d.structures.Boxes3D` and ``gt_box_labels`` (K,) int64. Points that are not finite are
-    dropped, which is said once for each file, and normals that are not are 0. A record that has a path
-    alone is read by :func:`dense3d.structures.read_cloud`.
+    :class:`~dense3d.structures.Boxes3D` and ``gt_box_labels`` (K,) int64. Points with a coordinate, colour
+    or intensity that is not finite are dropped, which is said once for each file, and normals that are not
+    are 0. A record that has a path alone is read by :func:`dense3d.structures.read_cloud`.
 
     Args:
         max_points: a cloud with more is thinned out at random, which ``original_points`` of the sample tells.
@@ -57,7 +57,10 @@ class LoadPoints(BaseTransform):
         """Read the arrays."""
         arrays = READERS[results.get("reader", "cloud")](results)
         of_points = {key: values for key, values in arrays.items() if not key.startswith("gt_box")}
-        finite = np.isfinite(of_points["points"]).all(axis=1)
+        finite = np.ones(len(of_points["points"]), dtype=bool)
+        for name in ("points", "colors", "intensity"):  # as PointCloud.finite has it
+            if (values := of_points.get(name)) is not None:
+                finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if not finite.any():
             raise DataError(f"{results['path']} holds no point with finite coordinates")
         kept = finite if not finite.all() else slice(None)

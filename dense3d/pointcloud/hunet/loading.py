@@ -23,10 +23,12 @@ def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None 
         CheckpointError: the file cannot be read, has no such network, or names or shapes differ.
     """
     from dense3d.checkpoints.msm import network_weights
-    from dense3d.engine.checkpoint import load_checkpoint, load_into
+    from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 
     checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
+    if "state_dict" not in checkpoint and "model" in checkpoint:
+        checkpoint = {"state_dict": checkpoint["model"]}
+    state = weights_of(checkpoint, path)
     if prefix is None:
         weights = network_weights(state)
     else:

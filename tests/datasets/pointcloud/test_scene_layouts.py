@@ -113,6 +113,18 @@ def test_scannet_of_pointcept(tmp_path):
         _build("ScanNet", tmp_path, layout="scans", num_classes=200)
 
 
+def test_points_whose_colour_is_not_finite_go_with_all_that_is_known_of_them(tmp_path):
+    folder = tmp_path / "val" / "scene0011_00"
+    _pointcept(folder, segment20=np.arange(6))
+    colors = np.arange(18.0).reshape(6, 3)
+    colors[2, 1] = np.nan
+    np.save(folder / "color.npy", colors)
+    item = _build("ScanNet", tmp_path, split="val")[0]
+    assert item["point_labels"].tolist() == [0, 1, 3, 4, 5] and item["original_points"] == 6
+    np.testing.assert_array_equal(item["points"], POINTS[[0, 1, 3, 4, 5]])
+    np.testing.assert_allclose(item["colors"][2], np.array([9, 10, 11]) / 255, atol=1e-6)
+
+
 def test_boxes_of_own_classes_in_folders(tmp_path):
     folder = tmp_path / "train" / "scene_a"
     boxes = np.array([[0, 0, 0, 1, 1, 1, 0, 2], [3, 0, 0, 1, 1, 1, 0, 0], [6, 0, 0, 1, 1, 1, 0.5, 3]])
