@@ -30,7 +30,7 @@ class CloudBoxes:
 
     @classmethod
     def best(cls, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray, threshold: float) -> CloudBoxes:
-        """Each box once, with its best class, where that scores enough.
+        """Each box once, with its best class, where that scores enough; negative sizes become positive ones.
 
         Args:
             boxes, labels, scores: detections, a box perhaps several times with other classes.
@@ -45,7 +45,9 @@ class CloudBoxes:
         order = order[scores[order] >= threshold]
         first = np.sort(np.unique(boxes[order], axis=0, return_index=True)[1])
         chosen = order[first]
-        return cls(boxes[chosen].astype(np.float32), labels[chosen].astype(np.int64), scores[chosen])
+        kept = boxes[chosen].astype(np.float32)
+        kept[:, 3:6] = np.abs(kept[:, 3:6])  # VoteNet's regression may turn a side round
+        return cls(kept, labels[chosen].astype(np.int64), scores[chosen])
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -117,6 +117,14 @@ def test_a_predictor_leaves_out_what_scores_less(run):
         predictor(np.full((9, 3), np.nan))
 
 
+def test_sizes_of_results_are_positive():
+    """A side that VoteNet's regression turned round bounds the same place."""
+    box = np.array([[1, 2, 3, -2, 4, -6, 0.3]])
+    found = CloudBoxes.best(box, np.array([0]), np.array([0.9]), 0.3)
+    assert found.rows(["chair"])[0]["size"] == [2, 4, 6]
+    assert box[0, 3] == -2
+
+
 def test_wires_run_along_the_edges():
     boxes = CloudBoxes(np.array([[1, 2, 3, 2, 4, 6, 0.3]], np.float32), np.array([0]), np.array([0.9]))
     points, owner = boxes.wires()
