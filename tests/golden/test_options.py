@@ -63,6 +63,11 @@ def test_every_adapter_refuses_an_argument_that_it_does_not_read(name, golden_di
         ("ntf-bilateral", dict(grid_defaults=dict(sigma_time=1)), "config argument 'sigma_time'"),
         ("kitti-eval", dict(recall_points=11), "recall_points=11 .* supported are 41"),
         ("vit-comer-beit", dict(use_shared_rel_pos_bias=True), "use_shared_rel_pos_bias=True"),
+        ("votenet", dict(sampling="random"), "sampling='random' .* drawn at random is not compared"),
+        ("votenet", dict(num_heading_bin=1), "dataset='sunrgbd' .* supported are scannet"),
+        ("threedetr", dict(enc_type="maskedv2"), "enc_type='maskedv2' .* vanilla and masked"),
+        ("threedetr", dict(position_embedding="sine"), "position_embedding='sine' .* supported are fourier"),
+        ("threedetr", dict(criterion=dict(loss_cardinality_weight=1)), "argument 'loss_cardinality_weight'"),
         ("vit-comer", dict(version="newest"), "version='newest' .* supported are new, old"),
     ],
 )

@@ -25,15 +25,16 @@ def open_kit(kit: GoldenKit) -> Run:
     bins, mean_sizes = options.take("num_heading_bin"), options.take("mean_size_arr")
     options.agree("num_size_cluster", len(mean_sizes))
     options.only("dataset", "sunrgbd" if bins > 1 else "scannet")
+    sampling = options.take("sampling", "vote_fps")
+    if sampling == "random":
+        raise options.refusal("sampling", sampling, "what is drawn at random is not compared")
     model = VoteNet(
         backbone=dict(type="PointNet2", in_channels=options.take("input_feature_dim", 0)),
         num_classes=options.take("num_class"),
         mean_sizes=mean_sizes,
         num_heading_bins=bins,
         vote_factor=options.take("vote_factor", 1),
-        proposals=dict(
-            num_proposals=options.take("num_proposal", 128), sampling=options.take("sampling", "vote_fps")
-        ),
+        proposals=dict(num_proposals=options.take("num_proposal", 128), sampling=sampling),
     )
     load_kit(model, kit, "votenet")
 
