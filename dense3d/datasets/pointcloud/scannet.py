@@ -224,6 +224,7 @@ def _grouped(segments: Path, groups: Path, table: Path, points: np.ndarray) -> A
         raise DataError(f"{groups}: {table} has no category {unknown!r}; copy both again")
     classes = from_nyu40(np.array([ids[name] for name, _ in members] or [0]))
     owner = _owners(index, [own for _, own in members])  # the last group that has a segment
+    owner[~np.isfinite(points).all(axis=1)] = IGNORED  # such points would make boxes that are none
     labels = np.where(owner >= 0, classes[owner], IGNORED)
     instances = np.full(len(points), IGNORED)
     boxes, box_labels = [], []

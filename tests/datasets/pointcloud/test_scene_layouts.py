@@ -77,6 +77,11 @@ def test_scannet_scans_with_segments_give_instances_and_boxes(tmp_path):
     assert item["instances"].tolist() == [-1, -1, -1, 0, 0, -1] and item["gt_box_labels"].tolist() == [4]
     inside = item["points"][3:5]
     np.testing.assert_allclose(item["gt_boxes"][0, :3], inside.mean(axis=0), atol=1e-6)
+    mesh = folder / "scene0001_00_vh_clean_2.ply"
+    mesh.write_text(mesh.read_text().replace("\n1 0 2 ", "\nnan 0 2 "))  # of the chair
+    item = _build("ScanNet", tmp_path)[0]
+    assert item["instances"].tolist() == [-1, -1, -1, 0, -1]
+    np.testing.assert_allclose(item["gt_boxes"][0, :3], item["points"][3], atol=1e-6)
     (folder / "scene0001_00.aggregation.json").write_text("{}")
     with pytest.raises(DataError, match="its segments cannot be read"):
         _build("ScanNet", tmp_path)[0]
