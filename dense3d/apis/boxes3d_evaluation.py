@@ -39,6 +39,8 @@ def evaluate_boxes3d(
     truth, found = read_scene_boxes(ground_truth), read_scene_boxes(predictions)
     if found.scores is None:
         raise DataError(f"{predictions} has boxes without scores: is it the ground truth? PRED comes first")
+    if len(truth) and truth.scores is not None:
+        raise DataError(f"{ground_truth} has boxes with scores: are these the predictions? PRED comes first")
     result = rules.evaluate(truth, found)
     if out is not None:
         result.write(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 PROTOCOLS: dict[str, Callable[..., Any]] = {"linear": fit_linear_probe, "nearest": NearestNeighbour}
 PRETRAINED, RANDOM, RAW = "pre-trained", "random", "raw"
-Source = Callable[[dict[str, Any], Tensor | None], Tensor]
+FEW = 1 << 16  # test points whose features are computed at a time
+Rows = Callable[[Tensor], Tensor]  # features (K, F) of chosen points (K,)
+Source = Callable[[dict[str, Any]], Rows]
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def probe_scenes(
         networks[RANDOM] = frozen_segmenter(cfg, None, seed, usable_device(device))
     sources = {name: _features_of(network) for name, network in networks.items()}
     if baselines:
-        sources[RAW] = raw_features
+        sources[RAW] = lambda inputs: partial(raw_features, inputs)
     (some, *_) = networks.values()
     train = training_points(cfg, sources, some, points, seed)
     probes, scenes = {}, {}
@@ -163,12 +166,12 @@ def frozen_segmenter(
     return network.to(device).eval()
 
 
-def raw_features(inputs: dict[str, Any], chosen: Tensor | None = None) -> Tensor:
+def raw_features(inputs: dict[str, Any], chosen: Tensor) -> Tensor:
     """Height above the lowest percent of the scene's points, then their features as they came.
 
     Args:
         inputs: of one scene, with ``points`` (1, N, 3) and ``features`` (1, N, F) or None.
-        chosen: ``(K,)`` points that are wanted; all unless given.
+        chosen: ``(K,)`` points that are wanted.
 
     Returns:
         ``(K, 1 + F)``.
@@ -177,7 +180,7 @@ def raw_features(inputs: dict[str, Any], chosen: Tensor | None = None) -> Tensor
     found = heights - float(np.percentile(heights.cpu().numpy(), 1))
     if inputs.get("features") is not None:
         found = torch.cat([found, inputs["features"].flatten(0, -2)], dim=1)
-    return found if chosen is None else found[chosen]
+    return found[chosen]
 
 
 def training_points(
@@ -200,7 +203,7 @@ def training_points(
         chosen = labelled[torch.randperm(len(labelled), generator=random)[:points]].sort().values
         chosen = chosen.to(label.device)
         for name, source in sources.items():
-            found[name].append(source(inputs, chosen))
+            found[name].append(source(inputs)(chosen))
         labels.append(label[chosen])
         scenes.append(torch.full_like(chosen, number))
     joined = torch.cat(labels)
@@ -233,11 +236,10 @@ def _features_of(network: SceneSegmenter) -> Source:
     """Features of all levels at points of one scene."""
     from dense3d.pointcloud.voxel_batch import clouds_of
 
-    @torch.no_grad()
-    def features(inputs: dict[str, Any], chosen: Tensor | None = None) -> Tensor:
-        return network.features(*clouds_of(inputs, network.backbone.in_channels), chosen)
+    def rows(inputs: dict[str, Any]) -> Rows:
+        return network.sampler(*clouds_of(inputs, network.backbone.in_channels))
 
-    return features
+    return rows
 
 
 def _one_of_each_voxel(inputs: dict[str, Any], network: SceneSegmenter) -> tuple[Tensor, Tensor]:
@@ -276,9 +278,15 @@ def _tested(
         truth = labels.cpu().numpy()
         some, voxel = _one_of_each_voxel(inputs, network)
         for name, source in sources.items():
-            features = source(inputs, None if name == RAW else some)
-            for key in (key for key in probes if key.source == name):
-                predicted = probes[key].predict(features)
-                predicted = predicted if name == RAW else predicted[voxel]
-                confusion[key] += point_confusion(predicted.cpu().numpy(), truth, number)
+            rows, own = source(inputs), [key for key in probes if key.source == name]
+            wanted = torch.arange(len(labels), device=labels.device) if name == RAW else some
+            predicted: dict[ProbeKey, list[Tensor]] = {key: [] for key in own}
+            for part in wanted.split(FEW):
+                features = rows(part)
+                for key in own:
+                    predicted[key].append(probes[key].predict(features))
+            for key in own:
+                classes = torch.cat(predicted[key])
+                classes = classes if name == RAW else classes[voxel]
+                confusion[key] += point_confusion(classes.cpu().numpy(), truth, number)
     return {key: scene_scores(counts, names) for key, counts in confusion.items()}

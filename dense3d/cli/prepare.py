@@ -11,7 +11,7 @@ from pathlib import Path
 from dense3d.cli.common import at_least_one
 
 EPILOG = (
-    "Example: dense3d prepare scannet data/scannet data/prepared/scannet --workers 8. "
+    "Example: dense3d prepare scannet data/scannet data/scannet_prepared --workers 8. "
     "Layouts: docs/indoor-detection-data.md; dense3d check-data names what is missing, too"
 )
 

@@ -71,8 +71,9 @@ class BoxDecoder:
             ``"per-class"``, in the order of the boxes within.
         """
         likely = objectness > self.score_threshold  # the others suppress none of these
+        others = boxes[~likely]
         boxes, objectness, probabilities = boxes[likely], objectness[likely], probabilities[likely]
-        kept = self.kept(boxes, objectness, probabilities, points)
+        kept = self.kept(boxes, objectness, probabilities, points, others)
         boxes, objectness, probabilities = boxes[kept], objectness[kept], probabilities[kept]
         if self.entries == "per-class":
             scores = (probabilities * objectness[:, None]).T  # (C, D)
@@ -88,15 +89,25 @@ class BoxDecoder:
         )
 
     def kept(
-        self, boxes: Tensor, objectness: Tensor, probabilities: Tensor, points: Tensor | None = None
+        self,
+        boxes: Tensor,
+        objectness: Tensor,
+        probabilities: Tensor,
+        points: Tensor | None = None,
+        others: Tensor | None = None,
     ) -> Tensor:
-        """``(K,)`` bool: boxes that are neither empty nor suppressed; arguments of :meth:`__call__`."""
+        """``(K,)`` bool: boxes that are neither empty nor suppressed; arguments of :meth:`__call__`.
+
+        Args:
+            others: ``(M, 7)``, less likely boxes of the scene; where one of them is not empty, all empty ones
+                go.
+        """
         if not len(boxes):
             return torch.zeros(0, dtype=torch.bool, device=boxes.device)
         filled = torch.ones_like(objectness, dtype=torch.bool)
         if self.min_points and points is not None:
             filled = points_in_each(points, boxes) >= self.min_points
-            if not filled.any():
+            if not filled.any() and not self._any_filled(points, others):
                 filled[objectness.argmax()] = True
         if self.suppression is None:
             return filled
@@ -106,6 +117,9 @@ class BoxDecoder:
         if labels is not None:
             suppresses &= labels[:, None] == labels
         return filled & _greedy(suppresses, objectness, filled)
+
+    def _any_filled(self, points: Tensor, boxes: Tensor | None) -> bool:
+        return boxes is not None and bool((points_in_each(points, boxes) >= self.min_points).any())
 
 
 def hull_overlaps(boxes: Tensor, flat: bool = False, over_second: bool = False) -> Tensor:

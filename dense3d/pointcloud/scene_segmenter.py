@@ -6,8 +6,8 @@ networks are evaluated by. The rest of the head is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from dense3d.errors import ConfigError
 from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
 from dense3d.pointcloud.hunet import HUNet
-from dense3d.pointcloud.hunet.loading import load_of_init_cfg
 from dense3d.pointcloud.point_labels import point_labels, point_losses
 from dense3d.pointcloud.sparse import build_pyramid, sample_levels
 from dense3d.pointcloud.voxel_batch import clouds_of, voxel_batch
@@ -32,8 +31,8 @@ class SceneSegmenter(BaseModel):
     """A class for each point of a scene, for all of its points and not only for one of each voxel.
 
     Args:
-        backbone: arguments of :class:`dense3d.pointcloud.hunet.HUNet`; ``init_cfg=dict(type="Pretrained",
-            checkpoint=FILE)`` starts from weights of pre-training, of a segmenter, or official ones.
+        backbone: arguments of :class:`dense3d.pointcloud.hunet.HUNet`, whose ``init_cfg`` names the weights
+            to start from.
         num_classes: C.
         voxel_size: metres.
         frozen: only the head is trained; the backbone stays in evaluation mode and in float32.
@@ -69,8 +68,7 @@ class SceneSegmenter(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor or PointDataPreprocessor(), init_cfg)
-        settings = {key: value for key, value in backbone.items() if key not in ("type", "init_cfg")}
-        self.backbone, self.pretrained = HUNet(**settings), backbone.get("init_cfg")
+        self.backbone = HUNet(**{key: value for key, value in backbone.items() if key != "type"})
         self.num_classes, self.voxel_size, self.frozen = num_classes, voxel_size, frozen
         self.sampling, self.train_points = dict(sampling or {}), train_points
         unknown = [key for key in self.sampling if key not in ("mode", "mapping")]
@@ -80,12 +78,6 @@ class SceneSegmenter(BaseModel):
         self.norm, self.classify = nn.BatchNorm1d(channels), nn.Linear(channels, num_classes)
         if frozen:
             self.backbone.requires_grad_(False)
-
-    def init_weights(self) -> None:
-        """As every model's, and the backbone's pre-trained weights."""
-        super().init_weights()
-        if self.pretrained is not None:
-            load_of_init_cfg(self.backbone, self.pretrained)
 
     def train(self, mode: bool = True) -> SceneSegmenter:
         """As for every module, but a frozen backbone stays in evaluation mode."""
@@ -115,13 +107,15 @@ class SceneSegmenter(BaseModel):
             chosen = self._some(labels)
             found = self._head(self.features(points, features, lengths, chosen))
             return point_losses(F.log_softmax(found.float(), dim=1), labels[chosen])
-        sampled = self.features(points, features, lengths)
-        logits = torch.cat([self._head(part) for part in sampled.split(FEW)])
+        sample = self.sampler(points, features, lengths)
+        some = torch.arange(len(points), device=points.device).split(FEW)
+        logits = (self._head(sample(part)) for part in some)  # not all features at once
         if mode == "tensor":
-            return logits
-        best = F.softmax(logits.float(), dim=1).max(dim=1)
+            return torch.cat([*logits])
+        best = [F.softmax(part.float(), dim=1).max(dim=1) for part in logits]
         samples = data_samples or [PointDataSample() for _ in lengths]
-        parts = (values.split(lengths.tolist()) for values in (best.values, best.indices))
+        best = (torch.cat([*values]) for values in zip(*best))
+        parts = (values.split(lengths.tolist()) for values in best)
         for sample, scores, labels in zip(samples, *parts):
             sample.set_data({"pred_point_scores": scores, "pred_point_labels": labels})
         return samples
@@ -140,15 +134,36 @@ class SceneSegmenter(BaseModel):
         Returns:
             ``(K, sum of C_l)``, finest level first.
         """
-        frozen = torch.autocast(points.device.type, enabled=False) if self.frozen else nullcontext()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), frozen:
+        return self.sampler(points, features, lengths)(chosen)
+
+    def sampler(self, points: Tensor, features: Tensor, lengths: Tensor) -> Callable[[Tensor | None], Tensor]:
+        """What gives :meth:`features` at chosen points, after one pass of the backbone.
+
+        Features of all points of a large scene may not fit into memory: 3.7 GB for a million points of 928
+        channels.
+        """
+        with self._as_it_is(points.device):
             voxels = voxel_batch(points, features, lengths, self.voxel_size, random=self.training)
             pyramid = build_pyramid(voxels.coords, voxels.scene, self.backbone.depth)
             maps = self.backbone(pyramid, voxels.features)
+        levels = self.backbone.out_levels
+
+        def sample(chosen: Tensor | None = None) -> Tensor:
             places = slice(None) if chosen is None else chosen
             grid, scene = voxels.grid[places], voxels.point_scene[places]
-            levels = self.backbone.out_levels
-            return sample_levels(pyramid, maps, grid, scene, levels=levels, **self.sampling)
+            with self._as_it_is(points.device):
+                return sample_levels(pyramid, maps, grid, scene, levels=levels, **self.sampling)
+
+        return sample
+
+    @contextmanager
+    def _as_it_is(self, device: torch.device) -> Iterator[None]:
+        """Without gradients and mixed precision if the backbone is frozen."""
+        if not self.frozen:
+            yield
+            return
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
 
     def _head(self, features: Tensor) -> Tensor:
         return self.classify(self.norm(features))

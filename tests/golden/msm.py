@@ -56,7 +56,7 @@ def open_kit(kit: GoldenKit) -> Run:
         for name in ("weight_path", "weight_prefix", "weight_new_prefix"):
             options.only(f"{part}_{name}", None)
     model = load_kit(network_of(Options(options.take("encoder"), options.source)), kit, "msm-backbone")
-    sample = sampler_of(options.take("decoder", None), options.source)
+    sample = sampler_of(options.take("decoder", None), len(model.out_levels), options.source)
     curves = model.encoder[0].style.curves
 
     def encoded(_check: dict, inputs: Found) -> Found:
@@ -93,10 +93,13 @@ def open_kit(kit: GoldenKit) -> Run:
 
     def full(_check: dict, inputs: Found) -> Found:
         pyramid, features = pyramid_of(inputs, model.depth)
-        levels = [pyramid[index] for index in model.out_levels]
+        levels, maps = [pyramid[index] for index in model.out_levels], model(pyramid, features)
+        if sample is None:  # the finest map as it is, in the order of the input
+            coords, scene = inputs["grid_coord"].long(), scenes_of(inputs["offset"])
+            return {"features": maps[0][levels[0].hash.lookup(coords, scene)]}
         asked = "sample_" if "sample_grid_coord" in inputs else ""
         coords, scene = inputs[f"{asked}grid_coord"], scenes_of(inputs[f"{asked}offset"])
-        return {"features": sample(levels, model(pyramid, features), coords, scene)}
+        return {"features": sample(levels, maps, coords, scene)}
 
     return by_name(
         {
@@ -121,11 +124,13 @@ def open_kit(kit: GoldenKit) -> Run:
 def network_of(options: Options) -> HUNet:
     """The network of ``MSM3D_Encoder``'s arguments."""
     options.only("type", "MSM3D_Encoder")
-    encoder = {ours: options.take(name, default) for name, (ours, default) in ENCODER.items()}
-    decoder = {
-        f"decoder_{ours}": options.take(f"dec_{name}", default)[::-1]  # coarsest first officially
-        for name, (ours, default) in DECODER.items()
-    }
+    encoder = _lists(options, "", ENCODER)
+    decoder = _lists(options, "dec_", DECODER)
+    if len(decoder["channels"]) != len(encoder["channels"]):
+        raise options.refusal("dec_att_layers", decoder["attentions"], "one for each level of the encoder")
+    if decoder["channels"][0] != encoder["channels"][-1]:
+        raise options.refusal("dec_channels", decoder["channels"], "the first are the encoder's last")
+    decoder = {f"decoder_{name}": values[::-1] for name, values in decoder.items()}  # coarsest first there
     shuffles = {False: "never", True: "always"}
     network = HUNet(
         options.take("in_channels"),
@@ -142,16 +147,32 @@ def network_of(options: Options) -> HUNet:
     return network
 
 
-def sampler_of(config: dict | None, source: object) -> Callable[..., Tensor]:
-    """What ``MSM3D_InterpolationDecoder`` makes of maps, or the finest map without it."""
+def _lists(options: Options, prefix: str, lists: dict[str, tuple[str, tuple]]) -> dict[str, tuple]:
+    """Lists over levels, of which the attention layers tell the number; what others have beyond is unused."""
+    number = len(options.take(f"{prefix}att_layers", lists["att_layers"][1]))
+    found = {}
+    for name, (ours, default) in lists.items():
+        values = options.take(f"{prefix}{name}", default)
+        # the official decoder finds neighbours by the length of its list of convolutions
+        if len(values) < number or (len(values) != number and prefix and ours == "convs"):
+            raise options.refusal(f"{prefix}{name}", values, f"there are {number} levels of att_layers")
+        found[ours] = tuple(values[:number])
+    return found
+
+
+def sampler_of(config: dict | None, maps: int, source: object) -> Callable[..., Tensor] | None:
+    """What ``MSM3D_InterpolationDecoder`` makes of so many maps; None without it."""
     if config is None:
-        return lambda levels, maps, coords, scene: maps[0]
+        return None
     options = Options(config, source)
     options.only("type", "MSM3D_InterpolationDecoder")
     mode = options.choose("interpolation_method", {name: name for name in ("trilinear", "nearest")})
     used, widths = options.take("used_levels"), options.take("enc_features")
     blocks = options.take("block_size_levels", None) or widths
     options.refuse_rest()
+    for name, values in (("used_levels", used), ("block_size_levels", blocks)):
+        if len(values) < maps:
+            raise options.refusal(name, values, f"the encoder gives {maps} maps")
 
     def sample(levels: list[SparseLevel], maps: list[Tensor], coords: Tensor, scene: Tensor) -> Tensor:
         found = []

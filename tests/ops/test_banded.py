@@ -46,6 +46,14 @@ def test_a_narrow_band_is_run_in_blocks(monkeypatch):
     assert max(keys for _, keys in seen) <= 32 + 2 * 19
 
 
+def test_a_band_as_wide_as_the_row_has_no_mask(monkeypatch):
+    query, key, value = rows(60)
+    wanted = [band_attention_reference(query, key, value, reach) for reach in (60, 99)]
+    monkeypatch.setattr(module, "_mask", None)  # a mask of a scene's voxels by its voxels fills the memory
+    for reach, expected in zip((60, 99), wanted):
+        torch.testing.assert_close(band_attention(query, key, value, reach), expected)
+
+
 def test_columns_beyond_the_reach_do_not_count():
     query, key, value = rows(60)
     changed = value.detach().clone()

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dense3d.errors import CheckpointError, ConfigError, DataError
-from dense3d.pointcloud import SceneSegmenter
+from dense3d.pointcloud import SceneFeatures, SceneSegmenter, VoxelSeeds, scene_segmenter
+from dense3d.pointcloud.hunet import HUNet
 from dense3d.pointcloud.hunet.loading import load_pretrained
 from dense3d.pointcloud.point_labels import point_labels
 from dense3d.pretraining.msm import MaskedSceneModeling
@@ -56,6 +57,23 @@ def test_every_point_has_a_class_in_batches_as_alone():
     for sample, part in zip(found, probabilities.split([120, 80])):
         assert torch.equal(sample.pred_point_labels, part.argmax(dim=1))
         torch.testing.assert_close(sample.pred_point_scores, part.max(dim=1).values)
+
+
+def test_features_of_all_points_are_never_there_at_once(monkeypatch):
+    model = model_of().eval()
+    inputs, samples = batch_of(120, 80)
+    logits, counts, sample_levels = model(inputs), [], scene_segmenter.sample_levels
+
+    def counted(pyramid, maps, coords, *args, **settings):
+        counts.append(len(coords))
+        return sample_levels(pyramid, maps, coords, *args, **settings)
+
+    monkeypatch.setattr(scene_segmenter, "FEW", 64)
+    monkeypatch.setattr(scene_segmenter, "sample_levels", counted)
+    found = model(inputs, samples, mode="predict")
+    assert counts == [64, 64, 64, 8]
+    assert torch.equal(torch.cat([s.pred_point_labels for s in found]), logits.argmax(dim=1))
+    torch.testing.assert_close(model(inputs), logits)
 
 
 def test_the_loss_is_cross_entropy_of_the_labelled_points():
@@ -149,9 +167,40 @@ def test_weights_of_pre_training_and_of_segmenters_are_taken(tmp_path):
     assert torch.equal(other.backbone.stem[0].bias, model.backbone.stem[0].bias)
     with pytest.raises(CheckpointError, match=r"no network of masked scene modelling behind 'mentor\.'"):
         load_pretrained(other.backbone, tmp_path / "msm.pth", "mentor.")
-    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
+    parallel = {f"module.{name}": value for name, value in pretraining.state_dict().items()}
+    torch.save({"model": parallel, "epoch": 3}, tmp_path / "parallel.pth")
+    load_pretrained(other.backbone, tmp_path / "parallel.pth")
+    assert torch.equal(other.backbone.up_scale[0], pretraining.student.up_scale[0])
+    for content, message in (
+        ({"state_dict": {"a": torch.zeros(1)}}, "has no network of masked scene modelling"),
+        ({"model": torch.zeros(1)}, "has no network of masked scene modelling|is damaged"),
+        ({"model": [1], "epoch": 3}, "is damaged: its 'state_dict' is a list"),
+        ({"epoch": 3}, "has no 'state_dict' but 'epoch'"),
+    ):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(CheckpointError, match=message):
+            load_pretrained(other.backbone, tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("build", [MaskedSceneModeling, SceneFeatures, VoxelSeeds])
+def test_every_model_starts_its_network_from_the_weights_of_pre_training(tmp_path, build):
+    torch.manual_seed(3)
+    source = MaskedSceneModeling(SMALL, voxel_size=0.1)
+    torch.save({"state_dict": source.state_dict(), "meta": {}}, tmp_path / "msm.pth")
+    start = dict(type="Pretrained", checkpoint=str(tmp_path / "msm.pth"))
+    torch.manual_seed(4)
+    model = build({"type": "HUNet", **SMALL, "init_cfg": start})
+    model.init_weights()
+    networks = [module for module in model.modules() if isinstance(module, HUNet)]
+    assert len(networks) == (2 if build is MaskedSceneModeling else 1)  # the teacher starts as the student
+    for network in networks:
+        for name, value in source.student.state_dict().items():
+            assert torch.equal(network.state_dict()[name], value), name
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "msm.pth")
     with pytest.raises(CheckpointError, match="has no network of masked scene modelling"):
-        load_pretrained(other.backbone, tmp_path / "other.pth")
+        build({"type": "HUNet", **SMALL, "init_cfg": start}).init_weights()
+    with pytest.raises(ConfigError, match="has checkpoint, prefix, type, not 'map_location'"):
+        build({"type": "HUNet", **SMALL, "init_cfg": {**start, "map_location": "cpu"}}).init_weights()
 
 
 def test_coordinates_alone_are_enough_for_a_network_without_input_channels():

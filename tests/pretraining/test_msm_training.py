@@ -138,7 +138,7 @@ def test_the_command_prints_probes_and_their_differences(run, repository, folder
     assert "linear, pre-trained less random:" in printed and "2 pairs" in printed
 
 
-def test_probes_repeat_and_shares_may_be_of_points(run, repository, folder):
+def test_probes_repeat_and_shares_may_be_of_points(run, repository, folder, monkeypatch):
     cfg = segmenting(repository, folder, run)
     settings = dict(shares=(5, 100), of="points", points=80, protocols=["linear"], baselines=False)
     first, second = (probe_scenes(cfg, run.checkpoint, **settings) for _ in range(2))
@@ -147,6 +147,9 @@ def test_probes_repeat_and_shares_may_be_of_points(run, repository, folder):
     assert first.scenes[5] > 1
     only = probe_scenes(cfg, None, protocols=["linear"], points=80)
     assert {key.source for key in only.scores} == {"random", "raw"}
+    monkeypatch.setattr("dense3d.apis.scene_probes.FEW", 100)  # test points come in parts
+    parts = probe_scenes(cfg, None, protocols=["linear"], points=80)
+    assert all(parts.scores[key]["miou"] == pytest.approx(only.scores[key]["miou"]) for key in only.scores)
 
 
 def test_what_cannot_be_probed_is_one_sentence(run, repository, folder, tmp_path):

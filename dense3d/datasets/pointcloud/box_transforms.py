@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from dense3d.errors import ConfigError
+from dense3d.errors import ConfigError, DataError
 from dense3d.registry import TRANSFORMS
 
 
@@ -58,11 +58,36 @@ class DropUnseenBoxes(BaseTransform):
         if boxes is None or not len(boxes):
             return results
         seen = points_in_each(results["points"], boxes) >= self.min_points
-        results["gt_boxes"], results["gt_box_labels"] = boxes[seen], results["gt_box_labels"][seen]
-        if results.get("instances") is not None:
-            row = np.append(np.where(seen, seen.cumsum() - 1, -1), -1)  # the last one of points in no box
-            results["instances"] = row[results["instances"]]
-        return results
+        return keep_boxes(results, seen)
+
+
+def keep_boxes(results: dict[str, Any], kept: np.ndarray) -> dict[str, Any]:
+    """Leave out boxes; instances of their points become -1, others follow the rows of the boxes that stay.
+
+    Args:
+        results: with ``gt_boxes`` (K, 7), ``gt_box_labels`` (K,), perhaps ``instances`` (N,), rows of them.
+        kept: (K,) bool.
+
+    Raises:
+        DataError: instances are not rows of the boxes.
+
+    Example:
+        >>> results = {"gt_boxes": np.ones((2, 7)), "gt_box_labels": np.array([4, 6])}
+        >>> results["instances"] = np.array([0, 1, -1])
+        >>> keep_boxes(results, np.array([False, True]))["instances"].tolist()
+        [-1, 0, -1]
+    """
+    results["gt_boxes"], results["gt_box_labels"] = results["gt_boxes"][kept], results["gt_box_labels"][kept]
+    instances = results.get("instances")
+    if instances is not None:
+        if instances.max(initial=-1) >= len(kept) or instances.min(initial=-1) < -1:
+            raise DataError(
+                f"{results.get('path', 'a cloud')} has points of instance {instances.max()} and {len(kept)} "
+                "boxes: number the instances as the rows of the boxes, -1 for none, or leave them out"
+            )
+        row = np.append(np.where(kept, kept.cumsum() - 1, -1), -1)  # the last one of points in no box
+        results["instances"] = row[instances]
+    return results
 
 
 def points_in_each(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:

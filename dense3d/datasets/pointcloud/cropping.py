@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dense3d.datasets.pointcloud.box_transforms import keep_boxes
 from dense3d.datasets.pointcloud.transforms import take
 from dense3d.errors import ConfigError
 from dense3d.registry import TRANSFORMS
@@ -20,7 +21,8 @@ class RandomCuboid(BaseTransform):
 
     Zhang et al., "Self-Supervised Pretraining of 3D Features on any Point-Cloud", ICCV 2021, as 3DETR trains
     with it. A box with too few points, or without a true box where there was one, is drawn anew; after 100
-    tries the scene stays whole.
+    tries the scene stays whole. ``instances`` follow the boxes, see
+    :func:`~dense3d.datasets.pointcloud.box_transforms.keep_boxes`.
 
     Args:
         min_points: that must stay.
@@ -58,8 +60,7 @@ class RandomCuboid(BaseTransform):
                 kept = ((boxes[:, :3] >= low) & (boxes[:, :3] <= high)).all(axis=1)
                 if not kept.any():
                     continue
-                results["gt_boxes"] = boxes[kept]
-                results["gt_box_labels"] = results["gt_box_labels"][kept]
+                keep_boxes(results, kept)
             return take(results, np.flatnonzero(inside))
         return results
 

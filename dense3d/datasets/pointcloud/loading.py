@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dense3d.datasets.pointcloud.box_transforms import keep_boxes
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import TRANSFORMS
+from dense3d.structures.cloud_files.notes import say
 
 Arrays = dict[str, np.ndarray]
 READERS: dict[str, Callable[[dict[str, Any]], Arrays]] = {}
@@ -34,9 +37,9 @@ class LoadPoints(BaseTransform):
     Adds ``points`` (N, 3) float32 metres (objects: the data set's own unit), and what there is of ``colors``
     (N, 3) float32 in 0..1, ``normals`` (N, 3) float32, ``point_labels`` (N,) int64 with -1 for none,
     ``instances`` (N,) int64 with -1 for none, ``gt_boxes`` (K, 7) float32 in the world frame of
-    :class:`~dense3d.structures.Boxes3D` and ``gt_box_labels`` (K,) int64. Points that are not finite are
-    dropped, and normals that are not are 0. A record that has a path alone is read by
-    :func:`dense3d.structures.read_cloud`.
+    :class:`~dense3d.structures.Boxes3D` and ``gt_box_labels`` (K,) int64. Points with a coordinate, colour
+    or intensity that is not finite are dropped, which is said once for each file, and normals that are not
+    are 0. A record that has a path alone is read by :func:`dense3d.structures.read_cloud`.
 
     Args:
         max_points: a cloud with more is thinned out at random, which ``original_points`` of the sample tells.
@@ -54,10 +57,15 @@ class LoadPoints(BaseTransform):
         """Read the arrays."""
         arrays = READERS[results.get("reader", "cloud")](results)
         of_points = {key: values for key, values in arrays.items() if not key.startswith("gt_box")}
-        finite = np.isfinite(of_points["points"]).all(axis=1)
+        finite = np.ones(len(of_points["points"]), dtype=bool)
+        for name in ("points", "colors", "intensity"):  # as PointCloud.finite has it
+            if (values := of_points.get(name)) is not None:
+                finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if not finite.any():
             raise DataError(f"{results['path']} holds no point with finite coordinates")
         kept = finite if not finite.all() else slice(None)
+        if not finite.all():
+            _say_dropped(str(results["path"]), int((~finite).sum()), len(finite))
         results["original_points"] = len(finite)
         if self.max_points is not None and finite.sum() > self.max_points:
             kept = np.sort(np.random.permutation(np.flatnonzero(finite))[: self.max_points])
@@ -71,11 +79,20 @@ class LoadPoints(BaseTransform):
         return results
 
 
+@cache
+def _say_dropped(path: str, dropped: int, count: int) -> None:
+    say(f"{path}: {dropped} of {count} points are not finite and are left out")
+
+
 def _leave_out_stuff(results: dict[str, Any], stuff: int) -> None:
-    """Labels that count the things alone; points of floor and walls have none."""
+    """Labels that count the things alone; points of floor and walls have none, and belong to no instance."""
     for name in ("point_labels", "gt_box_labels"):
         if name in results:
             results[name] = np.maximum(results[name] - stuff, IGNORED)
+    if "instances" in results and "point_labels" in results:
+        results["instances"] = np.where(results["point_labels"] < 0, IGNORED, results["instances"])
+    if (results.get("gt_box_labels", np.zeros(0)) < 0).any():
+        keep_boxes(results, results["gt_box_labels"] >= 0)
 
 
 @reader("cloud")

@@ -52,6 +52,12 @@ def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
             found[key] = values
     if (folder / "boxes.npy").is_file():
         boxes = load_npy(folder / "boxes.npy", mapped=False)
+        if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 8 or boxes.dtype.kind not in "iuf"):
+            raise DataError(
+                f"{folder / 'boxes.npy'} is {boxes.dtype} of shape {boxes.shape}; boxes are (K, 8): centre, "
+                "full sizes, yaw, label"
+            )
+        boxes = boxes.reshape(-1, 8)
         found["gt_boxes"], found["gt_box_labels"] = (
             boxes[:, :7].astype(np.float32),
             boxes[:, 7].astype(np.int64),

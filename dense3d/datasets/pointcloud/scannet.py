@@ -68,10 +68,16 @@ class ScanNet(RoomDataset):
         self.layout = choice("layout", layout, ("auto", "scans", POINTCEPT, "infos"))
         self.num_classes, self.align = choice("num_classes", num_classes, (20, 200)), align
         if num_classes == 200:
+            if kwargs.get("task") == "detection":
+                raise ConfigError(
+                    "task='detection' of ScanNet knows 18 classes with boxes; leave num_classes at 20"
+                )
             kwargs["metainfo"] = {"classes": CLASSES_200, **kwargs.get("metainfo", {})}
         super().__init__(data_root=data_root, **kwargs)
         if self.task == "detection":
-            self._metainfo |= {"classes": DETECTION_CLASSES, "axis_aligned": self.align}
+            named = "classes" in (kwargs.get("metainfo") or {})
+            classes = self._metainfo["classes"] if named else DETECTION_CLASSES
+            self._metainfo |= {"classes": classes, "axis_aligned": self.align}
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The scenes in the order of their list, or of their names."""

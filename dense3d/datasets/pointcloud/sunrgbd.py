@@ -68,7 +68,13 @@ def _read_votenet(record: dict[str, Any]) -> Arrays:
     found: Arrays = {"points": table[:, :3].astype(np.float32)}
     if table.shape[1] >= 6:
         found["colors"] = unit_colors(table[:, 3:6], record["path"], color_max=1)
-    boxes = load_npy(Path(record["needs"][1]), mapped=False).reshape(-1, 8)
+    boxes = load_npy(Path(record["needs"][1]), mapped=False)
+    if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 8):
+        raise DataError(
+            f"{record['needs'][1]} is of shape {boxes.shape}; VoteNet's boxes are (K, 8): centre, half "
+            "sizes, heading, class"
+        )
+    boxes = boxes.reshape(-1, 8)
     rows = np.concatenate([boxes[:, :3], 2 * boxes[:, 3:6], -boxes[:, 6:7]], axis=1)
     found["gt_boxes"], found["gt_box_labels"] = rows.astype(np.float32), boxes[:, 7].astype(np.int64)
     return found

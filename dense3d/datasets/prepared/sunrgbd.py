@@ -60,14 +60,18 @@ def list_frames(root: Path, labels: str) -> Iterator[dict[str, Any]]:
         split = places.get(str(Path(depth).parent.parent))
         if split is None:
             continue
+        matrices = {}
+        for key, name in (("intrinsics", "K"), ("tilt", "Rtilt")):
+            if np.size(frame[name]) != 9 or np.asarray(frame[name]).dtype.kind not in "iuf":
+                raise DataError(f"frame {number} of {_found(root, V2)} has no {name} of 3 x 3; copy it again")
+            matrices[key] = np.reshape(frame[name], (3, 3)).tolist()
         boxes = _boxes(annotation, f"frame {number} of {_found(root, V1 if labels == 'v1' else V2)}")
         yield dict(
             id=f"{number:06d}",
             split=split,
             depth=str(_found(root, depth)),
             image=str(_found(root, _tail(frame["rgbpath"]))),
-            intrinsics=np.reshape(frame["K"], (3, 3)).tolist(),
-            tilt=np.reshape(frame["Rtilt"], (3, 3)).tolist(),
+            **matrices,
             boxes=[box for box, _ in boxes],
             box_labels=[label for _, label in boxes],
         )
@@ -146,7 +150,8 @@ def _boxes(annotation: dict[str, Any], where: str) -> list[tuple[list[float], in
     for index, one in enumerate(annotation["groundtruth3DBB"]):
         if flat is not None and (index >= len(flat) or np.size(flat[index]["gtBb2D"]) < 4):
             break
-        if one["classname"] not in CLASSES:
+        name = str(one["classname"])  # an empty one is an array
+        if name not in CLASSES:
             continue
         try:
             box = world_box(one["centroid"], one["coeffs"], one["orientation"])
@@ -154,7 +159,7 @@ def _boxes(annotation: dict[str, Any], where: str) -> list[tuple[list[float], in
             raise DataError(f"{where}: box {index + 1} has no centre, sizes and direction") from None
         if not np.isfinite(box).all():
             raise DataError(f"{where}: box {index + 1} is not finite")
-        found.append((box, CLASSES.index(one["classname"])))
+        found.append((box, CLASSES.index(name)))
     return found
 
 

@@ -26,7 +26,7 @@ class SceneBoxes:
 
     Raises:
         DataError: arrays that do not go together, boxes that are not finite, ground truth with a negative
-            size, labels without a class, two scenes of one name.
+            size, boxes of no scene, labels without a class, two scenes of one name.
 
     Example:
         >>> chair = {"boxes": [[0, 0, 0.5, 0.6, 0.6, 1, 0]], "labels": [0]}
@@ -47,7 +47,7 @@ class SceneBoxes:
         set_field(self, "scenes", tuple(map(str, self.scenes)))
         set_field(self, "classes", tuple(map(str, self.classes)))
         set_field(self, "scene", np.asarray(self.scene, dtype=np.int64).reshape(-1))
-        set_field(self, "labels", np.asarray(self.labels, dtype=np.int64).reshape(-1))
+        set_field(self, "labels", _whole(self.labels))
         boxes = np.asarray(self.boxes, dtype=np.float64)
         set_field(self, "boxes", boxes.reshape(-1, 7) if boxes.size % 7 == 0 and boxes.ndim < 3 else boxes)
         if self.scores is not None:
@@ -96,6 +96,11 @@ class SceneBoxes:
         if len(set(self.scenes)) < len(self.scenes):
             twice = next(name for name in self.scenes if self.scenes.count(name) > 1)
             raise DataError(f"scene {twice!r} comes twice")
+        astray = (self.scene < 0) | (self.scene >= len(self.scenes))
+        if astray.any():
+            raise DataError(
+                f"a box is of scene {self.scene[astray][0]}, but there are {len(self.scenes)} scenes"
+            )
         broken = ~np.isfinite(self.boxes).all(axis=1)
         if self.scores is not None:
             broken |= ~np.isfinite(self.scores)
@@ -117,13 +122,25 @@ class SceneBoxes:
         return f"scene {self.scenes[self.scene[row]]}: a box"
 
 
+def _whole(labels: Any) -> np.ndarray:
+    """Labels as (N,) int64; numbers such as 2.0 are whole."""
+    values = np.asarray(labels).reshape(-1)
+    with np.errstate(invalid="ignore"):  # of NaN
+        whole = values.astype(np.int64)
+    if values.dtype.kind == "f" and (whole != values).any():
+        raise DataError(f"a box has the label {values[whole != values][0]:g}, which is no whole number")
+    return whole
+
+
 def _of_scene(name: str, entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
     try:
         boxes = np.asarray(entry["boxes"], dtype=np.float64)
         part = {"boxes": boxes.reshape(-1, 7) if boxes.size == 0 else boxes}
-        part["labels"] = np.asarray(entry["labels"], dtype=np.int64).reshape(-1)
+        part["labels"] = _whole(entry["labels"])
         if entry.get("scores") is not None:
             part["scores"] = np.asarray(entry["scores"], dtype=np.float64).reshape(-1)
+    except DataError as error:
+        raise DataError(f"scene {name}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"scene {name}: its boxes cannot be read ({error!r})") from None
     if part["boxes"].ndim != 2 or part["boxes"].shape[1] != 7:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.pointcloud.hunet.network import HUNet
+from dense3d.pointcloud.pretrained import checkpoint_of
 
 
 def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None = None) -> None:
@@ -22,10 +23,12 @@ def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None 
         CheckpointError: the file cannot be read, has no such network, or names or shapes differ.
     """
     from dense3d.checkpoints.msm import network_weights
-    from dense3d.engine.checkpoint import load_checkpoint, load_into
+    from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 
     checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
+    if "state_dict" not in checkpoint and "model" in checkpoint:
+        checkpoint = {"state_dict": checkpoint["model"]}
+    state = weights_of(checkpoint, path)
     if prefix is None:
         weights = network_weights(state)
     else:
@@ -37,15 +40,14 @@ def load_pretrained(network: HUNet, path: str | os.PathLike, prefix: str | None 
 
 
 def load_of_init_cfg(network: HUNet, init_cfg: Any) -> None:
-    """What ``init_cfg=dict(type="Pretrained", checkpoint=FILE, prefix=...)`` of a backbone asks for.
+    """What ``init_cfg=dict(type="Pretrained", checkpoint=FILE, prefix=...)`` asks for.
 
     Raises:
         ConfigError: it is something else.
     """
     known = {"type", "checkpoint", "prefix"}
-    if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or {*init_cfg} - known:
-        raise ConfigError(
-            "init_cfg of a SceneSegmenter's backbone is dict(type='Pretrained', checkpoint=FILE) or None, "
-            f"not {init_cfg!r}"
-        )
-    load_pretrained(network, init_cfg["checkpoint"], init_cfg.get("prefix"))
+    path = checkpoint_of(init_cfg, "HUNet")
+    (entry,) = [init_cfg] if isinstance(init_cfg, dict) else init_cfg
+    if unknown := sorted({*entry} - known):
+        raise ConfigError(f"init_cfg of a HUNet has {', '.join(sorted(known))}, not {unknown[0]!r}")
+    load_pretrained(network, path, entry.get("prefix"))

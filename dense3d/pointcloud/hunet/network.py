@@ -50,8 +50,9 @@ class HUNet(BaseModule):
             over the decoder's.
         attn_drop: dropout of the attention's weights while training. The released code leaves 0.1 active at
             inference too.
-        init_cfg: see mmengine's ``BaseModule``. Initial weights are torch's, those of the residual branches'
-            scales 0.1.
+        init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` for weights of masked scene modelling, of a
+            model that has a HUNet, or official ones; ``prefix="teacher."`` takes those behind that name.
+            Else initial weights are torch's, those of the residual branches' scales 0.1.
 
     Attributes:
         encoder_channels: channels of each map that :meth:`encode` gives.
@@ -131,6 +132,14 @@ class HUNet(BaseModule):
             nn.Sequential(style.norm(skipped), nn.Linear(skipped, fine)) for skipped, fine, _ in finer
         )
         self.final = nn.Linear(decoder_channels[0], final_channels) if final_channels else None
+
+    def init_weights(self) -> None:
+        """Load the checkpoint of ``init_cfg``, if there is one."""
+        if self.init_cfg and not self.is_init:
+            from dense3d.pointcloud.hunet.loading import load_of_init_cfg
+
+            load_of_init_cfg(self, self.init_cfg)
+        self._is_init = True
 
     def encode(self, pyramid: SparsePyramid, features: Tensor) -> list[Tensor]:
         """Maps of the encoder ``(V_l, channels[l])``.

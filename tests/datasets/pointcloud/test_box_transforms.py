@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 
 from dense3d.datasets.pointcloud.transforms import apply_matrix, rotation
 from dense3d.datasets.synthetic import ensure_dataset
-from dense3d.errors import ConfigError
+from dense3d.errors import ConfigError, DataError
 from dense3d.registry import DATASETS, TRANSFORMS
 from dense3d.structures import Boxes3D
 
@@ -45,6 +45,11 @@ def test_boxes_without_points_go_and_instances_follow():
     assert found["instances"].tolist() == [-1, 0, 0, 0, -1]
     empty = {"points": points, "gt_boxes": np.zeros((0, 7)), "gt_box_labels": np.zeros(0, int)}
     assert len(_step(type="DropUnseenBoxes").transform(empty)["gt_boxes"]) == 0
+    with pytest.raises(
+        DataError, match=r"points of instance 7 and 3 boxes: number the instances as the rows"
+    ):
+        strange = dict(gt_boxes=boxes, gt_box_labels=np.arange(3), instances=np.full(5, 7))
+        _step(type="DropUnseenBoxes").transform(dict(results, **strange))
     with pytest.raises(ConfigError, match=r"min_points=0"):
         _step(type="DropUnseenBoxes", min_points=0)
 

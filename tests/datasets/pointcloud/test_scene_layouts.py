@@ -113,6 +113,54 @@ def test_scannet_of_pointcept(tmp_path):
         _build("ScanNet", tmp_path, layout="scans", num_classes=200)
 
 
+def test_points_whose_colour_is_not_finite_go_with_all_that_is_known_of_them(tmp_path):
+    folder = tmp_path / "val" / "scene0011_00"
+    _pointcept(folder, segment20=np.arange(6))
+    colors = np.arange(18.0).reshape(6, 3)
+    colors[2, 1] = np.nan
+    np.save(folder / "color.npy", colors)
+    item = _build("ScanNet", tmp_path, split="val")[0]
+    assert item["point_labels"].tolist() == [0, 1, 3, 4, 5] and item["original_points"] == 6
+    np.testing.assert_array_equal(item["points"], POINTS[[0, 1, 3, 4, 5]])
+    np.testing.assert_allclose(item["colors"][2], np.array([9, 10, 11]) / 255, atol=1e-6)
+
+
+def test_boxes_of_own_classes_in_folders(tmp_path):
+    folder = tmp_path / "train" / "scene_a"
+    boxes = np.array([[0, 0, 0, 1, 1, 1, 0, 2], [3, 0, 0, 1, 1, 1, 0, 0], [6, 0, 0, 1, 1, 1, 0.5, 3]])
+    labels, instances = np.array([2, 0, 3, 3, -1, 1]), np.array([0, 1, 2, -1, 2, -1])
+    _pointcept(folder, segment20=labels, instance=instances, boxes=boxes)
+    own = dict(layout="pointcept", metainfo=dict(classes=("wall", "floor", "pallet", "shelf")))
+    plain, things = _build("ScanNet", tmp_path, **own), _build("ScanNet", tmp_path, task="detection", **own)
+    assert plain.metainfo["classes"] == own["metainfo"]["classes"]
+    assert plain[0]["gt_box_labels"].tolist() == [2, 0, 3]
+    assert things.metainfo["classes"] == ("pallet", "shelf")
+    item = things[0]
+    assert item["gt_box_labels"].tolist() == [0, 1] and item["gt_boxes"][1, 0] == 6  # walls are no things
+    assert item["instances"].tolist() == [0, -1, 1, -1, -1, -1]
+    for wrong in (boxes[:, :7], boxes[0]):
+        np.save(folder / "boxes.npy", wrong)
+        with pytest.raises(DataError, match=r"boxes.npy is float64 of shape .*; boxes are \(K, 8\)"):
+            _build("ScanNet", tmp_path, **own)[0]
+    np.save(folder / "boxes.npy", np.zeros(0))
+    assert _build("ScanNet", tmp_path, **own)[0]["gt_boxes"].shape == (0, 7)
+    with pytest.raises(ConfigError, match="18 classes with boxes; leave num_classes"):
+        _build("ScanNet", tmp_path, task="detection", num_classes=200)
+
+
+def test_points_that_are_not_finite_are_said_to_go(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("dense3d.datasets.pointcloud.loading.say", said.append)
+    _pointcept(tmp_path / "train" / "scene_a", segment20=np.arange(6))
+    file = tmp_path / "train/scene_a/coord.npy"
+    points = np.load(file).astype(np.float32)
+    points[[1, 4], 0] = np.nan, np.inf
+    np.save(file, points)
+    data = _build("ScanNet", tmp_path, layout="pointcept")
+    assert [data[0]["point_labels"].tolist() for _ in range(2)] == [[0, 2, 3, 5]] * 2
+    assert len(said) == 1 and said[0].endswith("scene_a: 2 of 6 points are not finite and are left out")
+
+
 def test_s3dis_of_both_layouts(tmp_path):
     _pointcept(tmp_path / "Area_1" / "office_1", segment=np.arange(6)[:, None], instance=np.zeros(6, int))
     notes = tmp_path / "Area_5" / "hallway_6" / "Annotations"
@@ -148,6 +196,11 @@ def test_sun_rgbd_of_votenet(tmp_path):
     middle_of_front = corners[np.linalg.norm(corners - ends[1], axis=1) < 0.7].mean(axis=0)
     np.testing.assert_allclose(middle_of_front, ends[1], atol=1e-5)
     np.testing.assert_allclose(item["colors"][0], [0, 0.5, 1])
+    np.save(folder / "000001_bbox.npy", np.ones((8, 7)))  # would be seven boxes
+    with pytest.raises(
+        DataError, match=r"000001_bbox\.npy is of shape \(8, 7\); VoteNet's boxes are \(K, 8\)"
+    ):
+        _build("SunRgbdPoints", tmp_path)[0]
     (folder / "000001_bbox.npy").unlink()
     with pytest.raises(DataError, match=r"000001_bbox\.npy does not exist"):
         _build("SunRgbdPoints", tmp_path)

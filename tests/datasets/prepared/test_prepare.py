@@ -108,6 +108,14 @@ def test_a_box_that_is_not_finite_is_named(tmp_path):
         prepare("sunrgbd", root, tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["K", "TILT"])
+def test_a_frame_without_camera_or_tilt_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"tests.datasets.prepared.raw_trees.{name}", np.zeros((0, 0)))
+    root = write_sunrgbd(tmp_path / "raw")
+    with pytest.raises(DataError, match=r"frame 1 of .*3DBB_v2.mat has no (K|Rtilt) of 3 x 3"):
+        prepare("sunrgbd", root, tmp_path / "out", workers=1)
+
+
 def test_two_processes_make_the_same_and_nothing_is_made_twice(sunrgbd, tmp_path):
     prepare("sunrgbd", sunrgbd, tmp_path / "one", workers=1)
     prepare("sunrgbd", sunrgbd, tmp_path / "two", workers=2)

@@ -96,6 +96,16 @@ def test_decoding_is_that_of_a_plain_loop(suppression):
     torch.testing.assert_close(classes.scores.view(4, -1), (probabilities * objectness[:, None])[expected].T)
 
 
+def test_an_empty_box_goes_where_an_unlikely_one_holds_points():
+    """As officially: the likeliest stays where all are empty, and only then the least score is asked for."""
+    boxes = torch.tensor([[0.0, 0, 0, 1, 1, 1, 0], [9, 0, 0, 1, 1, 1, 0]])
+    points = torch.tensor([[9.0, 0, 0]]).repeat(6, 1)  # in the second, of objectness 0.04
+    objectness, probabilities = torch.tensor([0.9, 0.04]), torch.ones(2, 1)
+    decoder = BoxDecoder(entries="objectness")
+    assert len(decoder(boxes, objectness, probabilities, points).boxes) == 0
+    assert torch.equal(decoder(boxes, objectness, probabilities, points + 50).boxes, boxes[:1])
+
+
 @pytest.mark.parametrize("kind", ["iou", "giou", "diou"])
 def test_overlap_of_aligned_boxes_is_that_of_oriented_ones(kind):
     """The smallest rectangle around two aligned ones may be turned, hence "iou" alone is equal."""
@@ -127,6 +137,12 @@ def test_a_cuboid_keeps_points_and_the_boxes_among_them():
     assert 1 <= len(found["gt_boxes"]) == len(found["gt_box_labels"])
     low, high = found["points"].min(0), found["points"].max(0)
     assert ((found["gt_boxes"][:, :3] >= low) & (found["gt_boxes"][:, :3] <= high)).all()
+    numbered = dict(results, instances=np.arange(5000) % 9 - 1)  # -1 .. 7
+    np.random.seed(0)
+    cut = RandomCuboid(min_points=500).transform(dict(numbered, point_index=np.arange(5000)))
+    was, now = numbered["instances"][cut["point_index"]], cut["instances"]
+    labels = np.append(cut["gt_box_labels"], -1)  # of no box
+    assert (labels[now] == np.where(np.isin(was, cut["gt_box_labels"]), was, -1)).all()
     whole = RandomCuboid(min_points=5001).transform(dict(results))
     assert whole["points"] is points and len(whole["gt_boxes"]) == 8
 

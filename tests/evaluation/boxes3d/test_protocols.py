@@ -102,6 +102,8 @@ def test_predicted_negative_sizes_count_as_officially():
         ({"boxes": [[0, 0, 0, 1, 1, -1, 0]], "labels": [0]}, r"scene room: a box has a negative size"),
         ({"boxes": [[np.nan, 0, 0, 1, 1, 1, 0]], "labels": [0]}, r"scene room: a box is not finite"),
         ({"boxes": [BOX], "labels": [3]}, r"scene room: a box has the label 3, but there are 1 classes"),
+        ({"boxes": [BOX], "labels": [0.7]}, r"scene room: a box has the label 0.7, which is no whole number"),
+        ({"boxes": [BOX], "labels": [np.nan]}, r"scene room: a box has the label nan"),
         ({"boxes": [BOX], "labels": []}, r"scene room: 1 boxes, 0 labels"),
         ({"boxes": [BOX[:6]], "labels": [0]}, r"scene room: boxes are \(K, 7\): centre, sizes, yaw"),
         ({"labels": [0]}, r"scene room: its boxes cannot be read"),
@@ -111,6 +113,15 @@ def test_predicted_negative_sizes_count_as_officially():
 def test_bad_boxes_are_one_sentence(entry, reason):
     with pytest.raises(DataError, match=reason):
         SceneBoxes.of({"room": entry}, ["chair"])
+
+
+@pytest.mark.parametrize("scene", [-1, 1])
+def test_a_box_of_no_scene_is_refused(scene, tmp_path):
+    """One of the scene -1 would be counted in the last."""
+    file = tmp_path / "boxes.npz"
+    np.savez(file, scenes=["room"], classes=["chair"], scene=[scene], boxes=[BOX], labels=[0])
+    with pytest.raises(DataError, match=rf"boxes.npz: a box is of scene {scene}, but there are 1 scenes"):
+        read_scene_boxes(file)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
@@ -165,6 +176,9 @@ def test_ground_truth_in_place_of_predictions_is_refused(tmp_path, capsys):
     file = write_scene_boxes(_pair()[0], tmp_path / "gt.json")
     assert main(["eval-boxes3d", str(file), str(file), "--protocol", "indoor"]) == 2
     assert "boxes without scores: is it the ground truth?" in capsys.readouterr().err
+    found = write_scene_boxes(_pair()[1], tmp_path / "found.json")
+    assert main(["eval-boxes3d", str(found), str(found), "--protocol", "indoor"]) == 2
+    assert "boxes with scores: are these the predictions?" in capsys.readouterr().err
     assert main(["eval-boxes3d", "a.txt", str(file), "--protocol", "indoor"]) == 2
     assert "boxes are kept as .json or .npz" in capsys.readouterr().err
     (tmp_path / "cut.npz").write_bytes(b"PK")
