@@ -20,6 +20,7 @@ CLASSES = 5
 THINGS = 3  # of a panoptic head; labels 0, 1, 2
 FOUR_STRIDES = (4, 8, 16, 32)
 _PACKAGES = ("dense3d.detection2d.", "dense3d.detection3d.", "dense3d.segmentation.")
+_OF_POINTS = ("dense3d.detection3d.votenet", "dense3d.detection3d.threedetr")  # no maps of images
 _WIDTH = 32
 
 # Numbers in configs are made no larger than these.
@@ -83,7 +84,12 @@ def heads() -> dict[str, Head]:
     """
     found = dict(_LIBRARIES)
     for name, registered in sorted(MODELS.import_all().items()):
-        if not registered.__module__.startswith(_PACKAGES) or not isinstance(registered, type):
+        module = registered.__module__
+        if (
+            not module.startswith(_PACKAGES)
+            or module.startswith(_OF_POINTS)
+            or not isinstance(registered, type)
+        ):
             continue
         if hasattr(registered, "tiny"):
             config = partial(_of_class, registered.tiny)
