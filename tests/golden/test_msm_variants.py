@@ -98,6 +98,7 @@ def test_an_official_file_gives_features_as_it_is(tmp_path, prefix):
         (dict(decoder__used_levels=[True] * 4), "used_levels="),
         (dict(decoder__block_size_levels=OFFICIAL_BLOCKS[:2]), "block_size_levels="),
         (dict(decoder__interpolation_method="cubic"), "interpolation_method="),
+        (dict(encoder__shuffle_sfc=True), "shuffle_sfc=True .*another each time"),
         (dict(use_point_coords=True), "use_point_coords=True"),
         (dict(encoder__norm="batchnorm"), "'norm'"),
     ],
