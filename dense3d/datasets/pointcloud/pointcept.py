@@ -23,7 +23,9 @@ def _read_folder(record: dict[str, Any]) -> Arrays:
 
 
 def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
-    """``coord``, ``color`` (0..255, or floats of 0..1), ``normal``, a segment file, ``instance`` and ``boxes`` of a folder.
+    """``coord``, ``color``, ``normal``, a segment file, ``instance`` and ``boxes`` of a folder.
+
+    Colours are in 0..255, or floats none of which exceeds 1.
 
     Args:
         folder: of npy files; only ``coord.npy`` must be there.
