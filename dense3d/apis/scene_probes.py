@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 from torch import Tensor
 
-from dense3d.apis.building import checked_config, usable_device
+from dense3d.apis.building import build_checked, checked_config, usable_device
 from dense3d.apis.probe_data import batches_of, check_protocols, split_of
 from dense3d.apis.setup import make_synthetic_data
 from dense3d.errors import ConfigError, DataError
@@ -148,19 +147,18 @@ def frozen_segmenter(
     """The segmenter of a config in evaluation mode, its backbone with weights of a checkpoint or random ones.
 
     Raises:
-        ConfigError: the config describes no segmenter of scenes.
+        ConfigError: the config describes no segmenter of scenes, or one that cannot be built.
     """
-    from dense3d.pointcloud import SceneSegmenter
     from dense3d.pointcloud.hunet.loading import load_pretrained
 
     model = cfg.get("model") or {}
     if str(model.get("type")).rpartition(".")[2] != "SceneSegmenter":
         raise ConfigError(f"{cfg.filename or 'the config'} describes no SceneSegmenter")
-    settings = copy.deepcopy({key: value for key, value in model.items() if key != "type"})
-    start = settings["backbone"].pop("init_cfg", None) or {}
+    own = copy.deepcopy(cfg)
+    start = own.model.get("backbone", {}).pop("init_cfg", None) or {}
+    own.model.frozen = True
     set_random_seed(seed)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        network = SceneSegmenter(**{**settings, "frozen": True})
+    network = build_checked(own)
     if checkpoint is not None:
         load_pretrained(network.backbone, checkpoint, start.get("prefix"))
     return network.to(device).eval()

@@ -44,7 +44,7 @@ class SceneSegmenter(BaseModel):
         what :class:`dense3d.pointcloud.PointDataPreprocessor` gives, with features.
 
     Raises:
-        ConfigError: ``sampling`` has an unknown key.
+        ConfigError: ``sampling`` has an unknown key, or fewer than two points would be classified.
         DataError: clouds without features; labels that do not go with the points or that do not exist.
 
     Example:
@@ -71,6 +71,10 @@ class SceneSegmenter(BaseModel):
         self.backbone = HUNet(**{key: value for key, value in backbone.items() if key != "type"})
         self.num_classes, self.voxel_size, self.frozen = num_classes, voxel_size, frozen
         self.sampling, self.train_points = dict(sampling or {}), train_points
+        if train_points is not None and train_points < 2:
+            raise ConfigError(
+                f"train_points={train_points} of a SceneSegmenter: batch norm needs two at least"
+            )
         unknown = [key for key in self.sampling if key not in ("mode", "mapping")]
         if unknown:
             raise ConfigError(f"sampling of a SceneSegmenter has mode and mapping, not {unknown[0]!r}")

@@ -55,9 +55,11 @@ class VoxelSeeds(BaseModule):
 
         Args:
             points: ``(B, N, 3)`` metres.
-            features: ``(B, N, C)``, as many as the network takes.
+            features: ``(B, N, C)``, as many as the network takes; None if it takes none.
             lengths: ``(B,)``, how many first points of each cloud count.
         """
+        if features is None and getattr(self.network, "in_channels", None) == 0:
+            features = points.new_zeros(*points.shape[:2], 0)  # coordinates alone are read
         if features is None:
             raise DataError(
                 "networks of voxels read features of points: name some in the features of PackPointInputs, "

@@ -131,14 +131,17 @@ def network_of(options: Options) -> HUNet:
     if decoder["channels"][0] != encoder["channels"][-1]:
         raise options.refusal("dec_channels", decoder["channels"], "the first are the encoder's last")
     decoder = {f"decoder_{name}": values[::-1] for name, values in decoder.items()}  # coarsest first there
-    shuffles = {False: "never", True: "always"}
+    curves, shuffles = options.take("att_space_filling_curves", CURVES), {False: "never", True: "always"}
+    attends = any((*encoder["attentions"], *decoder["decoder_attentions"]))
+    if options.take("shuffle_sfc", True) and attends and len(curves) > 1:
+        raise options.refusal("shuffle_sfc", True, "the official order of curves is then another each time")
     network = HUNet(
         options.take("in_channels"),
         **encoder,
         **decoder,
         final_channels=options.take("out_channels"),
         block=options.take("att_block_type", "transformer++"),
-        curves=options.take("att_space_filling_curves", CURVES),
+        curves=curves,
         shuffle_curves=options.choose("shuffle_sfc", shuffles, True),
         drop_path=options.take("drop_path", 0.4),
         attn_drop=options.take("att_drop_prob", 0.0),

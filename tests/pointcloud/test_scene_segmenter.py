@@ -145,6 +145,8 @@ def test_clouds_without_features_and_unknown_settings_are_refused():
         model_of()({"points": torch.zeros(1, 5, 3), "features": torch.zeros(1, 5, 2)})
     with pytest.raises(ConfigError, match="not 'modus'"):
         model_of(sampling=dict(modus="nearest"))
+    with pytest.raises(ConfigError, match="train_points=1 of a SceneSegmenter"):
+        model_of(train_points=1)
     with pytest.raises(ConfigError, match="Pretrained"):
         SceneSegmenter({**SMALL, "init_cfg": dict(type="Kaiming")}, 4).init_weights()
 
@@ -207,3 +209,6 @@ def test_coordinates_alone_are_enough_for_a_network_without_input_channels():
     model = SceneSegmenter({**SMALL, "in_channels": 0}, 4, voxel_size=0.1).eval()
     logits = model({"points": batch_of(60)[0]["points"][None], "features": None})
     assert logits.shape == (60, 4) and logits.std(dim=0).min() > 0
+    seeds = VoxelSeeds({"type": "HUNet", **SMALL, "in_channels": 0}, num_seeds=8, voxel_size=0.1, channels=5)
+    found = seeds.eval().seeds(batch_of(60)[0]["points"][None])
+    assert found.features.shape == (1, 8, 5) and found.features.std(dim=1).max() > 0

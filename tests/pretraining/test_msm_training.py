@@ -164,6 +164,9 @@ def test_what_cannot_be_probed_is_one_sentence(run, repository, folder, tmp_path
             probe_scenes(cfg, None, **settings)
     with pytest.raises(ConfigError, match="describes no SceneSegmenter"):
         probe_scenes(config_of(repository, "msm", folder), None)
+    cfg.model.backbone.chanels = (8, 16)
+    with pytest.raises(ConfigError, match=r"SceneSegmenter at model cannot be built.*'chanels'"):
+        probe_scenes(cfg, None)
 
 
 @pytest.mark.parametrize(

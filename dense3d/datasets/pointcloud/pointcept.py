@@ -10,6 +10,7 @@ import numpy as np
 from dense3d.datasets.pointcloud.loading import Arrays, reader
 from dense3d.errors import DataError
 from dense3d.structures.cloud_files.arrays import load_npy, read_folder
+from dense3d.structures.cloud_files.columns import whole_numbers
 from dense3d.structures.cloud_files.judging import unit_colors
 
 POINTCEPT = "pointcept"
@@ -22,7 +23,9 @@ def _read_folder(record: dict[str, Any]) -> Arrays:
 
 
 def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
-    """``coord``, ``color`` (0..255), ``normal``, a segment file, ``instance`` and ``boxes`` of a folder.
+    """``coord``, ``color``, ``normal``, a segment file, ``instance`` and ``boxes`` of a folder.
+
+    Colours are in 0..255, or floats none of which exceeds 1.
 
     Args:
         folder: of npy files; only ``coord.npy`` must be there.
@@ -34,7 +37,8 @@ def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
     raw, count = read_folder(folder, None, 0)
     found = {"points": raw["points"]}
     if "colors" in raw:
-        found["colors"] = unit_colors(raw["colors"], folder / "color.npy", color_max=255)
+        is_unit = raw["colors"].dtype.kind == "f" and not (raw["colors"] > 1).any()
+        found["colors"] = unit_colors(raw["colors"], folder / "color.npy", color_max=1 if is_unit else 255)
     if "normals" in raw:
         found["normals"] = raw["normals"].astype(np.float32)
     if segment is not None:
@@ -46,7 +50,7 @@ def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
         if name == "instance" and (folder / "instance.npy").is_file():
             raw[name] = load_npy(folder / "instance.npy", mapped=False)
         if name in raw:
-            values = np.asarray(raw[name]).reshape(-1).astype(np.int64)
+            values = whole_numbers(np.asarray(raw[name]).reshape(-1), folder / f"{file}.npy")
             if len(values) != count:
                 raise DataError(f"{folder / file}.npy has {len(values)} labels for {count} points")
             found[key] = values

@@ -166,6 +166,20 @@ def test_points_that_are_not_finite_are_said_to_go(tmp_path, monkeypatch):
     assert len(said) == 1 and said[0].endswith("scene_a: 2 of 6 points are not finite and are left out")
 
 
+def test_folders_with_colours_of_0_to_1_and_broken_labels(tmp_path):
+    folder = tmp_path / "val" / "scene0011_00"
+    _pointcept(folder, segment20=np.arange(6.0))
+    colors = np.linspace(0, 1, 18).reshape(6, 3).astype(np.float32)
+    np.save(folder / "color.npy", colors)
+    item = _build("ScanNet", tmp_path, split="val")[0]
+    np.testing.assert_allclose(item["colors"], colors, atol=1e-6)
+    assert item["point_labels"].dtype == np.int64 and item["point_labels"].tolist() == [*range(6)]
+    for wrong in (0.5, np.nan):
+        np.save(folder / "segment20.npy", np.array([0, 1, wrong, 3, 4, 5]))
+        with pytest.raises(DataError, match=r"segment20\.npy"):
+            _build("ScanNet", tmp_path, split="val")[0]
+
+
 def test_s3dis_of_both_layouts(tmp_path):
     _pointcept(tmp_path / "Area_1" / "office_1", segment=np.arange(6)[:, None], instance=np.zeros(6, int))
     notes = tmp_path / "Area_5" / "hallway_6" / "Annotations"
