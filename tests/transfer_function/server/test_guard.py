@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from starlette.websockets import WebSocketDisconnect
 from transfer_function.server.page import ADDRESS
@@ -207,12 +210,11 @@ def test_uploads_without_a_length_are_bounded(client, monkeypatch):
 
 
 def test_a_guard_lets_the_server_start():
-    import asyncio
-
     seen = []
 
     async def application(scope, receive, send):
         seen.append(scope["type"])
 
-    asyncio.run(Guard(application)({"type": "lifespan"}, None, None))
+    with ThreadPoolExecutor(1) as thread:  # which has no loop, unlike this one after tests in a browser
+        thread.submit(asyncio.run, Guard(application)({"type": "lifespan"}, None, None)).result()
     assert seen == ["lifespan"]
