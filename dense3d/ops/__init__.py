@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = attach(
         "rotated": ["box_iou_rotated", "box_iou_rotated_reference", "nms_rotated"],
         "rotated3d": ["box_iou_3d", "box_iou_3d_loss", "box_iou_3d_reference", "nms_3d"],
         "sampling": ["point_sample"],
-        "sparse_conv": ["ConvRules", "sparse_conv", "sparse_conv_reference"],
+        "sparse_convolution": ["ConvRules", "sparse_conv", "sparse_conv_reference"],
         "voxel_hash": ["VoxelHash", "cube_offsets"],
         "voxels": ["unique_voxels", "voxel_coordinates", "voxelize", "voxelize_reference"],
         # helpers of these two are imported from volume_rendering_rays, _surfaces and _tables

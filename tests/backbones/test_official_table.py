@@ -14,7 +14,14 @@ from dense3d.backbones.focalnet import _KEYS
 from dense3d.backbones.vit_architectures import ViTArchitecture
 from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
+from dense3d.detection3d.box_decoding import BoxDecoder
 from dense3d.detection3d.monodino_detr import MonoDETR
+from dense3d.detection3d.threedetr.criterion import SetCriterion
+from dense3d.detection3d.threedetr.detector import ThreeDETR
+from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
+from dense3d.detection3d.votenet.detector import VoteNet
+from dense3d.detection3d.votenet.proposals import ProposalHead
+from dense3d.pointcloud import PointNet2
 from dense3d.pretraining import MaskedAutoencoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
@@ -50,6 +57,17 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "Relation-DETR": (RelationDETR, {}),
     "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
+    "VoteNet": (VoteNet, {"backbone": PointNet2, "proposals": ProposalHead, "decoding": BoxDecoder}),
+    "3DETR": (
+        ThreeDETR,
+        {
+            "backbone": PointNet2,
+            "encoder": PointEncoder,
+            "decoder": BoxDecoderLayers,
+            "criterion": SetCriterion,
+            "decoding": BoxDecoder,
+        },
+    ),
 }
 NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")
 
