@@ -66,8 +66,8 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-max_iters = 2200
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=1100)
+max_iters = 1850
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=925)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=2e-3), clip_grad=dict(max_norm=5.0))
@@ -75,5 +75,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min=1e-5),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1100))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=925))
 log_processor = dict(by_epoch=False)
