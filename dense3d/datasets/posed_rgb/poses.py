@@ -45,8 +45,8 @@ def pose_of(matrix: Any, where: str) -> np.ndarray:
     if np.linalg.det(rotation) < 0:
         raise DataError(
             f"{where} mirrors (its determinant is negative): such axes are left-handed, as Unity's (x right, "
-            "y up, z forward); OpenGL's (x right, y up, z backwards) and OpenCV's (x right, y down, z forward) "
-            "are right-handed; negate the second column for OpenCV's, or the third for OpenGL's"
+            "y up, z forward); OpenGL's (x right, y up, z backwards) and OpenCV's (x right, y down, z "
+            "forward) are right-handed; negate the second column for OpenCV's, or the third for OpenGL's"
         )
     left, sizes, right = np.linalg.svd(rotation)
     if scale == 0 or np.abs(sizes / scale - 1).max() > RIGID_TOLERANCE:

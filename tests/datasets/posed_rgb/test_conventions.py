@@ -13,9 +13,9 @@ from dense3d.errors import ConfigError, DataError
 
 
 def rewritten(source: Path, target: Path, change) -> Path:
-    """A transforms file of three of the fox's neighbouring photographs with other matrices."""
+    """A transforms file of four of the fox's photographs with other matrices."""
     content = json.loads((source / "transforms.json").read_text())
-    content["frames"] = sorted(content["frames"], key=lambda frame: frame["file_path"])[:3]
+    content["frames"] = sorted(content["frames"], key=lambda frame: frame["file_path"])[:12:3]
     for key in [key for key in content if key.endswith("_filenames")]:
         del content[key]
     for frame in content["frames"]:
