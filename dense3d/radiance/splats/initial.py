@@ -18,7 +18,7 @@ ALONE = 3.0  # half the side of the box of random points, in extents, where they
 
 
 def scene_extent(views: Sequence[SplatView]) -> float:
-    """1.1 times the largest distance of a camera from their mean; learning rates and sizes are relative to it.
+    """1.1 times the largest distance of a camera from their mean: what sizes and learning rates refer to.
 
     For cameras at one place it is the distance to what they see, if depth is known, else 1.
     """

@@ -12,7 +12,7 @@ WINDOW = 11  # pixels; a Gaussian of deviation 1.5, as in Wang et al., IEEE TIP 
 
 
 def structural_similarity(image: Tensor, target: Tensor) -> Tensor:
-    """SSIM of each pixel and channel, with zeros around the images as the reference code of splatting has them.
+    """SSIM of each pixel and channel, with zeros around the images as in the reference code of splatting.
 
     kornia mirrors images at their borders; here they are padded before, and its border is cut off.
 

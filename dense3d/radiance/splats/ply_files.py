@@ -113,8 +113,8 @@ def _check_kind(path: Path, header: PlyHeader) -> int:
     if missing:
         what = "a mesh" if header.elements.get("face") else "a cloud or something else"
         raise DataError(
-            f"{path} is {what}, no file of Gaussian splats: its vertices lack {', '.join(missing[:4])}; start "
-            "a fit from it with --cloud"
+            f"{path} is {what}, no file of Gaussian splats: its vertices lack {', '.join(missing[:4])}; "
+            "start a fit from it with --cloud"
         )
     rest = sum(name.startswith("f_rest_") for name in names)
     if rest % 3 or rest // 3 not in COEFFICIENTS or any(f"f_rest_{i}" not in names for i in range(rest)):

@@ -28,7 +28,8 @@ class FitSettings:
         exposure: fit an affine map of the colours for each photograph, which evaluation leaves out.
         ssim_weight: share of 1 - SSIM in the loss.
         means_lr, log_scales_lr, quats_lr, opacity_logits_lr, sh0_lr: learning rates; that of means is
-            multiplied by the scene's extent and falls to a hundredth, higher degrees have a twentieth of sh0's.
+            multiplied by the scene's extent and falls to a hundredth; higher degrees have a twentieth of
+            sh0's.
         grow_gradient: screen-space gradient from which a Gaussian is cloned or split.
         noise: of MCMC's walk.
         initial_opacity, initial_scale: of the first Gaussians; None takes 0.1 and 1, with MCMC 0.5 and 0.1.

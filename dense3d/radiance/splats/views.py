@@ -74,7 +74,7 @@ def load_views(
     Args:
         scene: what to read; alpha channels of its pictures tell the object from the background.
         downscale: make images smaller by this factor.
-        masks: folder with a picture for each photograph, of its name or its name without suffix; 0 is outside.
+        masks: folder with a picture for each photograph, of its name with or without suffix; 0 is outside.
         masks_show: ``"object"``: what lies outside of a mask is to be empty; ``"usable"``: it is unknown.
         with_depth: read depth maps, where all photographs have one.
 
@@ -105,7 +105,7 @@ def held_out(views: list[SplatView], every: int = HOLD_OUT_EVERY) -> tuple[list[
     if not every:
         return views, []
     ordered = sorted(views, key=lambda view: view.name)
-    chosen = set(id(view) for view in ordered[::every])
+    chosen = {id(view) for view in ordered[::every]}
     train = [view for view in views if id(view) not in chosen]
     if not train:
         raise DataError(f"{len(views)} photographs are too few to hold one of {every} out: take more")
