@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=image_size,
         metavar="WxH",
-        help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180), or WxHxD of volumes "
-        "(default: 128x112x96)",
+        help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180), or WxHxD of "
+        "volumes (default: 128x112x96)",
     )
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")

@@ -18,5 +18,6 @@ __getattr__, __dir__, __all__ = attach(
         "distortion": ["Distortion"],
         "frames": ["PosedFrame", "PosedScene"],
         "layouts": ["read_scene"],
+        "structure_from_motion": ["structure_from_motion"],
     },
 )

@@ -119,7 +119,7 @@ def _matched(first: PosedFrame, second: PosedFrame) -> tuple[np.ndarray, np.ndar
         return np.empty((0, 2)), np.empty((0, 2)), size
     matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(described, others, k=2)
     good = [best for best, other in matches if best.distance < RATIO * other.distance]
-    pairs = np.array([(match.queryIdx, match.trainIdx) for match in good]).reshape(-1, 2)
+    pairs = np.array([(match.queryIdx, match.trainIdx) for match in good], dtype=int).reshape(-1, 2)
     return here[pairs[:, 0]], there[pairs[:, 1]], size
 
 

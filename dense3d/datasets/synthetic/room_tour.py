@@ -60,13 +60,12 @@ def _closed_room(rng: np.random.Generator, half: np.ndarray, height: float) -> l
         across, along = side * (x + THICKNESS / 2), side * (y + THICKNESS / 2)
         parts.append(surface((THICKNESS, 2 * y + 2 * THICKNESS, height), (across, 0.0, height / 2)))
         parts.append(surface((2 * x + 2 * THICKNESS, THICKNESS, height), (0.0, along, height / 2)))
-        for _ in range(2):
-            wide, high, up = rng.uniform(0.5, 1.4), rng.uniform(0.4, 1.0), rng.uniform(1.2, 1.8)
-            picture = paint(rng, 0.8, weights=PATTERNS)
-            place = rng.uniform(-0.6, 0.6)
-            parts.append(Placed("box", (0.04, wide, high), (side * (x - 0.02), place * y, up), picture))
-            picture = paint(rng, 0.8, weights=PATTERNS)
-            parts.append(Placed("box", (wide, 0.04, high), (place * x, side * (y - 0.02), up), picture))
+        for end in (-1, 1):  # far enough apart not to lie in one another
+            wide, high, up = rng.uniform(0.5, 1.0), rng.uniform(0.4, 1.0), rng.uniform(1.2, 1.8)
+            place = end * rng.uniform(0.3, 0.6)
+            one, other = (paint(rng, 0.8, weights=PATTERNS) for _ in range(2))
+            parts.append(Placed("box", (0.04, wide, high), (side * (x - 0.02), place * y, up), one))
+            parts.append(Placed("box", (wide, 0.04, high), (place * x, side * (y - 0.02), up), other))
     return parts
 
 

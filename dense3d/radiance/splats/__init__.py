@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "gaussians": ["Gaussians"],
-        "losses": ["photometric_loss", "structural_similarity"],
+        "losses": ["masked_photometric_loss", "psnr"],
         "ply_files": ["read_splats", "write_splats"],
         "fitting": ["Fitter"],
         "settings": ["FitSettings"],

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dense3d.ops.gaussian_projection import rotations_of
 from dense3d.ops.gaussian_rasterization import GaussianInfo
+from dense3d.radiance.splats.gaussians import Gaussians
 from dense3d.radiance.splats.settings import FitSettings
 from dense3d.radiance.splats.surgery import GaussianOptimizer
 
@@ -26,16 +27,16 @@ class DefaultStrategy:
     Args:
         settings: schedule, threshold and cap.
         extent: of the scene.
-        count: of Gaussians.
+        gaussians: as the fit begins.
     """
 
-    def __init__(self, settings: FitSettings, extent: float, count: int) -> None:
+    def __init__(self, settings: FitSettings, extent: float, gaussians: Gaussians) -> None:
         self.settings, self.extent = settings, extent
         self.start, self.end = settings.scaled(START), settings.scaled(END)
-        self._clear(count)
+        self._clear(gaussians)
 
-    def _clear(self, count: int) -> None:
-        self.gradients, self.seen = torch.zeros(count), torch.zeros(count)
+    def _clear(self, gaussians: Gaussians) -> None:
+        self.gradients, self.seen = (torch.zeros_like(gaussians.opacity_logits.detach()) for _ in range(2))
 
     def before_backward(self, info: GaussianInfo) -> None:
         """Ask for the gradient in the image plane."""
@@ -65,7 +66,7 @@ class DefaultStrategy:
         if step > self.start and step % self.settings.refine_every == 0:
             self._grow(optimizer, generator)
             self._prune(step, optimizer)
-            self._clear(len(optimizer.gaussians))
+            self._clear(optimizer.gaussians)
         white = self.settings.background == "white" and step == self.start
         if step % self.settings.reset_every == 0 or white:
             logits = optimizer.gaussians.opacity_logits.detach()
@@ -86,7 +87,7 @@ class DefaultStrategy:
             {name: value.detach()[split] for name, value in gaussians.tensors().items()}, generator
         )
         optimizer.append({name: torch.cat([clones[name], pieces[name]]) for name in clones})
-        whole = torch.ones(len(gaussians), dtype=torch.bool)
+        whole = torch.ones(len(gaussians), dtype=torch.bool, device=split.device)
         whole[: len(split)] = ~split
         optimizer.keep(whole)
 
@@ -105,7 +106,7 @@ class DefaultStrategy:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take over what :meth:`state` gave."""
-        self.gradients, self.seen = state["gradients"].clone(), state["seen"].clone()
+        self.gradients, self.seen = (state[name].clone().to(self.seen) for name in ("gradients", "seen"))
 
 
 def split_gaussians(rows: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -113,10 +114,11 @@ def split_gaussians(rows: dict[str, Tensor], generator: torch.Generator) -> dict
 
     Args:
         rows: raw parameters by name.
-        generator: draws the places.
+        generator: of the CPU, draws the places.
     """
     twice = {name: value.repeat(PIECES, *[1] * (value.ndim - 1)) for name, value in rows.items()}
-    draws = torch.randn(twice["means"].shape, generator=generator) * twice["log_scales"].exp()
+    draws = torch.randn(twice["means"].shape, generator=generator).to(twice["means"])
+    draws = draws * twice["log_scales"].exp()
     twice["means"] = twice["means"] + (rotations_of(twice["quats"]) @ draws[..., None])[..., 0]
     twice["log_scales"] = twice["log_scales"] - math.log(SHRINK)
     return twice

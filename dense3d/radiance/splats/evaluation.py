@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from dense3d.files import atomic_write
+from dense3d.ops import structural_similarity
 from dense3d.radiance.splats.baselines import mean_image, nearest_view, warped_by_depth
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.losses import psnr, structural_similarity
+from dense3d.radiance.splats.losses import psnr
 from dense3d.radiance.splats.views import SplatView
 
 FIT = "splats"
@@ -63,7 +64,7 @@ class Scores:
 def render_view(
     gaussians: Gaussians, view: SplatView, background: Tensor, sh_degree: int | None = None
 ) -> Tensor:
-    """(H, W, 3) float32 in 0..1 of what the camera of ``view`` sees."""
+    """(H, W, 3) float32 in 0..1, on the CPU, of what the camera of ``view`` sees."""
     image, _, _ = gaussians.render(
         view.viewmat()[None],
         view.intrinsics()[None],
@@ -72,7 +73,7 @@ def render_view(
         sh_degree,
         background,
     )
-    return image[0].clamp(0, 1)
+    return image[0].clamp(0, 1).cpu()
 
 
 def score(image: Tensor, view: SplatView, background: Tensor) -> tuple[float, float]:
@@ -101,6 +102,7 @@ def evaluate(
         extent: of the scene, to weigh distances against angles where the nearest view is looked for.
     """
     scores = Scores()
+    train = [_over(view, background) for view in train]
     for view in test:
         nearest = nearest_view(train, view, extent)
         images = {"mean_image": mean_image(train, view)}
@@ -112,3 +114,11 @@ def evaluate(
         for name, image in images.items():
             scores.rows[view.name][name] = score(torch.from_numpy(image).float() / 255, view, background)
     return scores
+
+
+def _over(view: SplatView, background: Tensor) -> SplatView:
+    """A photograph of an object, over a background."""
+    if view.alpha is None:
+        return view
+    image = (view.target(background) * 255).round().byte().numpy()
+    return replace(view, image=image, alpha=None)

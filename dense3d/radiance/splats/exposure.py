@@ -20,11 +20,12 @@ class Exposures(nn.Module):
     Args:
         count: V.
         steps: of the fit; the learning rate falls log-linearly from 0.01 to 0.001.
+        device: of the maps.
     """
 
-    def __init__(self, count: int, steps: int) -> None:
+    def __init__(self, count: int, steps: int, device: str | torch.device = "cpu") -> None:
         super().__init__()
-        self.maps = nn.Parameter(torch.eye(3, 4).repeat(count, 1, 1))  # (V, 3, 4)
+        self.maps = nn.Parameter(torch.eye(3, 4, device=device).repeat(count, 1, 1))  # (V, 3, 4)
         self.steps = steps
         self.adam = torch.optim.Adam([self.maps], lr=FIRST_RATE, foreach=False)
 
@@ -39,7 +40,7 @@ class Exposures(nn.Module):
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         with torch.no_grad():
-            self.maps -= self.maps.mean(0) - torch.eye(3, 4)
+            self.maps -= self.maps.mean(0) - torch.eye(3, 4).to(self.maps)
 
     def state(self) -> dict:
         """What a checkpoint keeps."""

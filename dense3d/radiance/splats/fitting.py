@@ -12,7 +12,7 @@ from dense3d.errors import CheckpointError, DataError, TrainingError
 from dense3d.radiance.splats.density import DefaultStrategy
 from dense3d.radiance.splats.exposure import Exposures
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.losses import photometric_loss, psnr
+from dense3d.radiance.splats.losses import masked_photometric_loss, psnr
 from dense3d.radiance.splats.mcmc import MCMCStrategy
 from dense3d.radiance.splats.settings import FitSettings
 from dense3d.radiance.splats.surgery import GaussianOptimizer
@@ -31,6 +31,7 @@ class Fitter:
         points: with colours, where Gaussians begin.
         extent: of the scene, see :func:`~dense3d.radiance.splats.initial.scene_extent`.
         settings: how.
+        device: where Gaussians are; photographs stay on the CPU until they are looked at.
 
     Attributes:
         gaussians: the scene.
@@ -41,7 +42,12 @@ class Fitter:
     """
 
     def __init__(
-        self, views: Sequence[SplatView], points: PointCloud, extent: float, settings: FitSettings
+        self,
+        views: Sequence[SplatView],
+        points: PointCloud,
+        extent: float,
+        settings: FitSettings,
+        device: str | torch.device = "cpu",
     ) -> None:
         if not views:
             raise DataError("there is no photograph to fit")
@@ -54,7 +60,7 @@ class Fitter:
             settings.initial_scale or scale,
             settings.antialiased,
         )
-        self._start(views, gaussians, extent, settings)
+        self._start(views, gaussians.to(device), extent, settings)
 
     def _start(
         self, views: Sequence[SplatView], gaussians: Gaussians, extent: float, settings: FitSettings
@@ -62,8 +68,9 @@ class Fitter:
         self.views, self.settings, self.extent, self.step = list(views), settings, extent, 0
         self.gaussians = gaussians
         self.optimizer = GaussianOptimizer(gaussians, settings, extent)
-        self.strategy = STRATEGIES[settings.strategy](settings, extent, len(gaussians))
-        self.exposures = Exposures(len(views), settings.steps) if settings.exposure else None
+        self.strategy = STRATEGIES[settings.strategy](settings, extent, gaussians)
+        device = gaussians.means.device
+        self.exposures = Exposures(len(views), settings.steps, device) if settings.exposure else None
         self.generator = torch.Generator().manual_seed(settings.seed)
         self._order: list[int] = []
 
@@ -100,8 +107,9 @@ class Fitter:
         image = image[0]  # (H, W, 3)
         if self.exposures is not None:
             image = self.exposures.apply_to(image, index)
-        target, usable = view.target(background), view.mask()
-        loss = photometric_loss(image, target, usable, self.settings.ssim_weight)
+        target, usable = view.target(background).to(image.device), view.mask()
+        usable = None if usable is None else usable.to(image.device)
+        loss = masked_photometric_loss(image, target, usable, self.settings.ssim_weight)
         if isinstance(self.strategy, MCMCStrategy):
             loss = loss + self.strategy.penalty(self.gaussians)
         value = float(loss.detach())
@@ -136,20 +144,28 @@ class Fitter:
         }
 
     @classmethod
-    def resumed(cls, views: Sequence[SplatView], settings: FitSettings, state: dict[str, Any]) -> Fitter:
+    def resumed(
+        cls,
+        views: Sequence[SplatView],
+        settings: FitSettings,
+        state: dict[str, Any],
+        device: str | torch.device = "cpu",
+    ) -> Fitter:
         """The fitter that gave a state, which goes on as if it had never stopped.
 
         Args:
             views: the same photographs.
             settings: the same.
             state: what :meth:`state` gave.
+            device: see the class.
 
         Raises:
             CheckpointError: photographs or settings are others; says which.
         """
         require_same(views, settings, state)
         self = cls.__new__(cls)
-        self._start(views, Gaussians(state["gaussians"], settings.antialiased), state["extent"], settings)
+        gaussians = Gaussians(state["gaussians"], settings.antialiased).to(device)
+        self._start(views, gaussians, state["extent"], settings)
         self.step = state["step"]
         self.optimizer.load_state(state["optimizer"])
         self.strategy.load_state(state["strategy"])

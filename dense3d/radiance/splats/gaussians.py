@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dense3d.errors import DataError
 from dense3d.ops import gaussians_from_points, rasterize_gaussians
+from dense3d.ops.gaussian_projection import covariances_reference
 from dense3d.ops.gaussian_rasterization import GaussianInfo
 
 NAMES = ("means", "log_scales", "quats", "opacity_logits", "sh0", "shN")
@@ -132,7 +133,7 @@ class Gaussians(nn.Module):
         """Images of C cameras; see :func:`dense3d.ops.rasterize_gaussians`.
 
         Args:
-            viewmats: (C, 4, 4) world to camera, OpenCV axes.
+            viewmats: (C, 4, 4) world to camera, OpenCV axes; on any device, as the other arguments.
             Ks: (C, 3, 3), the corner of the first pixel is the origin.
             width, height: pixels.
             sh_degree: degree that is used; all of them unless given.
@@ -149,15 +150,19 @@ class Gaussians(nn.Module):
             self.scales,
             self.opacities,
             torch.cat([self.sh0, self.shN[:, : (degree + 1) ** 2 - 1]], dim=1),
-            viewmats,
-            Ks,
+            viewmats.to(self.means),
+            Ks.to(self.means),
             width,
             height,
             sh_degree=degree,
             render_mode=render_mode,
-            backgrounds=None if background is None else background.expand(len(viewmats), 3),
+            backgrounds=None if background is None else background.to(self.means).expand(len(viewmats), 3),
             rasterize_mode="antialiased" if self.antialiased else "classic",
         )
+
+    def covariances(self) -> Tensor:
+        """(N, 3, 3) in the world."""
+        return covariances_reference(self.quats, self.scales)
 
     def are_finite(self) -> bool:
         """Whether no parameter is NaN or infinite."""

@@ -108,7 +108,7 @@ def _known_depth(view: SplatView) -> np.ndarray:
 
 def _random_points(views: Sequence[SplatView], count: int, rng: np.random.Generator) -> PointCloud:
     """Points on rays through random pixels, around what all cameras look at; grey where nothing is known."""
-    centre, distance = _common_sight(views)
+    centre, distance = common_sight(views)
     points, colors = [], []
     for view, share in zip(views, rng.multinomial(count, np.full(len(views), 1 / len(views)))):
         rows, columns = (
@@ -125,7 +125,7 @@ def _random_points(views: Sequence[SplatView], count: int, rng: np.random.Genera
     return PointCloud(np.concatenate(points), colors=np.concatenate(colors), name="chance")
 
 
-def _common_sight(views: Sequence[SplatView]) -> tuple[np.ndarray | None, float]:
+def common_sight(views: Sequence[SplatView]) -> tuple[np.ndarray | None, float]:
     """The point nearest to all optical axes and its mean distance, if it lies before most cameras."""
     centres = np.array([view.camera.position for view in views])
     axes = np.array([view.camera.rotation[:, 2] for view in views])

@@ -1,34 +1,16 @@
-"""Photometric loss of Gaussian splatting: 0.8 L1 + 0.2 (1 - SSIM) (Kerbl et al., 2023, equation 7)."""
+"""The photometric loss of splatting (Kerbl et al., 2023, equation 7) where not all pixels count, and PSNR."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
-from kornia.metrics import ssim
 from torch import Tensor
 
+from dense3d.ops import structural_similarity
+
 SSIM_WEIGHT = 0.2
-WINDOW = 11  # pixels; a Gaussian of deviation 1.5, as in Wang et al., IEEE TIP 2004
 
 
-def structural_similarity(image: Tensor, target: Tensor) -> Tensor:
-    """SSIM of each pixel and channel, with zeros around the images as in the reference code of splatting.
-
-    kornia mirrors images at their borders; here they are padded before, and its border is cut off.
-
-    Shape:
-        two (H, W, C) -> the same.
-
-    Example:
-        >>> image = torch.rand(8, 9, 3)
-        >>> torch.allclose(structural_similarity(image, image), torch.ones(8, 9, 3))
-        True
-    """
-    pair = [F.pad(x.movedim(-1, 0)[None], (WINDOW // 2,) * 4) for x in (image, target)]
-    return ssim(*pair, WINDOW, padding="valid")[0].movedim(0, -1)
-
-
-def photometric_loss(
+def masked_photometric_loss(
     image: Tensor, target: Tensor, usable: Tensor | None = None, ssim_weight: float = SSIM_WEIGHT
 ) -> Tensor:
     """Weighted sum of the mean absolute difference and of 1 - SSIM; a scalar.
@@ -39,7 +21,7 @@ def photometric_loss(
         ssim_weight: share of 1 - SSIM.
 
     Example:
-        >>> photometric_loss(torch.zeros(16, 16, 3), torch.zeros(16, 16, 3)).item()
+        >>> masked_photometric_loss(torch.zeros(16, 16, 3), torch.zeros(16, 16, 3)).item()
         0.0
     """
     if usable is not None:

@@ -11,7 +11,6 @@ import math
 import torch
 from torch import Tensor
 
-from dense3d.ops.gaussian_projection import covariances_reference
 from dense3d.ops.gaussian_rasterization import GaussianInfo
 from dense3d.radiance.splats.gaussians import Gaussians
 from dense3d.radiance.splats.settings import FitSettings
@@ -35,9 +34,10 @@ class MCMCStrategy:
     Args:
         settings: schedule, cap and noise.
         extent: of the scene.
+        gaussians: as the fit begins.
     """
 
-    def __init__(self, settings: FitSettings, extent: float) -> None:
+    def __init__(self, settings: FitSettings, extent: float, gaussians: Gaussians) -> None:
         self.settings, self.extent = settings, extent
         self.cap = settings.cap or CAP
         self.start, self.end = settings.scaled(START), settings.scaled(END)
@@ -68,9 +68,8 @@ class MCMCStrategy:
         rate = self.settings.noise * self.settings.means_lr_at(step) / self.extent
         transparency = 1 - gaussians.opacities
         share = torch.sigmoid(STEEPNESS * (transparency - THRESHOLD))  # (N,)
-        noise = torch.randn(gaussians.means.shape, generator=generator) * (share * rate)[:, None]
-        covariances = covariances_reference(gaussians.quats, gaussians.scales)
-        gaussians.means += (covariances @ noise[..., None])[..., 0]
+        noise = torch.randn(gaussians.means.shape, generator=generator).to(share) * (share * rate)[:, None]
+        gaussians.means += (gaussians.covariances() @ noise[..., None])[..., 0]
 
     def _relocate(self, optimizer: GaussianOptimizer, generator: torch.Generator) -> None:
         gaussians = optimizer.gaussians
@@ -141,5 +140,5 @@ def relocated(opacities: Tensor, scales: Tensor, copies: Tensor) -> tuple[Tensor
 def _drawn(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Indices drawn in proportion to weights, with repetition; torch.multinomial takes 2^24 at most."""
     sums = weights.double().cumsum(0)
-    places = torch.rand(count, generator=generator, dtype=torch.float64) * sums[-1]
+    places = torch.rand(count, generator=generator, dtype=torch.float64).to(sums) * sums[-1]
     return torch.searchsorted(sums, places, right=True).clamp(max=len(weights) - 1)

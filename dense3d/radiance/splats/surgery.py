@@ -97,4 +97,6 @@ class GaussianOptimizer:
         for group in self.adam.param_groups:
             found = state[group["name"]]
             if found:
-                self.adam.state[group["params"][0]] = dict(found)
+                parameter = group["params"][0]
+                moments = {key: found[key].to(parameter.device) for key in MOMENTS}
+                self.adam.state[parameter] = {**found, **moments}
