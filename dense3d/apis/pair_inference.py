@@ -88,7 +88,7 @@ def infer_pairs(
         raise ConfigError(f"zfar={zfar} is no distance in metres")
     out = Path(out)
     require_writable_folder(out)
-    as_pairs(left, right)  # what is wrong with the inputs is said before the network is built
+    as_pairs(left, right, by_name=False)  # what is wrong with the inputs is said before the network is built
     if unit is not None and (unit not in UNITS or rig is None or isinstance(rig, RectifiedRig)):
         raise ConfigError(f"unit={unit!r} is of a calibration's file (--calib): one of {', '.join(UNITS)}")
     if rig is not None and not isinstance(rig, RectifiedRig):
@@ -116,7 +116,7 @@ def _checked_rig(rig: str | Path, left: Any, right: Any, unit: str | None) -> st
         with a unit, what the file says of images like the first pair that can be read; otherwise the file,
         which is read for each pair.
     """
-    for pair in as_pairs(left, right):
+    for pair in as_pairs(left, right, by_name=False):
         try:
             height, width = pair.pixels()[0].shape[:2]
         except DataError:
@@ -129,9 +129,8 @@ def _checked_rig(rig: str | Path, left: Any, right: Any, unit: str | None) -> st
 def _faults(left: Any, right: Any, rig: Any, predictor: PairPredictor) -> list[str]:
     from dense3d.stereo.rig.pair_check import check_pair
 
-    model = getattr(predictor.model, "module", predictor.model)
-    if predictor.completes_views or getattr(model, "field", "disparity") != "disparity":
-        return []  # of flow and of views, images need not be rectified
+    if not predictor.rectified:
+        return []
     first = next(as_pairs(left, right))
     try:
         images = first.pixels()
