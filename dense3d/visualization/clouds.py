@@ -76,11 +76,11 @@ def draw_seen_cloud(points: np.ndarray, colours: np.ndarray, size: int = 2 * SIZ
         size: pixels of a side of each view.
 
     Returns:
-        ``(H, 3 * size, 3)`` uint8 RGB with a caption over each view.
+        ``(H, W, 3)`` uint8 RGB, the views side by side under their names.
 
     Example:
         >>> draw_seen_cloud(np.zeros((1, 3)), np.zeros((1, 3), np.uint8), size=60).shape[1]
-        180
+        188
     """
     from dense3d.visualization.panels import captioned
 
