@@ -70,7 +70,7 @@ def test_small_ones_are_cloned_large_ones_split_and_faint_ones_removed() -> None
         assert state["exp_avg"].shape == state["exp_avg_sq"].shape == value.shape
         assert not state["exp_avg"][2:].any() and not state["exp_avg_sq"][2:].any()
     assert torch.equal(first_moments(optimizer, gaussians)[:2], moments[:2])
-    torch.testing.assert_close(gaussians.scales[3:], torch.full((2, 3), large / 1.6))
+    torch.testing.assert_close(gaussians.scales[3:], before["log_scales"][[2, 2]].exp() / 1.6)
     assert not torch.equal(gaussians.means[3], gaussians.means[4])
     assert len(strategy.gradients) == 5 and not strategy.gradients.any()
 
@@ -144,7 +144,7 @@ def test_dead_ones_move_to_opaque_ones_and_the_cap_holds() -> None:
 
 @pytest.mark.parametrize("copies", [2, 3, 7])
 def test_copies_look_together_as_the_one_did(copies: int) -> None:
-    """Along a ray through the middle the peak is kept, and so is the integral of the weight over the image."""
+    """Along a ray through the middle the peak is kept, and so is the integral of the weight."""
     opacity, scale = torch.tensor([0.7]), torch.tensor([[0.4, 0.4, 0.4]])
     new, size = relocated(opacity, scale, torch.tensor([copies]))
     together = 1 - (1 - new) ** copies

@@ -18,6 +18,7 @@ LEAST_OPACITY = 0.005
 RESET_TO = 0.01
 PIECES = 2
 SHRINK = 0.8 * PIECES
+LARGE_FROM = 3000  # published step after which huge ones go
 START, END = 500, 15_000  # published steps between which the number changes
 
 
@@ -68,7 +69,8 @@ class DefaultStrategy:
             self._prune(step, optimizer)
             self._clear(optimizer.gaussians)
         white = self.settings.background == "white" and step == self.start
-        if step % self.settings.reset_every == 0 or white:
+        every = self.settings.reset_every
+        if every is not None and (step % every == 0 or white):
             logits = optimizer.gaussians.opacity_logits.detach()
             optimizer.overwrite("opacity_logits", logits.clamp(max=math.log(RESET_TO / (1 - RESET_TO))))
 
@@ -94,7 +96,7 @@ class DefaultStrategy:
     def _prune(self, step: int, optimizer: GaussianOptimizer) -> None:
         gaussians = optimizer.gaussians
         kept = gaussians.opacities >= LEAST_OPACITY
-        if step > self.settings.reset_every:
+        if step > self.settings.scaled(LARGE_FROM):
             kept &= gaussians.scales.max(dim=1).values <= PRUNE_FROM * self.extent
         if not kept.any():  # nothing would be left to fit with
             kept[gaussians.opacities.argmax()] = True

@@ -28,8 +28,8 @@ def masked_photometric_loss(
         count = usable.sum() * image.shape[-1]
         if not count:
             return image.sum() * 0
-        # Where nothing is known, both show the same: windows that reach there compare what is known.
-        image = torch.where(usable[..., None], image, target)
+        # Both are black there, so that windows that reach there compare what is known.
+        image, target = (torch.where(usable[..., None], pixels, 0) for pixels in (image, target))
     else:
         count = image.numel()
     loss = (1 - ssim_weight) * (image - target).abs().sum() / count

@@ -65,7 +65,7 @@ class MCMCStrategy:
         if self.start < step < self.end and step % self.settings.refine_every == 0:
             self._relocate(optimizer, generator)
             self._add(optimizer, generator)
-        rate = self.settings.noise * self.settings.means_lr_at(step) / self.extent
+        rate = self.settings.noise * self.settings.means_lr_at(step) / self.settings.rate_factor / self.extent
         transparency = 1 - gaussians.opacities
         share = torch.sigmoid(STEEPNESS * (transparency - THRESHOLD))  # (N,)
         noise = torch.randn(gaussians.means.shape, generator=generator).to(share) * (share * rate)[:, None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,9 @@ from dense3d.radiance.splats.views import SplatView
 from dense3d.structures.cloud_files.meshes import TriangleMesh
 from dense3d.structures.cloud_files.open3d_files import quiet_open3d
 
-TRUNCATION = 4  # voxels
+TRUNCATION = 2.0  # voxels: wider ones meet around thin things, and leave flaps at outlines
+LEAST_VIEWS = 3  # that see a voxel
+BLOCK, BLOCKS = 8, 10_000  # voxels along a block, and blocks that memory is set aside for at first
 LEAST_ALPHA = 0.5  # what is less opaque has no surface
 EDGE = 0.1  # depth that changes by more within three pixels lies between two surfaces
 PIXELS = 2.0  # that a voxel covers at the median distance, by default
@@ -56,30 +59,39 @@ def mesh_of(gaussians: Gaussians, views: Sequence[SplatView], voxel: float) -> T
     if not 0 < voxel < np.inf:
         raise ConfigError(f"voxel={voxel}: the side of a voxel is positive, in the units of the poses")
     with quiet_open3d() as open3d:
-        volume = open3d.pipelines.integration.ScalableTSDFVolume(
-            voxel_length=voxel,
-            sdf_trunc=TRUNCATION * voxel,
-            color_type=open3d.pipelines.integration.TSDFVolumeColorType.RGB8,
+        tensor, image_of = open3d.core.Tensor, open3d.t.geometry.Image
+        grid = open3d.t.geometry.VoxelBlockGrid(
+            attr_names=("tsdf", "weight", "color"),
+            attr_dtypes=(open3d.core.float32,) * 3,
+            attr_channels=(1, 1, 3),
+            voxel_size=voxel,
+            block_resolution=BLOCK,
+            block_count=BLOCKS,
+            device=open3d.core.Device("CPU:0"),
         )
         for view in views:
             image, depth = rendered_depth(gaussians, view)
-            pair = open3d.geometry.RGBDImage.create_from_color_and_depth(
-                open3d.geometry.Image(np.ascontiguousarray(image)),
-                open3d.geometry.Image(np.ascontiguousarray(depth)),
-                depth_scale=1.0,
-                depth_trunc=1e9,
-                convert_rgb_to_intensity=False,
-            )
-            size = (view.camera.width, view.camera.height)
-            lens = open3d.camera.PinholeCameraIntrinsic(*size, view.camera.intrinsics)
-            volume.integrate(pair, lens, view.camera.world_to_camera)
-        mesh = volume.extract_triangle_mesh()
-        found = TriangleMesh(
-            np.asarray(mesh.vertices), np.asarray(mesh.triangles, np.int64), np.asarray(mesh.vertex_colors)
-        )
+            if not depth.any():
+                continue
+            camera = tensor(view.camera.intrinsics.copy()), tensor(view.camera.world_to_camera.copy())
+            pictures = image_of(depth), image_of(image.astype(np.float32) / 255)
+            limits = (1.0, float(depth.max()) + 1, TRUNCATION)  # scale and end of depth
+            blocks = grid.compute_unique_block_coordinates(pictures[0], *camera, *limits)
+            grid.integrate(blocks, *pictures, *camera, *limits)
+        found = _extracted(grid, min(LEAST_VIEWS, len(views)) - 0.5)
     if not len(found.triangles):
         raise DataError(f"no surface was found with voxels of {voxel:g}: fit longer, or take smaller voxels")
     return found
+
+
+def _extracted(grid: Any, weight: float) -> TriangleMesh:
+    try:
+        mesh = grid.extract_triangle_mesh(weight_threshold=weight).to_legacy()
+    except RuntimeError:  # of a grid without a block
+        return TriangleMesh(np.empty((0, 3)), np.empty((0, 3), np.int64), np.empty((0, 3)))
+    return TriangleMesh(
+        np.asarray(mesh.vertices), np.asarray(mesh.triangles, np.int64), np.asarray(mesh.vertex_colors)
+    )
 
 
 def usual_voxel(gaussians: Gaussians, views: Sequence[SplatView]) -> float:

@@ -9,6 +9,7 @@ from dense3d.errors import ConfigError, did_you_mean
 
 PUBLISHED_STEPS = 30_000
 STRATEGIES = ("default", "mcmc")
+LEAST_RESET_EVERY = 500  # Adam takes some 150 steps to lead an opacity back
 LEAST_REFINE_EVERY = 25  # steps between two changes of the number of Gaussians, however short the fit
 
 
@@ -27,6 +28,8 @@ class FitSettings:
         background: ``"black"``, ``"white"``, or ``"random"``, which keeps what has no surface transparent.
         exposure: fit an affine map of the colours for each photograph, which evaluation leaves out.
         ssim_weight: share of 1 - SSIM in the loss.
+        haste: exponent with which learning rates, but that of opacities, grow as the fit is shorter than the
+            published one: they are multiplied by ``(30000 / steps) ** haste``.
         means_lr, log_scales_lr, quats_lr, opacity_logits_lr, sh0_lr: learning rates; that of means is
             multiplied by the scene's extent and falls to a hundredth; higher degrees have a twentieth of
             sh0's.
@@ -47,6 +50,7 @@ class FitSettings:
     background: str = "black"
     exposure: bool = False
     ssim_weight: float = 0.2
+    haste: float = 0.5
     means_lr: float = 1.6e-4
     log_scales_lr: float = 5e-3
     quats_lr: float = 1e-3
@@ -86,17 +90,28 @@ class FitSettings:
         return max(self.scaled(100), LEAST_REFINE_EVERY)
 
     @property
-    def reset_every(self) -> int:
-        """Steps between two resets of opacities."""
-        return max(self.scaled(3000), 10 * self.refine_every)
+    def reset_every(self) -> int | None:
+        """Steps between two resets of opacities; None in fits too short for them to recover."""
+        every = self.scaled(3000)
+        return every if every >= LEAST_RESET_EVERY else None
 
     def degree_at(self, step: int) -> int:
         """Degree of the colours that is used: one more every 1000 published steps."""
         return min(self.sh_degree, step // self.scaled(1000))
 
+    @property
+    def rate_factor(self) -> float:
+        """What learning rates are multiplied by in a fit shorter than the published one.
+
+        Example:
+            >>> FitSettings(steps=1200).rate_factor, FitSettings(steps=60_000).rate_factor
+            (5.0, 1.0)
+        """
+        return max(1.0, PUBLISHED_STEPS / self.steps) ** self.haste
+
     def means_lr_at(self, step: int) -> float:
         """Learning rate of means, relative to the extent: it falls log-linearly to a hundredth."""
-        return self.means_lr * 0.01 ** (step / self.steps)
+        return self.means_lr * self.rate_factor * 0.01 ** (step / self.steps)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and reports."""

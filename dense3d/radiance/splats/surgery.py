@@ -26,13 +26,14 @@ class GaussianOptimizer:
 
     def __init__(self, gaussians: Gaussians, settings: FitSettings, extent: float) -> None:
         self.gaussians, self.settings, self.extent = gaussians, settings, extent
+        factor = settings.rate_factor
         rates = {
-            "means": settings.means_lr * extent,
-            "log_scales": settings.log_scales_lr,
-            "quats": settings.quats_lr,
+            "means": settings.means_lr_at(0) * extent,
+            "log_scales": settings.log_scales_lr * factor,
+            "quats": settings.quats_lr * factor,
             "opacity_logits": settings.opacity_logits_lr,
-            "sh0": settings.sh0_lr,
-            "shN": settings.sh0_lr * REST_FACTOR,
+            "sh0": settings.sh0_lr * factor,
+            "shN": settings.sh0_lr * factor * REST_FACTOR,
         }
         groups = [{"params": [getattr(gaussians, n)], "lr": rates[n], "name": n} for n in NAMES]
         self.adam = torch.optim.Adam(groups, eps=ADAM_EPS, foreach=False)
