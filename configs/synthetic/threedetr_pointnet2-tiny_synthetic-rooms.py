@@ -1,6 +1,7 @@
 """A small 3DETR on synthetic rooms with oriented boxes: minutes on a CPU.
 
-Its backbone has levels as VoteNet's, so that few layers of the transformer are enough.
+Its backbone has levels as VoteNet's, so that few layers of the transformer are enough. A centre is half a
+metre at most from its query's point, hence the many queries.
 """
 
 _base_ = ["./votenet_pointnet2-tiny_synthetic-rooms.py"]
@@ -20,7 +21,8 @@ model = dict(
     ),
     num_classes=12,
     num_heading_bins=12,
-    num_queries=64,
+    num_queries=128,
+    query_content="points",
     encoder=dict(num_layers=1, feedforward_dim=128, dropout=0.0),
     decoder=dict(dim=128, num_layers=3, feedforward_dim=128, dropout=0.0),
     head_dropout=0.0,

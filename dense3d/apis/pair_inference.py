@@ -20,6 +20,8 @@ from dense3d.results.disparity import WRITTEN
 from dense3d.results.names import FileNames
 from dense3d.stereo.rig.faults import UNITS
 from dense3d.structures import RectifiedRig
+from dense3d.visualization.clouds import draw_seen_cloud
+from dense3d.visualization.pictures import write_picture
 
 
 @dataclass
@@ -62,9 +64,9 @@ def infer_pairs(
     """Run a network of two images on pairs and write pictures and maps, pair by pair.
 
     Written are ``pictures/*.jpg``; of stereo the maps of :data:`dense3d.results.disparity.WRITTEN` and, if
-    asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also ``pictures.mp4``. Of cross-view
-    completion there are pictures alone: the second view, what was seen of the first one, what was made of it,
-    and the first one.
+    asked for, ``clouds/*.ply`` with pictures of them; of flow ``flow/*.flo``; of a video also
+    ``pictures.mp4``. Of cross-view completion there are pictures alone: the second view, what was seen of
+    the first one, what was made of it, and the first one.
 
     Args:
         config, checkpoint, device, options, batch_size, scale, both_views: see
@@ -88,7 +90,7 @@ def infer_pairs(
         raise ConfigError(f"zfar={zfar} is no distance in metres")
     out = Path(out)
     require_writable_folder(out)
-    as_pairs(left, right)  # what is wrong with the inputs is said before the network is built
+    as_pairs(left, right, by_name=False)  # what is wrong with the inputs is said before the network is built
     if unit is not None and (unit not in UNITS or rig is None or isinstance(rig, RectifiedRig)):
         raise ConfigError(f"unit={unit!r} is of a calibration's file (--calib): one of {', '.join(UNITS)}")
     if rig is not None and not isinstance(rig, RectifiedRig):
@@ -116,7 +118,7 @@ def _checked_rig(rig: str | Path, left: Any, right: Any, unit: str | None) -> st
         with a unit, what the file says of images like the first pair that can be read; otherwise the file,
         which is read for each pair.
     """
-    for pair in as_pairs(left, right):
+    for pair in as_pairs(left, right, by_name=False):
         try:
             height, width = pair.pixels()[0].shape[:2]
         except DataError:
@@ -129,9 +131,8 @@ def _checked_rig(rig: str | Path, left: Any, right: Any, unit: str | None) -> st
 def _faults(left: Any, right: Any, rig: Any, predictor: PairPredictor) -> list[str]:
     from dense3d.stereo.rig.pair_check import check_pair
 
-    model = getattr(predictor.model, "module", predictor.model)
-    if predictor.completes_views or getattr(model, "field", "disparity") != "disparity":
-        return []  # of flow and of views, images need not be rectified
+    if not predictor.rectified:
+        return []
     first = next(as_pairs(left, right))
     try:
         images = first.pixels()
@@ -175,10 +176,12 @@ class _Run:
             self._frame(result.plot())
 
     def take_cloud(self, result: Result, zfar: float | None, remove_invisible: bool) -> None:
-        """Write a cloud; one without points is noted."""
+        """Write a cloud and a picture of it; one without points is noted."""
         try:
             cloud = result.to_cloud(zfar=zfar, remove_invisible=remove_invisible)
             cloud.save(self.out / "clouds" / f"{self.stem}.ply")
+            picture = draw_seen_cloud(cloud.points, cloud.colours)
+            write_picture(picture, self.out / "clouds" / f"{self.stem}.jpg")
         except DataError as error:
             self.report.notes.append(str(error))
 

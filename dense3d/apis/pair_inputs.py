@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
-from dense3d.datasets.stereo.partners import without_partner
+from dense3d.datasets.stereo.partners import partner_fault
 from dense3d.datasets.stereo.pictures import read_picture
 from dense3d.errors import DataError
 from dense3d.files import is_file
@@ -68,26 +68,29 @@ def is_video(place: Any) -> bool:
     return isinstance(place, (str, Path)) and Path(place).suffix.lower() in VIDEO_SUFFIXES and is_file(place)
 
 
-def as_pairs(left: Any, right: Any) -> Iterator[PairInput]:
+def as_pairs(left: Any, right: Any, by_name: bool = True) -> Iterator[PairInput]:
     """Pairs of the images on both sides, in their order; of two videos, frame by frame.
 
     Args:
         left, right: see :func:`dense3d.apis.inputs.as_inputs`; or two video files.
+        by_name: whether names tell what belongs together, as those of two cameras' files do, and those of
+            consecutive frames do not.
 
     Raises:
-        DataError: a side names no image, there are not as many on the right as on the left, names that most
-            files share with the other side's have no partner there, or one side alone is a video.
+        DataError: a side names no image, there are not as many on the right as on the left, names speak
+            against that order (:func:`~dense3d.datasets.stereo.partners.partner_fault`), or one side alone
+            is a video.
     """
     if is_video(left) != is_video(right):
         raise DataError(f"{left} and {right}: only one of the two is a video")
     if is_video(left):
         return _frames(Path(left), Path(right))
     sides = [as_inputs(side) for side in (left, right)]
-    alone = _without_partner(sides)
-    if len(sides[0]) != len(sides[1]) or alone:
+    fault = _fault_of_names(sides) if by_name else None
+    if len(sides[0]) != len(sides[1]) or fault:
         counts = f"there are {len(sides[0])} left and {len(sides[1])} right images"
-        if alone:
-            raise DataError(f"{counts} in {left} and {right}: {', '.join(alone[:5])} has no partner")
+        if fault:
+            raise DataError(f"{counts} in {_place(left)} and {_place(right)}: {fault}")
         raise DataError(f"{counts}: pairs are made in the order of the names, so that each needs its partner")
     return (
         PairInput(one, other, Path(one.name).name if one.path else f"pair-{number}")
@@ -95,10 +98,14 @@ def as_pairs(left: Any, right: Any) -> Iterator[PairInput]:
     )
 
 
-def _without_partner(sides: Sequence[Sequence[ImageInput]]) -> list[str]:
+def _fault_of_names(sides: Sequence[Sequence[ImageInput]]) -> str | None:
     if not all(image.path for side in sides for image in side):
-        return []
-    return without_partner(*([image.path for image in side] for side in sides))
+        return None
+    return partner_fault(*([image.path for image in side] for side in sides))
+
+
+def _place(side: Any) -> str:
+    return str(side) if isinstance(side, (str, Path)) else "a list"
 
 
 def _frames(left: Path, right: Path) -> Iterator[PairInput]:
@@ -112,9 +119,12 @@ def _frames(left: Path, right: Path) -> Iterator[PairInput]:
         try:
             while True:
                 pair = [capture.read() for capture in captures]
-                if not all(found for found, _ in pair):
+                there = [found for found, _ in pair]
+                if not all(there):
                     if number == 0:
                         raise DataError(f"{left} and {right} hold no frame that OpenCV can read")
+                    if any(there):
+                        yield _unfinished((left, right), there.index(False), number)
                     return
                 images = [np.ascontiguousarray(image[..., ::-1]) for _, image in pair]
                 sides = [
@@ -128,6 +138,16 @@ def _frames(left: Path, right: Path) -> Iterator[PairInput]:
                 capture.release()
 
     return frames()
+
+
+def _unfinished(videos: tuple[Path, Path], shorter: int, number: int) -> PairInput:
+    """In place of the frames of one video that the other one has no partner for."""
+    fault = (
+        f"{videos[shorter]} ends after {number} frames, or cannot be read further, but {videos[1 - shorter]} "
+        "goes on: its further frames have no partner"
+    )
+    sides = [ImageInput(f"{path}, frame {number}", fault=fault) for path in videos]
+    return PairInput(sides[0], sides[1], f"{number:06d}")
 
 
 Images = str | Path | np.ndarray | torch.Tensor | Image.Image

@@ -129,7 +129,13 @@ class PairPredictor:
         """
         if self.completes_views and rig is not None:
             raise ConfigError("a network that completes views takes no calibration: leave it out")
-        return self._results(as_pairs(left, right), rig)
+        return self._results(as_pairs(left, right, self.rectified), rig)
+
+    @property
+    def rectified(self) -> bool:
+        """Whether pairs are of two cameras at one moment, as of stereo, and not of flow or of two views."""
+        bare = getattr(self.model, "module", self.model)
+        return not self.completes_views and getattr(bare, "field", "disparity") == "disparity"
 
     def _results(self, pairs: Iterator[PairInput], rig: Any) -> Iterator[Result]:
         while batch := list(islice(pairs, self.batch_size)):

@@ -21,6 +21,7 @@ SUITES: dict[str, str] = {
     "ops": "dense3d.benchmarks.ops",
     "panoptic-quality": "dense3d.benchmarks.panoptic_quality",
     "pointops": "dense3d.benchmarks.pointops",
+    "rasterize": "dense3d.benchmarks.rasterize",
     "scenes": "dense3d.benchmarks.scenes",
     "stereo": "dense3d.benchmarks.stereo",
     "transfer-function": "dense3d.benchmarks.transfer_function",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -14,6 +12,7 @@ from rich.table import Table
 
 from dense3d.benchmarks import load_cases
 from dense3d.benchmarks.stereo import PairCase, baselines, measure
+from dense3d.benchmarks.stereo_networks import Network, label_of
 from dense3d.benchmarks.transfer_function import sample_folder
 from dense3d.evaluation.depth import PROTOCOLS
 from dense3d.evaluation.depth.result import ImageResult
@@ -24,22 +23,28 @@ COLUMNS = (
     "pair",
     "method",
     "EPE",
+    "EPE noc",
+    "EPE occ",
     "D1",
     "bad-1",
     "bad-2",
-    "bad-2 seen by both",
-    "EPE occluded",
+    "bad-2 noc",
+    "bad-2 occ",
     "not predicted",
 )
 
 
 def cells(name: str, method: str, result: ImageResult) -> list[str]:
-    """One line of the table; shares in percent."""
+    """One line of the table: of all pixels, of those that both images see (noc) and of the others (occ).
+
+    Shares are in percent.
+    """
     values = {region: tally.values() for region, tally in result.regions.items()}
+    regions = [values.get(region, {}) for region in ("all", "nonoccluded", "occluded")]
     figures = [
-        *(values["all"][metric] for metric in ("EPE", "D1", "bad-1", "bad-2")),
-        values.get("nonoccluded", {}).get("bad-2"),
-        values.get("occluded", {}).get("EPE"),
+        *(region.get("EPE") for region in regions),
+        *(regions[0][metric] for metric in ("D1", "bad-1")),
+        *(region.get("bad-2") for region in regions),
         100 * result.holes / max(1, result.regions["all"].pixels),
     ]
     return [name, method, *("-" if f is None or f != f else f"{f:.2f}" for f in figures)]
@@ -48,15 +53,19 @@ def cells(name: str, method: str, result: ImageResult) -> list[str]:
 def benchmark_stereo(
     only: list[str] | None = None,
     models: Iterable[tuple[str, str, str]] = (),
+    scale: float = 1.0,
     pictures: str | Path | None = None,
     json_file: str | Path | None = None,
     markdown_file: str | Path | None = None,
 ) -> list[list[str]]:
-    """Measure semi-global matching and models on the real pairs of the sample data; print a table.
+    """Measure semi-global matching and networks on the real pairs of the sample data; print a table.
 
     Args:
         only: these pairs and no others.
-        models: label, config and checkpoint of each model.
+        models: label, config and checkpoint of each network. Where its config trains on other data than the
+            pair's, the label gets "(transfer)" at its end.
+        scale: factor up to 1 by which images are made smaller for the networks; errors are those of the
+            images' own size.
         pictures: folder for a picture a pair: the left image, the ground truth, and each method's disparity.
         json_file: also write all figures there.
         markdown_file: also write the table there.
@@ -68,13 +77,15 @@ def benchmark_stereo(
     console = Console()
     console = console if console.is_terminal else Console(width=160)
     view, lines, everything = Table(*COLUMNS), [], []
-    networks = {label: functools.partial(_built, config, checkpoint) for label, config, checkpoint in models}
-    for case in load_cases("stereo", only):
+    cases = load_cases("stereo", only)
+    networks = {label: Network(config, checkpoint, scale) for label, config, checkpoint in models}
+    for case in cases:
         console.print(f"{case.name}: protocol {case.protocol}, {PROTOCOLS[case.protocol].describe()}")
         maps: dict[str, np.ndarray] = {}
-        for method, make in {**baselines(case), **networks}.items():
+        named = {label_of(label, net.cfg, case.datasets): net for label, net in networks.items()}
+        for method, model in {**baselines(case), **named}.items():
             with console.status(f"{case.name}: {method}"):
-                result, maps[method] = measure(case, make(), sample_folder())
+                result, maps[method] = measure(case, model, sample_folder())
             lines.append(cells(case.name, method, result))
             view.add_row(*lines[-1])
             regions = {region: tally.values() for region, tally in result.regions.items()}
@@ -93,13 +104,6 @@ def benchmark_stereo(
         with atomic_write(json_file, "w") as stream:
             json.dump(everything, stream, indent=1)
     return lines
-
-
-@functools.lru_cache
-def _built(config: str, checkpoint: str) -> Any:
-    from dense3d.apis import build_model
-
-    return build_model(config, checkpoint).eval()
 
 
 def _draw(path: Path, case: PairCase, maps: dict[str, np.ndarray]) -> None:

@@ -44,7 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         action="append",
         metavar=("LABEL", "CONFIG", "CHECKPOINT"),
-        help="a model beside semi-global matching; may be given several times",
+        help="a network beside semi-global matching; may be given several times; one whose config trains on "
+        "other data is called transfer",
+    )
+    stereo.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="make images smaller by this factor for the networks (default: 1)",
     )
     stereo.add_argument("--pictures", metavar="DIR", help="draw the disparity maps there")
     clicks = parser.add_argument_group("suite transfer-function (cases are volumes of the sample data)")
@@ -80,7 +87,9 @@ def run(arguments: argparse.Namespace) -> None:
         from dense3d.benchmarks.stereo_run import benchmark_stereo
 
         files = {name: common[name] for name in ("only", "json_file", "markdown_file")}
-        benchmark_stereo(models=arguments.model or (), pictures=arguments.pictures, **files)
+        benchmark_stereo(
+            models=arguments.model or (), scale=arguments.scale, pictures=arguments.pictures, **files
+        )
     elif arguments.suite == "transfer-function":
         from dense3d.benchmarks.transfer_function_run import benchmark_transfer_function
 

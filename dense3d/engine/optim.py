@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.device import get_device
@@ -15,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from dense3d.errors import ConfigError, did_you_mean
+from dense3d.half_precision import half_pays
 from dense3d.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 KEYS = ("decay_rate", "decay_type", "num_layers")
@@ -207,8 +210,9 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
 
     Args:
         loss_scale: ``"dynamic"``, a fixed number, or the arguments of ``torch.amp.GradScaler``.
-        dtype: ``"float16"`` or ``"bfloat16"``; by default what autocast takes on the device. The CPU
-            computes in bfloat16 whatever is asked for.
+        dtype: ``"float16"`` or ``"bfloat16"``; by default what autocast takes on the device. A CPU
+            computes in bfloat16 whatever is asked for; one without instructions for it, which would take
+            several times as long as in float32, in float32.
         **kwargs: as for mmengine's ``OptimWrapper``; ``use_fsdp`` as for its ``AmpOptimWrapper``.
     """
 
@@ -226,6 +230,19 @@ class AmpOptimWrapper(MMEngineAmpOptimWrapper):
         self._scale_update_param = float(loss_scale) if isinstance(loss_scale, (int, float)) else None
         self.loss_scaler = torch.amp.GradScaler("cpu", **_scaler_arguments(loss_scale))
         self.cast_dtype = torch.bfloat16
+        if not half_pays("cpu"):
+            print_log(
+                "mixed precision: this CPU has no instructions for bfloat16, float32 is faster and is used",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """The context of a training step: autocast where half precision pays."""
+        base = super() if half_pays(get_device()) else super(MMEngineAmpOptimWrapper, self)
+        with base.optim_context(model):
+            yield
 
 
 def _scaler_arguments(loss_scale: str | float | dict) -> dict:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import dense3d
+from dense3d.apis import PairPredictor
 from dense3d.cli.dispatch import main
 from dense3d.datasets.stereo.pfm import read_pfm
 from dense3d.errors import ConfigError, DataError
@@ -39,6 +40,13 @@ class KnowingMatcher(SemiGlobalMatching):
     def __init__(self, **arguments) -> None:
         super().__init__(disparities=32, **arguments)
         self.weight = nn.Parameter(torch.ones(1))
+
+
+@MODELS.register_module(force=True)
+class MatcherOfFrames(KnowingMatcher):
+    """One that says of itself what networks of flow do."""
+
+    field = "flow"
 
 
 def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +114,7 @@ def test_the_right_view_is_that_of_the_exchanged_mirrored_pair(predictor, result
 
 
 def test_a_smaller_picture_for_the_network_gives_maps_of_the_images(place):
-    half = dense3d.apis.PairPredictor(place / "config.py", place / "model.pth", "cpu", scale=0.5)
+    half = PairPredictor(place / "config.py", place / "model.pth", "cpu", scale=0.5)
     result = half(*scene(), RIG)
     assert result.disparity.shape == (HEIGHT, WIDTH)
     assert np.median(inner(result.disparity)) == pytest.approx(NEAR, abs=1)
@@ -173,6 +181,7 @@ def test_the_command_writes_maps_and_clouds(place, tmp_path, capsys):
         np.testing.assert_allclose(depth[known], (40 / disparity)[known], atol=1 / 256)
         assert cv2.imread(str(out / "pictures" / f"{number}.jpg")).std() > 10
         assert (out / "clouds" / f"{number}.ply").stat().st_size > 10000
+        assert cv2.imread(str(out / "clouds" / f"{number}.jpg")).min() < 128
 
 
 def test_confidence_and_the_error_of_depth_are_written(place, tmp_path):
@@ -221,6 +230,25 @@ def test_files_whose_names_have_no_partner(place, tmp_path, capsys):
     assert "0, 3 has no partner" in capsys.readouterr().err
 
 
+def test_folders_whose_names_sort_unlike_are_refused(place, tmp_path, capsys):
+    for side, names in (("left", ("l1", "l2", "l10")), ("right", ("r01", "r02", "r10"))):
+        (tmp_path / side).mkdir()
+        for number, name in enumerate(names):
+            (tmp_path / side / f"{name}.png").write_bytes((place / side / f"{number}.png").read_bytes())
+    sides = dict(left=tmp_path / "left", right=tmp_path / "right")
+    assert main(words_of(place, tmp_path / "out", **sides)) == 2
+    assert "l10.png would be paired with r02.png" in capsys.readouterr().err
+
+
+def test_lists_of_consecutive_frames_are_pairs_of_flow_and_not_of_stereo(place, predictor):
+    frames = [place / f"left/{number}.png" for number in range(3)]
+    with pytest.raises(DataError, match="0, 2 has no partner"):
+        predictor(frames[:-1], frames[1:])
+    options = {"model.type": "MatcherOfFrames"}
+    flow = PairPredictor(place / "config.py", place / "model.pth", "cpu", options=options, both_views=False)
+    assert [one.name for one in flow(frames[:-1], frames[1:])] == ["0.png", "1.png"]
+
+
 def test_one_corrupt_image_of_a_sequence_is_left_out(place, tmp_path, capsys):
     for side in ("left", "right"):
         (tmp_path / side).mkdir()
@@ -235,20 +263,31 @@ def test_one_corrupt_image_of_a_sequence_is_left_out(place, tmp_path, capsys):
     assert sorted(path.name for path in (out / "disparity").iterdir()) == ["0.pfm", "2.pfm"]
 
 
+def video(path, images):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
+    for image in images:
+        writer.write(np.ascontiguousarray(image[..., ::-1]))
+    writer.release()
+    return path
+
+
 def test_videos_are_read_frame_by_frame(place, tmp_path, capsys):
-    for side, index in (("left", 0), ("right", 1)):
-        writer = cv2.VideoWriter(
-            str(tmp_path / f"{side}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (WIDTH, HEIGHT)
-        )
-        for number in range(3):
-            writer.write(np.ascontiguousarray(scene(number)[index][..., ::-1]))
-        writer.release()
+    sides = [video(tmp_path / f"{i}.avi", [scene(number)[i] for number in range(3)]) for i in range(2)]
     out = tmp_path / "out"
-    assert main(words_of(place, out, left=tmp_path / "left.avi", right=tmp_path / "right.avi")) == 0
+    assert main(words_of(place, out, left=sides[0], right=sides[1])) == 0
     assert "3 pairs" in capsys.readouterr().out
-    video = cv2.VideoCapture(str(out / "pictures.mp4"))
-    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3 and video.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    pictures = cv2.VideoCapture(str(out / "pictures.mp4"))
+    assert pictures.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert pictures.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
     assert np.median(inner(read_pfm(out / "disparity/000001.pfm"))) == pytest.approx(NEAR, abs=0.5)
+
+
+def test_what_one_of_two_videos_lacks_is_said(place, tmp_path, capsys):
+    sides = [video(tmp_path / f"{i}.avi", [scene(n)[i] for n in range(3 - i)]) for i in range(2)]
+    assert main(words_of(place, tmp_path / "out", left=sides[0], right=sides[1])) == 1
+    said = capsys.readouterr()
+    assert "2 pairs" in said.out and "1.avi ends after 2 frames" in said.err
+    assert (tmp_path / "out/pictures.mp4").is_file()
 
 
 def test_swapped_pairs_are_told_of(place, tmp_path, capsys):

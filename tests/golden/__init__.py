@@ -45,6 +45,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "dinov2": "dino.open_v2",
     "dinov3": "dino.open_v3",
     "eco-m2f": "eco_m2f.open_kit",
+    "gaussian": "gaussian.open_kit",
     "indoor-eval": "indoor_eval.open_kit",
     "kitti-eval": "kitti_eval.open_kit",
     "kmax-deeplab": {

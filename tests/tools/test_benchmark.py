@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dense3d import benchmarks
-from dense3d.benchmarks import load_cases, scenes, timing
+from dense3d.benchmarks import load_cases, rasterize, scenes, timing
 from dense3d.benchmarks.ops import CASES
 from dense3d.benchmarks.run import benchmark, table
 from dense3d.benchmarks.timing import BOTH, FORWARD, OURS, Case, Workload, time_case
@@ -46,9 +46,10 @@ def test_contenders_compute_the_same(case: Case):
 
 
 def test_every_operator_is_timed():
-    """By the suite of operators, or, on voxels of rooms, by that of scenes."""
+    """By the suite of operators, on voxels of rooms by that of scenes, Gaussians by that of rasterisation."""
     operators = {row.operator for row in backends()}
-    assert {case.name for case in CASES} == operators - {case.name for case in scenes.CASES}
+    elsewhere = {case.name for case in (*scenes.CASES, *rasterize.CASES)}
+    assert {case.name for case in CASES} == operators - elsewhere
 
 
 def test_contenders_take_turns():

@@ -147,9 +147,15 @@ def _kitti(
             found = "no" if name not in rows else f"{rows[name].size} numbers of"
             raise DataError(f"it has {found} {name}; the 3 x 4 matrices {left} and {right} are needed")
         matrices.append(rows[name].reshape(3, 4))
-    own = rows.get(left.replace("P_rect", "S_rect")) if left.startswith("P_rect") else None
+    line = left.replace("P_rect", "S_rect") if left.startswith("P_rect") else None
+    own = rows.get(line)
     if own is not None and own.size == 2:
         size = (int(own[0]), int(own[1]))
+    elif line is not None and size is None:
+        raise DataError(
+            f"it has no line {line}, which tells the size of its images: restore the file, or add "
+            f"'{line}: WIDTH HEIGHT' (pixels after rectification)"
+        )
     return rig_of_projections(*matrices, _needed(size), unit)
 
 

@@ -61,7 +61,9 @@ class SceneFlow(StereoDataset):
             if is_folder(self.root / kind):
                 files["nonoccluded"] = ((self.root / kind / place).with_suffix(".png"), "occluded")
         sample_id = (scene / left.stem).as_posix() + ("_final" if name == "final" else "")
-        return pair_record(sample_id, left, folder / scene / "right" / left.name, _rig(left, scene), **files)
+        size = image_size(left)
+        rig = None if size is None else scene_flow_rig(scene.as_posix(), size)
+        return pair_record(sample_id, left, folder / scene / "right" / left.name, rig, **files)
 
 
 def left_images(folder: Path) -> list[Path]:
@@ -70,10 +72,19 @@ def left_images(folder: Path) -> list[Path]:
     return sorted(path for one in found for path in one.iterdir() if path.suffix in (".png", ".webp", ".jpg"))
 
 
-def _rig(left: Path, scene: Path) -> RectifiedRig | None:
-    size = image_size(left)
-    if size is None:
-        return None
-    scale = size[0] / WIDTH
-    focal = FOCAL.get(scene.parts[0] if scene.parts else "", 1050.0) * scale
+def scene_flow_rig(scene: str, size: tuple[int, int]) -> RectifiedRig:
+    """The rig that all frames of a scene were rendered with, as the data set's page gives it.
+
+    Args:
+        scene: its folder, such as ``TRAIN/A/0032`` or ``15mm_focallength/scene_forwards/fast``.
+        size: width and height of the images, 960 and 540 as published.
+
+    Returns:
+        focal length in pixels, a baseline of one unit of the scenes, and the principal point in the middle.
+
+    Example:
+        >>> scene_flow_rig("TRAIN/A/0032", (960, 540)).focal
+        1050.0
+    """
+    focal = FOCAL.get(scene.partition("/")[0], 1050.0) * size[0] / WIDTH
     return RectifiedRig(focal, 1.0, (size[0] - 1) / 2, (size[1] - 1) / 2, *size)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dense3d.datasets.stereo.partners import without_partner
+from dense3d.datasets.stereo.partners import partner_fault
 from dense3d.datasets.stereo.rigs import write_rig
 from dense3d.errors import DataError
 from dense3d.files import atomic_write, is_file, is_folder, require_writable_folder
@@ -183,8 +183,8 @@ def _paired(left: str | Path, right: str | Path) -> list[tuple[Path, Path]]:
             f"{left} has {len(sides[0])} images and {right} has {len(sides[1])}: pairs are made in the "
             "order of the names, so that each needs its partner"
         )
-    if alone := without_partner(*sides):
-        raise DataError(f"of {left} and {right}, {', '.join(alone[:5])} has no partner on the other side")
+    if fault := partner_fault(*sides):
+        raise DataError(f"of {left} and {right}, {fault}")
     return list(zip(*sides))
 
 

@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import ConfigError
+from dense3d.half_precision import half_pays
 from dense3d.transfer_function.classifier import Progress
 from dense3d.transfer_function.features.keys import KeyNetwork
 from dense3d.transfer_function.features.pooling import AxisPool, coarse_to_fine, used_slices
-from dense3d.transfer_function.features.settings import FeatureSettings, half_pays
+from dense3d.transfer_function.features.settings import FeatureSettings
 from dense3d.transfer_function.features.sizes import Triple, feature_cells, image_sizes
 from dense3d.transfer_function.features.slices import SliceImages
 

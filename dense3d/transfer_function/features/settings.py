@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.transfer_function.features.keys import PARTS
 
@@ -60,16 +58,6 @@ class FeatureSettings:
         low, high = self.window or (0, 100)
         if not 0 <= low < high <= 100:
             raise ConfigError(f"window={self.window} of features: two ascending percentiles, 0 to 100")
-
-
-def half_pays(device: str | torch.device) -> bool:
-    """Whether a device multiplies bfloat16 faster than float32: GPUs, and CPUs with AVX512-BF16."""
-    if torch.device(device).type != "cpu":
-        return True
-    known = getattr(
-        torch.cpu, "_is_avx512_bf16_supported", None
-    )  # of torch itself, and without documentation
-    return known is not None and bool(known())
 
 
 # for two cores: features of 256^3 with a ViT-S/16 in minutes

@@ -97,6 +97,11 @@ def test_real_calibrations(sample_data):
         ("a.txt", row("P2", P_LEFT) + row("P2", P_LEFT), "line 2: P2 is given twice"),
         ("a.txt", row("P_rect_02", P_LEFT * np.nan) + row("P_rect_03", P_RIGHT) + SIZE, "no finite"),
         ("a.txt", row("P2", P_LEFT) + row("P3", P_RIGHT), "does not tell the size"),
+        (
+            "a.txt",
+            row("P_rect_101", P_LEFT) + row("P_rect_103", P_RIGHT),
+            "no line S_rect_101, .* add 'S_rect_101: WIDTH HEIGHT'",
+        ),
         ("a.txt", "hello\n", "no calibration of a known kind"),
         ("a.txt", b"\xff\xfe\x00\x01", "no text file"),
         ("a.txt", middlebury(baseline=None), "no line baseline="),

@@ -93,6 +93,14 @@ def test_driving_stereo(tmp_path):
     check_pairs(build("DrivingStereo", tmp_path), 2, rig=False)
 
 
+def test_a_calibration_of_driving_stereo_without_a_size_is_a_sentence(tmp_path):
+    layouts.driving_stereo(tmp_path)
+    path = sorted((tmp_path / "half-image-calib").iterdir())[0]
+    path.write_text("".join(line for line in path.open() if not line.startswith("S_rect")))
+    with pytest.raises(DataError, match=f"{path.name}: it has no line S_rect_101"):
+        build("DrivingStereo", tmp_path, calibration="half-image-calib").full_init()
+
+
 def test_driving_stereo_by_weather(tmp_path):
     layouts.driving_stereo(tmp_path)
     for name in ("left-image", "right-image", "disparity-map", "depth-map"):

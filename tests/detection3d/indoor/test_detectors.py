@@ -103,6 +103,23 @@ def test_the_encoder_of_point_mae_is_a_backbone(make):
         model(*batch(0), mode="loss")
 
 
+@pytest.mark.parametrize("query_content", ["zero", "points"])
+def test_queries_may_begin_with_the_features_of_their_points(query_content):
+    """Where layers change nothing, the heads see a query's first content: that of its point, or zero."""
+    inputs, _ = batch(0)
+    model = threedetr(query_content=query_content).eval()
+    for layer in model.decoder.layers:
+        layer.forward = lambda content, *_: content
+    model.decoder.norm = torch.nn.Identity()
+    content = []
+    model.heads.register_forward_pre_hook(lambda _, given: content.append(given[0]))
+    model(inputs)
+    encoded = model.encoder(model.backbone.seeds(inputs["points"], inputs["features"], None))
+    of_points = model.projection(encoded.features[0])[model.query_indices(encoded.points)[0]]
+    expected = of_points if query_content == "points" else torch.zeros_like(of_points)
+    torch.testing.assert_close(content[0], expected.expand(2, 1, -1, -1))
+
+
 def test_predictions_of_an_empty_scene_are_none_or_one():
     """No box holds five points: the likeliest stays, if it is likely enough."""
     model = threedetr(decoding=dict(min_points=10_000, entries="objectness")).eval()
@@ -175,6 +192,8 @@ def test_bad_settings_are_sentences():
                 downsampling=dict(num_points=24, radius=1.0, num_neighbours=4, channels=(16,)),
             ),
         )(*batch(0))
+    with pytest.raises(ConfigError, match=r"query_content='learned' .* 'zero', 'points'"):
+        threedetr(query_content="learned")
     with pytest.raises(ConfigError, match="2 radii for 1 layers"):
         threedetr(encoder=dict(num_layers=1, num_heads=2, radii=(1.0, 2.0)))
     with pytest.raises(DataError, match="48 seeds cannot make 50 proposals"):
