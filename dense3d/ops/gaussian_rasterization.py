@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import gaussian_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.gaussian_blending import Blended, blend_reference
 from dense3d.ops.gaussian_checks import (
@@ -211,6 +212,13 @@ def view_directions(means: Tensor, viewmats: Tensor) -> Tensor:
     return means - centres[:, None]
 
 
+register_backend(
+    "rasterize_gaussians",
+    "numba",
+    device="cpu",
+    implementation=composed(project_gaussians_reference, spherical_harmonics_reference, gaussian_cpu.blend),
+    available=gaussian_cpu.numba_unavailable,
+)
 register_backend(
     "rasterize_gaussians",
     "reference",
