@@ -29,3 +29,17 @@ model = dict(
     criterion=dict(cost_centre=5.0, no_object=0.2),
 )
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3), clip_grad=dict(max_norm=1.0))
+max_iters = 1600
+train_cfg = dict(max_iters=max_iters, val_interval=200)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=50),
+    dict(
+        type="CosineAnnealingLR",
+        by_epoch=False,
+        begin=50,
+        end=max_iters,
+        T_max=max_iters - 50,
+        eta_min=1e-5,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=200))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
-from dense3d.ops import gaussian_cpu
+from dense3d.ops import gaussian_cpu, gaussian_projection_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.gaussian_blending import Blended, blend_reference
 from dense3d.ops.gaussian_checks import (
@@ -23,8 +23,8 @@ from dense3d.ops.gaussian_checks import (
     check_gaussians,
 )
 from dense3d.ops.gaussian_colors import spherical_harmonics_reference
-from dense3d.ops.gaussian_conventions import RENDER_MODES, Projection, one_of
-from dense3d.ops.gaussian_projection import Projected, project_gaussians_reference, projection_options
+from dense3d.ops.gaussian_conventions import RENDER_MODES, Projected, Projection, one_of
+from dense3d.ops.gaussian_projection import project_gaussians_reference, projection_options
 from dense3d.ops.point_checks import working_dtype
 
 
@@ -216,8 +216,10 @@ register_backend(
     "rasterize_gaussians",
     "numba",
     device="cpu",
-    implementation=composed(project_gaussians_reference, spherical_harmonics_reference, gaussian_cpu.blend),
-    available=gaussian_cpu.numba_unavailable,
+    implementation=composed(
+        gaussian_projection_cpu.project, gaussian_projection_cpu.harmonics, gaussian_cpu.blend
+    ),
+    available=gaussian_projection_cpu.numba_unavailable,
 )
 register_backend(
     "rasterize_gaussians",

@@ -101,7 +101,7 @@ def open_kit(kit: GoldenKit) -> Run:
     recorded = Recorder({"decoder": model.decoder, "query_embed": model.query_projection})
 
     def predictions(inputs: dict[str, Tensor]) -> BoxPredictions:
-        return model.predictions(*_split(inputs["point_clouds"]), None)
+        return model.predictions(*_split(inputs["point_clouds"]), None, _bounds(inputs))
 
     def stages(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         cloud, features = _split(inputs["point_clouds"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dense3d.detection3d.point_detector import PointDetector
 from dense3d.detection3d.threedetr.criterion import SetCriterion, set_targets
 from dense3d.detection3d.threedetr.heads import BoxHeads, BoxPredictions
-from dense3d.detection3d.threedetr.position import FourierPosition, bounds_of
+from dense3d.detection3d.threedetr.position import FourierPosition, SceneBounds, bounds_of
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
 from dense3d.errors import ConfigError, DataError
 from dense3d.ops import farthest_point_sample, gather_points
@@ -99,9 +99,15 @@ class ThreeDETR(PointDetector):
         self.heads = BoxHeads(dim, num_classes, num_heading_bins, head_dropout)
         self.criterion = SetCriterion(**(criterion or {}))
 
-    def predictions(self, points: Tensor, features: Tensor | None, lengths: Tensor | None) -> BoxPredictions:
-        """Boxes of all layers of the decoder."""
-        bounds = bounds_of(points, lengths)
+    def predictions(
+        self,
+        points: Tensor,
+        features: Tensor | None,
+        lengths: Tensor | None,
+        bounds: SceneBounds | None = None,
+    ) -> BoxPredictions:
+        """Boxes of all layers of the decoder; ``bounds`` are those of the clouds unless given."""
+        bounds = bounds or bounds_of(points, lengths)
         encoded = self.encoder(self.backbone.seeds(points, features, lengths))
         memory = self.projection(encoded.features.flatten(0, 1)).unflatten(0, encoded.features.shape[:2])
         chosen = self.query_indices(encoded.points)

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from dense3d.detection3d.threedetr.position import SceneBounds, bounds_of
 from dense3d.errors import CheckpointError, ConfigError, DataError
 from dense3d.pointcloud import PointNet2
 from dense3d.structures import PointDataSample
@@ -118,6 +119,21 @@ def test_queries_may_begin_with_the_features_of_their_points(query_content):
     of_points = model.projection(encoded.features[0])[model.query_indices(encoded.points)[0]]
     expected = of_points if query_content == "points" else torch.zeros_like(of_points)
     torch.testing.assert_close(content[0], expected.expand(2, 1, -1, -1))
+
+
+def test_bounds_of_a_scene_may_be_given():
+    """Official files state them; places and sizes then count from them, and not from the points."""
+    model = threedetr().eval()
+    inputs, _ = batch(0, 1)
+    points = inputs["points"]
+    own = bounds_of(points)
+    wide = SceneBounds(own.low - 1, own.high + 2)
+    found = model.predictions(points, inputs["features"], None, wide)
+    centres, sizes = found.boxes[..., :3], found.boxes[..., 3:6]
+    torch.testing.assert_close(found.centres, (centres - wide.low[:, None]) / (wide.high - wide.low)[:, None])
+    torch.testing.assert_close(found.sizes, sizes / (wide.high - wide.low)[:, None])
+    same = model.predictions(points, inputs["features"], None, own)
+    assert torch.equal(same.boxes, model(inputs).boxes) and not torch.equal(same.boxes, found.boxes)
 
 
 def test_predictions_of_an_empty_scene_are_none_or_one():
