@@ -18,7 +18,6 @@ LEAST_OPACITY = 0.005
 RESET_TO = 0.01
 PIECES = 2
 SHRINK = 0.8 * PIECES
-LARGE_FROM = 3000  # published step after which huge ones go
 START, END = 500, 15_000  # published steps between which the number changes
 
 
@@ -96,7 +95,8 @@ class DefaultStrategy:
     def _prune(self, step: int, optimizer: GaussianOptimizer) -> None:
         gaussians = optimizer.gaussians
         kept = gaussians.opacities >= LEAST_OPACITY
-        if step > self.settings.scaled(LARGE_FROM):
+        every = self.settings.reset_every
+        if every is not None and step > every:  # before, much of the scene may still be large
             kept &= gaussians.scales.max(dim=1).values <= PRUNE_FROM * self.extent
         if not kept.any():  # nothing would be left to fit with
             kept[gaussians.opacities.argmax()] = True

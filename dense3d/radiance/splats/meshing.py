@@ -41,7 +41,8 @@ def rendered_depth(gaussians: Gaussians, view: SplatView) -> tuple[np.ndarray, n
         render_mode="RGB+ED",
     )
     depth = torch.where(alpha[0, ..., 0] >= LEAST_ALPHA, image[0, ..., 3], 0).cpu().numpy()
-    return _bytes(image[0, ..., :3]), np.where(_is_edge(depth), 0, depth).astype(np.float32)
+    colors = image[0, ..., :3] / alpha[0].clamp(min=1e-3)  # without the black behind them
+    return _bytes(colors), np.where(_is_edge(depth), 0, depth).astype(np.float32)
 
 
 def mesh_of(gaussians: Gaussians, views: Sequence[SplatView], voxel: float) -> TriangleMesh:
