@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from dense3d.detection3d.threedetr.position import SceneBounds, bounds_of
 from dense3d.errors import CheckpointError, ConfigError, DataError
 from dense3d.pointcloud import PointNet2
 from dense3d.structures import PointDataSample
@@ -103,6 +104,38 @@ def test_the_encoder_of_point_mae_is_a_backbone(make):
         model(*batch(0), mode="loss")
 
 
+@pytest.mark.parametrize("query_content", ["zero", "points"])
+def test_queries_may_begin_with_the_features_of_their_points(query_content):
+    """Where layers change nothing, the heads see a query's first content: that of its point, or zero."""
+    inputs, _ = batch(0)
+    model = threedetr(query_content=query_content).eval()
+    for layer in model.decoder.layers:
+        layer.forward = lambda content, *_: content
+    model.decoder.norm = torch.nn.Identity()
+    content = []
+    model.heads.register_forward_pre_hook(lambda _, given: content.append(given[0]))
+    model(inputs)
+    encoded = model.encoder(model.backbone.seeds(inputs["points"], inputs["features"], None))
+    of_points = model.projection(encoded.features[0])[model.query_indices(encoded.points)[0]]
+    expected = of_points if query_content == "points" else torch.zeros_like(of_points)
+    torch.testing.assert_close(content[0], expected.expand(2, 1, -1, -1))
+
+
+def test_bounds_of_a_scene_may_be_given():
+    """Official files state them; places and sizes then count from them, and not from the points."""
+    model = threedetr().eval()
+    inputs, _ = batch(0, 1)
+    points = inputs["points"]
+    own = bounds_of(points)
+    wide = SceneBounds(own.low - 1, own.high + 2)
+    found = model.predictions(points, inputs["features"], None, wide)
+    centres, sizes = found.boxes[..., :3], found.boxes[..., 3:6]
+    torch.testing.assert_close(found.centres, (centres - wide.low[:, None]) / (wide.high - wide.low)[:, None])
+    torch.testing.assert_close(found.sizes, sizes / (wide.high - wide.low)[:, None])
+    same = model.predictions(points, inputs["features"], None, own)
+    assert torch.equal(same.boxes, model(inputs).boxes) and not torch.equal(same.boxes, found.boxes)
+
+
 def test_predictions_of_an_empty_scene_are_none_or_one():
     """No box holds five points: the likeliest stays, if it is likely enough."""
     model = threedetr(decoding=dict(min_points=10_000, entries="objectness")).eval()
@@ -175,6 +208,8 @@ def test_bad_settings_are_sentences():
                 downsampling=dict(num_points=24, radius=1.0, num_neighbours=4, channels=(16,)),
             ),
         )(*batch(0))
+    with pytest.raises(ConfigError, match=r"query_content='learned' .* 'zero', 'points'"):
+        threedetr(query_content="learned")
     with pytest.raises(ConfigError, match="2 radii for 1 layers"):
         threedetr(encoder=dict(num_layers=1, num_heads=2, radii=(1.0, 2.0)))
     with pytest.raises(DataError, match="48 seeds cannot make 50 proposals"):
