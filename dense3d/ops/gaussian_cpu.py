@@ -9,20 +9,9 @@ from torch.autograd.function import once_differentiable
 
 from dense3d.ops.cpu_execution import parallel_for
 from dense3d.ops.gaussian_blending import Blended
-from dense3d.ops.gaussian_conventions import ALPHA_MIN, STOP, Projection
-from dense3d.ops.gaussian_projection import Projected
+from dense3d.ops.gaussian_conventions import ALPHA_MIN, STOP, Projected, Projection
 
 FARTHEST = 80.0  # exponents beyond it count as this
-GAUSSIANS_AT_ONCE = 512  # of one task
-
-
-def numba_unavailable() -> str | None:
-    """Why the compiled kernels cannot be used; None where they can."""
-    try:
-        import dense3d.ops.gaussian_blending_kernels  # noqa: F401
-    except Exception as error:  # numba checks its NumPy and its LLVM at import, with errors of many types
-        return f"numba cannot be imported ({error})"
-    return None
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -45,12 +34,12 @@ class _Blend(torch.autograd.Function):
     def forward(ctx, means2d, conics, opacities, colors, backgrounds, depths, radii, options):
         from dense3d.ops import gaussian_blending_kernels as kernels
 
-        cameras, number, channels = colors.shape
+        channels = colors.shape[-1]
         dtype = np.dtype(str(colors.dtype).removeprefix("torch."))
         flat = [_array(tensor.flatten(0, 1)) for tensor in (means2d, conics, radii, colors)]
         tiles, gaussians = _tiles(*flat[:3], _array(opacities.flatten()), _array(depths), options, dtype)
         rules = _rules(options, dtype)
-        shape = (cameras, options.height, options.width)
+        shape = (len(colors), options.height, options.width)
         images = np.empty((*shape, channels), dtype)
         light = np.empty(shape, dtype)
         counts, lasts = np.empty(shape, np.int32), np.empty(shape, np.int32)

@@ -1,9 +1,9 @@
 """numba kernels that list the Gaussians of each tile, front to back; imported on the first CPU call.
 
-Gaussians of all cameras are numbered through, camera by camera, and so are tiles. What a Gaussian may touch is
-its box of pixels: x0, y0, x1, y1, of which x1 and y1 are the first beyond it; x0 = x1 where there is none. Each
-pair of a Gaussian and a tile has a place among those of the Gaussian, row of tiles by row: its gradients are
-written there and added up afterwards, so that results do not depend on the number of threads.
+Gaussians of all cameras are numbered through, camera by camera, and so are tiles. What a Gaussian may touch
+is its box of pixels: x0, y0, x1, y1, of which x1 and y1 are the first beyond it; x0 = x1 where there is none.
+Each pair of a Gaussian and a tile has a place among those of the Gaussian, row of tiles by row: its gradients
+are written there and added up afterwards, so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def prepare(first, last, means2d, conics, opacities, radii, options, rows, boxes
 
 @jit()
 def count_in_tiles(first, last, order, boxes, columns, rows, counts):
-    """How many Gaussians each tile has: counts (tiles + 1,), behind a 0; rows of tiles ``first .. last - 1``."""
+    """Numbers of Gaussians (tiles + 1,), behind a 0, of the rows of tiles ``first .. last - 1``."""
     number = order.shape[1]
     for tile in range(first * columns, last * columns):
         counts[tile + 1] = 0
