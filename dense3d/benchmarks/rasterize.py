@@ -136,7 +136,7 @@ _SIZE = {"width": 320, "height": 240}
 _SMALL, _LARGE = {"number": 20_000, **_SIZE}, {"number": 200_000, "width": 800, "height": 800}
 _TINY = {"number": 40, "width": 21, "height": 18, "cameras": 2}
 SIZES = {
-    f"{number:,} Gaussians": {"number": number, **_SIZE, "in_torch": number <= 30_000}
+    f"{number:,} Gaussians": {"number": number, **_SIZE, "in_torch": number <= 10_000}
     for number in (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 }
 CASES = [
