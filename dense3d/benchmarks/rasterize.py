@@ -103,15 +103,19 @@ def harmonics(device: torch.device, number: int, cameras: int = 1) -> Workload:
     return Workload(inputs, contenders, leaves=(0, 1), images=cameras)
 
 
-def draw_scaling(timings: list[Timing], folder: str | Path) -> Path:
-    """Draw time and memory over the number of Gaussians, of the case ``scaling``, to ``scaling.png``.
+def check_drawn(only: list[str]) -> None:
+    """What a plot is asked of is timed.
 
     Raises:
-        ConfigError: the case was not timed.
+        ConfigError: it is not.
     """
+    if only and SCALING not in only:
+        raise ConfigError(f"--pictures draws the case {SCALING!r}, which is not among {', '.join(only)}")
+
+
+def draw_scaling(timings: list[Timing], folder: str | Path) -> Path:
+    """Draw time and memory over the number of Gaussians, of the case ``scaling``, to ``scaling.png``."""
     timings = [timing for timing in timings if timing.case == SCALING]
-    if not timings:
-        raise ConfigError(f"--pictures draws the case {SCALING!r}, which was not timed")
     file = Path(folder) / "scaling.png"
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
