@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="make images smaller by this factor for the networks (default: 1)",
     )
-    stereo.add_argument("--pictures", metavar="DIR", help="draw the disparity maps there")
+    stereo.add_argument(
+        "--pictures",
+        metavar="DIR",
+        help="draw the disparity maps there; suite rasterize: time and memory over the number of Gaussians",
+    )
     clicks = parser.add_argument_group("suite transfer-function (cases are volumes of the sample data)")
     clicks.add_argument(
         "--rule",
@@ -97,4 +101,8 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         from dense3d.benchmarks.run import benchmark
 
-        benchmark(arguments.suite, repeats=arguments.repeats, **common)
+        timings = benchmark(arguments.suite, repeats=arguments.repeats, **common)
+        if arguments.suite == "rasterize" and arguments.pictures:
+            from dense3d.benchmarks.rasterize import draw_scaling
+
+            print(draw_scaling(timings, arguments.pictures))
