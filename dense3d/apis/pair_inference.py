@@ -88,6 +88,8 @@ def infer_pairs(
         raise ConfigError("a cloud needs the calibration of the rectified pair: give --calib")
     if zfar is not None and not zfar > 0:
         raise ConfigError(f"zfar={zfar} is no distance in metres")
+    if zfar is not None and not clouds:
+        raise ConfigError("zfar is of clouds: ask for them as well (--cloud)")
     out = Path(out)
     require_writable_folder(out)
     as_pairs(left, right, by_name=False)  # what is wrong with the inputs is said before the network is built

@@ -301,6 +301,7 @@ def test_swapped_pairs_are_told_of(place, tmp_path, capsys):
         (["--cloud"], "give --calib"),
         (["--scale", "2"], "(0, 1]"),
         (["--zfar", "-1"], "no distance"),
+        (["--zfar", "5"], "--cloud"),
         (["--unit", "mm"], "--calib"),
         (["--tta"], "tta"),
     ],
