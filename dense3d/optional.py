@@ -36,6 +36,8 @@ EXTRAS = {
     "lazrs": "survey",
     "pye57": "survey",
     "viser": "view",
+    "pycolmap": "sfm",
+    "imageio_ffmpeg": "video",
 }
 
 

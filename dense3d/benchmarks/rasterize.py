@@ -103,15 +103,19 @@ def harmonics(device: torch.device, number: int, cameras: int = 1) -> Workload:
     return Workload(inputs, contenders, leaves=(0, 1), images=cameras)
 
 
-def draw_scaling(timings: list[Timing], folder: str | Path) -> Path:
-    """Draw time and memory over the number of Gaussians, of the case ``scaling``, to ``scaling.png``.
+def check_drawn(only: list[str]) -> None:
+    """What a plot is asked of is timed.
 
     Raises:
-        ConfigError: the case was not timed.
+        ConfigError: it is not.
     """
+    if only and SCALING not in only:
+        raise ConfigError(f"--pictures draws the case {SCALING!r}, which is not among {', '.join(only)}")
+
+
+def draw_scaling(timings: list[Timing], folder: str | Path) -> Path:
+    """Draw time and memory over the number of Gaussians, of the case ``scaling``, to ``scaling.png``."""
     timings = [timing for timing in timings if timing.case == SCALING]
-    if not timings:
-        raise ConfigError(f"--pictures draws the case {SCALING!r}, which was not timed")
     file = Path(folder) / "scaling.png"
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -136,7 +140,7 @@ _SIZE = {"width": 320, "height": 240}
 _SMALL, _LARGE = {"number": 20_000, **_SIZE}, {"number": 200_000, "width": 800, "height": 800}
 _TINY = {"number": 40, "width": 21, "height": 18, "cameras": 2}
 SIZES = {
-    f"{number:,} Gaussians": {"number": number, **_SIZE, "in_torch": number <= 30_000}
+    f"{number:,} Gaussians": {"number": number, **_SIZE, "in_torch": number <= 10_000}
     for number in (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 }
 CASES = [

@@ -101,8 +101,11 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         from dense3d.benchmarks.run import benchmark
 
-        timings = benchmark(arguments.suite, repeats=arguments.repeats, **common)
-        if arguments.suite == "rasterize" and arguments.pictures:
-            from dense3d.benchmarks.rasterize import draw_scaling
+        is_drawn = arguments.suite == "rasterize" and arguments.pictures
+        if is_drawn:
+            from dense3d.benchmarks.rasterize import check_drawn, draw_scaling
 
+            check_drawn(common["only"])
+        timings = benchmark(arguments.suite, repeats=arguments.repeats, **common)
+        if is_drawn:
             print(draw_scaling(timings, arguments.pictures))

@@ -39,7 +39,8 @@ def main(words: list[str]) -> int:
     if command == "verify-golden":
         words = words[:2]
     elif command == "benchmark":
-        quick = {"volumes": "composite", "pointops": "VoxelHash"}.get(words[1], "nms")
+        quick = {"volumes": "composite", "pointops": "VoxelHash", "rasterize": "spherical_harmonics"}
+        quick = quick.get(words[1], "nms")
         words = [*words, quick, "--repeats", "1"]
     elif config is not None:
         words = [*words, "--folds", "1"] if command == "few-shot" else words

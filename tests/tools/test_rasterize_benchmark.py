@@ -6,7 +6,7 @@ import cv2
 import pytest
 import torch
 
-from dense3d.benchmarks.rasterize import CASES, SCALING, SIZES, draw_scaling
+from dense3d.benchmarks.rasterize import CASES, SCALING, SIZES, check_drawn, draw_scaling
 from dense3d.benchmarks.timing import FORWARD, OURS, Case, Timing
 from dense3d.errors import ConfigError
 
@@ -40,5 +40,7 @@ def test_scaling_is_drawn(tmp_path):
     ]
     picture = cv2.imread(str(draw_scaling(timings, tmp_path / "new")))
     assert picture.shape[:2] == (480, 1080) and picture.std() > 10
-    with pytest.raises(ConfigError, match="draws the case 'scaling', which was not timed"):
-        draw_scaling([], tmp_path)
+    check_drawn([])
+    check_drawn(["project_gaussians", SCALING])
+    with pytest.raises(ConfigError, match="draws the case 'scaling', which is not among project_gaussians"):
+        check_drawn(["project_gaussians"])
