@@ -33,6 +33,7 @@ from dense3d.structures import PointCloud, read_cloud
 from dense3d.visualization.pictures import write_picture
 
 SPLATS = "splats.ply"
+LARGE = 1000  # pixels of a side
 
 
 @dataclass
@@ -131,6 +132,8 @@ def fit_splats(
             _tell_poses(found, tell)
         views = load_views(found, downscale, masks, masks_show)
         train, test = held_out(views, hold_out)
+        if max(max(view.image.shape) for view in views) > LARGE and device == "cpu":
+            tell(f"note: on the CPU, photographs of more than {LARGE} pixels take long; see --downscale")
         settings = _with_background(settings, views)
         extent = scene_extent(train)
         if resume:

@@ -145,6 +145,7 @@ def test_photographs_that_differ_in_brightness_are_matched(scene: Path) -> None:
         (dict(downscale=0.5), ConfigError, "downscale=0.5"),
         (dict(resume=True), CheckpointError, "there is no fit to resume"),
         (dict(hold_out=1), DataError, "too few to hold one of 1 out"),
+        (dict(hold_out=-8), ConfigError, "hold_out=-8"),
     ],
 )
 def test_faults_are_named(scene: Path, tmp_path: Path, options: dict, error: type, told: str) -> None:

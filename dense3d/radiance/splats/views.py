@@ -110,8 +110,11 @@ def held_out(views: list[SplatView], every: int = HOLD_OUT_EVERY) -> tuple[list[
         every: one of so many is held out; 0 holds none out.
 
     Raises:
+        ConfigError: ``every`` is negative.
         DataError: no view is left to train on.
     """
+    if every < 0:
+        raise ConfigError(f"hold_out={every}: one of so many photographs is held out, or 0 for none")
     if not every:
         return views, []
     ordered = sorted(views, key=lambda view: view.name)
