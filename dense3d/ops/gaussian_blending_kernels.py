@@ -58,13 +58,14 @@ def _exp_minus(q):
 
 
 @fast(forceinline=True)
-def _row_terms(row, y):
-    """``q = (a dx + b) dx + c`` on the row of pixels y, and whether alpha may reach 1/255 anywhere on it."""
+def _row_terms(row, mean_x, y):
+    """``q = (a dx + b) dx + c`` on a row of pixels, and whether alpha may reach 1/255 anywhere on it."""
     dy = row[1] - np.float32(y) - HALF
-    across = row[3] * dy
-    along = HALF * row[4] * dy * dy
-    lowest = along - HALF * across * across / row[2]
-    return HALF * row[2], across, along, dy, lowest <= row[6]
+    a, b, c = HALF * row[2], row[3] * dy, HALF * row[4] * dy * dy
+    dx = ZERO - b / row[2]  # where q is least, or the end of the row that is nearer to it
+    dx = dx if dx < mean_x else mean_x
+    dx = dx if dx > mean_x - np.float32(TILE - 1) else mean_x - np.float32(TILE - 1)
+    return a, b, c, dy, (a * dx + b) * dx + c <= row[6]
 
 
 @fast(forceinline=True)
@@ -136,7 +137,7 @@ def forward(first, last, tiles, gaussians, rules, colors, backgrounds, pictures)
             for y in range(max(box[1] - top, 0), min(box[3] - top, bottom)):
                 if not alive[y]:
                     continue
-                a, b, c, _, touched = _row_terms(row, top + y)
+                a, b, c, _, touched = _row_terms(row, mean_x, top + y)
                 if not touched:
                     continue
                 s = state[y]
@@ -259,7 +260,7 @@ def backward(first, last, tiles, gaussians, rules, colors, results, grads, pair_
             for y in range(max(box[1] - top, 0), min(box[3] - top, bottom)):
                 if place > row_lasts[y]:
                     continue
-                a, b, c, dy, touched = _row_terms(row, top + y)
+                a, b, c, dy, touched = _row_terms(row, mean_x, top + y)
                 if not touched:
                     continue
                 any_row = True

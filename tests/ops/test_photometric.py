@@ -67,3 +67,7 @@ def test_pictures_of_different_sizes_are_named():
         structural_similarity(torch.zeros(4, 5, 3), torch.zeros(5, 4, 3))
     with pytest.raises(DataError, match="one shape"):
         photometric_loss(torch.zeros(4, 5, 3), torch.zeros(1, 5, 3))
+
+
+def test_no_pictures_have_no_similarity():
+    assert structural_similarity(torch.zeros(0, 4, 5, 3), torch.zeros(0, 4, 5, 3)).shape == (0, 4, 5, 3)
