@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = attach(
         "relation_analysis": ["analyse_relations"],
         "scene_probes": ["probe_scenes"],
         "splat_fitting": ["FitReport", "fit_splats"],
+        "splat_rendering": ["RenderReport", "render_splats"],
         "testing": ["test"],
         "training": ["train", "TrainedRun"],
     },

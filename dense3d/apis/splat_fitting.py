@@ -23,6 +23,7 @@ from dense3d.radiance.splats.evaluation import Scores, evaluate
 from dense3d.radiance.splats.fitting import Fitter
 from dense3d.radiance.splats.gaussians import Gaussians
 from dense3d.radiance.splats.initial import initial_points, scene_extent
+from dense3d.radiance.splats.outputs import MESH, VIDEO, mesh_into, require_extras, video_into
 from dense3d.radiance.splats.ply_files import write_splats
 from dense3d.radiance.splats.previews import preview
 from dense3d.radiance.splats.session import Session, load_state, require_new
@@ -31,7 +32,7 @@ from dense3d.radiance.splats.views import HOLD_OUT_EVERY, SplatView, held_out, l
 from dense3d.structures import PointCloud, read_cloud
 from dense3d.visualization.pictures import write_picture
 
-SPLATS, VIDEO, MESH = "splats.ply", "orbit.mp4", "mesh.ply"
+SPLATS = "splats.ply"
 
 
 @dataclass
@@ -114,7 +115,7 @@ def fit_splats(
     require_writable_folder(out)
     if not resume:
         require_new(out)
-    _require_extras(video, mesh)
+    require_extras(video, mesh)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with locked(out):
         if colmap:
@@ -149,25 +150,13 @@ def fit_splats(
         report = _finish(fitter, train, test, out, time.monotonic() - begin)
         report.left_out = found.left_out
         if video:
-            report.video = _video(fitter, views, out, tell)
+            report.video = video_into(fitter.gaussians, views, out / VIDEO, fitter.background(), tell)
         if mesh:
-            report.mesh = _mesh(fitter, train, out, voxel, tell)
+            report.mesh = mesh_into(fitter.gaussians, train, out / MESH, voxel, tell)
     if viewer is not None:
         tell(f"the scene is shown at {viewer.url}; Ctrl+C ends")
         viewer.wait()
     return report
-
-
-def _require_extras(video: bool, mesh: bool) -> None:
-    """What is missing is said before the fit, not after it."""
-    if video:
-        from dense3d.radiance.splats.orbit import require_video
-
-        require_video()
-    if mesh:
-        from dense3d.optional import require
-
-        require("open3d", "meshes from depth")
 
 
 def _tell_poses(scene: PosedScene, tell: Callable[[str], None]) -> None:
@@ -213,28 +202,3 @@ def _finish(
         pictures.append(out / "held_out" / f"{number:03d}.png")
         write_picture(preview(fitter.gaussians, view, background), pictures[-1])
     return FitReport(fitter.gaussians, out / SPLATS, scores, pictures, seconds=seconds)
-
-
-def _video(fitter: Fitter, views: list[SplatView], out: Path, tell: Callable[[str], None]) -> Path:
-    from dense3d.radiance.splats.orbit import FRAMES_PER_SECOND, SECONDS, orbit, write_video
-
-    cameras = orbit(views, SECONDS * FRAMES_PER_SECOND)
-    tell(f"rendering {len(cameras)} frames of a video")
-    write_video(fitter.gaussians, cameras, out / VIDEO, fitter.background())
-    return out / VIDEO
-
-
-def _mesh(
-    fitter: Fitter, views: list[SplatView], out: Path, voxel: float | None, tell: Callable[[str], None]
-) -> Path | None:
-    from dense3d.radiance.splats.meshing import mesh_of, usual_voxel, write_mesh
-
-    try:
-        voxel = voxel or usual_voxel(fitter.gaussians, views)
-        mesh = mesh_of(fitter.gaussians, views, voxel)
-    except DataError as error:  # the fit itself is done and stays
-        tell(f"warning: no mesh: {error}")
-        return None
-    tell(f"mesh: {len(mesh.triangles):,} triangles, voxels of {voxel:.4g}")
-    write_mesh(mesh, out / MESH)
-    return out / MESH

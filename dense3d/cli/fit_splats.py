@@ -18,7 +18,9 @@ EPILOG = (
     "dense3d fit-splats photos --colmap --out kitchen --show; "
     "dense3d fit-splats scan --strategy mcmc --cap 100000 --mesh --out scan_splats"
 )
+# of the CPU and of a GPU
 STEPS = {"cpu": 2000, "cuda": 30_000}
+CAPS = {"cpu": 200_000, "cuda": 3_000_000}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="default",
         help="default: clone, split and prune; mcmc: move and walk, a fixed number (default: default)",
     )
-    fit.add_argument("--cap", type=at_least_one, metavar="N", help="largest number of Gaussians")
+    fit.add_argument(
+        "--cap",
+        type=at_least_one,
+        metavar="N",
+        help="largest number of Gaussians (default: 200000, on a GPU 3000000)",
+    )
     fit.add_argument("--sh-degree", type=int, default=3, metavar="0..3", help="of the colours (default: 3)")
     fit.add_argument("--antialiased", action="store_true", help="with the filter of Mip-Splatting")
     fit.add_argument(
@@ -92,10 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
     from dense3d.radiance.splats.settings import FitSettings
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = "cpu" if device == "cpu" else "cuda"
     settings = FitSettings(
-        steps=arguments.steps or STEPS["cpu" if device == "cpu" else "cuda"],
+        steps=arguments.steps or STEPS[kind],
         strategy=arguments.strategy,
-        cap=arguments.cap,
+        cap=arguments.cap or CAPS[kind],
         sh_degree=arguments.sh_degree,
         antialiased=arguments.antialiased,
         exposure=arguments.exposure,

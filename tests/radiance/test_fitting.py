@@ -15,7 +15,7 @@ from radiance import tiny_scenes
 from dense3d.apis import fit_splats
 from dense3d.cli.dispatch import main
 from dense3d.errors import CheckpointError, ConfigError, DataError, TrainingError
-from dense3d.radiance.splats import FitSettings, Fitter, read_splats
+from dense3d.radiance.splats import FitSettings, Fitter, read_splats, write_splats
 from dense3d.radiance.splats.session import Session
 from dense3d.structures import PointCloud, write_cloud
 
@@ -72,6 +72,8 @@ def test_a_killed_fit_goes_on_bit_for_bit(
     assert resumed.scores.rows == whole.scores.rows
     with pytest.raises(CheckpointError, match="sh_degree was 1 and is 2"):
         fit(scene, tmp_path / "killed", replace(settings, sh_degree=2), resume=True)
+    with pytest.raises(CheckpointError, match=r"7 photographs are others .* as images/01\.png"):
+        fit(scene, tmp_path / "killed", settings, resume=True, downscale=1.3)
 
 
 def test_a_fit_gets_better_and_its_files_say_so(scene: Path, tmp_path: Path) -> None:
@@ -96,6 +98,18 @@ def test_the_command_fits_and_names_what_it_wrote(
     assert "7 photographs of 32 x 24 pixels to fit, 2 held out; 30 Gaussians to begin with" in printed
     assert "step     12/12  PSNR" in printed and "ETA 0:00" in printed
     assert "mean image" in printed and "nearest view" in printed and "splats.ply" in printed
+
+
+def test_a_file_is_rendered_for_the_cameras_of_a_scene(scene: Path, tmp_path: Path, capsys) -> None:
+    write_splats(tiny_scenes.known_gaussians(), tmp_path / "known.ply")
+    words = ["render-splats", str(tmp_path / "known.ply"), str(scene), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert "9 pictures in" in capsys.readouterr().out
+    mean = json.loads((tmp_path / "out/metrics.json").read_text())["mean"]["splats"]
+    assert mean["psnr"] > 50 and mean["ssim"] > 0.999  # the photographs are rounded to bytes
+    picture = cv2.imread(str(tmp_path / "out/renders/images/03.png"))
+    photograph = cv2.imread(str(scene / "images/03.png"))
+    assert np.abs(picture.astype(int) - photograph).max() <= 1
 
 
 def test_photographs_that_differ_in_brightness_are_matched(scene: Path) -> None:

@@ -134,7 +134,7 @@ class Fitter:
             "step": self.step,
             "extent": self.extent,
             "settings": self.settings.as_dict(),
-            "views": [view.name for view in self.views],
+            "views": {view.name: view.fingerprint() for view in self.views},
             "gaussians": {name: value.detach() for name, value in self.gaussians.tensors().items()},
             "optimizer": self.optimizer.state(),
             "strategy": self.strategy.state(),
@@ -187,8 +187,12 @@ def require_same(views: Sequence[SplatView], settings: FitSettings, state: dict[
     different = [
         f"{key} was {then.get(key)!r} and is {now[key]!r}" for key in now if then.get(key) != now[key]
     ]
-    if state["views"] != [view.name for view in views]:
-        different.append(f"it has {len(state['views'])} photographs to fit and now there are {len(views)}")
+    prints = {view.name: view.fingerprint() for view in views}
+    if prints != state["views"]:
+        other = [
+            name for name in {**state["views"], **prints} if state["views"].get(name) != prints.get(name)
+        ]
+        different.append(f"{len(other)} photographs are others or have another size or pose, as {other[0]}")
     if different:
         raise CheckpointError(
             f"the fit cannot be resumed, since it was begun otherwise: {'; '.join(different)}; use the same "

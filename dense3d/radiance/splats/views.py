@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +40,15 @@ class SplatView:
     alpha: np.ndarray | None = None
     usable: np.ndarray | None = None
     depth: np.ndarray | None = None
+
+    def fingerprint(self) -> int:
+        """A number that changes with the pixels that are fitted, their size and the camera."""
+        number = zlib.crc32(repr(self.image.shape).encode())
+        arrays = (self.image, self.alpha, self.usable, self.camera.intrinsics, self.camera.camera_to_world)
+        for array in arrays:
+            if array is not None:
+                number = zlib.crc32(np.ascontiguousarray(array).tobytes(), number)
+        return number
 
     def viewmat(self) -> Tensor:
         """(4, 4) float32 from the world to the camera."""
