@@ -44,8 +44,8 @@ def rendered(inputs: Tensors, options: dict) -> Tensors:
     """By the compiled path in double precision, as the kit was computed.
 
     Raises:
-        AssertionError: the reference gives something else, or single precision does beyond its rounding, which
-            may move a few pixels over a threshold.
+        AssertionError: the reference gives something else, or single precision does beyond its rounding,
+            which may move a few pixels over a threshold.
     """
     double = {name: value.double() for name, value in inputs.items()}
     found = _render(double, options, None)
