@@ -15,7 +15,7 @@ from dense3d.errors import MissingDependencyError
 EXTRAS = {
     "open3d": "pointcloud",
     "nerfstudio": "nerf",
-    "gsplat": "nerf",
+    "gsplat": "splats",
     "deformops": "cuda",
     "onnx": "export",
     "onnxscript": "export",
@@ -36,6 +36,8 @@ EXTRAS = {
     "lazrs": "survey",
     "pye57": "survey",
     "viser": "view",
+    "pycolmap": "sfm",
+    "imageio_ffmpeg": "video",
 }
 
 

@@ -23,6 +23,10 @@ HEAD = """# Gallery
 Made by `docs/make_gallery.py` from runs of the small configs on two CPU cores. The images are synthetic and
 were held out from training; nothing is picked: they are the first ones of their set.
 
+Clouds are drawn on their pages:
+[reconstructions of Point-MAE](point-mae.md#what-the-small-network-learns) and
+[features of masked scene modelling](msm.md#what-it-learns-on-synthetic-rooms).
+
 """
 HEIGHT = 256  # pixels of a picture
 GAP = 6

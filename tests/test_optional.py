@@ -21,7 +21,7 @@ def failing(error: Exception) -> Callable:
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("gsplat", r"pip install 'dense3d\[nerf\]'"),
+        ("gsplat", r"pip install 'dense3d\[splats\]'"),
         ("open3d", r"pip install 'dense3d\[pointcloud\]'"),
         ("scipy", "pip install scipy"),
     ],

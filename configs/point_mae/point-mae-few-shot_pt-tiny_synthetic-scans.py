@@ -9,7 +9,7 @@ _base_ = ["./point-mae-few-shot_pt-tiny_synthetic-shapes.py"]
 
 data_root = "data/synthetic/scans_1024/"
 synthetic_data = dict(root=data_root, scan=True)
-pretrained = "work_dirs/point-mae_pt-tiny_synthetic-scans/iter_800.pth"
+pretrained = "work_dirs/point-mae_pt-tiny_synthetic-scans/iter_2000.pth"
 model = dict(backbone=dict(init_cfg=dict(checkpoint=pretrained)))
 train_dataloader = dict(dataset=dict(dataset=dict(data_root=data_root)))
 val_dataloader = dict(dataset=dict(dataset=dict(data_root=data_root)))

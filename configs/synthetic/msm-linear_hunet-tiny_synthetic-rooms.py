@@ -12,7 +12,7 @@ _base_ = [
     "../_base_/schedules/point_tiny.py",
 ]
 
-pretrained = "work_dirs/msm_hunet-tiny_synthetic-rooms/iter_260.pth"
+pretrained = "work_dirs/msm_hunet-tiny_synthetic-rooms/iter_1200.pth"
 model = dict(
     type="SceneSegmenter",
     backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=pretrained)),

@@ -13,13 +13,14 @@ _base_ = [
 model = dict(
     type="MaskedSceneModeling",
     mask_ratio=(0.4, 0.6),
-    momentum=0.95,
+    targets="whitened",
+    momentum=0.98,
 )
 train_dataloader = dict(dataset=dict(pipeline={{_base_.views_pipeline}}))
 val_evaluator = dict(type="ReconstructionError")
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
-max_iters = 260
+max_iters = 1200
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=40),

@@ -57,5 +57,5 @@ model = dict(
     num_heading_bins=12,
     proposals=dict(num_proposals=64, sampling="seed_fps", channels=(64, 64, 64)),
 )
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=250))
 log_processor = dict(by_epoch=False)

@@ -33,6 +33,8 @@ __getattr__, __dir__, __all__ = attach(
         "prediction": ["load", "Predictor"],
         "relation_analysis": ["analyse_relations"],
         "scene_probes": ["probe_scenes"],
+        "splat_fitting": ["FitReport", "fit_splats"],
+        "splat_rendering": ["RenderReport", "render_splats"],
         "testing": ["test"],
         "training": ["train", "TrainedRun"],
     },

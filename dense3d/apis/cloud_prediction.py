@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
-from dense3d.apis.building import build_checked, checked_config, usable_device
+from dense3d.apis.building import build_trained, checked_config, usable_device
 from dense3d.apis.cloud_inputs import CloudInput, as_clouds, is_single_cloud
 from dense3d.apis.cloud_pipelines import after_loading, pipeline_input
 from dense3d.apis.pipelines import first_line, inference_steps
@@ -37,7 +37,7 @@ class CloudPredictor:
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
-        checkpoint: checkpoint file.
+        checkpoint: checkpoint file; None is refused, since all networks of clouds have weights.
         device: ``"cuda"``, ``"cpu"``, ...; the GPU if there is one.
         options: settings that override the config's, by dotted key.
         score_threshold: boxes that score less are left out.
@@ -54,15 +54,16 @@ class CloudPredictor:
     def __init__(
         self,
         config: str | Path | Config,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None,
         device: str | torch.device | None = None,
         options: dict[str, Any] | None = None,
         score_threshold: float = 0.3,
     ) -> None:
         self.score_threshold = score_threshold
-        look_for(checkpoint)
+        if checkpoint is not None:
+            look_for(checkpoint)
         self.cfg = checked_config(config, options)
-        self.model = build_checked(self.cfg, checkpoint, usable_device(device))
+        self.model = build_trained(self.cfg, checkpoint, usable_device(device))
         self.meta = dict(self.model.dataset_meta)
         self.categories = tuple(self.meta.get("parts") or ())
         names = "part_names" if self._has_parts else "classes"

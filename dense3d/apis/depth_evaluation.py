@@ -12,7 +12,7 @@ import numpy as np
 
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.depth.depth_errors import compare_depth, counting_pixels
-from dense3d.evaluation.depth.map_files import MapSource, read_prediction, read_seen, read_truth
+from dense3d.evaluation.depth.map_files import KINDS, MapSource, read_prediction, read_seen, read_truth
 from dense3d.evaluation.depth.matching_errors import compare_disparity, compare_flow, visibility
 from dense3d.evaluation.depth.pairing import beside, pair_maps
 from dense3d.evaluation.depth.protocols import DepthProtocol, Protocol, get_protocol
@@ -96,7 +96,7 @@ class DepthEvaluation:
             raise ConfigError(f"unit={self.unit!r} is of a calibration (rig): one of {', '.join(UNITS)}")
         protocol = get_protocol(self.protocol)
         task = _Task(self, protocol)
-        sources = _within(self.predictions, task.predicted), _within(self.truth, task.true)
+        sources = _within(self.predictions, task.predicted, "pred"), _within(self.truth, task.true, "gt")
         pairing = pair_maps(*sources, self.only, self.allow_missing)
         with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, MAX_WORKERS)) as pool:
             found = list(pool.map(lambda pair: task.evaluated(*pair), pairing.pairs))
@@ -120,10 +120,21 @@ class DepthEvaluation:
         return result
 
 
-def _within(source: MapSource, kind: str) -> MapSource:
-    """The subfolder of the kind, as ``dense3d infer`` and ``make-synthetic`` write it, if there is one."""
-    below = Path(source.path) / kind
-    return replace(source, path=below) if source.glob is None and is_folder(below) else source
+def _within(source: MapSource, kind: str, side: str) -> MapSource:
+    """The subfolder of the kind, as ``dense3d infer`` and ``make-synthetic`` write it, if there is one.
+
+    Raises:
+        DataError: there are such folders of other kinds only.
+    """
+    if source.glob is not None:
+        return source
+    below = [name for name in KINDS if is_folder(Path(source.path) / name)]
+    if below and kind not in below:
+        raise DataError(
+            f"{source.path} has a folder {' and '.join(below)}, but none of {kind}: name the folder that is "
+            f"meant, or its kind (--{side}-kind {below[0]})"
+        )
+    return replace(source, path=Path(source.path) / kind) if below else source
 
 
 class _Task:

@@ -20,6 +20,8 @@ from dense3d.results.disparity import WRITTEN
 from dense3d.results.names import FileNames
 from dense3d.stereo.rig.faults import UNITS
 from dense3d.structures import RectifiedRig
+from dense3d.visualization.clouds import draw_seen_cloud
+from dense3d.visualization.pictures import write_picture
 
 
 @dataclass
@@ -62,9 +64,9 @@ def infer_pairs(
     """Run a network of two images on pairs and write pictures and maps, pair by pair.
 
     Written are ``pictures/*.jpg``; of stereo the maps of :data:`dense3d.results.disparity.WRITTEN` and, if
-    asked for, ``clouds/*.ply``; of flow ``flow/*.flo``; of a video also ``pictures.mp4``. Of cross-view
-    completion there are pictures alone: the second view, what was seen of the first one, what was made of it,
-    and the first one.
+    asked for, ``clouds/*.ply`` with pictures of them; of flow ``flow/*.flo``; of a video also
+    ``pictures.mp4``. Of cross-view completion there are pictures alone: the second view, what was seen of
+    the first one, what was made of it, and the first one.
 
     Args:
         config, checkpoint, device, options, batch_size, scale, both_views: see
@@ -86,6 +88,8 @@ def infer_pairs(
         raise ConfigError("a cloud needs the calibration of the rectified pair: give --calib")
     if zfar is not None and not zfar > 0:
         raise ConfigError(f"zfar={zfar} is no distance in metres")
+    if zfar is not None and not clouds:
+        raise ConfigError("zfar is of clouds: ask for them as well (--cloud)")
     out = Path(out)
     require_writable_folder(out)
     as_pairs(left, right, by_name=False)  # what is wrong with the inputs is said before the network is built
@@ -174,10 +178,12 @@ class _Run:
             self._frame(result.plot())
 
     def take_cloud(self, result: Result, zfar: float | None, remove_invisible: bool) -> None:
-        """Write a cloud; one without points is noted."""
+        """Write a cloud and a picture of it; one without points is noted."""
         try:
             cloud = result.to_cloud(zfar=zfar, remove_invisible=remove_invisible)
             cloud.save(self.out / "clouds" / f"{self.stem}.ply")
+            picture = draw_seen_cloud(cloud.points, cloud.colours)
+            write_picture(picture, self.out / "clouds" / f"{self.stem}.jpg")
         except DataError as error:
             self.report.notes.append(str(error))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
+from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,8 @@ def test(
             submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in
             ``predictions/``); of depth, disparity and flow a row of figures an image
             (``predictions.disparity.csv``, those of a second such metric in ``predictions.disparity-2.csv``);
-            of 3D boxes ``predictions.boxes3d.npz`` and ``.truth.npz``, and a row a class in ``.csv``.
+            of 3D boxes ``predictions.boxes3d.npz`` and ``.truth.npz``, and a row a class in ``.csv``. Of
+            several data sets the prefix stands in the name, as in ``predictions.FIRST.disparity.csv``.
         show_dir: folder for pictures with predictions beside ground truth; it may not hold tested images.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
@@ -106,9 +109,26 @@ def _draw_into(cfg: Config, folder: Path) -> None:
 
 
 def _keep_predictions(cfg: Config, prefix: Path) -> None:
-    """Have metrics write their predictions, those of depth the errors of each image, where they can."""
+    """Have metrics write their predictions, those of depth the errors of each image, where they can.
+
+    Those of several data sets write files of their own, with the data set's prefix in their names.
+    """
+    outer = _evaluators(cfg)
+    _keep_of([one for one in outer if "metrics" not in one], prefix)
+    for evaluator in outer:
+        if "metrics" not in evaluator:
+            continue
+        metrics = evaluator["metrics"]
+        metrics = metrics if isinstance(metrics, list) else [metrics]
+        labels = evaluator.get("dataset_prefixes") or [None] * len(metrics)
+        for metric, label in zip(metrics, labels):
+            own = "" if label is None else "." + re.sub(r"[^\w.-]", "-", str(label))
+            _keep_of([metric], prefix.with_name(prefix.name + own))
+
+
+def _keep_of(evaluators: Sequence[dict], prefix: Path) -> None:
     written: dict[str, int] = {}
-    for evaluator in _evaluators(cfg):
+    for evaluator in evaluators:
         name = _metric_name(evaluator)
         if name.startswith("Coco"):
             evaluator["outfile_prefix"] = str(prefix)

@@ -18,16 +18,17 @@ from dense3d.config.options import parse_size
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write
 
-COLUMNS = ("step", "model", "run", "median", "min", "max", "images/s", "peak memory", "speed", "memory")
+COLUMNS = ("step", "model", "run", "median", "min", "max", "samples/s", "peak memory", "speed", "memory")
 
 
 def cells(timing: ModelTiming) -> list[str]:
     """One line of the table; speed and memory are multiples of the first line's of the same step."""
     height, width = timing.size
+    extent = f"{height}x{width}" if timing.points is None else f"{timing.points} points"
     run = f"{timing.precision}, {'compiled' if timing.compiled else 'eager'}"
     memory = "" if timing.memory is None else f"{timing.memory / 2**20:.0f} MiB"
     return [
-        f"{timing.mode}, batch {timing.batch}, {height}x{width}",
+        f"{timing.mode}, batch {timing.batch}, {extent}",
         timing.contender,
         run,
         *(milliseconds(seconds) for seconds in (timing.median, timing.minimum, timing.maximum)),

@@ -52,6 +52,7 @@ class ModelTiming:
     memory: int | None  # bytes of weights, optimizer state and what the step adds; None: not measurable
     speed: float
     memory_ratio: float | None
+    points: int | None = None  # of each cloud; then the size, of images, is of no account
 
 
 def time_models(
@@ -99,6 +100,7 @@ def time_models(
                 used,
                 base / median,
                 used / base_memory if used and base_memory else None,
+                case.points,
             )
             for step, taken, used in zip(steps, seconds, memory)
         ]

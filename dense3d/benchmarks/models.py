@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
-from dense3d.benchmarks.point_models import cloud_batch, official_steps
+from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
@@ -63,11 +63,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class ModelCase:
-    """Models that do the same task, and the batches that they are given."""
+    """Models that do the same task, their batches, and how many points a cloud of these has."""
 
     name: str
     contenders: tuple[Contender, ...]
     batch: Callable[[int, tuple[int, int], torch.device], tuple[Tensor | dict[str, Tensor], list]]
+    points: int | None = None
 
 
 def detection_batch(
@@ -242,7 +243,7 @@ def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]
     plain = Contender(
         f"{title}, official steps", config, context=detector_models.official_steps, plain=True, tiny=tiny
     )
-    return ModelCase(name, (plain, Contender(title, config, tiny=tiny)), batch)
+    return ModelCase(name, (plain, Contender(title, config, tiny=tiny)), batch, points)
 
 
 CASES = [
@@ -315,6 +316,7 @@ CASES = [
             _point_mae("Point-MAE"),
         ),
         cloud_batch,
+        POINTS,
     ),
     _rooms("votenet", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_sunrgbd.py", 20_000, TINY_LEVELS),
     _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),

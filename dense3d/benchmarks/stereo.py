@@ -7,7 +7,6 @@ are transfer, and their labels say so.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from dense3d.datasets.stereo.scene_flow import scene_flow_rig
 from dense3d.errors import DataError
 from dense3d.evaluation.depth.metrics import DisparityMetric
 from dense3d.evaluation.depth.result import ImageResult
-from dense3d.evaluation.depth.samples import array_of, true_disparity
+from dense3d.evaluation.depth.samples import array_of
 from dense3d.files import is_file
 from dense3d.stereo.block_matching import SemiGlobalMatching
+from dense3d.stereo.mean_of_truth import MeanOfTruth
 from dense3d.structures import RectifiedRig
 
 
@@ -122,28 +122,8 @@ def baselines(case: PairCase) -> dict[str, nn.Module]:
         "SGBM, sure pixels only": make(fill=False),
         "SGBM, filled from the left": make(),
         "the same without margin": make(margin=False),
-        "mean of the ground truth": Constant(_mean_disparity),
+        "mean of the ground truth": MeanOfTruth(),
     }
-
-
-class Constant(nn.Module):
-    """One disparity for a whole image, which every method has to beat."""
-
-    def __init__(self, value: Callable[[Mapping[str, Any]], float]) -> None:
-        super().__init__()
-        self.value = value
-
-    def test_step(self, batch: Mapping[str, Any]) -> list[Any]:
-        """The samples with the constant."""
-        for sample in batch["data_samples"]:
-            value = self.value(sample.to_dict())
-            sample.pred_disparity = torch.full((1, *sample.img_shape), value)
-        return batch["data_samples"]
-
-
-def _mean_disparity(sample: Mapping[str, Any]) -> float:
-    truth = true_disparity(sample)
-    return float(truth[np.isfinite(truth)].mean())
 
 
 def measure(case: PairCase, model: Any, folder: Path) -> tuple[ImageResult, np.ndarray]:

@@ -31,13 +31,13 @@ def whole_image_attention() -> Iterator[None]:
 
     def attend(self: EpipolarAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         height, width = query.shape[-2:]
-        index = torch.arange(height * width, device=query.device)
+        index = torch.arange(height * width, device=query.device, dtype=torch.int32)
         row, column = index // width, index % width
         reach = window_reach(width, self.window_size)
-        seen = (row[:, None] == row) & ((column[:, None] - column).abs() < reach)
+        hidden = (row[:, None] != row).logical_or_((column[:, None] - column).abs_() >= reach)
         found = []
         for q, k, v in zip(query.flatten(2), key.flatten(2), value.flatten(2)):  # (C, HW) each
-            logits = (q.t() @ k).masked_fill(~seen, float("-inf"))
+            logits = (q.t() @ k).masked_fill_(hidden, float("-inf"))
             found.append((logits.softmax(dim=-1) @ v.t()).t())
         return torch.stack(found).unflatten(2, (height, width))
 

@@ -7,7 +7,7 @@ either name. Both are brought to one, and have to agree.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -83,7 +83,21 @@ def _convert_head(head: Mapping[str, Tensor]) -> StateDict:
     if foreign:
         raise CheckpointError(f"the head of this checkpoint is no DPT head: it has {foreign!r}")
     single = _single({name.removeprefix(_HEAD): value for name, value in head.items()})
+    for option, name in _foreign_options(single):
+        raise CheckpointError(
+            f"the DPT head of this checkpoint was built with {option} ({_HEAD}{name}); only heads of "
+            "regression without batch norm, as of CroCo-Stereo and CroCo-Flow, can be converted"
+        )
     return {f"head.dpt.{name}": value for name, value in _rename_head(single).items()}
+
+
+def _foreign_options(head: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """Official options that show in the names, of which there are none here, each with such a name."""
+    for name in head:
+        if re.search(r"\.bn\d\.", name) or name == "head.1.weight":
+            yield "use_bn=True", name
+    if "head.4.weight" in head and "head.2.weight" not in head:
+        yield "head_type='semseg'", "head.4.weight"
 
 
 def _single(head: Mapping[str, Tensor]) -> StateDict:

@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="make images smaller by this factor for the networks (default: 1)",
     )
-    stereo.add_argument("--pictures", metavar="DIR", help="draw the disparity maps there")
+    stereo.add_argument(
+        "--pictures",
+        metavar="DIR",
+        help="draw the disparity maps there; suite rasterize: time and memory over the number of Gaussians",
+    )
     clicks = parser.add_argument_group("suite transfer-function (cases are volumes of the sample data)")
     clicks.add_argument(
         "--rule",
@@ -97,4 +101,11 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         from dense3d.benchmarks.run import benchmark
 
-        benchmark(arguments.suite, repeats=arguments.repeats, **common)
+        is_drawn = arguments.suite == "rasterize" and arguments.pictures
+        if is_drawn:
+            from dense3d.benchmarks.rasterize import check_drawn, draw_scaling
+
+            check_drawn(common["only"])
+        timings = benchmark(arguments.suite, repeats=arguments.repeats, **common)
+        if is_drawn:
+            print(draw_scaling(timings, arguments.pictures))

@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("mm", "cm", "m", "in"),
         help="of the baseline in --calib (default: that of the file's kind)",
     )
-    pairs.add_argument("--cloud", action="store_true", help="write clouds/NAME.ply; needs --calib")
+    pairs.add_argument(
+        "--cloud", action="store_true", help="write clouds/NAME.ply, and draw it from aside; needs --calib"
+    )
     pairs.add_argument(
         "--zfar", type=float, metavar="METRES", help="of clouds: leave out what is further away"
     )

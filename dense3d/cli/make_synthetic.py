@@ -12,9 +12,13 @@ from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
 from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
 from dense3d.errors import ConfigError
 
-STEREO = "stereo"
+STEREO, POSED = "stereo", "posed"
 # number of training and validation samples, image size, and what the samples are called
-DEFAULTS = {None: (1000, 200, (320, 240), "images"), STEREO: (250, 50, (320, 160), "pairs")}
+DEFAULTS = {
+    None: (1000, 200, (320, 240), "images"),
+    STEREO: (250, 50, (320, 160), "pairs"),
+    POSED: (1, 0, (240, 180), "sequences"),
+}
 EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x120"
 
 
@@ -32,10 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train",
         type=int,
-        help="training images (default: 1000), stereo pairs (250), volumes (4), shapes (1050) or rooms (40)",
+        help="training images (default: 1000), stereo pairs (250), posed sequences (1), volumes (4), shapes "
+        "(1050) or rooms (40)",
     )
     parser.add_argument(
-        "--val", type=int, help="validation images (default: 200), pairs (50), shapes (210) or rooms (10)"
+        "--val",
+        type=int,
+        help="validation images (default: 200), pairs (50), sequences (0), shapes (210) or rooms (10)",
     )
     parser.add_argument("--points", type=int, help="of each cloud (default: 2048 of shapes, 40000 of rooms)")
     parser.add_argument(
@@ -45,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=image_size,
         metavar="WxH",
-        help="image size (default: 320x240, of pairs 320x160), or WxHxD of volumes (default: 128x112x96)",
+        help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180), or WxHxD of "
+        "volumes (default: 128x112x96)",
     )
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")
@@ -71,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.layout == VOLUMES:
         _make_volumes(arguments, start)
         return
-    train, val, size, noun = DEFAULTS[STEREO if arguments.layout == STEREO else None]
+    train, val, size, noun = DEFAULTS.get(arguments.layout, DEFAULTS[None])
     train = train if arguments.train is None else arguments.train
     val = val if arguments.val is None else arguments.val
     if len(arguments.size or (0, 0)) != 2:

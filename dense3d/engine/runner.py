@@ -131,7 +131,13 @@ class Runner(Loading, Saving, MMEngineRunner):
             torch.use_deterministic_algorithms(True, warn_only=True)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap for distributed training; on the CPU without device numbers, with per-process batch norm."""
+        """Wrap for distributed training; on the CPU without device numbers, with per-process batch norm.
+
+        A model in which nothing learns, such as semi-global matching, has no gradients to share and stays
+        bare.
+        """
+        if self.distributed and not any(parameter.requires_grad for parameter in model.parameters()):
+            return model.to(get_device())
         if self.distributed and get_device() == "cpu":
             unused = self.cfg.get("find_unused_parameters", False)
             default = {"broadcast_buffers": False, "find_unused_parameters": unused}

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dense3d.ops.gaussian_conventions import ALPHA_MIN, STOP, Projection
-from dense3d.ops.gaussian_projection import Projected, tile_range
+from dense3d.ops.gaussian_conventions import ALPHA_MIN, STOP, Projected, Projection
+from dense3d.ops.gaussian_projection import tile_range
 
 
 class Blended(NamedTuple):

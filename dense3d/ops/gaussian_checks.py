@@ -118,7 +118,7 @@ def check_cameras(viewmats: Tensor, Ks: Tensor, width: int, height: int) -> None
     if (intrinsics[:, [0, 1], [0, 1]] <= 0).any():
         raise DataError("Ks must have positive focal lengths, in pixels, at [0, 0] and [1, 1]")
     rest = intrinsics[:, [0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
-    if not torch.equal(rest, rest.new_tensor([0.0, 0, 0, 0, 1]).expand_as(rest)):
+    if not torch.allclose(rest, rest.new_tensor([0.0, 0, 0, 0, 1]), atol=1e-5):
         raise DataError("Ks must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]: a skew is not supported")
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import gaussian_projection_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.gaussian_checks import check_degree
 from dense3d.ops.point_checks import working_dtype
@@ -111,4 +112,11 @@ def sh_to_rgb(coefficient: Tensor) -> Tensor:
     return (coefficient * C0 + 0.5).clamp(min=0)
 
 
+register_backend(
+    "spherical_harmonics",
+    "numba",
+    device="cpu",
+    implementation=gaussian_projection_cpu.harmonics,
+    available=gaussian_projection_cpu.numba_unavailable,
+)
 register_backend("spherical_harmonics", "reference", implementation=spherical_harmonics_reference)

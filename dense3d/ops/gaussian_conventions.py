@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from dense3d.errors import ConfigError, did_you_mean
 
 ALPHA_MIN = 1 / 255  # what is fainter adds nothing
@@ -64,6 +67,16 @@ class Projection(NamedTuple):
     tile: int  # width and height of tiles in pixels
 
 
+class Projected(NamedTuple):
+    """N Gaussians on the images of C cameras, in pixels."""
+
+    means2d: Tensor  # (C, N, 2); the centre of the first pixel is (0.5, 0.5)
+    conics: Tensor  # (C, N, 3): xx, xy and yy of the inverse of the covariance
+    depths: Tensor  # (C, N) along the optical axis
+    opacities: Tensor  # (C, N); smaller than the given ones where antialiased
+    radii: Tensor  # (C, N, 2) int32: half widths of the box; 0 where a Gaussian is not seen
+
+
 def convention_of(name: str) -> Convention:
     """The constants of ``"gsplat"`` or ``"inria"``.
 
@@ -87,3 +100,13 @@ def one_of(argument: str, value: str, known) -> str:
         hint = did_you_mean(str(value), known)
         raise ConfigError(f"{argument} must be one of {', '.join(known)}, not {value!r}{hint}")
     return value
+
+
+def tangent_limits(Ks: Tensor, options: Projection) -> Tensor:
+    """``(C, 2, 2)``: the least and the largest tangent in x and y that a Jacobian is computed for."""
+    size = Ks.new_tensor([options.width, options.height])
+    focal, centre = Ks[:, [0, 1], [0, 1]], Ks[:, :2, 2]  # (C, 2)
+    if options.convention.centred_tangents:
+        centre = (size / 2).expand_as(centre)
+    margin = 0.15 * size / focal  # 0.3 of half the image
+    return torch.stack([-centre / focal - margin, (size - centre) / focal + margin], 1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import ConfigError, DataError
+from dense3d.ops.gaussian_checks import check_finite
 from dense3d.ops.gaussian_colors import rgb_to_sh
 from dense3d.ops.nearest_points import knn
 
@@ -49,6 +50,7 @@ def gaussians_from_points(points: Tensor, colors: Tensor, opacity: float = 0.1) 
         raise DataError(f"colors must be {tuple(points.shape)}, one a point, not {tuple(colors.shape)}")
     if len(points) <= NEIGHBOURS:
         raise DataError(f"points must be at least {NEIGHBOURS + 1}, but are {len(points)}: add random ones")
+    check_finite("colors", colors)
     if not 0 < opacity < 1:
         raise ConfigError(f"opacity must lie between 0 and 1, not {opacity!r}")
     squared, _ = knn(points[None], points[None], NEIGHBOURS + 1)

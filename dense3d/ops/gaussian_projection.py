@@ -11,13 +11,12 @@ Yu et al., "Mip-Splatting", CVPR 2024.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import ConfigError
+from dense3d.ops import gaussian_projection_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.gaussian_checks import check_cameras, check_gaussians
 from dense3d.ops.gaussian_conventions import (
@@ -25,21 +24,13 @@ from dense3d.ops.gaussian_conventions import (
     LARGEST_RADIUS,
     NEAREST,
     RASTERIZE_MODES,
+    Projected,
     Projection,
     convention_of,
     one_of,
+    tangent_limits,
 )
 from dense3d.ops.point_checks import working_dtype
-
-
-class Projected(NamedTuple):
-    """N Gaussians on the images of C cameras, in pixels."""
-
-    means2d: Tensor  # (C, N, 2); the centre of the first pixel is (0.5, 0.5)
-    conics: Tensor  # (C, N, 3): xx, xy and yy of the inverse of the covariance
-    depths: Tensor  # (C, N) along the optical axis
-    opacities: Tensor  # (C, N); smaller than the given ones where antialiased
-    radii: Tensor  # (C, N, 2) int32: half widths of the box; 0 where a Gaussian is not seen
 
 
 def project_gaussians(
@@ -209,16 +200,6 @@ def rotations_of(quats: Tensor) -> Tensor:
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
-def tangent_limits(Ks: Tensor, options: Projection) -> Tensor:
-    """``(C, 2, 2)``: the least and the largest tangent in x and y that a Jacobian is computed for."""
-    size = Ks.new_tensor([options.width, options.height])
-    focal, centre = Ks[:, [0, 1], [0, 1]], Ks[:, :2, 2]  # (C, 2)
-    if options.convention.centred_tangents:
-        centre = (size / 2).expand_as(centre)
-    margin = 0.15 * size / focal  # 0.3 of half the image
-    return torch.stack([-centre / focal - margin, (size - centre) / focal + margin], 1)
-
-
 def _clamped_tangents(tangents: Tensor, Ks: Tensor, options: Projection) -> Tensor:
     low, high = tangent_limits(Ks, options)[:, None].unbind(2)  # (C, 1, 2)
     return torch.minimum(torch.maximum(tangents, low), high)
@@ -296,4 +277,11 @@ def tile_range(means2d: Tensor, radii: Tensor, square_boxes: bool, tile: int) ->
     return ((means2d - radii) / tile).floor(), ((means2d + radii) / tile).ceil()
 
 
+register_backend(
+    "project_gaussians",
+    "numba",
+    device="cpu",
+    implementation=gaussian_projection_cpu.project,
+    available=gaussian_projection_cpu.numba_unavailable,
+)
 register_backend("project_gaussians", "reference", implementation=project_gaussians_reference)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dense3d.errors import DataError
+from dense3d.ops import gaussian_cpu, gaussian_cuda, gaussian_projection_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
 from dense3d.ops.gaussian_blending import Blended, blend_reference
 from dense3d.ops.gaussian_checks import (
@@ -22,8 +23,8 @@ from dense3d.ops.gaussian_checks import (
     check_gaussians,
 )
 from dense3d.ops.gaussian_colors import spherical_harmonics_reference
-from dense3d.ops.gaussian_conventions import RENDER_MODES, Projection, one_of
-from dense3d.ops.gaussian_projection import Projected, project_gaussians_reference, projection_options
+from dense3d.ops.gaussian_conventions import RENDER_MODES, Projected, Projection, one_of
+from dense3d.ops.gaussian_projection import project_gaussians_reference, projection_options
 from dense3d.ops.point_checks import working_dtype
 
 
@@ -40,7 +41,7 @@ class GaussianInfo:
     depths: Tensor  # (C, N) along the optical axis
     conics: Tensor  # (C, N, 3)
     opacities: Tensor  # (C, N); smaller than the given ones where antialiased
-    colors: Tensor  # (C, N, D), of coefficients for the directions of view
+    colors: Tensor | None  # (C, N, D), of coefficients for the directions of view; None from gsplat
     counts: Tensor | None  # (C, H, W) int32: Gaussians that are in a pixel; None from gsplat
     width: int
     height: int
@@ -135,6 +136,8 @@ def rasterize_gaussians(
     shape = (quats, scales) if covars is None else (covars,)
     dtype = working_dtype(*tensors, *shape)
     chosen = select_backend("rasterize_gaussians", means.device.type, backend)
+    if means.is_cuda and backend is None and chosen.name == "reference":
+        gaussian_cuda.warn_of_torch()
     with torch.autocast(means.device.type, enabled=False):
         shape = tuple(tensor.to(dtype) for tensor in shape)
         means, opacities, colors, viewmats, Ks = (tensor.to(dtype) for tensor in tensors)
@@ -213,6 +216,19 @@ def view_directions(means: Tensor, viewmats: Tensor) -> Tensor:
 
 register_backend(
     "rasterize_gaussians",
-    "reference",
-    implementation=composed(project_gaussians_reference, spherical_harmonics_reference, blend_reference),
+    "numba",
+    device="cpu",
+    implementation=composed(
+        gaussian_projection_cpu.project, gaussian_projection_cpu.harmonics, gaussian_cpu.blend
+    ),
+    available=gaussian_projection_cpu.numba_unavailable,
 )
+_in_torch = composed(project_gaussians_reference, spherical_harmonics_reference, blend_reference)
+register_backend(
+    "rasterize_gaussians",
+    "gsplat",
+    device="cuda",
+    implementation=gaussian_cuda.rasterize_by_gsplat(otherwise=_in_torch, make_info=GaussianInfo),
+    available=gaussian_cuda.gsplat_unavailable,
+)
+register_backend("rasterize_gaussians", "reference", implementation=_in_torch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.errors import DataError
@@ -69,26 +70,35 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
     dtype = working_dtype(first, second)
     with torch.autocast(first.device.type, enabled=False):
         a, b = (image.to(dtype).movedim(-1, -3) for image in (first, second))  # (..., D, H, W)
-        moments = _windowed(torch.stack([a, b, a * a, b * b, a * b]))
-        mean_a, mean_b = moments[0], moments[1]
+        mean_a, square_a, both = _Windowed.apply(torch.stack([a, a * a, a * b]))
+        mean_b, square_b = _Windowed.apply(torch.stack([b, b * b]))  # apart, as a target has no gradient
         product, squares = mean_a * mean_b, mean_a.square() + mean_b.square()
-        variances = moments[2] + moments[3] - squares
-        covariance = moments[4] - product
+        variances = square_a + square_b - squares
+        covariance = both - product
         ssim = (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
     return ssim.movedim(-3, -1)
 
 
-def _windowed(images: Tensor) -> Tensor:
-    """Sums over the window around each pixel of ``(..., H, W)``: a banded matrix from either side."""
-    height, width = images.shape[-2:]
-    return _band(height, images) @ images @ _band(width, images)
+class _Windowed(torch.autograd.Function):
+    """Sums over the window around each pixel of ``(..., H, W)``, zeros around.
 
+    The window is symmetric, so that the gradient is the same sum of the incoming gradient.
+    """
 
-def _band(size: int, like: Tensor) -> Tensor:
-    """``(size, size)``, symmetric: row i holds the window around place i, cut off at the ends."""
-    places = torch.arange(size, dtype=like.dtype, device=like.device)
-    offsets = torch.arange(WINDOW, dtype=like.dtype, device=like.device) - WINDOW // 2
-    total = torch.exp(-offsets.square() / (2 * SIGMA**2)).sum()
-    distances = places[:, None] - places
-    weights = torch.exp(-distances.square() / (2 * SIGMA**2)) / total
-    return torch.where(distances.abs() <= WINDOW // 2, weights, 0)
+    @staticmethod
+    def forward(ctx, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        stack = images.reshape(1, -1, height, width)
+        maps = stack.shape[1]
+        if not stack.numel():
+            return torch.zeros_like(images)
+        places = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
+        weights = torch.exp(-places.square() / (2 * SIGMA**2))
+        weights = (weights / weights.sum()).expand(maps, 1, WINDOW)
+        stack = F.conv2d(stack, weights[..., None], padding=(WINDOW // 2, 0), groups=maps)
+        stack = F.conv2d(stack, weights[..., None, :], padding=(0, WINDOW // 2), groups=maps)
+        return stack.view(images.shape)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _Windowed.apply(gradient)

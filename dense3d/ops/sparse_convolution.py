@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -18,6 +20,29 @@ from dense3d.ops.dispatch import register_backend, select_backend
 
 # tap of the kernel, rows that get a sum, rows that give to it; None for all rows in their order
 Step = tuple[int, Tensor | None, Tensor | None]
+
+
+MANY = 1 << 22  # values of a step's rows, above which a processor takes tap after tap
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedSteps:
+    """All pairs of a convolution, tap after tap.
+
+    Attributes:
+        taps: of each step.
+        counts: pairs of each step.
+        outputs, inputs: ``(P,)`` int64, rows of the pairs.
+        order: ``(P,)`` int64, the pairs by their outputs.
+        starts: ``(num_outputs,)`` int64, where those of each output start in ``order``.
+    """
+
+    taps: list[int]
+    counts: list[int]
+    outputs: Tensor
+    inputs: Tensor
+    order: Tensor
+    starts: Tensor
 
 
 class ConvRules:
@@ -38,9 +63,35 @@ class ConvRules:
         self.steps = [step for step in steps if step[1] is None or len(step[1])]
         self.num_outputs, self.num_inputs = num_outputs, num_inputs
 
+    @cached_property
+    def _reversed(self) -> ConvRules:
+        return ConvRules([(t, i, o) for t, o, i in self.steps], self.num_inputs, self.num_outputs)
+
     def reversed(self) -> ConvRules:
         """Outputs and inputs exchanged: the rules of the transposed convolution."""
-        return ConvRules([(t, i, o) for t, o, i in self.steps], self.num_inputs, self.num_outputs)
+        return self._reversed
+
+    @cached_property
+    def num_pairs(self) -> int:
+        """Pairs of all taps."""
+        return sum(self.num_inputs if outputs is None else len(outputs) for _, outputs, _ in self.steps)
+
+    @cached_property
+    def joined(self) -> JoinedSteps:
+        """All steps in one; there is at least one pair."""
+        device = next((outputs.device for _, outputs, _ in self.steps if outputs is not None), None)
+        rows = torch.arange(self.num_inputs, device=device)
+        pairs = [(rows, rows) if o is None else (o, i) for _, o, i in self.steps]
+        outputs, inputs = (torch.cat(side) for side in zip(*pairs))
+        numbers = outputs.bincount(minlength=self.num_outputs)
+        return JoinedSteps(
+            [tap for tap, _, _ in self.steps],
+            [len(side) for side, _ in pairs],
+            outputs,
+            inputs,
+            outputs.argsort(stable=True),
+            numbers.cumsum(0) - numbers,
+        )
 
     @cached_property
     def table(self) -> tuple[Tensor, Tensor]:
@@ -127,7 +178,9 @@ class _SparseConv(torch.autograd.Function):
         gradient = gradient.contiguous()
         if ctx.needs_input_grad[0]:
             of_features = _gathered(gradient, weight.transpose(0, 1), rules.reversed())
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[1] and _few(features, len(weight), rules):
+            of_weight = _weight_gradient(features, gradient, weight, rules.joined)
+        elif ctx.needs_input_grad[1]:
             of_weight = torch.zeros_like(weight)
             for tap, outputs, inputs in rules.steps:
                 of_weight[:, tap] = _rows(gradient, outputs).t() @ _rows(features, inputs)
@@ -136,6 +189,8 @@ class _SparseConv(torch.autograd.Function):
 
 def _gathered(values: Tensor, matrices: Tensor, rules: ConvRules) -> Tensor:
     """``(num_outputs, D)`` of values ``(num_inputs, C)`` and a matrix for each tap, ``(K, C, D)``."""
+    if _few(values, matrices.shape[2], rules):
+        return _gathered_at_once(values, matrices, rules.joined)
     total = values.new_zeros(rules.num_outputs, matrices.shape[2])
     for tap, outputs, inputs in rules.steps:
         product = _rows(values, inputs) @ matrices[tap]
@@ -144,6 +199,30 @@ def _gathered(values: Tensor, matrices: Tensor, rules: ConvRules) -> Tensor:
         else:
             total.index_add_(0, outputs, product)
     return total
+
+
+def _few(values: Tensor, channels: int, rules: ConvRules) -> bool:
+    """Whether a processor, which loses time on many small steps, has memory for all rows at once."""
+    return values.device.type == "cpu" and 0 < rules.num_pairs * max(values.shape[1], channels) <= MANY
+
+
+def _gathered_at_once(values: Tensor, matrices: Tensor, joined: JoinedSteps) -> Tensor:
+    """:func:`_gathered` with the rows of all taps side by side."""
+    rows = values.index_select(0, joined.inputs)  # (P, C)
+    products = values.new_empty(len(rows), matrices.shape[2])
+    for tap, some, out in zip(joined.taps, rows.split(joined.counts), products.split(joined.counts)):
+        torch.mm(some, matrices[tap], out=out)
+    return F.embedding_bag(joined.order, products, joined.starts, mode="sum")
+
+
+def _weight_gradient(features: Tensor, gradient: Tensor, weight: Tensor, joined: JoinedSteps) -> Tensor:
+    """``(D, K, C)`` like the weight."""
+    of_taps = weight.new_zeros(weight.shape[1], weight.shape[0], weight.shape[2])
+    given = gradient.index_select(0, joined.outputs).split(joined.counts)
+    taken = features.index_select(0, joined.inputs).split(joined.counts)
+    for tap, some, others in zip(joined.taps, given, taken):
+        torch.mm(some.t(), others, out=of_taps[tap])
+    return of_taps.transpose(0, 1)
 
 
 def _rows(values: Tensor, index: Tensor | None) -> Tensor:

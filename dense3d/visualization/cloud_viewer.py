@@ -38,7 +38,7 @@ class CloudViewer:
     """
 
     def __init__(self, port: int = 8080) -> None:
-        viser = _viser()
+        viser = require_viser()
         self.server = viser.ViserServer(host=HOST, port=port, label="dense3d", verbose=False)
         self.url = f"http://{HOST}:{self.server.get_port()}/"
         self._shown: dict[str, tuple[dict[str, PointCloud], dict[str, Colour], str]] = {}
@@ -107,7 +107,12 @@ class CloudViewer:
             self._drawn.point_size = self._size.value
 
 
-def _viser() -> ModuleType:
+def require_viser() -> ModuleType:
+    """viser of version 1 or newer.
+
+    Raises:
+        MissingDependencyError: it is missing or older.
+    """
     viser = require("viser", "pages that show clouds")
     version: Any = getattr(viser, "__version__", "0")
     if int(str(version).split(".")[0]) < 1:

@@ -64,6 +64,37 @@ def draw_cloud(
     return picture
 
 
+def draw_seen_cloud(points: np.ndarray, colours: np.ndarray, size: int = 2 * SIZE) -> np.ndarray:
+    """What a camera saw, from aside: from behind and above it on either side, and from straight above.
+
+    Wrong depth, which a map of it hides, shows as bent walls and as points strewn along the rays. The few
+    points that lie far from all others do not make the rest small.
+
+    Args:
+        points: ``(N, 3)`` in a camera's frame, x right, y down, z forward.
+        colours: ``(N, 3)`` uint8 RGB.
+        size: pixels of a side of each view.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB, the views side by side under their names.
+
+    Example:
+        >>> draw_seen_cloud(np.zeros((1, 3)), np.zeros((1, 3), np.uint8), size=60).shape[1]
+        188
+    """
+    from dense3d.visualization.panels import captioned
+
+    upright = np.asarray(points, dtype=np.float64)[:, [0, 2, 1]] * (1, 1, -1)  # x right, y forward, z up
+    bounds = np.percentile(upright, [1, 99], axis=0) if len(upright) else None
+    views = {"from the left": (-125, 25), "from the right": (-55, 25), "from above": (-90, 90)}
+    return captioned(
+        {
+            name: draw_cloud(upright, colours, size, azimuth=azimuth, elevation=elevation, bounds=bounds)
+            for name, (azimuth, elevation) in views.items()
+        }
+    )
+
+
 def labelled_colours(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Colours ``(N, 3)`` of labels ``(N,)``; grey where a label is none of the palette's.
 

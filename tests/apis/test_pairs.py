@@ -181,6 +181,7 @@ def test_the_command_writes_maps_and_clouds(place, tmp_path, capsys):
         np.testing.assert_allclose(depth[known], (40 / disparity)[known], atol=1 / 256)
         assert cv2.imread(str(out / "pictures" / f"{number}.jpg")).std() > 10
         assert (out / "clouds" / f"{number}.ply").stat().st_size > 10000
+        assert cv2.imread(str(out / "clouds" / f"{number}.jpg")).min() < 128
 
 
 def test_confidence_and_the_error_of_depth_are_written(place, tmp_path):
@@ -300,6 +301,7 @@ def test_swapped_pairs_are_told_of(place, tmp_path, capsys):
         (["--cloud"], "give --calib"),
         (["--scale", "2"], "(0, 1]"),
         (["--zfar", "-1"], "no distance"),
+        (["--zfar", "5"], "--cloud"),
         (["--unit", "mm"], "--calib"),
         (["--tta"], "tta"),
     ],

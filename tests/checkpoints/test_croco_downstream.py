@@ -71,6 +71,9 @@ def test_copies_that_differ_are_refused(golden_dir):
         (lambda s: s | {"mask_token": torch.ones(1)}, "mask_token"),
         (lambda s: {n: v for n, v in s.items() if "refinenet2" not in n}, "refinenet2"),
         (lambda s: {n: v for n, v in s.items() if "decoder_embed" not in n}, "decoder_embed"),
+        (lambda s: {n: v for n, v in s.items() if "dpt.head.2." not in n}, "head_type='semseg'"),
+        (lambda s: s | {f"{HEAD}head.1.weight": torch.ones(1)}, "use_bn=True"),
+        (lambda s: s | {f"{HEAD}scratch.refinenet1.resConfUnit1.bn1.weight": torch.ones(1)}, "use_bn=True"),
     ],
 )
 def test_other_files_are_refused(golden_dir, change, words):

@@ -10,6 +10,7 @@ from torch import Tensor
 from dense3d.detection3d.box_decoding import BoxDecoder
 from dense3d.detection3d.threedetr import BoxPredictions, SetCriterion, SetTargets, ThreeDETR
 from dense3d.detection3d.threedetr.position import SceneBounds
+from dense3d.ops import gather_points
 from tests.golden.checks import Run, by_name
 from tests.golden.indoor_boxes import boxes_of, corners_of, entries
 from tests.golden.kit import GoldenKit
@@ -100,7 +101,7 @@ def open_kit(kit: GoldenKit) -> Run:
     recorded = Recorder({"decoder": model.decoder, "query_embed": model.query_projection})
 
     def predictions(inputs: dict[str, Tensor]) -> BoxPredictions:
-        return model.predictions(*_split(inputs["point_clouds"]), None)
+        return model.predictions(*_split(inputs["point_clouds"]), None, _bounds(inputs))
 
     def stages(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         cloud, features = _split(inputs["point_clouds"])
@@ -108,7 +109,7 @@ def open_kit(kit: GoldenKit) -> Run:
         seeds = model.backbone.seeds(cloud, features)
         encoded = model.encoder(seeds)
         memory = model.projection(encoded.features.flatten(0, 1)).unflatten(0, encoded.features.shape[:2])
-        places = model.query_places(encoded.points)
+        places = gather_points(encoded.points, model.query_indices(encoded.points))
         predictions(inputs)
         found = {
             "pre_features": seeds.features,

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from dense3d.errors import DataError, OperatorUnavailableError
-from dense3d.ops import ConvRules, select_backend, sparse_conv, sparse_conv_reference
+from dense3d.ops import ConvRules, select_backend, sparse_conv, sparse_conv_reference, sparse_convolution
 from dense3d.pointcloud.sparse import build_pyramid
 
 KINDS = {"cube": 27, "down": 8, "up": 8}
+SCHEDULES = {"all taps at once": sparse_convolution.MANY, "tap by tap": 0}
 
 
 def rules_of(kind: str, count: int = 60) -> ConvRules:
@@ -25,8 +26,10 @@ def values(rules: ConvRules, taps: int, dtype: torch.dtype = torch.float64) -> t
     return features, torch.randn(4, taps, 3, dtype=dtype, requires_grad=True)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_forward_and_gradients_are_those_of_the_definition(kind):
+def test_forward_and_gradients_are_those_of_the_definition(kind, schedule, monkeypatch):
+    monkeypatch.setattr(sparse_convolution, "MANY", SCHEDULES[schedule])
     rules = rules_of(kind)
     ours, theirs = values(rules, KINDS[kind]), values(rules, KINDS[kind])
     found, expected = sparse_conv(*ours, rules), sparse_conv_reference(*theirs, rules)
@@ -80,6 +83,19 @@ def test_autocast_computes_in_the_lower_precision():
     torch.testing.assert_close(found.float(), exact, rtol=0.1, atol=0.3)
     found.float().sum().backward()
     assert features.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_rows_without_a_pair_and_taps_that_are_left_out(schedule, monkeypatch):
+    monkeypatch.setattr(sparse_convolution, "MANY", SCHEDULES[schedule])
+    rules = ConvRules([(5, torch.tensor([2, 0]), torch.tensor([1, 1]))], num_outputs=4, num_inputs=3)
+    features = torch.tensor([[1.0], [2.0], [4.0]], requires_grad=True)
+    weight = torch.full((1, 7, 1), 3.0, requires_grad=True)
+    found = sparse_conv(features, weight, rules)
+    assert found.flatten().tolist() == [6, 0, 6, 0]
+    found.sum().backward()
+    assert features.grad.flatten().tolist() == [0, 6, 0]
+    assert weight.grad.flatten().tolist() == [0, 0, 0, 0, 0, 4, 0]
 
 
 def test_no_rows_and_no_pairs():

@@ -15,7 +15,12 @@ from pathlib import Path
 ITERATIONS = 2
 BROUGHT = Path(".brought")  # names of files that a reader has and a test has not, one a line
 DONE = Path(".done")  # command lines that went well, one a line
-WITH_CONFIG = ("train", "test", "infer", "browse", "derive-depths", "exit-curve")
+WITH_CONFIG = (
+    *("train", "test", "infer", "browse", "derive-depths", "exit-curve"),
+    *("few-shot", "probe-clouds", "probe-scenes"),
+)
+TRAIN, VAL = 16, 4  # synthetic samples
+SHAPES = 42  # training clouds, two of each of the 21 families
 
 
 def main(words: list[str]) -> int:
@@ -34,9 +39,11 @@ def main(words: list[str]) -> int:
     if command == "verify-golden":
         words = words[:2]
     elif command == "benchmark":
-        quick = {"volumes": "composite", "pointops": "VoxelHash"}.get(words[1], "nms")
+        quick = {"volumes": "composite", "pointops": "VoxelHash", "rasterize": "spherical_harmonics"}
+        quick = quick.get(words[1], "nms")
         words = [*words, quick, "--repeats", "1"]
     elif config is not None:
+        words = [*words, "--folds", "1"] if command == "few-shot" else words
         words = with_options(words, shrinking(config))
     status, error = call(words)
     if status == 0:
@@ -81,12 +88,16 @@ def shrinking(config: str) -> list[str]:
     cfg = load_config(config)
     options = []
     if cfg.get("synthetic_data"):
-        options += ["synthetic_data.train=16", "synthetic_data.val=4"]
-    elif "max_epochs" in cfg.train_cfg:  # the reader's few images
+        is_shapes = tuple(cfg.synthetic_data.get("layouts", ())) == ("shapes",)
+        options += [f"synthetic_data.train={SHAPES if is_shapes else TRAIN}", f"synthetic_data.val={VAL}"]
+    elif "max_epochs" in cfg.get("train_cfg", {}):  # the reader's few images
         options += ["train_dataloader.batch_size=2"]
-    if "max_epochs" in cfg.train_cfg:
+    if cfg.get("train_dataloader", {}).get("dataset", {}).get("type") == "FewShotFold":
+        for split in ("train", "val", "test"):
+            options += [f"{split}_dataloader.dataset.{name}=1" for name in ("shot", "queries")]
+    if "max_epochs" in cfg.get("train_cfg", {}):
         options += ["train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
-    if "max_iters" in cfg.train_cfg:
+    if "max_iters" in cfg.get("train_cfg", {}):
         options += [f"train_cfg.max_iters={ITERATIONS}", f"train_cfg.val_interval={ITERATIONS}"]
         options += [f"default_hooks.checkpoint.interval={ITERATIONS}"]
     return options

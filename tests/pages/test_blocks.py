@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pages.blocks import REPOSITORY, Block, blocks, pages
 
@@ -60,7 +61,7 @@ def environment(stubs) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, environment) -> Path:
-    """A folder with what a reader has: photographs and the runs of two small configs."""
+    """A folder with what a reader has: photographs, clouds and the runs of two small configs."""
     folder = tmp_path_factory.mktemp("reader")
     for config in ("dino_r18_synthetic-coco", "mask2former_r18_synthetic-panoptic"):
         run(folder, environment, f"dense3d train {config}")
@@ -70,6 +71,13 @@ def workplace(tmp_path_factory, environment) -> Path:
         for number, image in enumerate(images):
             shutil.copy(image, folder / name / f"{number}.jpg")
     shutil.copy(images[0], folder / "photo.jpg")
+    (folder / "clouds").mkdir()
+    for name, seed in (("cloud.ply", 0), ("room.ply", 1), ("clouds/first.ply", 2), ("clouds/second.ply", 3)):
+        points = np.random.default_rng(seed).random((600, 3))
+        header = ["ply", "format ascii 1.0", f"element vertex {len(points)}"]
+        header += [*(f"property float {axis}" for axis in "xyz"), "end_header"]
+        rows = [" ".join(f"{value:.4f}" for value in point) for point in points]
+        (folder / name).write_text("\n".join([*header, *rows, ""]))
     for name in ("tests", "projects"):
         (folder / name).symlink_to(REPOSITORY / name)
     return folder

@@ -13,7 +13,8 @@ from dense3d.errors import ConfigError, DataError
 from dense3d.pretraining.msm import MaskedSceneModeling
 from dense3d.pretraining.msm.correspondence import common_points, partners, transferred
 from dense3d.pretraining.msm.masking import hidden_blocks, hidden_voxels
-from dense3d.pretraining.msm.objective import feature_errors, normalised, spread
+from dense3d.pretraining.msm.objective import effective_rank, feature_errors, normalised, spread
+from dense3d.pretraining.msm.whitening import RunningWhitening
 
 SMALL = dict(
     in_channels=3,
@@ -121,6 +122,55 @@ def test_errors_and_spread_follow_their_formulas():
     many = torch.randn(20_000, 64, generator=random)
     assert spread(many).item() == pytest.approx(1, abs=0.01)  # nothing in common
     assert spread(many * 0 + many[:1]).item() < 1e-3
+
+
+def test_whitened_features_are_uncorrelated_and_of_unit_variance():
+    random = torch.Generator().manual_seed(3)
+    features = torch.randn(5000, 6, generator=random, dtype=torch.float64)
+    features[:, 1] = 3 * features[:, 0] + 0.1 * features[:, 1] - 7
+    whitening = RunningWhitening(6, momentum=0.9, eps=0.0)
+    assert torch.equal(whitening(features[:3]), features[:3].float())  # before the first update
+    whitening.update(features)
+    whitening.update(features)  # the start of the averages does not count
+    found = whitening(features).double()
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros_like(found[0]), atol=1e-3, rtol=0)
+    covariance = found.T @ found / len(found)
+    torch.testing.assert_close(covariance, torch.eye(6, dtype=torch.float64), atol=2e-2, rtol=0)
+    whitening.update(features[:0])
+    assert torch.equal(whitening(features[:3]).double(), found[:3])
+
+
+def test_whitening_averages_over_batches():
+    """The mean of equally weighted batches, each of which counts ``momentum`` times as much as the next."""
+    whitening = RunningWhitening(1, momentum=0.5)
+    for value in (0.0, 6.0):
+        whitening.update(torch.full((4, 1), value))
+    mean, variance = whitening.moments()
+    assert mean.item() == pytest.approx(4)
+    assert variance.item() == pytest.approx((1 * 0 + 2 * 36) / 3 - 16)
+
+
+def test_rank_counts_directions():
+    random = torch.Generator().manual_seed(4)
+    narrow = torch.randn(3000, 2, generator=random) @ torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]]) + 5
+    assert effective_rank(narrow).item() == pytest.approx(2, abs=0.01)
+    assert effective_rank(torch.ones(3, 4)).item() == pytest.approx(1)
+
+
+def test_whitened_targets_are_those_of_the_whole_pass():
+    """What a level is compared with, voxel by voxel, and that the averages are of training alone."""
+    model, batch = model_of(targets="whitened"), views()
+    losses = model(batch, mode="loss")
+    assert {f"rank_level{level}" for level in range(3)} <= {*losses}
+    found = model.masked_pass(batch)
+    every = torch.arange(len(found.voxels.voxel))
+    before = [whitening.mean.clone() for whitening in model.whitening]
+    for level, (places, error) in enumerate(model.level_errors(found, (every, every))):
+        target = model.whitening[level](found.teacher[level])[places]
+        predicted = model.predictors[level](found.student[level][places])
+        torch.testing.assert_close(error, feature_errors(predicted, target, "smooth_l1"))
+    model.eval()(dict(batch, views=1), mode="predict")
+    assert all(torch.equal(a.mean, b) and a.weight > 0 for a, b in zip(model.whitening, before))
 
 
 def test_what_is_hidden_does_not_reach_the_student():
@@ -241,6 +291,7 @@ def test_half_precision_loses_about_the_same():
         (dict(level_weights=(1, 1)), "3 levels"),
         (dict(level_weights=(0, 0, 0)), "not all of them 0"),
         (dict(loss="l2"), "'smooth_l1', 'cosine'"),
+        (dict(targets="raw"), "'layer', 'whitened'"),
         (dict(momentum=1.5), "momentum"),
     ],
 )

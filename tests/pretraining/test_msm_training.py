@@ -85,7 +85,9 @@ def test_training_logs_losses_and_spreads_and_the_teacher_follows(run):
     assert all(apart) and len(names) > 20
     (log,) = run.checkpoint.parent.rglob("vis_data/scalars.json")
     rows = [json.loads(line) for line in log.read_text().splitlines()]
-    assert any({"loss_level0", "loss_level1", "spread_level0", "spread_level1"} <= {*row} for row in rows)
+    names = {f"{name}_level{level}" for name in ("loss", "spread", "rank") for level in range(2)}
+    assert any(names <= {*row} for row in rows)
+    assert {"whitening.0.weight", "whitening.1.square"} <= {*state}
 
 
 def test_a_resumed_run_ends_with_the_same_weights(run, repository, folder, tmp_path):
@@ -211,7 +213,7 @@ def gradients(model: torch.nn.Module, clouds: list[torch.Tensor]) -> dict[str, t
 
 def a_model() -> MaskedSceneModeling:
     torch.manual_seed(0)
-    return MaskedSceneModeling(SMALL, voxel_size=0.25).eval()
+    return MaskedSceneModeling(SMALL, voxel_size=0.25, targets="whitened").eval()
 
 
 def some_clouds() -> list[torch.Tensor]:

@@ -154,6 +154,11 @@ def test_reconstructions_lie_in_the_cloud_s_own_frame(run, tmp_path):
     assert result.save(tmp_path / "cloud.png").stat().st_size > 0
 
 
+def test_a_network_without_its_weights_is_refused(run):
+    with pytest.raises(ConfigError, match="PointMAE has weights: give a checkpoint"):
+        dense3d.load(run.config, None)
+
+
 def test_frozen_features_and_folds(run, repository, folder, tmp_path):
     cfg = started(config_of(repository, "point-mae-classify", folder), run)
     found = probe_clouds(cfg, run.checkpoint, ["linear-svm"])

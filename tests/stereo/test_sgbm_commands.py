@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import math
+import multiprocessing
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 import dense3d
+from dense3d import apis
 from dense3d.cli.dispatch import main
 from dense3d.datasets.stereo.pfm import read_pfm
 from dense3d.errors import ConfigError
@@ -65,6 +68,53 @@ def test_nothing_matched_is_no_infinite_error(tmp_path):
     model = SemiGlobalMatching(disparities=16)
     flat = {side: torch.full((2, 3, 20, 40), 90.0) for side in ("left", "right")}
     assert all(torch.isfinite(sample.pred_disparity).all() for sample in model(flat, mode="predict"))
+
+
+TWO_SETS = """
+_base_ = ["dense3d::sgbm/sgbm_middlebury.py"]
+model = dict(disparities=16)
+_pipeline = [dict(type="LoadStereo"), dict(type="PackStereoInputs")]
+_sets = [dict(type="Middlebury", data_root=root, only=only, test_mode=True, pipeline=_pipeline)
+         for root, only in (({root!r}, None), ({root!r}, ["Vintage"]))]
+test_dataloader = dict(_delete_=True, batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False),
+    num_workers=0, dataset=dict(type="ConcatDataset", datasets=_sets))
+test_evaluator = dict(_delete_=True, type="MultiDatasetsEvaluator", dataset_prefixes=["all", "a/b"],
+    metrics=2 * [dict(type="DisparityMetric", protocol="middlebury")])
+"""
+
+
+def two_sets(folder, launcher: str = "none") -> None:
+    apis.test(folder / "config.py", None, folder / "out", work_dir=folder / "run", launcher=launcher)
+
+
+def _process(rank: int, folder) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    two_sets(folder, "pytorch")
+    dist.destroy_process_group()
+
+
+def test_two_data_sets_in_two_processes(tmp_path):
+    """Each metric writes a file of its own, and processes change nothing, though no parameter is theirs."""
+    layouts.middlebury(tmp_path / "data")
+    config = TWO_SETS.format(root=str(tmp_path / "data"))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.py").write_text(config)
+    two_sets(tmp_path / "one")
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_process, args=(rank, tmp_path / "two")) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    assert [process.exitcode for process in processes] == [0, 0]
+    figures_of = [(tmp_path / name / "out/metrics.json").read_text() for name in ("one", "two")]
+    assert figures_of[0] == figures_of[1] and "a/b/disparity/EPE" in figures_of[0]
+    for label, number in (("all", 2), ("a-b", 1)):
+        name = f"out/predictions.{label}.disparity.csv"
+        rows = [sorted((tmp_path / run / name).read_text().splitlines()) for run in ("one", "two")]
+        assert rows[0] == rows[1] and len(rows[0]) == 1 + number
 
 
 def test_infer_writes_disparity_and_depth(tmp_path, capsys):

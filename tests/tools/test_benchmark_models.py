@@ -215,6 +215,8 @@ def test_files_and_console(toys, monkeypatch, tmp_path, capsys):
     assert stored["timings"] == json.loads(json.dumps([dataclasses.asdict(t) for t in timings]))
     assert "64x96" in (tmp_path / "a.md").read_text()
     assert "bf16, eager" in capsys.readouterr().out
+    clouds = [dataclasses.replace(timing, points=20_000) for timing in timings]
+    assert "| inference, batch 1, 20000 points |" in markdown(clouds, {})
 
 
 def test_wrong_requests_are_named(monkeypatch):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from dense3d.errors import MissingDependencyError
+from dense3d.results.cloud import CloudResult
+from dense3d.results.cloud_boxes import CloudBoxes
 from dense3d.structures import PointCloud
 from dense3d.visualization.cloud_viewer import SHOWN, CloudViewer
 
@@ -56,6 +58,24 @@ def test_what_is_chosen_is_drawn_in_one_place_and_size(viewer):
     assert viewer._view.options == ("input",) and (viewer._drawn.colors == 51).all()
     viewer._size.value = 0.04
     assert viewer._drawn.point_size == pytest.approx(0.04)
+
+
+def test_the_page_holds_the_edges_of_boxes(viewer):
+    """Of a scan of 20 m between -10 and 10, which the page brings to -1 to 1."""
+    scan = PointCloud(np.array([[-10.0, -10, -10], [10, 10, 10]]), name="scan")
+    box = np.array([[5, 0, 0, 4, 2, 2, 0]], np.float32)
+    boxes = CloudBoxes(box, np.array([1]), np.array([0.9], np.float32))
+    result = CloudResult("scan", scan, ("chair", "sofa"), boxes=boxes)
+    viewer.add(result.name, result.views(), result.legend(), result.up)
+    drawn = np.asarray(viewer._drawn.points)
+    wires = drawn[2:]
+    np.testing.assert_allclose(
+        [wires.min(axis=0), wires.max(axis=0)], [[0.3, -0.1, -0.1], [0.7, 0.1, 0.1]], atol=2e-3
+    )
+    (colour,) = {tuple(map(int, row)) for row in np.asarray(viewer._drawn.colors)[2:]}
+    assert f"rgb{colour}" in viewer._legend.content and "sofa" in viewer._legend.content
+    viewer._view.value = "input"
+    assert len(viewer._drawn.points) == 2
 
 
 def test_large_clouds_are_thinned_out_and_bare_ones_coloured_by_height(viewer):

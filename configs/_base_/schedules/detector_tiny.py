@@ -1,7 +1,7 @@
 """AdamW for small detectors in clouds on CPU cores: a short warm-up and half a cosine, by iteration."""
 
 max_iters = 2000
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=250)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(

@@ -14,6 +14,7 @@ from dense3d.datasets.stereo.formats import read_depth
 from dense3d.datasets.stereo.pfm import read_bytes
 from dense3d.datasets.stereo.pictures import read_numbers, read_picture
 from dense3d.errors import DataError, did_you_mean
+from dense3d.structures import PointCloud
 from dense3d.structures.camera import PinholeCamera
 
 
@@ -104,6 +105,15 @@ class PosedFrame:
             pixels = self.distortion.distort(pixels, self.camera.intrinsics)
         return pixels, depth
 
+    def turned(self) -> PosedFrame:
+        """The photograph with its camera, and that of its depth, turned by half a turn about the x axis."""
+
+        def turn(camera: PinholeCamera) -> PinholeCamera:
+            return replace(camera, camera_to_world=camera.camera_to_world @ np.diag([1.0, -1.0, -1.0, 1.0]))
+
+        depth_camera = None if self.depth_camera is None else turn(self.depth_camera)
+        return replace(self, camera=turn(self.camera), depth_camera=depth_camera)
+
     @staticmethod
     def _check_size(path: Path, pixels: np.ndarray, camera: PinholeCamera) -> None:
         height, width = pixels.shape[:2]
@@ -120,11 +130,12 @@ class PosedScene:
 
     Args:
         root: folder that the names are relative to.
-        layout: ``"transforms"``, ``"blender"`` or ``"scannet"``.
+        layout: ``"transforms"``, ``"blender"``, ``"scannet"`` or ``"colmap"``.
         frames: in the order of the files.
         splits: names of the frames in each split that the files define.
         left_out: a sentence for each photograph that the files name but that cannot be used.
         extra: anything else that the files say of the scene.
+        points: what structure from motion triangulated, in the frame of the poses; None if there is nothing.
     """
 
     root: Path
@@ -133,6 +144,7 @@ class PosedScene:
     splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    points: PointCloud | None = None
 
     def split(self, name: str) -> PosedScene:
         """The part of the scene that is for training, validation or test.
@@ -153,6 +165,11 @@ class PosedScene:
         if not frames:
             raise DataError(f"{self.root}: no photograph of the split {name!r} can be used")
         return replace(self, frames=frames, splits={name: self.splits[name]})
+
+    def turned_cameras(self) -> PosedScene:
+        """The scene with each camera turned by half a turn about its x axis: OpenGL's axes read as OpenCV's,
+        or the other way round."""
+        return replace(self, frames=tuple(frame.turned() for frame in self.frames))
 
     def depth_is_known(self) -> bool:
         """Whether every frame has a depth map."""

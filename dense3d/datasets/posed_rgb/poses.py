@@ -43,7 +43,11 @@ def pose_of(matrix: Any, where: str) -> np.ndarray:
         raise UnknownPoseError(f"{where} is not finite: the camera was lost there")
     rotation, scale = values[:3, :3], np.cbrt(abs(np.linalg.det(values[:3, :3])))
     if np.linalg.det(rotation) < 0:
-        raise DataError(f"{where} mirrors (its determinant is negative), so it is no pose of a camera")
+        raise DataError(
+            f"{where} mirrors (its determinant is negative): such axes are left-handed, as Unity's (x right, "
+            "y up, z forward); OpenGL's (x right, y up, z backwards) and OpenCV's (x right, y down, z "
+            "forward) are right-handed; negate the second column for OpenCV's, or the third for OpenGL's"
+        )
     left, sizes, right = np.linalg.svd(rotation)
     if scale == 0 or np.abs(sizes / scale - 1).max() > RIGID_TOLERANCE:
         raise DataError(f"{where} is no rigid motion: it stretches by {np.array2string(sizes, precision=3)}")

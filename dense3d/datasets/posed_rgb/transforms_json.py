@@ -18,6 +18,7 @@ from dense3d.datasets.posed_rgb.scannet import size_of
 from dense3d.errors import DataError
 from dense3d.files import CONTROL, is_file
 from dense3d.image_files import IMAGE_SUFFIXES
+from dense3d.structures import read_cloud
 
 SPLITS = ("train", "val", "test")
 PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
@@ -30,7 +31,7 @@ CAMERA_KEYS = {
     *("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y", "camera_model", "is_fisheye"),
     *("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"),
 }
-SCENE_KEYS = {*CAMERA_KEYS, "frames", *(f"{name}_filenames" for name in SPLITS)}
+SCENE_KEYS = {*CAMERA_KEYS, "frames", "ply_file_path", *(f"{name}_filenames" for name in SPLITS)}
 
 
 def read_transforms(path: Path) -> PosedScene:
@@ -52,7 +53,9 @@ def read_transforms(path: Path) -> PosedScene:
                 raise DataError(f"{path}: {name}_filenames must be a list of file names")
             splits[name] = tuple(_tidy(str(file)) for file in listed)
     extra = {key: value for key, value in content.items() if key not in SCENE_KEYS}
-    return PosedScene(path.parent, "transforms", tuple(frames), splits, tuple(left_out), extra)
+    cloud = _other(path, content.get("ply_file_path"), str(path))
+    points = None if cloud is None else read_cloud(cloud)
+    return PosedScene(path.parent, "transforms", tuple(frames), splits, tuple(left_out), extra, points)
 
 
 def read_blender(root: Path) -> PosedScene:

@@ -27,9 +27,10 @@ class Manifest:
         labels: which annotation, such as ``"v1"`` of SUN RGB-D.
         max_points: of each scene; 0 for all.
         splits: ids of the scenes of each split.
-        left_out: a sentence for each scene that was left out.
+        left_out: a sentence for each scene, and for each box of the others, that was left out.
         complete: all scenes are there.
         format: of the files.
+        root: the folder of the data set; empty in files of older versions.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class Manifest:
     left_out: tuple[str, ...] = ()
     complete: bool = False
     format: int = FORMAT
+    root: str = ""
 
     def write(self, folder: Path) -> None:
         """Write it into a folder, whole or not at all."""

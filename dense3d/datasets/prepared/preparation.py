@@ -79,7 +79,7 @@ def prepare(
 
     Raises:
         ConfigError: an argument is wrong, or does not fit the data set.
-        DataError: files are missing or damaged, or ``out`` was prepared in another way.
+        DataError: files are missing or damaged, or ``out`` was prepared in another way or from another root.
     """
     kind = KINDS[choice("dataset", dataset, tuple(KINDS))]
     manifest = Manifest(
@@ -91,6 +91,7 @@ def prepare(
         splits={},
     )
     root, out = Path(root), Path(out)
+    manifest = replace(manifest, root=str(root.resolve()))
     if not is_folder(root):
         raise DataError(f"{root}: there is no such folder; it is to hold {dataset} as it is released")
     _require_same(manifest, out)
@@ -106,7 +107,8 @@ def prepare(
     kept = [scene for scene in scenes if scene["out"] not in faults]
     if not kept:
         raise DataError(f"no scene of {root} could be prepared; {next(iter(faults.values()))}")
-    manifest = replace(manifest, splits=_splits(kept), left_out=(*left_out, *faults.values()), complete=True)
+    left_out += [*faults.values(), *(f"{s['id']}: {words}" for s in kept for words in s.get("faults", ()))]
+    manifest = replace(manifest, splits=_splits(kept), left_out=tuple(left_out), complete=True)
     manifest.write(out)
     return manifest
 
@@ -132,6 +134,11 @@ def _require_same(manifest: Manifest, out: Path) -> None:
                 f"{out} was prepared with {name}={before!r}, now it is {value!r}; name another folder, or "
                 "delete that one"
             )
+    if there.root and there.root != manifest.root:
+        raise DataError(
+            f"{out} was prepared from {there.root}, now it is {manifest.root}: name another folder; or, "
+            f"where the data set was only moved, correct root in {out / NAME}"
+        )
 
 
 def _listed(manifest: Manifest, root: Path) -> Scenes:

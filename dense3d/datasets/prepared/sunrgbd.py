@@ -41,7 +41,7 @@ def list_frames(root: Path, labels: str) -> Iterator[dict[str, Any]]:
     Camera and tilt are those of the second version of the annotation, as in the official preparation.
 
     Raises:
-        DataError: a table is missing or damaged, or a box of it is none.
+        DataError: a table is missing or damaged.
     """
     places = {
         _tail(folder).rstrip("/"): split
@@ -65,7 +65,7 @@ def list_frames(root: Path, labels: str) -> Iterator[dict[str, Any]]:
             if np.size(frame[name]) != 9 or np.asarray(frame[name]).dtype.kind not in "iuf":
                 raise DataError(f"frame {number} of {_found(root, V2)} has no {name} of 3 x 3; copy it again")
             matrices[key] = np.reshape(frame[name], (3, 3)).tolist()
-        boxes = _boxes(annotation, f"frame {number} of {_found(root, V1 if labels == 'v1' else V2)}")
+        boxes, faults = _boxes(annotation)
         yield dict(
             id=f"{number:06d}",
             split=split,
@@ -74,6 +74,7 @@ def list_frames(root: Path, labels: str) -> Iterator[dict[str, Any]]:
             **matrices,
             boxes=[box for box, _ in boxes],
             box_labels=[label for _, label in boxes],
+            faults=faults,
         )
 
 
@@ -143,10 +144,13 @@ def world_box(centroid: np.ndarray, coeffs: np.ndarray, orientation: np.ndarray)
     return [*center.tolist(), 2 * float(along), 2 * float(across), 2 * float(up), float(np.arctan2(y, x))]
 
 
-def _boxes(annotation: dict[str, Any], where: str) -> list[tuple[list[float], int]]:
-    """Boxes of the ten classes. The official export of v1 ends at the first box that has no 2D box."""
+def _boxes(annotation: dict[str, Any]) -> tuple[list[tuple[list[float], int]], list[str]]:
+    """Boxes of the ten classes, and words for each that is none.
+
+    The official export of v1 ends at the first box that has no 2D box.
+    """
     flat = annotation.get("groundtruth2DBB")
-    found = []
+    found, faults = [], []
     for index, one in enumerate(annotation["groundtruth3DBB"]):
         if flat is not None and (index >= len(flat) or np.size(flat[index]["gtBb2D"]) < 4):
             break
@@ -156,11 +160,15 @@ def _boxes(annotation: dict[str, Any], where: str) -> list[tuple[list[float], in
         try:
             box = world_box(one["centroid"], one["coeffs"], one["orientation"])
         except (TypeError, ValueError, IndexError):
-            raise DataError(f"{where}: box {index + 1} has no centre, sizes and direction") from None
-        if not np.isfinite(box).all():
-            raise DataError(f"{where}: box {index + 1} is not finite")
+            box = []
+        if len(box) < 7:
+            faults.append(f"box {index + 1} ({name}) has no centre, sizes and direction")
+            continue
+        if not np.isfinite(box).all() or min(box[3:6]) <= 0:
+            faults.append(f"box {index + 1} ({name}) is not finite or has no volume")
+            continue
         found.append((box, CLASSES.index(name)))
-    return found
+    return found, faults
 
 
 def _tail(path: Any) -> str:

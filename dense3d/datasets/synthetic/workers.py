@@ -1,24 +1,13 @@
-"""Rendering in several processes.
-
-The workers are fresh interpreters that read a job from standard input and print one JSON line a sample.
-Unlike multiprocessing's they neither inherit threads and CUDA contexts (fork) nor run the caller's script
-again (spawn), so a data set can be made from a training process, a notebook or an unguarded script alike.
-"""
+"""Rendering in several processes, see :mod:`dense3d.datasets.processes`."""
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from dense3d.datasets.processes import Answer, answers_of, serve
 from dense3d.errors import DataError
 
 Record = tuple[str, int, dict[str, Any]]
@@ -60,15 +49,9 @@ def render_records(job: Job, workers: int) -> Iterator[Record]:
     if workers == 1:
         yield from _render_here(job)
         return
-    processes = []
-    try:
-        for start in range(workers):
-            processes.append(_start(replace(job, samples=job.samples[start::workers])))
-        yield from _collect(processes)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    jobs = [asdict(replace(job, samples=job.samples[start::workers])) for start in range(workers)]
+    for answer in answers_of("dense3d.datasets.synthetic.workers", jobs):
+        yield answer["split"], answer["index"], answer["records"]
 
 
 def _render_here(job: Job) -> Iterator[Record]:
@@ -94,64 +77,17 @@ def _composition(job: Job, usual: set[str]) -> str:
     return job.scenes
 
 
-def _start(job: Job) -> subprocess.Popen:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dense3d.datasets.synthetic.workers"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-        text=True,
-        encoding="utf-8",
-    )
-    with process.stdin as stdin:
-        json.dump(asdict(job), stdin)
-    return process
-
-
-def _collect(processes: list[subprocess.Popen]) -> Iterator[Record]:
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    for process in processes:
-        threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True).start()
-    running = len(processes)
-    while running:
-        line = lines.get()
-        if line is None:
-            running -= 1
-            continue
-        message = json.loads(line)
-        if "error" in message:
-            raise DataError(message["error"])
-        yield message["split"], message["index"], message["records"]
-    failed = [code for code in (process.wait() for process in processes) if code != 0]
-    if failed:
-        raise DataError(f"a rendering process ended with status {failed[0]} before its work was done")
-
-
-def _forward(stream: IO[str], lines: queue.SimpleQueue) -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
-
-
-def _work() -> None:
-    """Body of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers itself
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print goes to standard error, not between the answers
-    task = json.load(sys.stdin)
+def _answers(task: dict[str, Any]) -> Iterator[Answer]:
+    """What a worker process answers: a line a sample."""
     job = Job(**{**task, "size": tuple(task["size"])})
     where = "before the first sample"
     try:
         for split, index, records in _render_here(job):
             where = f"after {split} sample {index}"
-            answers.write(json.dumps({"split": split, "index": index, "records": records}) + "\n")
-            answers.flush()
-    except BrokenPipeError:
-        os._exit(1)  # the main process is gone; there is nobody to tell
+            yield {"split": split, "index": index, "records": records}
     except Exception as error:
-        answers.write(json.dumps({"error": f"rendering failed {where}: {error}"}) + "\n")
-        answers.flush()
+        raise DataError(f"rendering failed {where}: {error}") from error
 
 
 if __name__ == "__main__":
-    _work()
+    serve(_answers)

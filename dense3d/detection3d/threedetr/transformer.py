@@ -178,7 +178,7 @@ class DecoderLayer(nn.Module):
 
 
 class BoxDecoderLayers(nn.Module):
-    """Layers of the decoder, and one norm for the outputs of all of them. Content starts at zero.
+    """Layers of the decoder, and one norm for the outputs of all of them.
 
     Args:
         dim: channels.
@@ -208,9 +208,13 @@ class BoxDecoderLayers(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, query_position: Tensor, memory: Tensor, memory_position: Tensor) -> Tensor:
-        """Content of the queries behind every layer."""
-        content, key = torch.zeros_like(query_position), memory + memory_position
+    def forward(
+        self, query_position: Tensor, memory: Tensor, memory_position: Tensor, content: Tensor | None = None
+    ) -> Tensor:
+        """Content of the queries behind every layer; ``content`` ``(B, Q, dim)`` is that before, or zero."""
+        if content is None:
+            content = torch.zeros_like(query_position)
+        key = memory + memory_position
         found = []
         for layer in self.layers:
             content = layer(content, query_position, memory, key)

@@ -112,7 +112,7 @@ def compare_depth(
     if high is None and holes and infinite:
         raise DataError(
             f"the prediction is infinite at {infinite} of {gt.size} pixels that count, and protocol "
-            f"{protocol.name} has no cap; leave holes out or set one"
+            f"{protocol.name} has no cap: leave holes out (holes='skip', --holes skip) or set max_depth"
         )
     clamped = np.clip(predicted, low, high)
     moved = int(np.count_nonzero(clamped != predicted))

@@ -25,13 +25,17 @@ from dense3d.pointcloud.voxel_batch import VoxelBatch, clouds_of, voxel_batch
 from dense3d.pretraining.msm.correspondence import partners, transferred
 from dense3d.pretraining.msm.masking import hidden_blocks, hidden_voxels
 from dense3d.pretraining.msm.objective import (
+    LOSSES,
+    TARGETS,
     FeaturePredictor,
-    check_loss,
+    check_choice,
+    effective_rank,
     feature_errors,
     normalised,
     spread,
 )
 from dense3d.pretraining.msm.views import SceneViewsPreprocessor
+from dense3d.pretraining.msm.whitening import RunningWhitening
 from dense3d.registry import MODELS
 from dense3d.structures import PointDataSample
 
@@ -74,6 +78,8 @@ class MaskedSceneModeling(BaseModel):
             is a voxel of the coarsest level.
         level_weights: of the levels' losses, finest first; 1 each unless given.
         loss: ``"smooth_l1"`` or ``"cosine"``, of layer-normalised teacher features.
+        targets: ``"layer"``, a teacher's features behind a layer norm; or ``"whitened"``, in which all
+            directions of these count alike, see :class:`~dense3d.pretraining.msm.whitening.RunningWhitening`.
         predictor_channels: between the two layers of a predictor; twice the level's unless given.
         momentum: of the moving average at the start, which rises to 1 by a cosine over the training.
         data_preprocessor, init_cfg: see mmengine's ``BaseModel``.
@@ -94,7 +100,7 @@ class MaskedSceneModeling(BaseModel):
         >>> clouds = dict(points=torch.rand(400, 3), features=torch.rand(400, 3), lengths=lengths)
         >>> inputs = dict(**clouds, index=index, views=2)
         >>> sorted(model(inputs, mode="loss"))
-        ['loss_level0', 'loss_level1', 'spread_level0', 'spread_level1']
+        ['loss_level0', 'loss_level1', 'rank_level0', 'rank_level1', 'spread_level0', 'spread_level1']
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class MaskedSceneModeling(BaseModel):
         mask_ratio: float | Sequence[float] = (0.4, 0.6),
         level_weights: Sequence[float] | None = None,
         loss: str = "smooth_l1",
+        targets: str = "layer",
         predictor_channels: int | None = None,
         momentum: float = 0.996,
         data_preprocessor: dict | None = None,
@@ -115,7 +122,7 @@ class MaskedSceneModeling(BaseModel):
         weights = tuple(level_weights or (1.0,) * self.student.depth)
         self._check(ratio, weights, momentum)
         self.voxel_size, self.mask_ratio, self.level_weights = voxel_size, ratio, weights
-        self.loss_type, self.momentum = check_loss(loss), momentum
+        self.loss_type, self.momentum = check_choice("loss", loss, LOSSES), momentum
         self.mask_tokens = nn.ParameterList(
             nn.init.trunc_normal_(torch.empty(width), std=0.02) for width in self.student.encoder_channels
         )
@@ -123,6 +130,8 @@ class MaskedSceneModeling(BaseModel):
         self.predictors = nn.ModuleList(
             FeaturePredictor(width, predictor_channels or 2 * width) for width in widths
         )
+        is_whitened = check_choice("targets", targets, TARGETS) == "whitened"
+        self.whitening = nn.ModuleList(RunningWhitening(width) for width in widths) if is_whitened else None
         self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
         self._told_of_collapse = False
 
@@ -156,9 +165,9 @@ class MaskedSceneModeling(BaseModel):
         Args:
             inputs: clouds, in one view or two.
             data_samples: what ``"predict"`` adds its fields to.
-            mode: ``"loss"``, a loss a level and the spread of the teacher's features there, which is 0 where
-                they have collapsed; ``"predict"``, see :meth:`samples`; or ``"tensor"``, the student's maps
-                of all voxels, nothing hidden.
+            mode: ``"loss"``, a loss a level, and of the teacher's features there the spread, which is 0 where
+                they have collapsed, and the effective rank; ``"predict"``, see :meth:`samples`; or
+                ``"tensor"``, the student's maps of all voxels, nothing hidden.
         """
         if mode == "tensor":
             voxels = self._voxels(inputs)
@@ -167,6 +176,8 @@ class MaskedSceneModeling(BaseModel):
         if mode == "predict":
             return self.samples(inputs, data_samples)
         found = self.masked_pass(inputs)
+        for whitening, map_ in zip(self.whitening or (), found.teacher):
+            whitening.update(map_)
         errors = self.level_errors(found, self._pairs(inputs, found.voxels))
         numbers = mean_number([len(error) for _, error in errors], found.teacher[0].device)
         losses = {}
@@ -175,7 +186,8 @@ class MaskedSceneModeling(BaseModel):
             losses[f"loss_level{level}"] = weight * error.sum() / numbers[level]
         spreads = {f"spread_level{level}": spread(map_) for level, map_ in enumerate(found.teacher)}
         self._look_for_collapse(spreads)
-        return losses | spreads
+        ranks = {f"rank_level{level}": effective_rank(map_) for level, map_ in enumerate(found.teacher)}
+        return losses | spreads | ranks
 
     def masked_pass(
         self, inputs: Mapping[str, Tensor | None], generator: torch.Generator | None = None
@@ -215,8 +227,10 @@ class MaskedSceneModeling(BaseModel):
         """
         errors = []
         levels = zip(found.student, found.teacher, found.hidden, found.voxel_of_point, self.predictors)
-        for student, teacher, hidden, voxel, predictor in levels:
+        for level, (student, teacher, hidden, voxel, predictor) in enumerate(levels):
             places, target = transferred(teacher, voxel[pairs[0]], voxel[pairs[1]], hidden)
+            if self.whitening is not None:  # of means, which is the mean of what it makes of each
+                target = self.whitening[level](target)
             errors.append((places, feature_errors(predictor(student[places]), target, self.loss_type)))
         return errors
 

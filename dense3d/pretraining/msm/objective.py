@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
 
 LOSSES = ("smooth_l1", "cosine")
+TARGETS = ("layer", "whitened")
 
 
 class FeaturePredictor(nn.Sequential):
@@ -22,14 +24,14 @@ class FeaturePredictor(nn.Sequential):
         super().__init__(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
 
 
-def check_loss(name: str) -> str:
-    """The name of a loss, if there is one.
+def check_choice(setting: str, name: str, known: tuple[str, ...]) -> str:
+    """The name of a loss or of a kind of targets, if there is one.
 
     Raises:
         ConfigError: there is none.
     """
-    if name not in LOSSES:
-        raise ConfigError(f"loss={name!r}: use one of {', '.join(map(repr, LOSSES))}")
+    if name not in known:
+        raise ConfigError(f"{setting}={name!r}: use one of {', '.join(map(repr, known))}")
     return name
 
 
@@ -41,7 +43,6 @@ def feature_errors(predicted: Tensor, target: Tensor, loss: str) -> Tensor:
         loss: ``"smooth_l1"``, the mean over channels; or ``"cosine"``, one minus the cosine.
 
     Example:
-        >>> import torch
         >>> feature_errors(torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0]]), "cosine").tolist()
         [0.0]
     """
@@ -66,9 +67,26 @@ def spread(features: Tensor) -> Tensor:
         features: ``(V, C)``.
 
     Example:
-        >>> import torch
         >>> spread(torch.ones(5, 3)).item(), round(spread(torch.eye(3)).item(), 3)
         (0.0, 0.816)
     """
     unit = F.normalize(features.float(), dim=1)
     return unit.var(dim=0, correction=0).sum().sqrt()
+
+
+def effective_rank(features: Tensor) -> Tensor:
+    """How many directions features take: the exponential of the entropy of their covariance's eigenvalues.
+
+    Roy and Vetterli, "The Effective Rank", EUSIPCO 2007.
+
+    Args:
+        features: ``(V, C)``.
+
+    Example:
+        >>> round(effective_rank(torch.eye(4)).item(), 3), round(effective_rank(torch.ones(5, 3)).item(), 3)
+        (3.0, 1.0)
+    """
+    centred = features.float() - features.float().mean(dim=0)
+    values = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
+    share = values / values.sum().clamp(min=1e-12)
+    return torch.special.entr(share).sum().exp()

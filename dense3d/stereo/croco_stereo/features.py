@@ -11,6 +11,8 @@ from dense3d.layers.dpt import DPTHead
 from dense3d.layers.patch_embed import Grid, tokens_to_map
 
 _STEPS = {8: 3, 12: 4, 24: 8}  # of hooks, by the number of decoder blocks
+# Options of the official head beside those that its stereo and flow models use, none of which was published.
+_OFFICIAL = {"head_type": "regression", "output_width_ratio": 1, "use_bn": False}
 
 
 def decoder_hooks(enc_depth: int, dec_depth: int) -> tuple[int, ...]:
@@ -60,7 +62,8 @@ class DenseTokens(nn.Module):
         head: arguments of :class:`dense3d.layers.DPTHead` instead of CroCo's.
 
     Raises:
-        ConfigError: hooks are not four numbers of blocks.
+        ConfigError: hooks are not four numbers of blocks, or the head has an official option that there is
+            not here: ``head_type`` other than regression, ``output_width_ratio`` other than 1, ``use_bn``.
 
     Example:
         >>> import torch
@@ -82,6 +85,12 @@ class DenseTokens(nn.Module):
         self.hooks = hooks
         settings = dict(hidden_channels=(96, 192, 384, 768), channels=256, last_channels=32)
         settings |= {key: value for key, value in (head or {}).items() if key != "type"}
+        for name, value in _OFFICIAL.items():
+            if settings.pop(name, value) != value:
+                raise ConfigError(
+                    f"the head has {name}={head[name]!r}, but there is only {name}={value!r}, which CroCo's "
+                    "stereo and flow models have: leave it out"
+                )
         fixed = sorted({"in_channels", "out_channels", "nonnegative"} & set(settings))
         if fixed:
             raise ConfigError(f"{fixed[0]} of the head follows from the network and the task: leave it out")

@@ -29,6 +29,7 @@ NAMES = {
 }
 SIZE_NAMES = ("imageSize", "image_size", "size", "resolution")
 RECTIFIED = ("R1", "R2", "P1", "P2")
+OWN = {"focal", "baseline", "cx", "cy"}  # of rig.json, which this command writes
 
 
 def read_stereo_cameras(path: str | Path, size: tuple[int, int] | None = None) -> StereoCameras:
@@ -52,6 +53,11 @@ def read_stereo_cameras(path: str | Path, size: tuple[int, int] | None = None) -
             f"{path}: a calibration is .yaml, .yml, .xml or .json, or KITTI's calib_cam_to_cam.txt"
         )
     values = _stored(path)
+    if set(values) >= OWN:
+        raise DataError(
+            f"{path}: this is the rig of pairs that are rectified already: give it to dense3d infer as "
+            "--calib; rectification needs the calibration of the photographs"
+        )
     if "cam0" in values and "cam1" in values:
         return _checked(path, lambda: _kalibr(path, values))
     return _checked(path, lambda: _opencv(path, values, size))

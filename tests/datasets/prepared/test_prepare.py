@@ -101,11 +101,32 @@ def test_v1_ends_where_a_flat_box_is_missing_and_v2_does_not(tmp_path):
     assert counts == {"v1": [3], "v2": [3, 0]}
 
 
-def test_a_box_that_is_not_finite_is_named(tmp_path):
-    bad = box("chair", (np.nan, 0, 0), (1, 1, 1), (1, 0, 0))
-    root = write_sunrgbd(tmp_path / "raw", boxes=([bad], [], []), flat=(1, 0, 0))
-    with pytest.raises(DataError, match=r"frame 1 of .*SUNRGBDMeta.mat: box 1 is not finite"):
-        prepare("sunrgbd", root, tmp_path / "out")
+def test_boxes_that_are_none_are_left_out_and_said(tmp_path, capsys):
+    bad = [
+        box("chair", (np.nan, 0, 0), (1, 1, 1), (1, 0, 0)),
+        dict(box("bed", (0, 0, 0), (1, 1, 1), (1, 0, 0)), centroid=np.zeros((0, 0))),
+        box("sofa", (0, 0, 0), (1, 0, 1), (1, 0, 0)),
+    ]
+    root = write_sunrgbd(tmp_path / "raw", boxes=([*bad, BOXES[0]], [], []), flat=(4, 0, 0))
+    assert main(["prepare", "sunrgbd", str(root), str(tmp_path / "out"), "--workers", "1"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out")] == [
+        "left out: 000001: box 1 (chair) is not finite or has no volume",
+        "left out: 000001: box 2 (bed) has no centre, sizes and direction",
+        "left out: 000001: box 3 (sofa) is not finite or has no volume",
+    ]
+    assert read_scene(tmp_path / "out/train/000001.npz")["gt_box_labels"].tolist() == [3]
+
+
+def test_two_roots_do_not_mix_in_one_folder(scannet, tmp_path):
+    prepare("scannet", scannet, tmp_path / "out", workers=1)
+    other = write_scannet(tmp_path / "other", scenes=(("scene0002_00", "train"),))
+    with pytest.raises(DataError, match=r"was prepared from .*raw, now it is .*other: name another folder"):
+        prepare("scannet", other, tmp_path / "out", workers=1)
+    file = tmp_path / "out/prepared.json"
+    document = json.loads(file.read_text())
+    assert list(document["splits"]["train"]) == ["scene0000_00"]
+    file.write_text(json.dumps({name: value for name, value in document.items() if name != "root"}))
+    prepare("scannet", scannet, tmp_path / "out", workers=1)  # of a version before
 
 
 @pytest.mark.parametrize("name", ["K", "TILT"])

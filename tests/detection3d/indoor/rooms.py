@@ -63,3 +63,7 @@ def batch(*seeds: int, numbers: tuple[int, ...] | None = None, **settings) -> tu
     else:
         points, lengths = torch.cat(clouds), torch.tensor(numbers)
     return dict(points=points, features=points[..., 2:].clone(), lengths=lengths), list(samples)
+
+
+def losses_of(model, inputs, samples) -> torch.Tensor:
+    return sum(v for name, v in model(inputs, samples, mode="loss").items() if "loss" in name)

@@ -7,18 +7,12 @@ import copy
 import pytest
 import torch
 
-from dense3d.errors import CheckpointError, ConfigError, DataError
-from dense3d.pointcloud import PointNet2
+from dense3d.detection3d.threedetr.position import SceneBounds, bounds_of
+from dense3d.errors import ConfigError, DataError
 from dense3d.structures import PointDataSample
-from tests.detection3d.indoor.rooms import BACKBONE, SIZES, batch, room, threedetr, votenet
-from tests.golden.kit import GoldenKit
-from tests.golden.weights import tensors_of
+from tests.detection3d.indoor.rooms import BACKBONE, batch, losses_of, threedetr, votenet
 
 DETECTORS = pytest.mark.parametrize("make", [votenet, threedetr])
-
-
-def losses_of(model, inputs, samples) -> torch.Tensor:
-    return sum(v for name, v in model(inputs, samples, mode="loss").items() if "loss" in name)
 
 
 @DETECTORS
@@ -86,21 +80,36 @@ def test_half_precision_on_a_cpu(make):
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
-@DETECTORS
-def test_the_encoder_of_point_mae_is_a_backbone(make):
-    backbone = dict(type="PointTransformer", embed_dim=16, depth=1, num_heads=2, num_groups=24, group_size=8)
-    torch.manual_seed(0)
-    cls = type(make())
-    extra = (SIZES,) if make is votenet else ()
-    small = dict(proposals=dict(num_proposals=8, channels=(8,))) if make is votenet else dict(num_queries=8)
-    if make is threedetr:
-        small |= dict(encoder=dict(num_layers=1, num_heads=2), decoder=dict(dim=16, num_layers=1))
-    model = cls(backbone, 3, *extra, **small)
-    points, sample = room(0)
-    losses_of(model, points[None], [sample]).backward()
-    assert model.backbone.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
-    with pytest.raises(DataError, match="reads coordinates alone"):
-        model(*batch(0), mode="loss")
+@pytest.mark.parametrize("query_content", ["zero", "points"])
+def test_queries_may_begin_with_the_features_of_their_points(query_content):
+    """Where layers change nothing, the heads see a query's first content: that of its point, or zero."""
+    inputs, _ = batch(0)
+    model = threedetr(query_content=query_content).eval()
+    for layer in model.decoder.layers:
+        layer.forward = lambda content, *_: content
+    model.decoder.norm = torch.nn.Identity()
+    content = []
+    model.heads.register_forward_pre_hook(lambda _, given: content.append(given[0]))
+    model(inputs)
+    encoded = model.encoder(model.backbone.seeds(inputs["points"], inputs["features"], None))
+    of_points = model.projection(encoded.features[0])[model.query_indices(encoded.points)[0]]
+    expected = of_points if query_content == "points" else torch.zeros_like(of_points)
+    torch.testing.assert_close(content[0], expected.expand(2, 1, -1, -1))
+
+
+def test_bounds_of_a_scene_may_be_given():
+    """Official files state them; places and sizes then count from them, and not from the points."""
+    model = threedetr().eval()
+    inputs, _ = batch(0, 1)
+    points = inputs["points"]
+    own = bounds_of(points)
+    wide = SceneBounds(own.low - 1, own.high + 2)
+    found = model.predictions(points, inputs["features"], None, wide)
+    centres, sizes = found.boxes[..., :3], found.boxes[..., 3:6]
+    torch.testing.assert_close(found.centres, (centres - wide.low[:, None]) / (wide.high - wide.low)[:, None])
+    torch.testing.assert_close(found.sizes, sizes / (wide.high - wide.low)[:, None])
+    same = model.predictions(points, inputs["features"], None, own)
+    assert torch.equal(same.boxes, model(inputs).boxes) and not torch.equal(same.boxes, found.boxes)
 
 
 def test_predictions_of_an_empty_scene_are_none_or_one():
@@ -175,53 +184,9 @@ def test_bad_settings_are_sentences():
                 downsampling=dict(num_points=24, radius=1.0, num_neighbours=4, channels=(16,)),
             ),
         )(*batch(0))
+    with pytest.raises(ConfigError, match=r"query_content='learned' .* 'zero', 'points'"):
+        threedetr(query_content="learned")
     with pytest.raises(ConfigError, match="2 radii for 1 layers"):
         threedetr(encoder=dict(num_layers=1, num_heads=2, radii=(1.0, 2.0)))
     with pytest.raises(DataError, match="48 seeds cannot make 50 proposals"):
         votenet(proposals=dict(num_proposals=50))(*batch(0))
-
-
-@pytest.mark.parametrize("kit", ["votenet", "threedetr"])
-def test_a_backbone_starts_from_an_official_file_or_ours(kit, golden_dir, tmp_path):
-    levels = dict(in_channels=1)
-    if kit == "threedetr":
-        levels = dict(
-            in_channels=0,
-            num_points=(64,),
-            radii=(0.2,),
-            num_neighbours=(64,),
-            channels=((64, 128, 256),),
-            propagation=(),
-        )
-    official = tensors_of(GoldenKit(golden_dir / kit))
-    torch.save({"model_state_dict" if kit == "votenet" else "model": official}, tmp_path / "official.pth")
-    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "official.pth"))
-    network = PointNet2(**levels, init_cfg=init_cfg)
-    network.init_weights()
-    stem = "backbone_net.sa1" if kit == "votenet" else "pre_encoder"
-    kernel = official[f"{stem}.mlp_module.layer2.conv.weight"][..., 0, 0]
-    assert torch.equal(network.abstractions[0].layers[2][0].weight, kernel)
-    ours = {f"backbone.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": ours, "meta": {}}, tmp_path / "ours.pth")
-    again = PointNet2(**levels, init_cfg=dict(init_cfg, checkpoint=str(tmp_path / "ours.pth")))
-    again.init_weights()
-    assert torch.equal(again.abstractions[0].layers[2][0].weight, kernel)
-    other = PointNet2(0, (8,), (0.5,), (4,), ((8,),), (), init_cfg=init_cfg)
-    with pytest.raises(CheckpointError):
-        other.init_weights()
-
-
-def test_a_network_of_voxels_is_a_backbone():
-    levels = dict(channels=(8, 8), convs=(1, 1), attentions=(0, 0), num_heads=(1, 1), windows=(8, 8))
-    network = dict(type="HUNet", in_channels=1, **levels, **{f"decoder_{k}": v for k, v in levels.items()})
-    backbone = dict(type="VoxelSeeds", network=network, num_seeds=24, voxel_size=0.1, channels=16)
-    torch.manual_seed(0)
-    model = type(votenet())(backbone, 3, SIZES, proposals=dict(num_proposals=8, channels=(8,)))
-    losses_of(model, *batch(0, 1, numbers=(300, 170))).backward()
-    assert model.backbone.network.stem[0].weight.grad.abs().sum() > 0
-    model.eval()
-    together = model(*batch(0, 1, numbers=(300, 170)), mode="predict")
-    (alone,) = model(*batch(1, numbers=(170,)), mode="predict")
-    torch.testing.assert_close(together[1].pred_boxes, alone.pred_boxes, rtol=1e-4, atol=1e-5)
-    with pytest.raises(DataError, match="networks of voxels read features"):
-        model(batch(0)[0]["points"], mode="predict")

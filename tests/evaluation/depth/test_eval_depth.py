@@ -342,3 +342,12 @@ def test_what_may_be_left_out_or_let_pass(folders, run):
     assert run(*words, "--allow-missing", "--pred-scale", "0.001")[0] == 0
     status, text = run(*words, "--allow-missing", "--unchecked")
     assert status == 0 and "100.0 % of the predictions that count were clamped" in text
+
+
+def test_a_folder_of_maps_of_another_kind(folders, run):
+    """As ``dense3d make-synthetic stereo`` writes it, whose ground truth is disparity."""
+    (folders / "depth").rename(folders / "of_depth")
+    words = (folders / "predicted", folders, "--protocol", "kitti-eigen-garg", "--rig", folders / "rig.json")
+    status, text = run(*words)
+    assert status == 2 and "a folder disparity, but none of depth" in text and "--gt-kind disparity" in text
+    assert run(*words, "--gt-kind", "disparity")[0] == 0

@@ -263,6 +263,9 @@ def test_tokens_that_the_head_reads():
         (dict(test_cfg=dict(tile_batch_size=0)), "tile_batch_size"),
         (dict(test_cfg=dict(overlap=1)), "overlap"),
         (dict(head=dict(out_channels=3)), "out_channels"),
+        (dict(head=dict(HEAD, head_type="semseg")), "only head_type='regression'"),
+        (dict(head=dict(HEAD, output_width_ratio=2)), "only output_width_ratio=1"),
+        (dict(head=dict(HEAD, use_bn=True)), "only use_bn=False"),
     ],
 )
 def test_wrong_settings_are_refused(options, words):

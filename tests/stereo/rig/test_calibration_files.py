@@ -114,6 +114,11 @@ def test_a_size_that_the_file_lacks_is_that_of_the_photographs(tmp_path):
         ("broken.json", "{", "no readable JSON"),
         ("broken.yaml", "a: [1,", "no readable YAML"),
         ("list.json", "[1]", "named entries"),
+        (
+            "rig.json",
+            json.dumps(dict(focal=1, baseline=1, cx=1, cy=1, width=2, height=2)),
+            "rectified already: give it to dense3d infer as --calib",
+        ),
         ("rectified.json", json.dumps({"R1": [1], "R2": [1], "P1": [1], "P2": [1]}), "R1, R2, P1 and P2"),
         ("rows.txt", "P0: 1 0 0\nP2: 2 0 0", "no raw calibration of two cameras"),
         ("words.json", json.dumps({"K1": "left"}), "not what its name says"),

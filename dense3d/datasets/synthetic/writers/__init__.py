@@ -7,6 +7,7 @@ from dense3d.datasets.synthetic.writers.base import Writer
 from dense3d.datasets.synthetic.writers.coco import CocoWriter
 from dense3d.datasets.synthetic.writers.coco_panoptic import CocoPanopticWriter
 from dense3d.datasets.synthetic.writers.kitti import KittiWriter
+from dense3d.datasets.synthetic.writers.posed import PosedWriter
 from dense3d.datasets.synthetic.writers.stereo import StereoWriter
 
 WRITERS: dict[str, type[Writer]] = {
@@ -15,6 +16,7 @@ WRITERS: dict[str, type[Writer]] = {
     "ade20k": ADE20KWriter,
     "kitti": KittiWriter,
     "stereo": StereoWriter,
+    "posed": PosedWriter,
 }
 
 __all__ = ["WRITERS", "Writer"]

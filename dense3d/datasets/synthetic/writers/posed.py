@@ -1,18 +1,22 @@
-"""A scene seen from several places around it: ``transforms.json``, ``images/*.png`` and ``depth/*.png``."""
+"""A scene seen from several places: ``transforms.json``, ``images/*.png`` and ``depth/*.png``."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from dense3d.datasets.synthetic.composition import _rotation_z
-from dense3d.datasets.synthetic.renderer import Renderer
-from dense3d.datasets.synthetic.writers.base import noisy, write_image, write_json
+from dense3d.datasets.synthetic.renderer import Frame, Renderer
+from dense3d.datasets.synthetic.sample import Sample
+from dense3d.datasets.synthetic.writers.base import Writer, noisy, write_image, write_json
 from dense3d.structures.camera import PinholeCamera
 
+NOISE = 0.004  # deviation of the sensor's noise in sequences alone, relative to full scale
 POSED_EVERY = 10  # one scene of so many is also a sequence
 VIEWS = 8
 SIDEWAYS, UPWARDS, FORWARDS = 1.6, 0.35, 0.9  # metres from the first camera, at most
@@ -22,6 +26,21 @@ MILLIMETRES = 1000.0
 FARTHEST = 65.5  # metres: what 16 bits of millimetres hold
 # OpenGL's camera axes, which the files use: x right, y up, z backwards.
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+class PosedWriter(Writer):
+    """Sequences alone, ``SPLIT_NNNNNN/transforms.json``: each sample is a room seen from 48 places in it."""
+
+    composition: ClassVar[str] = "tour"
+
+    def write(self, sample: Sample) -> dict[str, Any]:
+        """Write one sequence; the record holds nothing."""
+        rng = np.random.default_rng([sample.index, zlib.crc32(sample.split.encode()), 2])
+        write_frames(self.root / f"{sample.split}_{sample.index:06d}", sample.frames, NOISE, rng, hold_out=8)
+        return {}
+
+    def finish(self, split: str, records: list[dict[str, Any]]) -> None:
+        """Nothing: sequences have no file in common."""
 
 
 def write_sequence(
@@ -39,9 +58,16 @@ def write_sequence(
         noise: deviation of the sensor's noise, relative to full scale.
         rng: source of all randomness.
     """
+    views = [renderer.render(camera) for camera in _cameras(renderer, first, rng)]
+    write_frames(folder, views, noise, rng, hold_out=4)
+
+
+def write_frames(
+    folder: Path, views: Sequence[Frame], noise: float, rng: np.random.Generator, hold_out: int
+) -> None:
+    """Write rendered views of one scene as above; every ``hold_out``-th one is for validation."""
     frames = []
-    for number, camera in enumerate(_cameras(renderer, first, rng)):
-        frame = renderer.render(camera)
+    for number, frame in enumerate(views):
         name = f"{number:04d}.png"
         write_image(folder / "images" / name, noisy(frame.rgb, noise, rng))
         near = frame.depth <= FARTHEST
@@ -51,10 +77,11 @@ def write_sequence(
             {
                 "file_path": f"images/{name}",
                 "depth_file_path": f"depth/{name}",
-                "transform_matrix": (camera.camera_to_world @ OPENGL_FROM_OPENCV).tolist(),
+                "transform_matrix": (frame.camera.camera_to_world @ OPENGL_FROM_OPENCV).tolist(),
             }
         )
-    write_json(folder / "transforms.json", {**_intrinsics(first), **_splits(frames), "frames": frames})
+    content = {**_intrinsics(views[0].camera), **_splits(frames, hold_out), "frames": frames}
+    write_json(folder / "transforms.json", content)
 
 
 def _intrinsics(camera: PinholeCamera) -> dict[str, Any]:
@@ -72,9 +99,9 @@ def _intrinsics(camera: PinholeCamera) -> dict[str, Any]:
     }
 
 
-def _splits(frames: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _splits(frames: list[dict[str, Any]], hold_out: int) -> dict[str, list[str]]:
     names = [frame["file_path"] for frame in frames]
-    held_out = names[3::4]
+    held_out = names[hold_out - 1 :: hold_out]
     return {
         "train_filenames": [name for name in names if name not in held_out],
         "val_filenames": held_out,

@@ -1,0 +1,82 @@
+"""Splats of a file as the cameras of a scene see them: pictures, scores, a video, a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from dense3d.datasets.posed_rgb import read_scene
+from dense3d.files import inside, require_writable_folder
+from dense3d.radiance.splats.evaluation import FIT, Scores, render_view, score
+from dense3d.radiance.splats.outputs import MESH, VIDEO, mesh_into, require_extras, video_into
+from dense3d.radiance.splats.ply_files import read_splats
+from dense3d.radiance.splats.views import load_views
+from dense3d.visualization.pictures import write_picture
+
+
+@dataclass
+class RenderReport:
+    """What :func:`render_splats` wrote.
+
+    Attributes:
+        pictures: one a photograph, by its name.
+        scores: against the photographs.
+        video, mesh: files, if they were asked for.
+    """
+
+    scores: Scores
+    pictures: list[Path] = field(default_factory=list)
+    video: Path | None = None
+    mesh: Path | None = None
+
+
+def render_splats(
+    splats: str | Path,
+    scene: str | Path,
+    out: str | Path,
+    *,
+    downscale: float = 1.0,
+    background: str = "black",
+    axes: str = "opengl",
+    video: bool = False,
+    mesh: bool = False,
+    voxel: float | None = None,
+    tell: Callable[[str], None] = print,
+) -> RenderReport:
+    """Render a file of splats for the cameras of a scene, and compare with its photographs.
+
+    Args:
+        splats: ply file.
+        scene: posed photographs in the frame of the splats.
+        out: folder; gets ``renders/NAME.png``, ``metrics.json`` and ``metrics.csv``.
+        downscale: make images smaller by this factor.
+        background: ``"black"`` or ``"white"``.
+        axes: of transforms files, see :func:`~dense3d.datasets.posed_rgb.read_scene`.
+        video, mesh, voxel: see :func:`~dense3d.apis.splat_fitting.fit_splats`.
+        tell: is given lines on what happens.
+
+    Raises:
+        DataError: a file is missing, damaged or of another kind.
+    """
+    out = Path(out)
+    require_writable_folder(out)
+    require_extras(video, mesh)
+    gaussians = read_splats(splats)
+    views = load_views(read_scene(scene, axes=axes), downscale, with_depth=False)
+    behind = torch.full((3,), float(background == "white"))
+    report = RenderReport(Scores())
+    for view in views:
+        image = render_view(gaussians, view, behind)
+        report.scores.rows[view.name] = {FIT: score(image, view, behind)}
+        name = Path(view.name.replace(":", "_")).with_suffix(".png")
+        report.pictures.append(inside(out / "renders", name.as_posix(), scene))
+        write_picture((image * 255).round().byte().numpy(), report.pictures[-1])
+    report.scores.write(out, splats=str(splats), gaussians=len(gaussians))
+    if video:
+        report.video = video_into(gaussians, views, out / VIDEO, behind, tell)
+    if mesh:
+        report.mesh = mesh_into(gaussians, views, out / MESH, voxel, tell)
+    return report

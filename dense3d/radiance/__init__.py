@@ -1,0 +1,1 @@
+"""Scenes as radiance: Gaussian splats fitted to photographs."""

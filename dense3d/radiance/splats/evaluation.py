@@ -1,0 +1,124 @@
+"""PSNR and SSIM of photographs that were held out, beside baselines; as json and csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dense3d.files import atomic_write
+from dense3d.ops import structural_similarity
+from dense3d.radiance.splats.baselines import mean_image, nearest_view, warped_by_depth
+from dense3d.radiance.splats.gaussians import Gaussians
+from dense3d.radiance.splats.losses import psnr
+from dense3d.radiance.splats.views import SplatView
+
+FIT = "splats"
+NAMES = {
+    FIT: "Gaussian splats",
+    "mean_image": "mean image",
+    "nearest_view": "nearest view",
+    "nearest_view_warped": "nearest view, warped by its depth",
+}
+
+
+@dataclass
+class Scores:
+    """PSNR in dB and SSIM of each held-out photograph, by method.
+
+    Attributes:
+        rows: photograph -> method -> (PSNR, SSIM).
+    """
+
+    rows: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+
+    def means(self) -> dict[str, tuple[float, float]]:
+        """Method -> means over photographs."""
+        methods = next(iter(self.rows.values()), {})
+        return {m: tuple(np.mean([row[m] for row in self.rows.values()], axis=0).tolist()) for m in methods}
+
+    def lines(self) -> list[str]:
+        """A line for each method, for the terminal."""
+        return [f"{NAMES[m]:34} PSNR {p:6.2f} dB  SSIM {s:.4f}" for m, (p, s) in self.means().items()]
+
+    def write(self, folder: Path, **beside: object) -> None:
+        """``metrics.json`` with means and ``beside``, and ``metrics.csv`` with a row a photograph."""
+        means = {m: {"psnr": p, "ssim": s} for m, (p, s) in self.means().items()}
+        with atomic_write(folder / "metrics.json", "w") as file:
+            json.dump({"held_out": len(self.rows), "mean": means, **beside}, file, indent=1)
+            file.write("\n")
+        with atomic_write(folder / "metrics.csv", "w") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(["photograph", "method", "psnr", "ssim"])
+            for name, methods in self.rows.items():
+                table.writerows([name, m, f"{p:.4f}", f"{s:.6f}"] for m, (p, s) in methods.items())
+
+
+@torch.no_grad()
+def render_view(
+    gaussians: Gaussians, view: SplatView, background: Tensor, sh_degree: int | None = None
+) -> Tensor:
+    """(H, W, 3) float32 in 0..1, on the CPU, of what the camera of ``view`` sees."""
+    image, _, _ = gaussians.render(
+        view.viewmat()[None],
+        view.intrinsics()[None],
+        view.camera.width,
+        view.camera.height,
+        sh_degree,
+        background,
+    )
+    return image[0].clamp(0, 1).cpu()
+
+
+def score(image: Tensor, view: SplatView, background: Tensor) -> tuple[float, float]:
+    """PSNR in dB and SSIM of an image, over the pixels of ``view`` that count."""
+    target, usable = view.target(background), view.mask()
+    similarity = structural_similarity(image, target)
+    if usable is not None:
+        similarity = similarity[usable]
+    return psnr(image, target, usable), float(similarity.mean())
+
+
+def evaluate(
+    gaussians: Gaussians,
+    train: Sequence[SplatView],
+    test: Sequence[SplatView],
+    background: Tensor,
+    extent: float,
+) -> Scores:
+    """Score the splats and the baselines on photographs that were held out.
+
+    Args:
+        gaussians: the fitted scene.
+        train: photographs that it was fitted to, which baselines are made of.
+        test: those that were held out.
+        background: (3,) behind the scene.
+        extent: of the scene, to weigh distances against angles where the nearest view is looked for.
+    """
+    scores = Scores()
+    train = [_over(view, background) for view in train]
+    for view in test:
+        nearest = nearest_view(train, view, extent)
+        images = {"mean_image": mean_image(train, view)}
+        if nearest.image.shape == view.image.shape:
+            images["nearest_view"] = nearest.image
+        if nearest.depth is not None:
+            images["nearest_view_warped"] = warped_by_depth(nearest, view)
+        scores.rows[view.name] = {FIT: score(render_view(gaussians, view, background), view, background)}
+        for name, image in images.items():
+            scores.rows[view.name][name] = score(torch.from_numpy(image).float() / 255, view, background)
+    return scores
+
+
+def _over(view: SplatView, background: Tensor) -> SplatView:
+    """A photograph of an object, over a background."""
+    if view.alpha is None:
+        return view
+    image = (view.target(background) * 255).round().byte().numpy()
+    return replace(view, image=image, alpha=None)

@@ -1,0 +1,145 @@
+"""A fit in a folder: checkpoints, previews, progress; killed at any moment, it goes on bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
+from dense3d.engine.interrupt import Interrupts
+from dense3d.errors import CheckpointError, ConfigError
+from dense3d.files import is_file
+from dense3d.radiance.splats.evaluation import render_view, score
+from dense3d.radiance.splats.fitting import Fitter
+from dense3d.radiance.splats.previews import preview
+from dense3d.radiance.splats.views import SplatView
+from dense3d.visualization.pictures import write_picture
+
+STATE = "state.pth"
+KIND = "dense3d splats"
+AVERAGED = 50  # steps whose PSNR is averaged for a line of progress
+LINE_SECONDS = 5.0
+SAVE_SECONDS = 60.0
+SHOW_SECONDS = 4.0
+PREVIEWS = 5  # during a fit
+
+
+class FitInterrupted(SystemExit):
+    """A fit was asked to stop and has saved its state; exits quietly with ``128 + signal``."""
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The state that a fit has left in its folder.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is of something else.
+    """
+    path = folder / STATE
+    if not is_file(path):
+        raise CheckpointError(f"{path} does not exist, so there is no fit to resume: leave out --resume")
+    state = load_checkpoint(path)
+    if state.get("kind") != KIND:
+        raise CheckpointError(f"{path} is no state of a fit of splats: name the folder of one")
+    return state["fitter"]
+
+
+def require_new(folder: Path) -> None:
+    """See that a folder holds no other fit.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if is_file(folder / STATE):
+        raise ConfigError(
+            f"{folder} holds a fit: go on with --resume, or name another folder with --out for a new one"
+        )
+
+
+class Session:
+    """Runs a fitter to its end and writes what there is to see on the way.
+
+    Args:
+        fitter: new or resumed.
+        folder: for ``state.pth`` and ``previews``.
+        test: photographs that were held out; the first is previewed.
+        tell: is given lines of progress.
+        viewer: has ``show(gaussians, line)``, or None.
+    """
+
+    def __init__(
+        self,
+        fitter: Fitter,
+        folder: Path,
+        test: Sequence[SplatView],
+        tell: Callable[[str], None],
+        viewer: Any = None,
+    ) -> None:
+        self.fitter, self.folder, self.test, self.tell, self.viewer = fitter, folder, list(test), tell, viewer
+        self._recent: deque[float] = deque(maxlen=AVERAGED)
+        self._held_out = ""
+
+    def run(self, save_every: int | None = None) -> None:
+        """Make all steps that are left.
+
+        Args:
+            save_every: steps between checkpoints; one a minute unless given.
+
+        Raises:
+            FitInterrupted: after Ctrl+C or SIGTERM, once the state is saved.
+            TrainingError: the loss is not finite; the last checkpoint stays.
+        """
+        fitter, interrupts = self.fitter, Interrupts()
+        begin = told = saved = shown = time.monotonic()
+        first = fitter.step
+        preview_every = max(1, fitter.settings.steps // PREVIEWS)
+        with interrupts.caught():
+            while not fitter.is_done:
+                self._recent.append(fitter.fit_one()[1])
+                now = time.monotonic()
+                if fitter.step % preview_every == 0:
+                    self._preview()
+                if now - told >= LINE_SECONDS or fitter.is_done or fitter.step == first + 1:
+                    self.tell(self._line((now - begin) / (fitter.step - first)))
+                    told = now
+                if self.viewer is not None and (now - shown >= SHOW_SECONDS or fitter.is_done):
+                    self.viewer.show(fitter.gaussians, self._line((now - begin) / (fitter.step - first)))
+                    shown = now
+                due = now - saved >= SAVE_SECONDS if save_every is None else fitter.step % save_every == 0
+                if due or fitter.is_done or interrupts.received is not None:
+                    self.save()
+                    saved = now
+                if interrupts.received is not None and not fitter.is_done:
+                    self.tell(
+                        f"stopped after step {fitter.step}; the state is saved in {self.folder / STATE}: go "
+                        "on with --resume"
+                    )
+                    raise FitInterrupted(128 + interrupts.received)
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        save_checkpoint({"kind": KIND, "fitter": self.fitter.state()}, self.folder / STATE)
+
+    def _line(self, seconds: float) -> str:
+        fitter = self.fitter
+        left = round(seconds * (fitter.settings.steps - fitter.step))
+        mean = sum(self._recent) / len(self._recent)
+        return (
+            f"step {fitter.step:>6}/{fitter.settings.steps}  PSNR {mean:5.2f} dB{self._held_out}  "
+            f"{len(fitter.gaussians):,} Gaussians  {seconds:.3f} s a step  ETA {left // 60}:{left % 60:02d}"
+        )
+
+    def _preview(self) -> None:
+        if not self.test:
+            return
+        fitter, view, background = self.fitter, self.test[0], self.fitter.background()
+        degree = fitter.settings.degree_at(fitter.step)
+        with torch.no_grad():
+            image = render_view(fitter.gaussians, view, background, degree)
+        self._held_out = f" (held out {score(image, view, background)[0]:5.2f})"
+        picture = preview(fitter.gaussians, view, background, degree)
+        write_picture(picture, self.folder / "previews" / f"step_{fitter.step:06d}.png")
