@@ -1,4 +1,4 @@
-"""A small CroCo for minutes on CPU cores: patches of 8 pixels, four blocks before and four behind."""
+"""A small CroCo for minutes on CPU cores: patches of 16 pixels, four blocks before and four behind."""
 
 model = dict(
     type="CroCo",
