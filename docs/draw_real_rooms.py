@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [learned(name, arguments.folder / name, arguments.steps) for name in SCENES]
     picture = np.concatenate(rows)
-    cv2.imwrite(str(arguments.out), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    cv2.imwrite(str(arguments.out), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])
     print(f"{picture.shape[1]} x {picture.shape[0]} pixels: {arguments.out}")
 
 
@@ -88,7 +88,8 @@ def learned(name: str, root: Path, steps: int) -> np.ndarray:
     steps_of_all = [PIPELINE[0], dict(type="PackPointInputs", features=("colors",))]
     with DefaultScope.overwrite_default_scope("dense3d"):
         whole = DATASETS.build(dict(settings, data_root=str(root), pipeline=steps_of_all))[0]["inputs"]
-    cloud = PointCloud(whole["points"].numpy(), colors=whole["features"].numpy(), name=name)
+    colors = (whole["features"].numpy() + 1) / 2  # they are packed as -1..1
+    cloud = PointCloud(whole["points"].numpy(), colors=colors, name=name)
     likely = CloudBoxes.best(*(part.numpy() for part in parts), LIKELY)
     labels = truth.gt_box_labels.numpy()
     annotated = CloudBoxes(truth.gt_boxes.numpy(), labels, np.ones(len(labels)))

@@ -129,7 +129,7 @@ def draw_scaling(timings: list[Timing], folder: str | Path) -> Path:
     for view, label in zip(axes, ("seconds", "MiB that a call adds at its peak")):
         view.set(xlabel="Gaussians", ylabel=label)
         view.grid(alpha=0.3, which="both")
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     with atomic_write(file, "wb") as stream:
         figure.savefig(stream, format="png", dpi=120)
     return file

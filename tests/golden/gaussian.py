@@ -36,19 +36,31 @@ def open_kit(kit: GoldenKit) -> Run:
         convention = "inria" if check["name"].startswith("inria") else "gsplat"
         return rendered(inputs, dict(options, rasterize_mode=mode, convention=convention))
 
-    return by_name(
-        {"gsplat": render, "inria": render, "photometric_loss": _photometric, "initialisation": _initial}
-    )
+    rules = {"gsplat": render, "inria": render}
+    return by_name(rules | {"photometric_loss": _photometric, "initialisation": _initial})
 
 
 def rendered(inputs: Tensors, options: dict) -> Tensors:
-    """By the compiled path, where it agrees with the reference; the adapter has to fail where it does not."""
-    found = _render(inputs, options, None)
-    expected = _render(inputs, options, "reference")
-    for name, value in expected.items():
-        tolerance = 1e-3 * (1 + float(value.detach().abs().double().max())) if value.numel() else 0.0
-        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=tolerance)
+    """By the compiled path in double precision, as the kit was computed.
+
+    Raises:
+        AssertionError: the reference gives something else, or single precision does beyond its rounding,
+            which may move a few pixels over a threshold.
+    """
+    double = {name: value.double() for name, value in inputs.items()}
+    found = _render(double, options, None)
+    assert_agreement(_render(double, options, "reference"), found, 1e-8)
+    single = {name: value.float() for name, value in inputs.items()}
+    assert_agreement(_render(single, options, None), found, 1e-3, share=2e-3)
     return found
+
+
+def assert_agreement(found: Tensors, expected: Tensors, tolerance: float, share: float = 0.0) -> None:
+    """All values within a tolerance, relative to the largest of an output, but for a share of them."""
+    for name, truth in expected.items():
+        error = (found[name].detach().double() - truth.detach().double()).abs()
+        beyond = error > tolerance * float(truth.detach().abs().max()) if truth.numel() else error > 0
+        assert float(beyond.double().sum()) <= share * beyond.numel(), f"{name} differs by {error.max():.2e}"
 
 
 @torch.enable_grad()

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tests.golden import gaussian as adapter
 from tests.golden import verify_kit
 from tests.golden.gaussian import SEED
+from tests.golden.kit import GoldenKit
 
 KIT = Path(__file__).parent / "kits" / "gaussian-rasterize"
 
@@ -125,3 +128,20 @@ def test_kits_that_name_no_convention_are_refused(kit):
             tensors[key.replace("/gsplat/", "/pulsar/")] = tensors.pop(key)
 
     assert ["no rule for the check 'pulsar'" in row.failure for row in kit(change)] == [True]
+
+
+def test_paths_that_disagree_are_failures(monkeypatch):
+    """Of the compiled path and the reference, and of double and single precision."""
+    render = adapter._render
+    for wrong in (("reference", torch.float64), (None, torch.float32)):
+
+        def disturbed(inputs, options, backend, wrong=wrong):
+            found = render(inputs, options, backend)
+            if (backend, inputs["means"].dtype) == wrong:
+                found["image"] = found["image"] * 1.01
+            return found
+
+        monkeypatch.setattr(adapter, "_render", disturbed)
+        inputs = {name: torch.from_numpy(value) for name, value in GoldenKit(KIT).inputs("gsplat").items()}
+        with pytest.raises(AssertionError, match="image differs by"):
+            adapter.rendered(inputs, dict(width=64, height=48, sh_degree=3))
