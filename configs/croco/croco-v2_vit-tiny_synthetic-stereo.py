@@ -1,6 +1,6 @@
 """CroCo pre-training of a small network on synthetic stereo pairs without labels: minutes on two cores.
 
-Patches of 8 pixels, crops of 112 x 112 from elsewhere in each image of a pair.
+Crops of 112 x 112 from elsewhere in each image of a pair.
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/models/croco_tiny.py"]
@@ -37,7 +37,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="ReconstructionError")
 test_evaluator = val_evaluator
 
-max_iters = 300
+max_iters = 400
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

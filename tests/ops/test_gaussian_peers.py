@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,10 @@ from tests.ops.gaussian_scenes import SIZE, scene
 @pytest.fixture
 def peer():
     """gsplat's functions in torch, where it is installed; they import without its kernels."""
-    return pytest.importorskip("gsplat.cuda._torch_impl")
+    module = pytest.importorskip("gsplat.cuda._torch_impl")
+    if version("gsplat").startswith("1.4."):
+        pytest.skip("gsplat 1.4, which plain pip installs with nerfstudio, has other boxes")
+    return module
 
 
 def test_projection_is_gsplats(peer):
@@ -78,7 +82,7 @@ def test_arguments_and_results_of_gsplats_rasterization(peer, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("version", "kernels", "reason"),
+    ("found", "kernels", "reason"),
     [
         (None, None, r"not installed: pip install 'dense3d\[splats\]'"),
         ("1.4.0", object(), "gsplat 1.4.0 leaves out more than 1.5 does"),
@@ -86,13 +90,13 @@ def test_arguments_and_results_of_gsplats_rasterization(peer, monkeypatch):
         ("1.10.0", object(), None),
     ],
 )
-def test_why_gsplat_cannot_be_used(monkeypatch, version, kernels, reason):
+def test_why_gsplat_cannot_be_used(monkeypatch, found, kernels, reason):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(gaussian_cuda.importlib.util, "find_spec", lambda name: version and object())
-    monkeypatch.setattr(gaussian_cuda, "version", lambda name: version)
+    monkeypatch.setattr(gaussian_cuda.importlib.util, "find_spec", lambda name: found and object())
+    monkeypatch.setattr(gaussian_cuda, "version", lambda name: found)
     monkeypatch.setattr(gaussian_cuda, "require", lambda name: SimpleNamespace(_C=kernels))
-    found = gaussian_cuda.gsplat_unavailable()
-    assert found is None if reason is None else re.search(reason, found)
+    why = gaussian_cuda.gsplat_unavailable()
+    assert why is None if reason is None else re.search(reason, why)
 
 
 def test_torch_on_cuda_is_said_once():

@@ -89,7 +89,7 @@ def test_reconstructions_are_drawn_beside_the_other_view(repository):
     for field, side in (("original", "left"), ("reference", "right")):
         assert np.array_equal(getattr(result, field), views[side].permute(1, 2, 0).numpy())
     hidden = (result.masked == 128).all(axis=2)
-    assert hidden.mean() == pytest.approx(86 / 96, abs=1e-3)  # int(0.9 * 96) patches
+    assert hidden.mean() == pytest.approx(21 / 24, abs=1e-3)  # int(0.9 * 24) patches
     assert np.array_equal(result.reconstruction[~hidden], result.original[~hidden])
     assert result.plot().shape[1] == 4 * 320 + 3 * 4
 

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "encoder": ["PairEncoder"],
         "geometry": ["scaled_inverse_depth", "warp_along_rows"],
         "losses": ["SelfSupervisedStereoLoss", "edge_aware_smoothness", "photometric_error", "ssim_distance"],
-        "matching": ["Match", "MatchingLoss", "RowMatching"],
+        "matching": ["MatchingLoss"],
         "model": ["CCNeXt"],
     },
 )

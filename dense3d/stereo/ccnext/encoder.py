@@ -13,7 +13,7 @@ from dense3d.errors import ConfigError
 from dense3d.layers.feature_maps import ChannelLayerNorm
 from dense3d.registry import MODELS
 from dense3d.stereo.ccnext.attention import EpipolarAttention
-from dense3d.stereo.ccnext.matching import CLUES, Match, RowMatching
+from dense3d.stereo.row_matching import CLUES, Match, RowMatching
 
 STEMS = ("replaced", "beside", "own")
 

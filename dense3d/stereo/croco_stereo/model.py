@@ -21,6 +21,7 @@ from dense3d.errors import ConfigError, DataError
 from dense3d.layers.laplacian import DenseLoss
 from dense3d.registry import MODELS
 from dense3d.stereo.croco_stereo.features import DenseTokens, decoder_hooks
+from dense3d.stereo.croco_stereo.matching import TokenMatching
 from dense3d.stereo.croco_stereo.tiling import (
     Size,
     Tiles,
@@ -30,6 +31,7 @@ from dense3d.stereo.croco_stereo.tiling import (
     resize_images,
     tile_starts,
 )
+from dense3d.stereo.row_matching import Match
 from dense3d.structures.stereo_sample import StereoSample
 
 _DIVISOR = 32  # of the sides of what the network sees: the DPT head halves the grid of patches
@@ -52,6 +54,8 @@ class CrocoBinocular(BaseModel):
         target_scale: the network's outputs and the loss are in units of so many pixels. 1 is the official
             value; a small network trained from scratch for minutes learns faster with the typical size of
             a displacement. Published weights have 1.
+        matching: of stereo; arguments of :class:`TokenMatching`, for a small network. The official ones have
+            none.
         test_cfg: how to predict. ``mode="tiles"`` cuts into tiles of ``tile_size`` (``crop_size`` unless
             given) with ``overlap`` (published: 0.7; 0.9 for benchmarks), runs ``tile_batch_size`` at once
             and merges them by ``tile_conf_mode`` (see :class:`TileWeight`); images that hold no tile are
@@ -76,6 +80,7 @@ class CrocoBinocular(BaseModel):
         loss: dict | None = None,
         crop_size: Size = (352, 704),
         target_scale: float = 1.0,
+        matching: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -91,6 +96,12 @@ class CrocoBinocular(BaseModel):
         if not target_scale > 0:
             raise ConfigError(f"target_scale={target_scale}: give a positive number of pixels")
         self.target_scale = float(target_scale)
+        self.matching = None
+        if matching is not None:
+            if self.field != "disparity":
+                raise ConfigError("matching looks along rows, which is for stereo and not for optical flow")
+            network = self.network
+            self.matching = TokenMatching(network.enc_embed_dim, network.patch_size, **matching)
         self.crop_size = self._size("crop_size", crop_size)
         self.test_cfg = self._settings(test_cfg or {})
 
@@ -157,24 +168,38 @@ class CrocoBinocular(BaseModel):
         Returns:
             displacements ``(B, C, H, W)`` in pixels, and raw confidences ``(B, 1, H, W)`` or None.
         """
+        return self._regress(left, right)[:2]
+
+    def _regress(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor | None, Match | None]:
+        """:meth:`regress`, and what matching found, of the padded images."""
         height, width = left.shape[-2:]
         padding = (0, -width % _DIVISOR, 0, -height % _DIVISOR)
         if any(padding):
             left, right = (F.pad(image, padding, mode="replicate") for image in (left, right))
-        outputs = self.head(*self.tokens(left, right), tuple(left.shape[-2:]))[..., :height, :width]
+        size = tuple(left.shape[-2:])
+        tokens, grid, match = self.tokens(left, right)
+        outputs = self.head(tokens, grid, size)
         values = outputs[:, : self.channels]
         values = values if self.target_scale == 1 else values * self.target_scale
-        return values, outputs[:, self.channels :] if self.with_confidence else None
+        if match is not None:
+            found = match.disparity * match.stride
+            values = values + F.interpolate(found, size, mode="bilinear", align_corners=False)
+        raw = outputs[:, self.channels :, :height, :width] if self.with_confidence else None
+        return values[..., :height, :width], raw, match
 
-    def tokens(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
-        """Tokens ``(B, N, D)`` of all blocks for the first image, encoder first, and their grid.
+    def tokens(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], tuple[int, int], Match | None]:
+        """Tokens ``(B, N, D)`` of all blocks for the first image, encoder first, their grid, and matches.
 
         Of the encoder and of the decoder, the last are normed.
         """
         blocks, encoded, grid = self.network.encode(torch.cat([left, right]))
         first, second = encoded.chunk(2)
+        match = None
+        if self.matching is not None:
+            *found, match = self.matching(left, right)
+            first, second = first + found[0], second + found[1]
         seen = [block[: len(left)] for block in blocks[:-1]]
-        return [*seen, first, *self.network.decode(first, grid, second, grid)], grid
+        return [*seen, first, *self.network.decode(first, grid, second, grid)], grid, match
 
     def loss(self, left: Tensor, right: Tensor, samples: list[StereoSample] | None) -> dict[str, Tensor]:
         """The loss of a batch of crops, and beside it the end-point error in pixels, which is not trained.
@@ -190,14 +215,16 @@ class CrocoBinocular(BaseModel):
         turned = [self._is_mirrored(sample) for sample in samples]
         target = torch.stack([sample.get(name) for sample in samples])
         left, right, target = (_mirror(maps, turned) for maps in (left, right, target))
-        values, raw = self.regress(left, right)
+        values, raw, match = self._regress(left, right)
         scale = self.target_scale
-        loss = self.loss_function(values / scale, target / scale, raw)
+        losses = {"loss": self.loss_function(values / scale, target / scale, raw)}
+        valid = self.loss_function.valid(target / scale)
+        if match is not None:
+            losses["loss_matching"] = self.matching.loss(match, target, valid)
         with torch.no_grad():
-            valid = self.loss_function.valid(target / scale)
             error = torch.linalg.vector_norm(values.float() - torch.where(valid[:, None], target, 0), dim=1)
             error = torch.where(valid, error, 0).sum() / valid.sum().clamp(min=1)
-        return {"loss": loss, "epe": error}
+        return {**losses, "epe": error}
 
     @torch.no_grad()
     def predict(

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.stereo.ccnext import CCNeXt, MatchingLoss, RowMatching
-from dense3d.stereo.ccnext.matching import Match, along_row
+from dense3d.stereo.ccnext import CCNeXt, MatchingLoss
+from dense3d.stereo.row_matching import Match, RowMatching, along_row
 from dense3d.structures import StereoSample
 
 BACKBONE = dict(type="ConvNeXt", arch=dict(dims=(8, 12, 16, 24), depths=(1, 1, 1, 1)))
