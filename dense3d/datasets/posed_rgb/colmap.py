@@ -105,7 +105,7 @@ def _frame(image: ColmapImage, camera: ColmapCamera, file: Path, where: str) -> 
     if not 0.9 < length < 1.1:
         raise DataError(f"{where}: the quaternion has the length {length:g}, not 1; copy the model again")
     pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat(image.rotation, scalar_first=True).as_matrix().T
+    pose[:3, :3] = Rotation.from_quat(np.roll(image.rotation, -1)).as_matrix().T  # SciPy has w last
     pose[:3, 3] = -pose[:3, :3] @ image.translation
     if camera.model not in LENSES:
         raise DataError(

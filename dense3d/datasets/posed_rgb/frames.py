@@ -49,10 +49,13 @@ class PosedFrame:
     def read_image(self, alpha: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB; with ``alpha`` (H, W, 4), opaque unless the file says otherwise.
 
+        Pixels are as they are stored, whatever turn EXIF data ask for: COLMAP, and what was made with it,
+        has cameras for those.
+
         Raises:
             DataError: the file is missing or damaged, or of another size than the camera's.
         """
-        image = _with_alpha(self.image_path) if alpha else read_picture(self.image_path)
+        image = _with_alpha(self.image_path) if alpha else read_picture(self.image_path, as_stored=True)
         self._check_size(self.image_path, image, self.camera)
         return image
 
@@ -177,7 +180,7 @@ class PosedScene:
 
 
 def _with_alpha(path: Path) -> np.ndarray:
-    opaque = read_picture(path)
+    opaque = read_picture(path, as_stored=True)
     pixels = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
     alpha = np.full((*opaque.shape[:2], 1), 255, np.uint8)
     if pixels is not None and pixels.ndim == 3 and pixels.shape[2] == 4:

@@ -9,16 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from dense3d.datasets.posed_rgb.frames import PosedFrame, PosedScene
 from dense3d.datasets.posed_rgb.poses import UnknownPoseError, pinhole, pose_of
 from dense3d.datasets.scan.images import measure_image
 from dense3d.errors import DataError
 from dense3d.files import is_file, is_folder
-from dense3d.image_files import IMAGE_SUFFIXES
+from dense3d.image_files import IMAGE_SUFFIXES, open_image
 from dense3d.structures.camera import PinholeCamera
 
 MILLIMETRE = 0.001
+EXIF_ORIENTATION, QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
 
 
 def is_scannet(root: Path) -> bool:
@@ -73,7 +75,7 @@ def read_scannet(root: Path) -> PosedScene:
 
 
 def size_of(image: Path) -> tuple[int, int]:
-    """Width and height of an image file as it is read, from its header where that tells them.
+    """Width and height of an image file as its pixels are stored, from its header.
 
     Raises:
         DataError: it is missing or no image.
@@ -81,7 +83,11 @@ def size_of(image: Path) -> tuple[int, int]:
     fault, size = measure_image(image)
     if fault is not None or size is None:
         raise DataError(str(fault or f"{image} cannot be read as an image; restore it"))
-    return size
+    try:
+        with open_image(image) as header:
+            return size[::-1] if header.getexif().get(EXIF_ORIENTATION, 1) in QUARTER_TURNS else size
+    except UnidentifiedImageError:  # formats that OpenCV alone reads have no such data
+        return size
 
 
 def _camera(size: tuple[int, int], matrix: np.ndarray, pose: np.ndarray, root: Path) -> PinholeCamera:

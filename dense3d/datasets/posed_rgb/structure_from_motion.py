@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.files import is_folder
 from dense3d.image_files import IMAGE_SUFFIXES
 from dense3d.optional import require
@@ -41,6 +41,7 @@ def structure_from_motion(
 
     Raises:
         DataError: there are fewer than three photographs, or they could not be put together.
+        ConfigError: ``out`` holds something else.
         MissingDependencyError: pycolmap is not installed.
     """
     photographs, out = Path(photographs), Path(out)
@@ -48,6 +49,8 @@ def structure_from_motion(
         return out
     if not is_folder(photographs):
         raise DataError(f"{photographs} is no folder of photographs")
+    if is_folder(out) and any(out.iterdir()):
+        raise ConfigError(f"{out} holds files, but no COLMAP model in sparse/0: name an empty folder")
     files = [path for path in photographs.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
     if len(files) < 3:
         raise DataError(f"{photographs} has {len(files)} photographs: take at least 20 all around the scene")
@@ -65,7 +68,7 @@ def structure_from_motion(
         (result / "sparse" / "0").mkdir(parents=True)
         model.write_binary(str(result / "sparse" / "0"))
         (result / "images").symlink_to(photographs.resolve(), target_is_directory=True)
-        if is_folder(out) and not any(out.iterdir()):
+        if is_folder(out):
             out.rmdir()
         shutil.move(result, out)
     return out

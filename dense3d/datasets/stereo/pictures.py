@@ -20,14 +20,23 @@ _ENDS = ((b"\x89PNG", b"IEND\xaeB`\x82"), (b"\xff\xd8", b"\xff\xd9"))
 _TAIL = 1 << 16  # metadata may stand behind the pixels
 
 
-def read_picture(path: str | Path) -> np.ndarray:
+def read_picture(path: str | Path, as_stored: bool = False) -> np.ndarray:
     """A photograph as (H, W, 3) RGB uint8, upright; grey ones have three equal channels.
+
+    Args:
+        path: the file.
+        as_stored: do not turn it as its EXIF data ask for, as COLMAP does not.
 
     Raises:
         DataError: the file is missing, no image, cut off or damaged.
     """
     content = read_bytes(path)
     _check_end(path, content)
+    if as_stored:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        if pixels is not None:
+            return np.ascontiguousarray(pixels[..., ::-1])
     try:
         return np.ascontiguousarray(Reader().decode(content)[..., ::-1])
     except ValueError as error:

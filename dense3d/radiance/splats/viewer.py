@@ -91,7 +91,7 @@ class SplatViewer:
             aspect=camera.width / camera.height,
             scale=FRUSTUM,
             image=view.image[::step, ::step],
-            wxyz=Rotation.from_matrix(camera.rotation).as_quat(scalar_first=True),
+            wxyz=np.roll(Rotation.from_matrix(camera.rotation).as_quat(), 1),  # SciPy has w last
             position=(camera.position - self._centre) * self._scale,
         )
 

@@ -149,6 +149,29 @@ def test_faults_of_pictures_are_named_when_they_are_read(scene, tmp_path: Path) 
         read_scene(tmp_path / "images")
 
 
+def test_cameras_are_of_pixels_as_they_are_stored(scene, tmp_path: Path) -> None:
+    """COLMAP does not turn a photograph of a telephone as its EXIF data ask for."""
+    from PIL import Image
+
+    path = scene()
+    image = Image.open(tmp_path / "images/0.png")
+    exif = image.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    for number in range(3):
+        (tmp_path / f"images/{number}.png").unlink()
+        image.save(tmp_path / f"images/{number}.jpg", quality=95, exif=exif)
+    content = json.loads((path / "transforms.json").read_text())
+    for number, entry in enumerate(content["frames"]):
+        entry["file_path"] = f"images/{number}.jpg"
+    for keys in ((), ("w", "h")):  # stated, and read from the header
+        stated = {key: value for key, value in content.items() if key not in keys}
+        (path / "transforms.json").write_text(json.dumps(stated))
+        frame = read_scene(path).frames[1]
+        assert (frame.camera.width, frame.camera.height) == (40, 30)
+        for pixels in (frame.read_image(), frame.read_image(alpha=True)[..., :3]):
+            np.testing.assert_array_equal(pixels, np.asarray(Image.open(frame.image_path).convert("RGB")))
+
+
 def test_slightly_or_evenly_wrong_rotations_become_rigid(scene) -> None:
     rotation = cv2.Rodrigues(np.array([0.3, -0.2, 0.1]))[0]
     for matrix in (np.round(rotation, 4), 1.7 * rotation):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dense3d.datasets.posed_rgb import read_scene, structure_from_motion
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 
 PHOTOGRAPHS = 8
 
@@ -41,4 +41,8 @@ def test_too_few_photographs_and_no_folder_are_told(tmp_path: Path) -> None:
         structure_from_motion(tmp_path / "none", tmp_path / "out")
     (tmp_path / "few").mkdir()
     with pytest.raises(DataError, match="few has 0 photographs"):
+        structure_from_motion(tmp_path / "few", tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
+    with pytest.raises(ConfigError, match="out holds files, but no COLMAP model"):
         structure_from_motion(tmp_path / "few", tmp_path / "out")
