@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from dense3d.apis.building import usable_device
 from dense3d.datasets.posed_rgb import (
     PosedScene,
     read_scene,
@@ -116,8 +115,8 @@ def fit_splats(
     require_writable_folder(out)
     if not resume:
         require_new(out)
-    require_extras(video, mesh)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    require_extras(video, mesh, voxel)
+    place = usable_device(device)
     with locked(out):
         if colmap:
             if isinstance(scene, PosedScene):
@@ -132,12 +131,12 @@ def fit_splats(
             _tell_poses(found, tell)
         views = load_views(found, downscale, masks, masks_show)
         train, test = held_out(views, hold_out)
-        if max(max(view.image.shape) for view in views) > LARGE and device == "cpu":
+        if max(max(view.image.shape) for view in views) > LARGE and place.type == "cpu":
             tell(f"note: on the CPU, photographs of more than {LARGE} pixels take long; see --downscale")
         settings = _with_background(settings, views)
         extent = scene_extent(train)
         if resume:
-            fitter = Fitter.resumed(train, settings, load_state(out), device)
+            fitter = Fitter.resumed(train, settings, load_state(out), place)
             tell(f"going on after step {fitter.step} with {len(fitter.gaussians):,} Gaussians")
         else:
             given = read_cloud(cloud) if isinstance(cloud, (str, Path)) else cloud
@@ -146,7 +145,7 @@ def fit_splats(
                 f"{len(train)} photographs of {train[0].camera.width} x {train[0].camera.height} pixels to "
                 f"fit, {len(test)} held out; {len(start):,} Gaussians to begin with, from {source}"
             )
-            fitter = Fitter(train, start, extent, settings, device)
+            fitter = Fitter(train, start, extent, settings, place)
         viewer = _viewer(views, extent, tell) if show else None
         begin = time.monotonic()
         Session(fitter, out, test, tell, viewer).run(save_every)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
+from dense3d.apis.building import usable_device
 from dense3d.datasets.posed_rgb import read_scene
+from dense3d.errors import ConfigError
 from dense3d.files import inside, require_writable_folder
 from dense3d.radiance.splats.evaluation import FIT, Scores, render_view, score
 from dense3d.radiance.splats.outputs import MESH, VIDEO, mesh_into, require_extras, video_into
@@ -40,6 +42,7 @@ def render_splats(
     *,
     downscale: float = 1.0,
     background: str = "black",
+    device: str | None = None,
     axes: str = "opengl",
     video: bool = False,
     mesh: bool = False,
@@ -54,25 +57,30 @@ def render_splats(
         out: folder; gets ``renders/NAME.png``, ``metrics.json`` and ``metrics.csv``.
         downscale: make images smaller by this factor.
         background: ``"black"`` or ``"white"``.
+        device: ``"cpu"``, ``"cuda"``, ...; a GPU if there is one unless given.
         axes: of transforms files, see :func:`~dense3d.datasets.posed_rgb.read_scene`.
         video, mesh, voxel: see :func:`~dense3d.apis.splat_fitting.fit_splats`.
         tell: is given lines on what happens.
 
     Raises:
         DataError: a file is missing, damaged or of another kind.
+        ConfigError: an argument is out of range.
     """
     out = Path(out)
+    if background not in ("black", "white"):
+        raise ConfigError(f"background={background!r} is none of black, white")
     require_writable_folder(out)
-    require_extras(video, mesh)
-    gaussians = read_splats(splats)
+    require_extras(video, mesh, voxel)
+    place = usable_device(device)
+    gaussians = read_splats(splats).to(place)
     views = load_views(read_scene(scene, axes=axes), downscale, with_depth=False)
     behind = torch.full((3,), float(background == "white"))
     report = RenderReport(Scores())
     for view in views:
         image = render_view(gaussians, view, behind)
         report.scores.rows[view.name] = {FIT: score(image, view, behind)}
-        name = Path(view.name.replace(":", "_")).with_suffix(".png")
-        report.pictures.append(inside(out / "renders", name.as_posix(), scene))
+        name = _picture_name(view.name, report.pictures, out / "renders")
+        report.pictures.append(inside(out / "renders", name, scene))
         write_picture((image * 255).round().byte().numpy(), report.pictures[-1])
     report.scores.write(out, splats=str(splats), gaussians=len(gaussians))
     if video:
@@ -80,3 +88,13 @@ def render_splats(
     if mesh:
         report.mesh = mesh_into(gaussians, views, out / MESH, voxel, tell)
     return report
+
+
+def _picture_name(name: str, taken: list[Path], folder: Path) -> str:
+    """Where a photograph's render goes: its name without what leads out of the folder, told from others."""
+    parts = [part for part in PurePosixPath(name.replace(":", "_")).parts if part not in ("/", "..")]
+    place = PurePosixPath(*parts)
+    found = place.with_suffix(".png")
+    while folder / found in taken:
+        place = found = place.with_name(f"{place.name}.png")
+    return found.as_posix()

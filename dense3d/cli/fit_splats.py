@@ -93,13 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import torch
-
+    from dense3d.apis.building import usable_device
     from dense3d.apis.splat_fitting import fit_splats
     from dense3d.radiance.splats.settings import FitSettings
 
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kind = "cpu" if device == "cpu" else "cuda"
+    device = usable_device(arguments.device)
+    kind = "cpu" if device.type == "cpu" else "cuda"
     settings = FitSettings(
         steps=arguments.steps or STEPS[kind],
         strategy=arguments.strategy,
@@ -124,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         colmap=arguments.colmap,
         check_poses=not arguments.no_pose_check,
         resume=arguments.resume,
-        device=device,
+        device=str(device),
         show=arguments.show,
         video=arguments.video,
         mesh=arguments.mesh,

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--axes", choices=("opengl", "opencv"), default="opengl", help="of cameras in transforms files"
     )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     parser.add_argument("--video", action="store_true", help="write orbit.mp4")
     parser.add_argument("--mesh", action="store_true", help="write mesh.ply, from rendered depth")
     parser.add_argument("--voxel", type=float, metavar="SIDE", help="of the mesh, in the units of the poses")
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         downscale=arguments.downscale,
         background=arguments.background,
         axes=arguments.axes,
+        device=arguments.device,
         video=arguments.video,
         mesh=arguments.mesh,
         voxel=arguments.voxel,

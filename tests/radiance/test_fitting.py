@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from radiance import tiny_scenes
 
 from dense3d.apis import fit_splats
+from dense3d.apis.splat_rendering import render_splats
 from dense3d.cli.dispatch import main
 from dense3d.errors import CheckpointError, ConfigError, DataError, TrainingError
 from dense3d.radiance.splats import FitSettings, Fitter, read_splats, write_splats
@@ -31,7 +33,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def fit(scene: Path, out: Path, settings: FitSettings = QUICK, **options: object):
+def fit(
+    scene: Path,
+    out: Path,
+    settings: FitSettings = QUICK,
+    scene_file: str = "transforms.json",
+    **options: object,
+):
     options = {
         "cloud": scene / "known.ply",
         "check_poses": False,
@@ -39,7 +47,7 @@ def fit(scene: Path, out: Path, settings: FitSettings = QUICK, **options: object
         "tell": lambda _: None,
         **options,
     }
-    return fit_splats(scene, out, settings, **options)
+    return fit_splats(scene / scene_file, out, settings, **options)
 
 
 class Killed(BaseException):
@@ -74,6 +82,11 @@ def test_a_killed_fit_goes_on_bit_for_bit(
         fit(scene, tmp_path / "killed", replace(settings, sh_degree=2), resume=True)
     with pytest.raises(CheckpointError, match=r"7 photographs are others .* as images/01\.png"):
         fit(scene, tmp_path / "killed", settings, resume=True, downscale=1.3)
+    content = json.loads((scene / "transforms.json").read_text())
+    content["frames"].reverse()
+    (scene / "reversed.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="the photographs come in another order"):
+        fit(scene, tmp_path / "killed", settings, resume=True, scene_file="reversed.json")
 
 
 def test_a_fit_gets_better_and_its_files_say_so(scene: Path, tmp_path: Path) -> None:
@@ -110,6 +123,19 @@ def test_a_file_is_rendered_for_the_cameras_of_a_scene(scene: Path, tmp_path: Pa
     picture = cv2.imread(str(tmp_path / "out/renders/images/03.png"))
     photograph = cv2.imread(str(scene / "images/03.png"))
     assert np.abs(picture.astype(int) - photograph).max() <= 1
+    content = json.loads((scene / "transforms.json").read_text())
+    for entry, name in zip(content["frames"], (str(scene / "images/00.png"), "images/../images/01.png")):
+        entry["file_path"] = name
+    shutil.copy(scene / "images/03.png", scene / "images/02.b.png")
+    content["frames"][3]["file_path"] = "images/02.b.png"
+    shutil.copy(scene / "images/04.png", scene / "images/02.bmp.png")
+    content["frames"][4]["file_path"] = "images/02.bmp"
+    (scene / "named.json").write_text(json.dumps(content))
+    report = render_splats(tmp_path / "known.ply", scene / "named.json", tmp_path / "named", device="cpu")
+    assert len({path.resolve() for path in report.pictures}) == 9
+    assert all(path.resolve().is_relative_to(tmp_path / "named/renders") for path in report.pictures)
+    with pytest.raises(ConfigError, match="background='grey'"):
+        render_splats(tmp_path / "known.ply", scene, tmp_path / "grey", background="grey")
 
 
 def test_photographs_that_differ_in_brightness_are_matched(scene: Path) -> None:
@@ -146,11 +172,22 @@ def test_photographs_that_differ_in_brightness_are_matched(scene: Path) -> None:
         (dict(resume=True), CheckpointError, "there is no fit to resume"),
         (dict(hold_out=1), DataError, "too few to hold one of 1 out"),
         (dict(hold_out=-8), ConfigError, "hold_out=-8"),
+        (dict(device="gpu"), ConfigError, "the device gpu cannot be used"),
+        (dict(mesh=True, voxel=-1.0), ConfigError, "voxel=-1.0: the side of a voxel is positive"),
+        (dict(voxel=0.1), ConfigError, "voxel=0.1.*ask for a mesh"),
     ],
 )
 def test_faults_are_named(scene: Path, tmp_path: Path, options: dict, error: type, told: str) -> None:
     with pytest.raises(error, match=told):
         fit(scene, tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize(
+    "settings", [dict(seed=-1), dict(initial_opacity=1.0), dict(initial_scale=-1), dict(means_lr=np.nan)]
+)
+def test_settings_out_of_range_are_named(settings: dict) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        FitSettings(**settings)
 
 
 def test_a_loss_that_is_not_finite_names_the_photograph(scene: Path, tmp_path: Path, monkeypatch) -> None:

@@ -83,6 +83,21 @@ def test_files_that_were_cut_off_or_are_of_another_kind_are_refused(tmp_path: Pa
     open3d.io.write_triangle_mesh(str(path), cube)
     with pytest.raises(DataError, match=r"a\.ply is a mesh, no file of Gaussian splats.*f_dc_0.*--cloud"):
         read_splats(path)
+    open3d.io.write_triangle_mesh(str(path), cube, write_ascii=True)
+    with pytest.raises(DataError, match=r"a\.ply is a mesh, no file of Gaussian splats"):
+        read_splats(path)
+    path.write_bytes(content.replace(b"vertex 5", b"vertex 5000000000000"))
+    with pytest.raises(DataError, match="of its 5000000000000 Gaussians: it was cut off"):
+        read_splats(path)
+    compressed = [
+        "element chunk 1",
+        "property float min_x",
+        "element vertex 1",
+        "property uint packed_position",
+    ]
+    path.write_text("\n".join(["ply", "format binary_little_endian 1.0", *compressed, "end_header", ""]))
+    with pytest.raises(DataError, match="holds compressed splats"):
+        read_splats(path)
     with pytest.raises(DataError, match="does not exist"):
         read_splats(tmp_path / "no.ply")
 

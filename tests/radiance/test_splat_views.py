@@ -15,6 +15,7 @@ from radiance import tiny_scenes
 from dense3d.datasets.posed_rgb import PosedFrame, PosedScene, read_scene
 from dense3d.errors import DataError
 from dense3d.radiance.splats.baselines import mean_image, nearest_view, warped_by_depth
+from dense3d.radiance.splats.evaluation import evaluate, score
 from dense3d.radiance.splats.initial import initial_points, scene_extent
 from dense3d.radiance.splats.losses import masked_photometric_loss, psnr
 from dense3d.radiance.splats.views import SplatView, held_out, load_views, smaller
@@ -75,6 +76,9 @@ def test_alpha_and_masks_tell_the_object(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{name}.png"), alpha)
     usable = load_views(read_scene(root), masks=tmp_path, masks_show="usable")[1]
     assert usable.alpha is None and (usable.usable == (alpha[..., 0] > 0)).all()
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros_like(alpha))
+    with pytest.raises(DataError, match=r"b\.png: its mask leaves no pixel to fit"):
+        load_views(read_scene(root), masks=tmp_path, masks_show="usable")
     cv2.imwrite(str(tmp_path / "b.png"), alpha[:20])
     with pytest.raises(DataError, match=r"b\.png is 64 x 20 pixels and .*b\.png is 64 x 48"):
         load_views(read_scene(root), masks=tmp_path)
@@ -171,3 +175,15 @@ def test_pixels_that_do_not_count_have_no_influence() -> None:
     assert masked_photometric_loss(image, hidden, usable) == loss
     assert psnr(image.detach(), target, usable) == psnr(image.detach(), hidden, usable)
     assert masked_photometric_loss(image, target, ~usable & usable) == 0
+    view, black = replace(seen_wall(0.0, (24, 20)), usable=usable.numpy()), torch.zeros(3)
+    other = torch.where(usable[..., None], image.detach(), torch.ones(()))
+    assert score(image.detach(), view, black) == score(other, view, black)
+
+
+def test_photographs_of_two_sizes_are_scored_by_what_all_have() -> None:
+    known = tiny_scenes.known_gaussians()
+    train, small = tiny_scenes.photographs(known), tiny_scenes.photographs(known, 2, (16, 12))
+    scores = evaluate(known, train, [train[0], small[1]], torch.zeros(3), 3.0)
+    assert list(scores.means()) == ["splats", "mean_image"]
+    rows = list(scores.rows.values())
+    assert scores.means()["mean_image"][0] == pytest.approx(np.mean([row["mean_image"][0] for row in rows]))

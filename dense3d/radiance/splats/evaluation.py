@@ -39,8 +39,9 @@ class Scores:
     rows: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def means(self) -> dict[str, tuple[float, float]]:
-        """Method -> means over photographs."""
-        methods = next(iter(self.rows.values()), {})
+        """Method -> means over photographs; a method that lacks one of them is left out."""
+        rows = list(self.rows.values())
+        methods = [m for m in (rows[0] if rows else ()) if all(m in row for row in rows)]
         return {m: tuple(np.mean([row[m] for row in self.rows.values()], axis=0).tolist()) for m in methods}
 
     def lines(self) -> list[str]:
@@ -79,9 +80,11 @@ def render_view(
 def score(image: Tensor, view: SplatView, background: Tensor) -> tuple[float, float]:
     """PSNR in dB and SSIM of an image, over the pixels of ``view`` that count."""
     target, usable = view.target(background), view.mask()
-    similarity = structural_similarity(image, target)
-    if usable is not None:
-        similarity = similarity[usable]
+    if usable is None:
+        similarity = structural_similarity(image, target)
+    else:  # both are black where pixels do not count, as in the loss, since windows reach there
+        hidden = (torch.where(usable[..., None], pixels, 0) for pixels in (image, target))
+        similarity = structural_similarity(*hidden)[usable]
     return psnr(image, target, usable), float(similarity.mean())
 
 
@@ -103,9 +106,12 @@ def evaluate(
     """
     scores = Scores()
     train = [_over(view, background) for view in train]
+    means: dict[tuple[int, ...], np.ndarray] = {}  # by size
     for view in test:
         nearest = nearest_view(train, view, extent)
-        images = {"mean_image": mean_image(train, view)}
+        if view.image.shape not in means:
+            means[view.image.shape] = mean_image(train, view)
+        images = {"mean_image": means[view.image.shape]}
         if nearest.image.shape == view.image.shape:
             images["nearest_view"] = nearest.image
         if nearest.depth is not None:

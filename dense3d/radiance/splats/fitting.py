@@ -188,11 +188,11 @@ def require_same(views: Sequence[SplatView], settings: FitSettings, state: dict[
         f"{key} was {then.get(key)!r} and is {now[key]!r}" for key in now if then.get(key) != now[key]
     ]
     prints = {view.name: view.fingerprint() for view in views}
-    if prints != state["views"]:
-        other = [
-            name for name in {**state["views"], **prints} if state["views"].get(name) != prints.get(name)
-        ]
+    other = [name for name in {**state["views"], **prints} if state["views"].get(name) != prints.get(name)]
+    if other:
         different.append(f"{len(other)} photographs are others or have another size or pose, as {other[0]}")
+    elif list(prints) != list(state["views"]):
+        different.append("the photographs come in another order")
     if different:
         raise CheckpointError(
             f"the fit cannot be resumed, since it was begun otherwise: {'; '.join(different)}; use the same "

@@ -57,8 +57,7 @@ def mesh_of(gaussians: Gaussians, views: Sequence[SplatView], voxel: float) -> T
         ConfigError: the voxel's side is not positive.
         DataError: no view sees a surface.
     """
-    if not 0 < voxel < np.inf:
-        raise ConfigError(f"voxel={voxel}: the side of a voxel is positive, in the units of the poses")
+    require_voxel(voxel)
     with quiet_open3d() as open3d:
         tensor, image_of = open3d.core.Tensor, open3d.t.geometry.Image
         grid = open3d.t.geometry.VoxelBlockGrid(
@@ -83,6 +82,16 @@ def mesh_of(gaussians: Gaussians, views: Sequence[SplatView], voxel: float) -> T
     if not len(found.triangles):
         raise DataError(f"no surface was found with voxels of {voxel:g}: fit longer, or take smaller voxels")
     return found
+
+
+def require_voxel(side: float) -> None:
+    """See that the side of a voxel can be one.
+
+    Raises:
+        ConfigError: it is not positive.
+    """
+    if not 0 < side < np.inf:
+        raise ConfigError(f"voxel={side}: the side of a voxel is positive, in the units of the poses")
 
 
 def _extracted(grid: Any, weight: float) -> TriangleMesh:

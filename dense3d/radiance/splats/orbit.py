@@ -21,6 +21,8 @@ from dense3d.radiance.splats.views import SplatView
 
 SECONDS, FRAMES_PER_SECOND = 6, 24
 ALL_AROUND = np.radians(270)  # photographs that cover so much are circled
+LEAST_UP = 0.2  # length of the mean of the photographs' upward directions that says where up is
+LEAST_RADIUS = 0.05  # of a circle, in multiples of the distance to what is circled
 INSIDE = 0.8  # part of the arc, and of the distance, that the cameras of a video use
 PURPOSE = "writing videos"
 
@@ -38,7 +40,8 @@ def orbit(views: Sequence[SplatView], count: int) -> list[SplatView]:
     """Cameras of a closed path, with no photographs.
 
     Around what all photographs look at, at their mean height and a little nearer: all around if they cover
-    270 degrees, else back and forth within their arc. Where they look at nothing in common, along them.
+    270 degrees, else back and forth within their arc. Where they look at nothing in common, or straight down
+    from above it, along them.
 
     Args:
         views: photographs.
@@ -49,8 +52,9 @@ def orbit(views: Sequence[SplatView], count: int) -> list[SplatView]:
     """
     if not views or count < 1:
         raise ConfigError("an orbit has at least one camera, and photographs to go by")
-    centre, _ = common_sight(views)
-    poses = _along(views, count) if centre is None else _around(views, centre, count)
+    centre, distance = common_sight(views)
+    can_circle = centre is not None and _radius(views, centre) > LEAST_RADIUS * distance
+    poses = _around(views, centre, count) if can_circle else _along(views, count)
     first = views[0]
     blank = np.zeros_like(first.image)
     return [
@@ -101,6 +105,14 @@ def write_video(
     finally:
         writer.close()
         temporary.unlink(missing_ok=True)
+
+
+def _radius(views: Sequence[SplatView], centre: np.ndarray) -> float:
+    """Median distance of the photographs from the upright axis through ``centre``; 0 if up is not clear."""
+    if np.linalg.norm(np.mean([view.camera.rotation[:, 1] for view in views], axis=0)) < LEAST_UP:
+        return 0.0
+    offsets, up = np.array([view.camera.position for view in views]) - centre, _up(views)
+    return float(np.median(np.linalg.norm(offsets - (offsets @ up)[:, None] * up, axis=1)))
 
 
 def _around(views: Sequence[SplatView], centre: np.ndarray, count: int) -> list[np.ndarray]:

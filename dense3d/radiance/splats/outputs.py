@@ -7,26 +7,31 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.optional import require
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.meshing import mesh_of, usual_voxel, write_mesh
+from dense3d.radiance.splats.meshing import mesh_of, require_voxel, usual_voxel, write_mesh
 from dense3d.radiance.splats.orbit import FRAMES_PER_SECOND, SECONDS, orbit, require_video, write_video
 from dense3d.radiance.splats.views import SplatView
 
 VIDEO, MESH = "orbit.mp4", "mesh.ply"
 
 
-def require_extras(video: bool, mesh: bool) -> None:
-    """Say what is missing before the work, not after it.
+def require_extras(video: bool, mesh: bool, voxel: float | None = None) -> None:
+    """Say what is missing, or wrong, before the work, not after it.
 
     Raises:
+        ConfigError: the voxel's side is not positive, or there is one without a mesh.
         MissingDependencyError: names the extra.
     """
     if video:
         require_video()
     if mesh:
         require("open3d", "meshes from depth")
+    if voxel is not None and not mesh:
+        raise ConfigError(f"voxel={voxel}: it is the side of a mesh's voxels; ask for a mesh (--mesh)")
+    if voxel is not None:
+        require_voxel(voxel)
 
 
 def video_into(

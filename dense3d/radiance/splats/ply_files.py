@@ -75,10 +75,10 @@ def read_splats(path: str | os.PathLike) -> Gaussians:
     if not is_file(path):
         raise DataError(f"{path} does not exist: name a ply file of Gaussian splats")
     header = read_header(path)
-    if not header.is_plain or header.order == "":
-        kind = "text" if header.order == "" else "a vertex with lists"
-        raise DataError(f"{path} holds {kind}: splats are a binary ply with numbers alone; export it again")
     rest = _check_kind(path, header)
+    if not header.is_plain or header.order == "":
+        kind = "text" if header.order == "" else "something before its vertices"
+        raise DataError(f"{path} holds {kind}: splats are a binary ply with numbers alone; export it again")
     table = _table(path, header)
     if not header.vertices:
         raise DataError(f"{path} holds no Gaussian; fit the scene or export it again")
@@ -108,7 +108,9 @@ def read_splats(path: str | os.PathLike) -> Gaussians:
 
 def _check_kind(path: Path, header: PlyHeader) -> int:
     """Number of ``f_rest`` fields of a file of splats."""
-    names = {name for name, _ in header.properties}
+    names = {name for name, _ in header.properties or ()}
+    if "packed_position" in names:
+        raise DataError(f"{path} holds compressed splats, as of SuperSplat; export it as a ply without that")
     missing = [name for name in NEEDED if name not in names]
     if missing:
         what = "a mesh" if header.elements.get("face") else "a cloud or something else"
@@ -124,15 +126,12 @@ def _check_kind(path: Path, header: PlyHeader) -> int:
 
 def _table(path: Path, header: PlyHeader) -> np.ndarray:
     row = np.dtype([(name, header.order + kind) for name, kind in header.properties])
-    with path.open("rb") as file:
-        file.seek(header.size)
-        content = file.read(header.vertices * row.itemsize)
-    missing = header.vertices * row.itemsize - len(content)
+    missing = header.size + header.vertices * row.itemsize - path.stat().st_size
     if missing > 0:
         raise DataError(
             f"{path} lacks {missing} bytes of its {header.vertices} Gaussians: it was cut off; copy it again"
         )
-    return np.frombuffer(content, dtype=row)
+    return np.fromfile(path, dtype=row, count=header.vertices, offset=header.size)
 
 
 def _is_antialiased(path: Path, header: PlyHeader) -> bool:

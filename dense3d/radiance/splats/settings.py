@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ from dense3d.errors import ConfigError, did_you_mean
 PUBLISHED_STEPS = 30_000
 STRATEGIES = ("default", "mcmc")
 LEAST_RESET_EVERY = 500  # Adam takes some 150 steps to lead an opacity back
+NOT_NEGATIVE = (
+    *("haste", "means_lr", "log_scales_lr", "quats_lr", "opacity_logits_lr", "sh0_lr"),
+    *("grow_gradient", "noise"),
+)
 LEAST_REFINE_EVERY = 25  # steps between two changes of the number of Gaussians, however short the fit
 
 
@@ -74,6 +79,15 @@ class FitSettings:
             raise ConfigError(f"background={self.background!r} is none of black, white, random")
         if not 0 <= self.ssim_weight <= 1:
             raise ConfigError(f"ssim_weight={self.ssim_weight} lies in 0..1")
+        if self.seed < 0:
+            raise ConfigError(f"seed={self.seed}: it is at least 0")
+        if self.initial_opacity is not None and not 0 < self.initial_opacity < 1:
+            raise ConfigError(f"initial_opacity={self.initial_opacity} lies between 0 and 1")
+        if self.initial_scale is not None and not 0 < self.initial_scale < math.inf:
+            raise ConfigError(f"initial_scale={self.initial_scale}: it is positive")
+        for name in NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}={getattr(self, name)}: it is finite and at least 0")
 
     def scaled(self, step: int) -> int:
         """A step of the published schedule in this fit, at least 1.

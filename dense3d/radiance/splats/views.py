@@ -147,15 +147,16 @@ def _load(
     has_alpha = bool((alpha < 255)[usable if usable is not None else slice(None)].any())
     if has_alpha:  # colours are averaged by how much of them is there
         image = (image * (alpha[..., None] / 255)).round().astype(np.uint8)
+    if usable is not None:  # a pixel that mixes known and unknown ones is unknown
+        usable = _resized(usable.astype(np.uint8) * 255, size, cv2.INTER_AREA) == 255
+        if not usable.any():
+            raise DataError(f"{frame.name}: its mask leaves no pixel to fit; leave the photograph out")
     return SplatView(
         name=frame.name,
         camera=camera,
         image=_resized(image, size, cv2.INTER_AREA),
         alpha=_resized(alpha, size, cv2.INTER_AREA) if has_alpha else None,
-        # a pixel that mixes known and unknown ones is unknown
-        usable=None
-        if usable is None
-        else _resized(usable.astype(np.uint8) * 255, size, cv2.INTER_AREA) == 255,
+        usable=usable,
         depth=None if depth is None else _resized(depth, size, cv2.INTER_NEAREST),
     )
 
