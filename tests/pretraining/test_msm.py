@@ -140,6 +140,19 @@ def test_whitened_features_are_uncorrelated_and_of_unit_variance():
     assert torch.equal(whitening(features[:3]).double(), found[:3])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_statistics_are_of_float32_under_mixed_precision(dtype: torch.dtype):
+    """More voxels than float16 can count, whose squares bfloat16 would round."""
+    features = torch.randn(70_000, 4, generator=torch.Generator().manual_seed(5))
+    plain, mixed = RunningWhitening(4), RunningWhitening(4)
+    plain.update(features)
+    with torch.autocast("cpu", dtype=dtype):
+        mixed.update(features)
+        whitened, rank = mixed(features), effective_rank(features)
+    assert torch.equal(plain.square, mixed.square) and torch.equal(plain(features), whitened)
+    assert rank == effective_rank(features)
+
+
 def test_whitening_averages_over_batches():
     """The mean of equally weighted batches, each of which counts ``momentum`` times as much as the next."""
     whitening = RunningWhitening(1, momentum=0.5)

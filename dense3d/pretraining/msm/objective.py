@@ -87,6 +87,7 @@ def effective_rank(features: Tensor) -> Tensor:
         (3.0, 1.0)
     """
     centred = features.float() - features.float().mean(dim=0)
-    values = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
+    with torch.autocast(features.device.type, enabled=False):  # eigenvalues are of float32
+        values = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0)
     share = values / values.sum().clamp(min=1e-12)
     return torch.special.entr(share).sum().exp()

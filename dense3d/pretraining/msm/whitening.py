@@ -38,7 +38,8 @@ class RunningWhitening(nn.Module):
     def update(self, features: Tensor) -> None:
         """Take ``(V, C)`` into the averages, of all processes together; nothing if there are none."""
         features = features.float()
-        sums = torch.cat([features.T @ features, features.sum(dim=0)[None]])  # (C + 1, C)
+        with torch.autocast(features.device.type, enabled=False):  # sums of many, which float16 cannot hold
+            sums = torch.cat([features.T @ features, features.sum(dim=0)[None]])  # (C + 1, C)
         count = sums.new_tensor(float(len(features)))
         all_reduce(sums)
         all_reduce(count)
@@ -58,9 +59,10 @@ class RunningWhitening(nn.Module):
 
     @torch.no_grad()
     def forward(self, features: Tensor) -> Tensor:
-        """``(V, C)`` to the same."""
+        """``(V, C)`` to the same, in float32, also under autocast."""
         mean, covariance = self.moments()
-        values, vectors = torch.linalg.eigh(covariance)
-        values = values.clamp(min=0)
-        scale = (values + self.eps * values.mean()).clamp(min=1e-12).rsqrt()
-        return (features.float() - mean) @ (vectors * scale) @ vectors.T
+        with torch.autocast(features.device.type, enabled=False):
+            values, vectors = torch.linalg.eigh(covariance)
+            values = values.clamp(min=0)
+            scale = (values + self.eps * values.mean()).clamp(min=1e-12).rsqrt()
+            return (features.float() - mean) @ (vectors * scale) @ vectors.T
