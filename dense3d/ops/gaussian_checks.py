@@ -9,6 +9,7 @@ from dense3d.errors import ConfigError, DataError
 
 SHAPES = {"means": (3,), "quats": (4,), "scales": (3,), "opacities": (), "covars": (3, 3)}
 LARGEST_SCALE = 1e15  # its square has to be a number of float32
+LARGEST_ASYMMETRY = 1e-3  # of the largest value of a covariance
 UNITS = {
     "quats": "wxyz",
     "scales": "standard deviations, after exp",
@@ -28,13 +29,15 @@ def check_gaussians(
 
     Raises:
         DataError: a shape or a type does not fit, a value is not finite, a scale is negative, a quaternion is
-            zero, an opacity is not in 0 .. 1, or neither covariances nor quaternions and scales are given.
+            zero, a covariance is not symmetric, an opacity is not in 0 .. 1, devices differ, or neither
+            covariances nor quaternions and scales are given.
     """
     given = dict(means=means, quats=quats, scales=scales, opacities=opacities, covars=covars)
     if covars is not None and (quats is not None or scales is not None):
         raise DataError("covars take the place of quats and scales: give None for those two")
     if covars is None and (quats is None or scales is None):
         raise DataError("Gaussians need quats and scales, or covars")
+    check_devices(**given)
     for name, tensor in given.items():
         if tensor is not None:
             _check_shape(name, tensor, (len(means), *SHAPES[name]))
@@ -52,6 +55,15 @@ def check_gaussians(
             raise DataError(
                 f"quats[{int(zero.nonzero()[0])}] is zero, which is no rotation: the identity is (1, 0, 0, 0)"
             )
+    if covars is not None and covars.numel():
+        values = covars.detach()
+        asymmetry, largest = (part.abs().amax((1, 2)) for part in (values - values.mT, values))
+        wrong = (asymmetry > LARGEST_ASYMMETRY * largest) | (values.diagonal(dim1=1, dim2=2) < 0).any(-1)
+        if wrong.any():
+            raise DataError(
+                f"covars[{int(wrong.nonzero()[0])}] is not a covariance: it is not symmetric, or has a "
+                "negative variance; of a factor L it is L @ L.mT"
+            )
     if opacities is not None and opacities.numel():
         low, high = (float(value) for value in opacities.detach().aminmax())
         if low < 0 or high > 1:
@@ -68,6 +80,17 @@ def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise DataError(f"{name} must be ({expected}){unit}, not {tuple(tensor.shape)}")
     if not tensor.is_floating_point():
         raise DataError(f"{name} must be of floating point{unit}, not {tensor.dtype}")
+
+
+def check_devices(means: Tensor, **others: Tensor | None) -> None:
+    """All tensors lie where the means do.
+
+    Raises:
+        DataError: one does not.
+    """
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != means.device:
+            raise DataError(f"{name} are on {tensor.device}, but means on {means.device}: use .to()")
 
 
 def check_finite(name: str, tensor: Tensor) -> None:

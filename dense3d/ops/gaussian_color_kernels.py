@@ -1,4 +1,5 @@
-"""numba kernels of spherical harmonics, imported on the first CPU call. All compute in double precision.
+"""numba kernels of spherical harmonics, imported on the first CPU call. All compute in double precision
+(``float`` of a float32 is a float32 in numba).
 
 Directions are (C, N, 3), coefficients (N, K, D) the same for every C, values (C, N, D).
 """
@@ -24,7 +25,7 @@ def jit(**options):
 @jit(forceinline=True)
 def _unit(dirs, c, i):
     """Direction of length 1, and the length that it had, at least 1e-12."""
-    x, y, z = float(dirs[c, i, 0]), float(dirs[c, i, 1]), float(dirs[c, i, 2])
+    x, y, z = np.float64(dirs[c, i, 0]), np.float64(dirs[c, i, 1]), np.float64(dirs[c, i, 2])
     length = max(math.sqrt(x * x + y * y + z * z), 1e-12)
     return x / length, y / length, z / length, length
 
@@ -103,7 +104,7 @@ def values_backward(first, last, degree, dirs, coeffs, grads, grad_dirs, grad_co
             for k in range(needed):
                 total = 0.0
                 for channel in range(channels):
-                    total += float(grads[c, i, channel]) * coeffs[i, k, channel]
+                    total += np.float64(grads[c, i, channel]) * coeffs[i, k, channel]
                     grad_coeffs[i, k, channel] += functions[k] * grads[c, i, channel]
                 by_basis[k] = total
             gx, gy, gz = _slope(degree, x, y, z, by_basis)

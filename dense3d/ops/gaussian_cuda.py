@@ -40,12 +40,16 @@ def gsplat_unavailable() -> str | None:
 
 
 @functools.cache
-def warn_of_torch() -> None:
-    """Say once that torch does on CUDA what kernels would do many times faster, and why."""
-    rows = backends("rasterize_gaussians")
-    reasons = "; ".join(row.reason for row in rows if row.backend == "gsplat") or "there is no other path"
+def warn_of_torch(reason: str | None = None) -> None:
+    """Say once that torch does on CUDA what kernels would do many times faster, and why.
+
+    Args:
+        reason: by default why gsplat cannot be used here.
+    """
+    rows = backends("rasterize_gaussians") if reason is None else ()
+    reason = reason or "; ".join(row.reason for row in rows if row.backend == "gsplat")
     warnings.warn(
-        f"rasterize_gaussians runs tile by tile in torch, much slower than gsplat would: {reasons}",
+        f"rasterize_gaussians runs tile by tile in torch, much slower than gsplat would: {reason}",
         stacklevel=3,
     )
 
@@ -71,11 +75,12 @@ def rasterize_by_gsplat(otherwise: Callable, make_info: Callable) -> Callable:
         render_mode: str,
         options: Projection,
     ) -> tuple:
-        if (
-            means.dtype == torch.float64
-            or options.convention.square_boxes
-            or 0 in (len(means), len(viewmats))
-        ):
+        empty = 0 in (len(means), len(viewmats))
+        double = means.dtype == torch.float64
+        if empty or double or options.convention.square_boxes:
+            if not empty:
+                lacking = "float64: cast what is of it to float32" if double else "the convention 'inria'"
+                warn_of_torch(f"it has not got {lacking}")
             arguments = (covars, means, opacities, colors, viewmats, Ks, sh_degree, backgrounds)
             return otherwise(*arguments, render_mode, options)
         quats, scales = covars if isinstance(covars, tuple) else (None, None)

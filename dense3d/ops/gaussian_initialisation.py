@@ -14,6 +14,7 @@ from dense3d.ops.nearest_points import knn
 
 NEIGHBOURS = 3
 LEAST_SQUARED_DISTANCE = 1e-7
+ROUNDING = 1e-3  # of colours that were converted
 
 
 class InitialGaussians(NamedTuple):
@@ -31,11 +32,11 @@ def gaussians_from_points(points: Tensor, colors: Tensor, opacity: float = 0.1) 
 
     Args:
         points: ``(N, 3)``, at least four.
-        colors: ``(N, 3)`` in 0 .. 1.
+        colors: ``(N, 3)`` in 0 .. 1, of floating point.
         opacity: of all of them, between 0 and 1.
 
     Raises:
-        DataError: fewer than four points, another shape, or a value that is not finite.
+        DataError: fewer than four points, another shape, or a value that is not finite or no colour.
         ConfigError: an opacity that is not between 0 and 1.
 
     Example:
@@ -50,7 +51,16 @@ def gaussians_from_points(points: Tensor, colors: Tensor, opacity: float = 0.1) 
         raise DataError(f"colors must be {tuple(points.shape)}, one a point, not {tuple(colors.shape)}")
     if len(points) <= NEIGHBOURS:
         raise DataError(f"points must be at least {NEIGHBOURS + 1}, but are {len(points)}: add random ones")
+    if not colors.is_floating_point():
+        raise DataError(
+            f"colors must be of floating point in 0 .. 1, not {colors.dtype}: divide bytes by 255"
+        )
     check_finite("colors", colors)
+    low, high = (float(value) for value in colors.detach().aminmax())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise DataError(
+            f"colors must lie in 0 .. 1, but reach from {low:.3g} to {high:.3g}: divide by the largest value"
+        )
     if not 0 < opacity < 1:
         raise ConfigError(f"opacity must lie between 0 and 1, not {opacity!r}")
     squared, _ = knn(points[None], points[None], NEIGHBOURS + 1)
@@ -58,4 +68,5 @@ def gaussians_from_points(points: Tensor, colors: Tensor, opacity: float = 0.1) 
     quats = squared.new_tensor([1.0, 0, 0, 0]).repeat(len(points), 1)
     logits = torch.full_like(spacing, opacity).logit()
     log_scales = spacing.log().mul(0.5)[:, None].repeat(1, 3)
-    return InitialGaussians(points.to(squared.dtype), log_scales, quats, logits, rgb_to_sh(colors))
+    means = points.detach().to(squared.dtype, copy=True)  # a fit moves them, and not the cloud
+    return InitialGaussians(means, log_scales, quats, logits, rgb_to_sh(colors.to(squared.dtype)))

@@ -18,7 +18,7 @@ from torch import Tensor
 from dense3d.errors import ConfigError
 from dense3d.ops import gaussian_projection_cpu
 from dense3d.ops.dispatch import register_backend, select_backend
-from dense3d.ops.gaussian_checks import check_cameras, check_gaussians
+from dense3d.ops.gaussian_checks import check_cameras, check_devices, check_gaussians
 from dense3d.ops.gaussian_conventions import (
     ALPHA_MIN,
     LARGEST_RADIUS,
@@ -89,6 +89,7 @@ def project_gaussians(
         ([[[8.0, 6.0]]], [[[1.0, -0.0, 1.0]]], [[[4, 4]]])
     """
     check_gaussians(means, quats, scales, opacities, covars)
+    check_devices(means, viewmats=viewmats, Ks=Ks)
     check_cameras(viewmats, Ks, width, height)
     options = projection_options(
         width, height, rasterize_mode, convention, near, far, eps2d, radius_clip, tile_size
@@ -118,15 +119,18 @@ def projection_options(
     """The options as the implementations take them.
 
     Raises:
-        ConfigError: a word that is not known, or a number that is not positive.
+        ConfigError: a word that is not known, or a number that is not in its range.
     """
     if isinstance(tile_size, bool) or not isinstance(tile_size, int) or tile_size < 1:
         raise ConfigError(f"tile_size must be a positive whole number of pixels, not {tile_size!r}")
-    if not eps2d >= 0 or not far > 0:
-        raise ConfigError(f"eps2d must not be negative and far positive, not {eps2d!r} and {far!r}")
+    for name, value in (("eps2d", eps2d), ("radius_clip", radius_clip)):
+        if not value >= 0:
+            raise ConfigError(f"{name} must not be negative, not {value!r}")
     rules = convention_of(convention)
     antialiased = one_of("rasterize_mode", rasterize_mode, RASTERIZE_MODES) == "antialiased"
     near = rules.near if near is None else near
+    if not 0 <= near < far:
+        raise ConfigError(f"near must not be negative, and far lie behind it, not {near!r} and {far!r}")
     return Projection(width, height, near, far, eps2d, radius_clip, antialiased, rules, tile_size)
 
 
@@ -191,7 +195,8 @@ def covariances_reference(quats: Tensor, scales: Tensor) -> Tensor:
 
 def rotations_of(quats: Tensor) -> Tensor:
     """``(..., 3, 3)`` rotation matrices of quaternions ``(..., 4)``, w first, of any length but zero."""
-    w, x, y, z = F.normalize(quats, dim=-1).unbind(-1)
+    largest = quats.detach().abs().amax(-1, keepdim=True)  # divided by it, no length over- or underflows
+    w, x, y, z = F.normalize(quats / largest, dim=-1).unbind(-1)
     rows = [
         *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
         *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),

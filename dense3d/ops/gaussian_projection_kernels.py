@@ -1,7 +1,8 @@
 """numba kernels of the projection of Gaussians, imported on the first CPU call.
 
-All compute in double precision. Gradients by poses are sums over Gaussians: each block of them has a sum of
-its own, so that results do not depend on the number of threads.
+All compute in double precision (``float`` of a float32 is a float32 in numba). Gradients by poses are sums
+over Gaussians: each block of them has a sum of its own, so that results do not depend on the number of
+threads.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def jit(**options):
 @jit(forceinline=True)
 def _rotation(quats, i, out):
     """Rotation matrix of a quaternion into out (9,), and the quaternion's length."""
-    w, x, y, z = float(quats[i, 0]), float(quats[i, 1]), float(quats[i, 2]), float(quats[i, 3])
+    w, x = np.float64(quats[i, 0]), np.float64(quats[i, 1])
+    y, z = np.float64(quats[i, 2]), np.float64(quats[i, 3])
     length = math.sqrt(w * w + x * x + y * y + z * z)
     w, x, y, z = w / length, x / length, y / length, z / length
     out[0], out[1], out[2] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
@@ -43,7 +45,7 @@ def covariances(first, last, quats, scales, covars):
             for column in range(3):
                 total = 0.0
                 for axis in range(3):
-                    scale = float(scales[i, axis])
+                    scale = np.float64(scales[i, axis])
                     total += r[3 * row + axis] * scale * scale * r[3 * column + axis]
                 covars[i, row, column] = total
 
@@ -55,11 +57,11 @@ def covariances_backward(first, last, quats, scales, grads, grad_quats, grad_sca
     for i in range(first, last):
         w, x, y, z, length = _rotation(quats, i, r)
         for axis in range(3):
-            scale, total = float(scales[i, axis]), 0.0
+            scale, total = np.float64(scales[i, axis]), 0.0
             for row in range(3):
                 by_axes = 0.0  # (G + G^T) R diag(s), the gradient by R diag(s)
                 for column in range(3):
-                    both = float(grads[i, row, column]) + grads[i, column, row]
+                    both = np.float64(grads[i, row, column]) + grads[i, column, row]
                     by_axes += both * r[3 * column + axis] * scale
                 g[3 * row + axis] = by_axes * scale
                 total += by_axes * r[3 * row + axis]
@@ -203,9 +205,9 @@ def project_backward(first, last, inputs, cameras, numbers, antialiased, grads, 
     for camera in range(len(poses)):
         pose, K, limit = poses[camera], intrinsics[camera], limits[camera]
         for i in range(first * BLOCK, min(last * BLOCK, len(means))):
-            g0, g1 = float(grad_means2d[camera, i, 0]), float(grad_means2d[camera, i, 1])
+            g0, g1 = np.float64(grad_means2d[camera, i, 0]), np.float64(grad_means2d[camera, i, 1])
             ga, gb, gc = grad_conics[camera, i, 0], grad_conics[camera, i, 1], grad_conics[camera, i, 2]
-            gz, go = float(grad_depths[camera, i]), float(grad_seen[camera, i])
+            gz, go = np.float64(grad_depths[camera, i]), np.float64(grad_seen[camera, i])
             if g0 == 0 and g1 == 0 and ga == 0 and gb == 0 and gc == 0 and gz == 0 and go == 0:
                 continue
             mean, covar, block_pose = means[i], covars[i], grad_poses[i // BLOCK, camera]

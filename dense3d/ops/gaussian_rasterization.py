@@ -20,6 +20,7 @@ from dense3d.ops.gaussian_checks import (
     check_backgrounds,
     check_cameras,
     check_colors,
+    check_devices,
     check_gaussians,
 )
 from dense3d.ops.gaussian_colors import spherical_harmonics_reference
@@ -94,7 +95,7 @@ def rasterize_gaussians(
         backgrounds: ``(C, D)`` or ``(D,)``, behind colours; depths have 0 behind them.
         rasterize_mode: ``"classic"``, or ``"antialiased"``, where opacities make up for the dilation.
         convention: ``"gsplat"``, or ``"inria"`` for the constants and boxes of the paper's code.
-        near, far: depths that are seen; 0.01 (``"inria"``: 0.2) and on unless given.
+        near, far: depths that are seen, not negative; 0.01 (``"inria"``: 0.2) and on unless given.
         eps2d: added to the variances on the image, in pixels squared.
         radius_clip: what has both half widths no larger than this is left out, where it is positive.
         tile_size: of the tiles that boxes are widened to; changes pictures with ``"inria"`` only.
@@ -121,6 +122,7 @@ def rasterize_gaussians(
     """
     one_of("render_mode", render_mode, RENDER_MODES)
     check_gaussians(means, quats, scales, opacities, covars)
+    check_devices(means, viewmats=viewmats, Ks=Ks, colors=colors, backgrounds=backgrounds)
     check_cameras(viewmats, Ks, width, height)
     options = projection_options(
         width, height, rasterize_mode, convention, near, far, eps2d, radius_clip, tile_size

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.ops.point_checks import working_dtype
 
 WINDOW, SIGMA = 11, 1.5  # pixels
@@ -32,17 +32,20 @@ def photometric_loss(render: Tensor, target: Tensor, ssim_weight: float = 0.2) -
 
     Args:
         render, target: ``(..., H, W, D)`` in 0 .. 1, the layout of :func:`dense3d.ops.rasterize_gaussians`.
-        ssim_weight: w.
+        ssim_weight: w, in 0 .. 1.
 
     Raises:
-        DataError: shapes differ.
+        DataError: shapes differ, or pictures are of whole numbers.
+        ConfigError: another weight.
 
     Example:
         >>> photometric_loss(torch.full((8, 8, 3), 0.5), torch.full((8, 8, 3), 0.5)).loss.abs() < 1e-6
         tensor(True)
     """
+    if not 0 <= ssim_weight <= 1:
+        raise ConfigError(f"ssim_weight must lie in 0 .. 1, not {ssim_weight!r}")
     ssim = structural_similarity(render, target).mean()
-    l1 = (render - target).abs().mean()
+    l1 = (render.to(ssim.dtype) - target.to(ssim.dtype)).abs().mean()
     return PhotometricLoss((1 - ssim_weight) * l1 + ssim_weight * (1 - ssim), l1, ssim)
 
 
@@ -56,7 +59,7 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
         the same shape, float64 where an input is, else float32, also under autocast.
 
     Raises:
-        DataError: shapes differ, or have fewer than three axes.
+        DataError: shapes differ, or have fewer than three axes, or pictures are of whole numbers.
 
     Example:
         >>> structural_similarity(torch.zeros(2, 2, 1), torch.ones(2, 2, 1)).max() < 0.01
@@ -67,6 +70,11 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
             f"pictures must have one shape (..., H, W, channels), not {tuple(first.shape)} and "
             f"{tuple(second.shape)}"
         )
+    for picture in (first, second):
+        if not picture.is_floating_point():
+            raise DataError(
+                f"pictures must be of floating point in 0 .. 1, not {picture.dtype}: divide bytes by 255"
+            )
     dtype = working_dtype(first, second)
     with torch.autocast(first.device.type, enabled=False):
         a, b = (image.to(dtype).movedim(-1, -3) for image in (first, second))  # (..., D, H, W)

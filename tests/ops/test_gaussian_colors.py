@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.special import sph_harm_y
+from scipy.special import factorial, lpmv
 
 from dense3d.errors import ConfigError, DataError
 from dense3d.ops import backends, rgb_to_sh, sh_to_rgb, spherical_harmonics
@@ -31,15 +31,17 @@ def test_they_are_orthonormal():
 
 
 def test_they_are_scipys():
-    """Real forms of the complex ones, with the phase (-1)^m of Condon and Shortley left in both."""
+    """Real forms of its Legendre functions, with the phase (-1)^m of Condon and Shortley in both."""
     points = torch.nn.functional.normalize(directions(20), dim=-1)
     values = basis(3, points).numpy()
-    polar, azimuth = np.arccos(points[:, 2]), np.arctan2(points[:, 1], points[:, 0])
+    x, y, heights = points.numpy().T
+    azimuth = np.arctan2(y, x)
     for degree in range(4):
         for order in range(-degree, degree + 1):
-            complex_value = sph_harm_y(degree, abs(order), polar, azimuth)
-            part = complex_value.imag if order < 0 else complex_value.real
-            expected = part * (np.sqrt(2) if order else 1)
+            m = abs(order)
+            norm = (2 * degree + 1) / (4 * np.pi) * factorial(degree - m) / factorial(degree + m)
+            part = np.sin(m * azimuth) if order < 0 else np.cos(m * azimuth)
+            expected = np.sqrt(norm) * lpmv(m, degree, heights) * part * (np.sqrt(2) if order else 1)
             np.testing.assert_allclose(values[:, degree**2 + degree + order], expected, atol=1e-12)
 
 

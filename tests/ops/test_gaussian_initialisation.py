@@ -20,6 +20,16 @@ def test_scales_are_the_mean_squared_distances_of_three_neighbours():
     assert torch.equal(start.quats, torch.tensor([[1.0, 0, 0, 0]]).expand(300, 4))
 
 
+def test_the_cloud_is_not_what_a_fit_moves():
+    points = torch.rand(5, 3)
+    start = gaussians_from_points(points, torch.rand(5, 3).double())
+    assert torch.equal(start.means, points) and start.sh_dc.dtype == torch.float32
+    start.means.requires_grad_()
+    with torch.no_grad():
+        start.means.add_(1)
+    assert not points.requires_grad and points.max() <= 1
+
+
 def test_equal_points_get_the_least_scale():
     start = gaussians_from_points(torch.ones(5, 3), torch.rand(5, 3))
     torch.testing.assert_close(start.log_scales.exp(), torch.full((5, 3), 1e-7).sqrt())
@@ -53,6 +63,8 @@ def test_they_are_rendered_in_their_colour_and_opacity():
         (torch.zeros(5, 3), torch.zeros(4, 3), DataError, r"colors must be \(5, 3\), one a point"),
         (torch.full((5, 3), torch.nan), torch.zeros(5, 3), DataError, "NaN or infinite"),
         (torch.zeros(5, 3), torch.full((5, 3), torch.nan), DataError, "colors hold 15 values that are NaN"),
+        (torch.zeros(5, 3), torch.zeros(5, 3).byte(), DataError, "not torch.uint8: divide bytes by 255"),
+        (torch.zeros(5, 3), torch.full((5, 3), 255.0), DataError, "must lie in 0 .. 1, but reach from 255"),
     ],
 )
 def test_wrong_clouds_are_named(points, colors, error, message):

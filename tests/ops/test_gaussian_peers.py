@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import warnings
 from importlib.metadata import version
 from types import SimpleNamespace
 
@@ -103,4 +104,32 @@ def test_torch_on_cuda_is_said_once():
     gaussian_cuda.warn_of_torch.cache_clear()
     with pytest.warns(UserWarning, match="in torch, much slower than gsplat would: "):
         gaussian_cuda.warn_of_torch()
-    assert gaussian_cuda.warn_of_torch() is None  # no second warning, which would fail under -W error
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gaussian_cuda.warn_of_torch()
+
+
+def test_what_gsplat_has_not_got_is_said_and_rendered_in_torch():
+    """float64 and the paper's convention, each once; nothing to render needs no word."""
+    gaussian_cuda.warn_of_torch.cache_clear()
+    rasterize = gaussian_cuda.rasterize_by_gsplat(otherwise=_in_torch, make_info=GaussianInfo)
+
+    def render(convention: str, dtype: torch.dtype, number: int = 60) -> None:
+        inputs = scene(number, dtype=dtype)
+        rest = [inputs[name] for name in ("means", "opacities", "colors", "viewmats", "Ks")]
+        shape = inputs["quats"], inputs["scales"]
+        options = projection_options(*SIZE.values(), "classic", convention, None, 1e10, 0.3, 0.0)
+        images = rasterize(shape, *rest, None, None, "RGB", options)[0]
+        expected = rasterize_gaussians(**inputs, **SIZE, convention=convention, backend="reference")[0]
+        assert torch.equal(images, expected)
+
+    for convention, dtype, reason in (
+        ("gsplat", torch.float64, "has not got float64: cast"),
+        ("inria", torch.float32, "has not got the convention 'inria'"),
+    ):
+        with pytest.warns(UserWarning, match=reason):
+            render(convention, dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            render(convention, dtype)
+            render(convention, dtype, number=0)

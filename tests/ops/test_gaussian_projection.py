@@ -27,6 +27,18 @@ def test_rotations_are_scipys():
     torch.testing.assert_close(rotations_of(-3 * quats), rotations_of(quats))
 
 
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_rotations_do_not_depend_on_the_length_of_quaternions(length):
+    """In float32, where squares of these lengths are zero or infinite; compiled, too."""
+    quats = scene(dtype=torch.float32)["quats"]
+    torch.testing.assert_close(rotations_of(length * quats), rotations_of(quats))
+    given = inputs(dtype=torch.float32)
+    for backend in BACKENDS:
+        found = project_gaussians(**given | dict(quats=length * quats), **SIZE, backend=backend)
+        expected = project_gaussians(**given, **SIZE, backend=backend)
+        torch.testing.assert_close(found.conics, expected.conics, rtol=1e-4, atol=1e-4)
+
+
 def test_covariances_are_those_of_samples():
     quats, scales = scene()["quats"][0], scene()["scales"][0]
     random = torch.randn(400_000, 3, generator=torch.Generator().manual_seed(0)).double()

@@ -244,6 +244,20 @@ def test_float32_is_kept_under_autocast(backend):
         (dict(colors=None), "colors must be given for render_mode 'RGB'"),
         (dict(covars=torch.zeros(60, 3, 3)), "covars take the place of quats and scales"),
         (dict(quats=None), "Gaussians need quats and scales, or covars"),
+        (
+            dict(
+                quats=None,
+                scales=None,
+                covars=torch.eye(3).tril().add(torch.ones(3, 3).tril()).repeat(60, 1, 1),
+            ),
+            r"covars\[0\] is not a covariance: it is not symmetric.* L @ L.mT",
+        ),
+        (
+            dict(quats=None, scales=None, covars=torch.diag(torch.tensor([1.0, -1, 1])).repeat(60, 1, 1)),
+            r"covars\[0\] is not a covariance",
+        ),
+        (dict(Ks=torch.zeros(2, 3, 3, device="meta")), "Ks are on meta, but means on cpu"),
+        (dict(opacities=torch.zeros(60, device="meta")), "opacities are on meta, but means on cpu"),
         (dict(viewmats=torch.eye(4)), r"viewmats must be \(cameras, 4, 4\)"),
         (dict(viewmats=torch.ones(2, 4, 4)), "last row 0 0 0 1"),
         (dict(viewmats=torch.diag(torch.tensor([1.0, 1, 0, 1])).repeat(2, 1, 1)), "cannot be inverted"),
@@ -268,6 +282,9 @@ def test_wrong_tensors_are_named(change, message):
         (dict(width=0), "width must be a positive whole number"),
         (dict(tile_size=0), "tile_size must be a positive whole number"),
         (dict(eps2d=-0.1), "eps2d must not be negative"),
+        (dict(radius_clip=math.nan), "radius_clip must not be negative, not nan"),
+        (dict(near=-1.0), "near must not be negative, and far lie behind it, not -1.0 and 1"),
+        (dict(near=2.0, far=1.0), "near must not be negative, and far lie behind it, not 2.0 and 1.0"),
     ],
 )
 def test_wrong_options_are_named(change, message):

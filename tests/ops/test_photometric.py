@@ -8,7 +8,7 @@ import torch
 from kornia.metrics import ssim
 from scipy.ndimage import correlate
 
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.ops import photometric_loss, structural_similarity
 
 
@@ -55,6 +55,8 @@ def test_the_loss_is_the_weighted_sum():
 
 def test_float32_is_kept_under_autocast():
     first, second = (image.float() for image in pair(12, 13, 3))
+    half = photometric_loss(first.bfloat16(), second.bfloat16())
+    torch.testing.assert_close(half.l1, (first.bfloat16().float() - second.bfloat16().float()).abs().mean())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert photometric_loss(first, second).loss.dtype == torch.float32
     assert torch.isfinite(structural_similarity(first.half(), second.half())).all()
@@ -67,6 +69,14 @@ def test_pictures_of_different_sizes_are_named():
         structural_similarity(torch.zeros(4, 5, 3), torch.zeros(5, 4, 3))
     with pytest.raises(DataError, match="one shape"):
         photometric_loss(torch.zeros(4, 5, 3), torch.zeros(1, 5, 3))
+
+
+def test_bytes_and_other_weights_are_named():
+    bytes_, picture = torch.zeros(4, 5, 3).byte(), torch.zeros(4, 5, 3)
+    with pytest.raises(DataError, match=r"not torch\.uint8: divide bytes by 255"):
+        photometric_loss(picture, bytes_)
+    with pytest.raises(ConfigError, match=r"ssim_weight must lie in 0 \.\. 1, not 2"):
+        photometric_loss(picture, picture, ssim_weight=2)
 
 
 def test_no_pictures_have_no_similarity():
