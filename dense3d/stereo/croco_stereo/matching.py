@@ -23,7 +23,7 @@ class TokenMatching(nn.Module):
     Args:
         dim: channels of the tokens.
         patch_size: pixels to a token.
-        max_disparity: the largest that is looked for, in pixels.
+        max_disparity: what is looked for lies below it, in pixels.
         stride: pixels to a cell, a power of two that divides ``patch_size``.
         channels: of the features of cells.
         weight: of the loss.
