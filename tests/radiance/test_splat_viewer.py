@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import urllib.request
 
+import pytest
 from radiance import tiny_scenes
 
 from dense3d.radiance.splats.viewer import SplatViewer
 
 
 def test_the_page_shows_one_state_after_another() -> None:
+    pytest.importorskip("viser", minversion="1")
     known = tiny_scenes.known_gaussians()
     viewer = SplatViewer(tiny_scenes.photographs(known, 3), 3.3, port=8391)
     try:
