@@ -177,7 +177,7 @@ class CrocoBinocular(BaseModel):
         if any(padding):
             left, right = (F.pad(image, padding, mode="replicate") for image in (left, right))
         size = tuple(left.shape[-2:])
-        tokens, grid, match = self.tokens(left, right)
+        tokens, grid, match = self._see(left, right)
         outputs = self.head(tokens, grid, size)
         values = outputs[:, : self.channels]
         values = values if self.target_scale == 1 else values * self.target_scale
@@ -187,11 +187,15 @@ class CrocoBinocular(BaseModel):
         raw = outputs[:, self.channels :, :height, :width] if self.with_confidence else None
         return values[..., :height, :width], raw, match
 
-    def tokens(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], tuple[int, int], Match | None]:
-        """Tokens ``(B, N, D)`` of all blocks for the first image, encoder first, their grid, and matches.
+    def tokens(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
+        """Tokens ``(B, N, D)`` of all blocks for the first image, encoder first, and their grid.
 
         Of the encoder and of the decoder, the last are normed.
         """
+        return self._see(left, right)[:2]
+
+    def _see(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], tuple[int, int], Match | None]:
+        """:meth:`tokens`, and what matching found."""
         blocks, encoded, grid = self.network.encode(torch.cat([left, right]))
         first, second = encoded.chunk(2)
         match = None

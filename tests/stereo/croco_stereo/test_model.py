@@ -241,7 +241,7 @@ def test_hooks():
 def test_tokens_that_the_head_reads():
     """Of the encoder's blocks the last is normed, others are not."""
     model, inputs = build(), pairs(2, 32, 64)
-    tokens, grid, _ = model.tokens(*inputs.values())
+    tokens, grid = model.tokens(*inputs.values())
     blocks, normed, _ = model.network.encode(inputs["left"])
     assert len(tokens) == 5
     assert grid == (2, 4)
