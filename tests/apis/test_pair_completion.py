@@ -47,7 +47,7 @@ def test_a_view_is_completed_from_the_other(place):
     first = cv2.imread(str(place / "first/0.png"))[..., ::-1]
     np.testing.assert_array_equal(result.original, first)  # of the window's size: nothing is cut off
     hidden = (result.masked == 128).all(axis=2)
-    assert hidden.mean() == pytest.approx(43 / 48)  # int(0.9 * 48) patches of 8 pixels
+    assert hidden.mean() == pytest.approx(10 / 12)  # int(0.9 * 12) patches of 16 pixels
     np.testing.assert_array_equal(result.reconstruction[~hidden], first[~hidden])
     assert result.plot().shape[1] > 4 * 300
 

@@ -124,7 +124,7 @@ def relocated(opacities: Tensor, scales: Tensor, copies: Tensor) -> tuple[Tensor
     Example:
         >>> o, s = relocated(torch.tensor([0.75]), torch.ones(1, 3), torch.tensor([2]))
         >>> o.item(), round(s[0, 0].item(), 4)
-        (0.5, 0.9113)
+        (0.5, 0.9111)
     """
     copies = copies.clamp(1, MOST_COPIES)
     new = 1 - (1 - opacities) ** (1 / copies)
