@@ -48,6 +48,8 @@ SOUND: dict[str, tuple[str, ...]] = {
     "rectify": ("FILE", "FILE", "FILE", "--out", "FOLDER/rectified"),
     "compare-runs": ("FOLDER", "FOLDER"),
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
+    "fit-splats": ("FOLDER", "--out", "FOLDER/fit", "--steps", "2", "--cap", "100"),
+    "render-splats": ("FILE", "FOLDER", "--out", "FOLDER/renders"),
     "few-shot": ("CONFIG", "--checkpoint", "FILE"),
     "probe-clouds": ("CONFIG", "--checkpoint", "FILE"),
     "probe-scenes": ("CONFIG", "--checkpoint", "FILE", "--shares", "10", "100"),
