@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
+from dense3d.benchmarks.grid_models import SIDE, grid_batch
 from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
@@ -224,6 +225,15 @@ def _point_mae(name: str, **settings: Any) -> Contender:
     return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
 
 
+TINY_NERF_MAE = {"+model.encoder.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2))}
+
+
+def _nerf_mae(name: str, attention: str, **settings: Any) -> Contender:
+    options = {"+model.encoder.attention": attention}
+    config = "nerf_mae/nerf-mae_swin3d-s_8xb4-2000e_nerf-mix.py"
+    return Contender(name, config, options, tiny=TINY_NERF_MAE, **settings)
+
+
 TINY_LEVELS = {
     "+model.backbone.num_points": (256, 128, 64, 32),
     "model.proposals.num_proposals": 32,
@@ -317,6 +327,15 @@ CASES = [
         ),
         cloud_batch,
         POINTS,
+    ),
+    ModelCase(
+        "nerf-mae",
+        (
+            _nerf_mae("NeRF-MAE, swin_s, all weights of attention kept", "reference"),
+            _nerf_mae("NeRF-MAE, swin_s, fused attention", "fused"),
+        ),
+        grid_batch,
+        SIDE**3,
     ),
     _rooms("votenet", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_sunrgbd.py", 20_000, TINY_LEVELS),
     _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),

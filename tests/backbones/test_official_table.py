@@ -22,8 +22,9 @@ from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEnc
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
 from dense3d.pointcloud import PointNet2
-from dense3d.pretraining import MaskedAutoencoder
+from dense3d.pretraining import MaskedAutoencoder, NeRFMAE
 from dense3d.pretraining.image_mae.model import PixelDecoder
+from dense3d.radiance.swin3d import Swin3D
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.mask2former import Mask2Former
@@ -67,6 +68,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "criterion": SetCriterion,
             "decoding": BoxDecoder,
         },
+    ),
+    "NeRF-MAE": (
+        NeRFMAE,
+        {"encoder": Swin3D, "encoder.arch": {"embed_dim", "depths", "num_heads"}},
     ),
 }
 NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")
