@@ -191,6 +191,11 @@ class CloudPredictor:
             result = replace(result, features=features)
         if "pred_boxes" in sample:
             result = self._with_boxes(result, sample, used)
+        of_scene = result.features is not None or result.boxes is not None
+        if of_scene or (result.point_labels is not None and not self._has_parts):  # networks of metres
+            from dense3d.apis.room_checks import room_notes
+
+            result = replace(result, notes=(*result.notes, *room_notes(result.cloud, result.name)))
         if "reconstructed_points" in sample:
             back = _to_cloud(sample, result.cloud.points[used])
             names = ("visible_points", "hidden_points", "reconstructed_points")
@@ -200,7 +205,6 @@ class CloudPredictor:
 
     def _with_boxes(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
         """The result with the boxes that score enough."""
-        from dense3d.apis.room_checks import room_notes
         from dense3d.results.cloud_boxes import CloudBoxes
 
         moved = sample.given_points.numpy() - result.cloud.points[used]
@@ -211,8 +215,7 @@ class CloudPredictor:
             )
         found = (sample.pred_boxes, sample.pred_box_labels, sample.pred_box_scores.float())
         boxes = CloudBoxes.best(*(part.numpy() for part in found), threshold=self.score_threshold)
-        notes = (*result.notes, *room_notes(result.cloud, result.name))
-        return replace(result, boxes=boxes, notes=notes)
+        return replace(result, boxes=boxes)
 
 
 def _nearest(points: np.ndarray, used: np.ndarray) -> np.ndarray:

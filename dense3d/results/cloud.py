@@ -199,7 +199,7 @@ class CloudResult:
         if self.features is not None:
             found["features"] = self.features.channels
         if self.boxes is not None:
-            found["boxes"] = self.boxes.rows(self.box_names)
+            found["boxes"] = self.boxes.rows(self.box_names, self.cloud.origin)
         return found
 
     def save(self, path: str | Path) -> Path:
@@ -310,7 +310,10 @@ class CloudResult:
         found = self.reconstruction
         kinds = _kinds(found.visible, VISIBLE, found.predicted, PAINTED)
         return PointCloud(
-            np.concatenate([found.visible, found.predicted]), colors=kinds / 255, name=self.name
+            np.concatenate([found.visible, found.predicted]),
+            colors=kinds / 255,
+            name=self.name,
+            origin=self.cloud.origin,
         )
 
     def _point_colours(self) -> np.ndarray:

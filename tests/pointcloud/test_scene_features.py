@@ -195,6 +195,14 @@ def test_infer_writes_features_colours_and_a_picture_of_all_points(tmp_path, cap
     assert [(row["points"], row["features"]) for row in rows] == [(300, 24), (50, 24)]
 
 
+def test_scans_in_other_units_are_said(tmp_path, capsys):
+    """Voxels of 5 cm of a scan in millimetres hold a point each: features without a meaning."""
+    given = cloud()
+    write_cloud(PointCloud(1000 * given.points, given.colors, given.normals), tmp_path / "mm.ply")
+    assert infer(tmp_path, [tmp_path / "mm.ply"]) == 0
+    assert "if these are millimetres, multiply its coordinates by 0.001" in capsys.readouterr().out
+
+
 def test_points_that_the_network_was_not_given_have_the_features_of_the_nearest(tmp_path):
     write_cloud(cloud(), tmp_path / "room.ply")
     assert (

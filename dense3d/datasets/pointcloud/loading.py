@@ -13,6 +13,7 @@ from mmcv.transforms import BaseTransform
 from dense3d.datasets.pointcloud.box_transforms import keep_boxes
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import TRANSFORMS
+from dense3d.structures.boxes3d import check_yaw
 from dense3d.structures.cloud_files.notes import say
 
 Arrays = dict[str, np.ndarray]
@@ -45,7 +46,7 @@ class LoadPoints(BaseTransform):
         max_points: a cloud with more is thinned out at random, which ``original_points`` of the sample tells.
 
     Raises:
-        DataError: the file is missing or damaged, or holds no point.
+        DataError: the file is missing or damaged, or holds no point, or yaws of boxes are no radians.
     """
 
     def __init__(self, max_points: int | None = None) -> None:
@@ -72,6 +73,7 @@ class LoadPoints(BaseTransform):
         results.update({key: values[kept] for key, values in of_points.items()})
         results.update({key: values for key, values in arrays.items() if key not in of_points})
         results["points"] = results["points"].astype(np.float32)
+        check_yaw(results.get("gt_boxes"), results.get("path", "a cloud"))
         if results.get("stuff"):
             _leave_out_stuff(results, results["stuff"])
         if "normals" in results:

@@ -96,6 +96,11 @@ class ScanNet(RoomDataset):
                     segment=segment if self.split != "test" else None,
                 )
         elif layout == "infos":
+            if not self.align:
+                raise ConfigError(
+                    f"boxes of {self.root / 'scannet_infos.json'} are those of aligned scans: leave "
+                    "align=True, or read the scans themselves"
+                )
             yield from info_records(self.root, "scannet_infos.json", CLASSES, DETECTION_NAMES)
         else:
             yield from self._scans()

@@ -147,6 +147,12 @@ def test_boxes_of_own_classes_in_folders(tmp_path):
         np.save(folder / "boxes.npy", wrong)
         with pytest.raises(DataError, match=r"boxes.npy is float64 of shape .*; boxes are \(K, 8\)"):
             _build("ScanNet", tmp_path, **own)[0]
+    for column, value, reason in ((6, 90, "yaws are radians"), (7, 0.5, "labels are whole numbers")):
+        wrong = boxes.copy()
+        wrong[1, column] = value  # as labelling tools write degrees
+        np.save(folder / "boxes.npy", wrong)
+        with pytest.raises(DataError, match=reason):
+            _build("ScanNet", tmp_path, **own)[0]
     np.save(folder / "boxes.npy", np.zeros(0))
     assert _build("ScanNet", tmp_path, **own)[0]["gt_boxes"].shape == (0, 7)
     with pytest.raises(ConfigError, match="18 classes with boxes; leave num_classes"):
