@@ -16,7 +16,7 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write, require_writable_file
 
 if TYPE_CHECKING:
-    from dense3d.pointcloud import PointFeatures
+    from dense3d.pointcloud.scene_features import PointFeatures
     from dense3d.results.cloud_boxes import CloudBoxes
     from dense3d.structures import PointCloud
 

@@ -103,6 +103,18 @@ def test_there_is_nothing_to_train_and_bad_settings_are_refused():
         model()(dict(points=torch.rand(1, 9, 3), features=torch.rand(1, 9, 3)))
 
 
+@torch.no_grad()
+def test_some_levels_are_sampled():
+    """As the released code's used_levels: 8 channels of the finest level, 16 of the next."""
+    given = inputs(cloud())
+    whole = model()(given)
+    torch.testing.assert_close(model(levels=(1,))(given), whole[:, 8:])
+    torch.testing.assert_close(model(levels=(1, 0))(given), torch.cat([whole[:, 8:], whole[:, :8]], dim=1))
+    for wrong in ((), (2,), (0, 0)):
+        with pytest.raises(ConfigError, match="name some of 0 to 1, each once"):
+            model(levels=wrong)
+
+
 def test_coordinates_alone():
     torch.manual_seed(0)
     network = SceneFeatures({**SMALL, "in_channels": 0}, voxel_size=0.05).eval()
