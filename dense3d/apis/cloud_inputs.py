@@ -13,8 +13,7 @@ import torch
 
 from dense3d.errors import DataError
 from dense3d.structures import PointCloud
-
-TOLERANCE = 1e-3  # of colours beyond 0..1
+from dense3d.structures.point_cloud import beyond_unit
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,9 @@ class CloudInput:
         """The cloud, read from its file if it has one.
 
         Raises:
-            DataError: the file cannot be read, or the cloud's colours are not in 0 .. 1.
+            DataError: the file cannot be read.
         """
         if self.content is not None:
-            _check_colours(self.content, self.name)
             return self.content
         from dense3d.structures.cloud_files import read_cloud
 
@@ -99,23 +97,11 @@ def _cloud_of(values: np.ndarray | torch.Tensor, name: str) -> PointCloud:
             f"{name}: an array of shape {values.shape} is no cloud: give (N, 3), or (N, 6) with colours 0..1"
         )
     colors = values[:, 3:] if values.shape[1] == 6 else None
-    if colors is not None and _beyond_unit(colors):
+    if colors is not None and beyond_unit(colors):
         from dense3d.structures.cloud_files.judging import unit_colors
 
         colors = unit_colors(colors, name)
     return PointCloud(values[:, :3], colors=colors, name=name)
-
-
-def _check_colours(cloud: PointCloud, name: str) -> None:
-    if cloud.colors is not None and _beyond_unit(cloud.colors):
-        raise DataError(
-            f"{name}: colours of a PointCloud are in 0..1, and these reach from {cloud.colors.min():g} to "
-            f"{cloud.colors.max():g}: divide them by 255, or whatever stands for full colour"
-        )
-
-
-def _beyond_unit(colors: np.ndarray) -> bool:
-    return bool(((colors < -TOLERANCE) | (colors > 1 + TOLERANCE)).any())
 
 
 def _files(item: str | Path, reading: Mapping[str, Any]) -> list[CloudInput]:

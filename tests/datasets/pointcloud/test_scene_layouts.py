@@ -159,6 +159,18 @@ def test_boxes_of_own_classes_in_folders(tmp_path):
         _build("ScanNet", tmp_path, task="detection", num_classes=200)
 
 
+def test_scenes_in_millimetres_are_said_once(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("dense3d.datasets.pointcloud.loading.say", said.append)
+    for name in "ab":
+        folder = tmp_path / "train" / f"scene_{name}"
+        _pointcept(folder, segment20=np.arange(6), boxes=np.array([[0, 0, 0, 800.0, 600, 700, 0, 1]]))
+        np.save(folder / "coord.npy", 1000 * np.load(folder / "coord.npy"))
+    data = _build("ScanNet", tmp_path, layout="pointcept")
+    assert [len(data[index]["gt_boxes"]) for index in (0, 1, 0)] == [1, 1, 1]
+    assert len(said) == 1 and "multiply points and boxes by 0.001" in said[0]
+
+
 def test_points_that_are_not_finite_are_said_to_go(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr("dense3d.datasets.pointcloud.loading.say", said.append)
