@@ -82,6 +82,11 @@ def test_scannet_scans_with_segments_give_instances_and_boxes(tmp_path):
     item = _build("ScanNet", tmp_path)[0]
     assert item["instances"].tolist() == [-1, -1, -1, 0, -1]
     np.testing.assert_allclose(item["gt_boxes"][0, :3], item["points"][3], atol=1e-6)
+    (folder / "scene0001_00.txt").write_text("sceneType = Kitchen\n")
+    assert len(_build("ScanNet", tmp_path)[0]["points"]) == 5  # as it was taken
+    with pytest.raises(DataError, match="states no axisAlignment, so boxes would not"):
+        _build("ScanNet", tmp_path, task="detection")[0]
+    assert len(_build("ScanNet", tmp_path, task="detection", align=False)[0]["gt_boxes"]) == 1
     (folder / "scene0001_00.aggregation.json").write_text("{}")
     with pytest.raises(DataError, match="its segments cannot be read"):
         _build("ScanNet", tmp_path)[0]
