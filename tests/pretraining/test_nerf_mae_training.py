@@ -73,7 +73,9 @@ def test_segmenters_start_from_it(run, repository, folder, tmp_path):
 
 
 def test_reconstructions_are_drawn_and_written(run, folder, tmp_path, capsys):
-    inputs = [str(run.config), str(run.checkpoint), str(folder / "features" / "val_0000.npz")]
+    config = tmp_path / "run.py"
+    run.config.dump(config)
+    inputs = [str(config), str(run.checkpoint), str(folder / "features" / "val_0000.npz")]
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"nothing")
     assert main(["infer", *inputs, str(broken), "--out", str(tmp_path / "out")]) == 1
