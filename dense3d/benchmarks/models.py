@@ -225,7 +225,9 @@ def _point_mae(name: str, **settings: Any) -> Contender:
     return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
 
 
-TINY_NERF_MAE = {"+model.encoder.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2))}
+TINY_NERF_MAE = {
+    "+model.encoder.arch": dict(_delete_=True, embed_dim=12, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2))
+}
 
 
 def _nerf_mae(name: str, attention: str, **settings: Any) -> Contender:
