@@ -101,9 +101,6 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
 # What a config may say beside the arguments: where it is from, how its inputs were drawn.
 DESCRIPTIONS = ("config_file", "seed")
 
-# Checks that belong to a system which is not built yet: failures for the tool, left out by the tests.
-NOT_BUILT: dict[str, tuple[str, ...]] = {"obb-iou3d": ("midpoint_coder", "evaluator")}
-
 
 class UnknownCheckError(Dense3dError):
     """The adapter has no rule for a check of the kit."""
