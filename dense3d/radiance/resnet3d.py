@@ -43,7 +43,7 @@ class Bottleneck3D(nn.Module):
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm3d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, X, Y, Z)`` to ``(B, 4 * width, X', Y', Z')``, sides divided by the stride and rounded up."""
+        """``(B, C, X, Y, Z)`` to ``(B, 4 * width, X', Y', Z')``, sides over the stride rounded up."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
@@ -68,8 +68,8 @@ class ResNet3D(BaseModule):
         out_channels, out_strides: of each level.
 
     Shape:
-        ``(B, in_channels, X, Y, Z)`` of any size to a list of ``(B, out_channels[i], X_i, Y_i, Z_i)``, where a
-        side is divided by the stride and rounded up.
+        ``(B, in_channels, X, Y, Z)`` of any size to a list of ``(B, out_channels[i], X_i, Y_i, Z_i)``, where
+        a side is divided by the stride and rounded up.
 
     Raises:
         ConfigError: an option is unknown.

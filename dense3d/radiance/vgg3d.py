@@ -5,6 +5,8 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -40,8 +42,8 @@ class VGG3D(BaseModule):
         out_channels, out_strides: of each level.
 
     Shape:
-        ``(B, in_channels, X, Y, Z)`` of any size to a list of ``(B, out_channels[i], X_i, Y_i, Z_i)``, where a
-        side is divided by the stride and rounded up.
+        ``(B, in_channels, X, Y, Z)`` of any size to a list of ``(B, out_channels[i], X_i, Y_i, Z_i)``, where
+        a side is divided by the stride and rounded up.
 
     Raises:
         ConfigError: an option is unknown, or ``conv_at_start`` comes with ``stem_stride=1``.
@@ -71,8 +73,8 @@ class VGG3D(BaseModule):
             )
         if stem_stride not in (1, 4) or (conv_at_start and stem_stride == 1):
             raise ConfigError(
-                f"stem_stride={stem_stride} of VGG3D: use 4 or 1, and with conv_at_start=True 4, which its path "
-                "to the first level has"
+                f"stem_stride={stem_stride} of VGG3D: use 4 or 1, and with conv_at_start=True 4, as its path "
+                "to the first level"
             )
         self.in_channels = in_channels
         self.starting_layers = self.ds_layers = None
@@ -116,7 +118,7 @@ def _layers(
 ) -> nn.Sequential:
     """Convolutions from each width to the next, each followed by a norm and ReLU."""
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
+    for before, after in pairwise(widths):
         layers.append(nn.Conv3d(before, after, kernel, stride=stride, padding=kernel // 2))
         layers += [nn.BatchNorm3d(after)] if batch_norm else []
         layers.append(nn.ReLU(inplace=True))

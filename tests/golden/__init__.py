@@ -64,6 +64,11 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "msm": "msm.open_kit",
     "monodetr": "monodino_detr.open_kit",
     "monodino-detr": "monodino_detr.open_kit",
+    "nerf-rpn": {
+        "head": "nerf_rpn.open_fcos",
+        "anchor_sizes": "nerf_rpn.open_anchor",
+        "": "nerf_rpn.open_augmentation",
+    },
     "ntf": {
         "model": "ntf_features.open_kit",
         "feature_shape": "ntf_similarity.open_similarity",

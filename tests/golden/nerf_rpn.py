@@ -1,4 +1,4 @@
-"""Golden adapters of NeRF-RPN (system ``nerf-rpn``): both heads with what they are trained by, augmentation."""
+"""Golden adapters of NeRF-RPN (system ``nerf-rpn``): both heads, their training, and augmentation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from dense3d.detection3d.nerf_rpn.anchors import anchor_strides, assign_anchors,
 from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, decode_from, encode_from, upright
 from dense3d.detection3d.nerf_rpn.fcos_head import LocationPredictions
 from dense3d.detection3d.nerf_rpn.selection import Proposals
+from dense3d.ops import linear_sum_assignment
+from dense3d.radiance.data_preprocessor import GridDataPreprocessor
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Run, by_name
 from tests.golden.kit import GoldenKit
-from tests.golden.nerf_mae import encoder_of
 from tests.golden.options import Options
 from tests.golden.weights import load_kit
 
@@ -41,6 +42,17 @@ FCOS_OPTIONS = {  # official argument -> ours, and the official default
 LOSS_NAMES = {"cls": "loss_cls", "reg": "loss_box", "centerness": "loss_centreness"}
 
 
+def encoder_of(options: Options) -> dict:
+    """Arguments of ``Swin3D`` from those of the official class."""
+    arch = {name: options.take(name) for name in ("embed_dim", "depths", "num_heads")}
+    found = {name: options.take(name) for name in ("patch_size", "window_size")}
+    found["drop_path_rate"] = options.take("stochastic_depth_prob", 0.1)
+    found["mlp_ratio"] = options.take("mlp_ratio", 4.0)
+    for name in ("dropout", "attention_dropout"):
+        options.only(name, 0.0)
+    return dict(arch=arch, expand_dim=options.take("expand_dim", True), **found)
+
+
 def open_fcos(kit: GoldenKit) -> Run:
     """The detector with the anchor-free head, and the head alone."""
     options = kit.options
@@ -54,7 +66,7 @@ def open_fcos(kit: GoldenKit) -> Run:
         backbone,
         neck=dict(type="FPN3D", out_channels=encoder.take("out_channels", 256)),
         bbox_head=dict(type="FCOSHead3D", **arguments),
-        data_preprocessor=dict(type="GridDataPreprocessor", resolution=resolution),
+        data_preprocessor=GridDataPreprocessor(resolution=resolution),
     )
     encoder.refuse_rest()
     load_kit(model, kit, "nerf-rpn")
@@ -78,7 +90,8 @@ def open_fcos(kit: GoldenKit) -> Run:
         return _fcos_losses(check, inputs, arguments)
 
     def post(check: dict, inputs: Found) -> Found:
-        return _selected(check, inputs, arguments)
+        stored = {name: torch.from_numpy(value) for name, value in kit.outputs(check["name"]).items()}
+        return _in_order_of(_selected(check, inputs, arguments), stored)
 
     return by_name({"model": whole, "head_train": head_train, "loss": losses, "post": post})
 
@@ -105,6 +118,19 @@ def _boxes(scenes: list[Proposals], rotated: bool) -> Found:
         boxes = proposals.boxes if rotated else bounds_of(proposals.boxes)
         found[f"boxes{scene}"] = torch.cat([proposals.levels[:, None].to(boxes), boxes], 1)
         found[f"scores{scene}"] = proposals.scores
+    return found
+
+
+def _in_order_of(found: Found, stored: Found) -> Found:
+    """The same boxes, those of equal scores in the order in which the kit has them."""
+    for name in [name for name in found if name.startswith("scores")]:
+        boxes = name.replace("scores", "boxes")
+        if found[boxes].shape != stored[boxes].shape:
+            continue
+        apart = torch.cdist(stored[boxes].double(), found[boxes].double())
+        apart += 1e6 * (stored[name][:, None] - found[name]).abs().gt(1e-6)
+        order = linear_sum_assignment(apart.numpy())[1]
+        found |= {boxes: found[boxes][order], name: found[name][order]}
     return found
 
 
@@ -306,4 +332,4 @@ def open_augmentation(_kit: GoldenKit) -> Run:
             found[name] = bounds_of(own) if boxes.shape[1] == 6 else own
         return found | {"grid": moved, "shape": torch.tensor(moved.shape)}
 
-    return by_name({name: run for name in ("rot90", "flip", "rot", "all")})
+    return by_name(dict.fromkeys(("rot90", "flip", "rot", "all"), run))

@@ -1,7 +1,7 @@
 """Augmentation of radiance grids that takes their boxes along.
 
-As NeRF-RPN and NeRF-MAE train with it (Hu et al., CVPR 2023; Irshad et al., ECCV 2024): quarter turns and flips,
-and where there are boxes small turns and changes of scale. All are about the vertical.
+As NeRF-RPN and NeRF-MAE train with it (Hu et al., CVPR 2023; Irshad et al., ECCV 2024): quarter turns and
+flips, and where there are boxes small turns and changes of scale. All are about the vertical.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dense3d.registry import TRANSFORMS
 class GridAugmentation(BaseTransform):
     """Turn, flip and scale the grid of a sample, and the boxes in it.
 
-    Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels. It runs
-    only in training pipelines, and draws from NumPy's global generator.
+    Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels. It
+    runs only in training pipelines, and draws from NumPy's global generator.
 
     Args:
         quarter_turn: probability of a turn by 90 degrees.
@@ -60,8 +60,8 @@ class GridAugmentation(BaseTransform):
                 )
         if most_turn < 0 or not 0 < self.scales[0] <= self.scales[1]:
             raise ConfigError(
-                f"most_turn={most_turn} and scales={self.scales} of GridAugmentation: give a turn that is not "
-                "negative, and factors above 0 in ascending order"
+                f"most_turn={most_turn} and scales={self.scales} of GridAugmentation: give a turn not below "
+                "0, and factors above 0 in ascending order"
             )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

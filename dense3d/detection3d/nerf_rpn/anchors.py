@@ -122,8 +122,9 @@ def assign_anchors(
 ) -> tuple[Tensor, Tensor]:
     """Labels of the anchors of a scene, and the boxes that they answer for.
 
-    An anchor is positive from ``positive_iou`` with the bounds of a box on, negative below ``negative_iou`` with
-    all, and ignored between. For every box that any anchor overlaps, those that do most are positive, too.
+    An anchor is positive from ``positive_iou`` with the bounds of a box on, negative below ``negative_iou``
+    with all, and ignored between. For every box that any anchor overlaps, those that do most are positive,
+    too.
 
     Args:
         anchors: ``(N, 6)``.

@@ -1,8 +1,9 @@
 """How NeRF-RPN's heads write boxes: by distances from a location, or by differences from an anchor.
 
-Both say how a box is turned by two offsets within its axis-aligned bounds: those of the corners that touch two
-of the bounds' sides ("midpoint offsets", Xie et al., "Oriented R-CNN", ICCV 2021). Boxes are
-``(x, y, z, x_size, y_size, z_size, yaw)`` in voxels, z up, centres, as :func:`dense3d.ops.box_iou_3d` takes them.
+Both say how a box is turned by two offsets within its axis-aligned bounds: those of the corners that touch
+two of the bounds' sides ("midpoint offsets", Xie et al., "Oriented R-CNN", ICCV 2021). Boxes are
+``(x, y, z, x_size, y_size, z_size, yaw)`` in voxels, z up, centres, as :func:`dense3d.ops.box_iou_3d` takes
+them.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def corner_offsets(boxes: Tensor) -> Tensor:
     """How boxes ``(N, 7)`` lie in their bounds: ``(N, 2)`` in -0.5..0.5.
 
     The x of the corner of greatest y and the y of the corner of greatest x, from the centre, by the sizes of
-    the bounds. Of corners that both touch a side the one of greatest x, and that of least y, counts, so that a
-    box along the axes has (0.5, -0.5).
+    the bounds. Of corners that both touch a side the one of greatest x, and that of least y, counts, so that
+    a box along the axes has (0.5, -0.5).
 
     Example:
         >>> corner_offsets(torch.tensor([[0.0, 0, 0, 4, 2, 2, 0], [0, 0, 0, 2, 2, 2, torch.pi / 4]])).tolist()
@@ -69,7 +70,8 @@ def encode_at(locations: Tensor, boxes: Tensor) -> Tensor:
         boxes: ``(N, 7)``.
 
     Returns:
-        ``(N, 8)``: distances to the bounds' least x, y and z and to the greatest, then :func:`corner_offsets`.
+        ``(N, 8)``: distances to the bounds' least x, y and z and to the greatest, then
+        :func:`corner_offsets`.
     """
     bounds = bounds_of(boxes)
     distances = torch.cat([locations - bounds[:, :3], bounds[:, 3:] - locations], 1)
@@ -77,10 +79,10 @@ def encode_at(locations: Tensor, boxes: Tensor) -> Tensor:
 
 
 def decode_at(locations: Tensor, codes: Tensor) -> Tensor:
-    """Boxes ``(N, 7)`` of codes ``(N, 8)``, or ``(N, 6)`` of boxes along the axes; inverse of :func:`encode_at`.
+    """The inverse of :func:`encode_at`: boxes ``(N, 7)`` of codes ``(N, 8)``, or ``(N, 6)`` along the axes.
 
-    The two corners are clamped to the bounds and moved to one distance from the centre, so that they and their
-    mirror images make a rectangle; the yaw is in -pi..pi.
+    The two corners are clamped to the bounds and moved to one distance from the centre, so that they and
+    their mirror images make a rectangle; the yaw is in -pi..pi.
 
     Example:
         >>> box, place = torch.tensor([[8.0, 6.0, 4.0, 6.0, 3.0, 2.0, 0.4]]), torch.tensor([[7.0, 6.0, 4.0]])
@@ -90,18 +92,21 @@ def decode_at(locations: Tensor, codes: Tensor) -> Tensor:
     low, high = locations - codes[:, :3], locations + codes[:, 3:6]
     if codes.shape[1] == 6:
         return upright(torch.cat([low, high], 1))
-    centre, half = (low + high) / 2, (high - low)[:, :2] / 2
-    offsets = torch.minimum(torch.maximum(codes[:, 6:] * 2 * half, -half), half)
-    top = torch.stack([offsets[:, 0], half[:, 1]], 1)  # (N, 2), from the centre
-    right = torch.stack([half[:, 0], offsets[:, 1]], 1)
-    top, right = _equally_far(top, right)
-    middle = (top + right) / 2  # of the side between the two
+    centre, size = (low + high) / 2, high - low
+    flat = centre[:, :2]
+    # Rounded as the official code rounds: whether a box that is squeezed flat has an extent of exactly 0
+    # decides what becomes of it, see Proposals.suppressed.
+    offsets = flat + codes[:, 6:] * size[:, :2]
+    offsets = torch.minimum(torch.maximum(offsets, low[:, :2]), high[:, :2])
+    top = torch.stack([offsets[:, 0], high[:, 1]], 1) - flat  # (N, 2)
+    right = torch.stack([high[:, 0], offsets[:, 1]], 1) - flat
+    top, right = (corner + flat for corner in _equally_far(top, right))
+    middle = (top + right) / 2 - flat  # of the side between the two
     y_size = torch.linalg.vector_norm(top - right, dim=1)
     x_size = 2 * torch.linalg.vector_norm(middle, dim=1)
     nowhere = (middle == 0).all(1)
     yaw = torch.atan2(middle[:, 1], torch.where(nowhere, EPS, middle[:, 0]))
-    sizes = torch.stack([x_size, y_size, (high - low)[:, 2], yaw], 1)
-    return torch.cat([centre, sizes], 1)
+    return torch.cat([centre, torch.stack([x_size, y_size, size[:, 2], yaw], 1)], 1)
 
 
 def _equally_far(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,9 +125,10 @@ def encode_from(anchors: Tensor, boxes: Tensor, rotated: bool = True) -> Tensor:
         rotated: also say how the boxes are turned; otherwise their bounds are coded.
 
     Returns:
-        ``(N, 8)`` or ``(N, 6)``: offset of the centre by the anchor's sizes, logarithms of the bounds' sizes by
-        the anchor's, and the offsets of two corners by the bounds' sizes. The official code turns corners the
-        other way than elsewhere: these are the x of the corner of least y, and the y of the corner of greatest
+        ``(N, 8)`` or ``(N, 6)``: offset of the centre by the anchor's sizes, logarithms of the bounds' sizes
+        by the anchor's, and the offsets of two corners by the bounds' sizes. The official code turns corners
+        the other way than elsewhere: these are the x of the corner of least y, and the y of the corner of
+            greatest
         x, of the box with the yaw negated.
     """
     bounds = bounds_of(boxes)
@@ -144,12 +150,13 @@ def _mirrored_offsets(boxes: Tensor, size: Tensor) -> Tensor:
 
 
 def decode_from(anchors: Tensor, codes: Tensor) -> Tensor:
-    """Boxes ``(N, 7)`` of codes ``(N, 8)``, or ``(N, 6)`` of boxes along the axes; inverse of :func:`encode_from`.
+    """The inverse of :func:`encode_from`: boxes ``(N, 7)`` of codes ``(N, 8)``, or ``(N, 6)`` along the axes.
 
     Turned boxes come with ``x_size >= y_size`` and the yaw in [-pi/2, pi/2).
 
     Example:
-        >>> box, anchor = torch.tensor([[8.0, 6.0, 4.0, 6.0, 3.0, 2.0, 0.4]]), torch.tensor([[0.0, 0, 0, 8, 8, 8]])
+        >>> box = torch.tensor([[8.0, 6.0, 4.0, 6.0, 3.0, 2.0, 0.4]])
+        >>> anchor = torch.tensor([[0.0, 0, 0, 8, 8, 8]])
         >>> torch.allclose(decode_from(anchor, encode_from(anchor, box)), box, atol=1e-4)
         True
     """

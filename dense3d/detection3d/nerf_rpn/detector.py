@@ -1,7 +1,7 @@
 """NeRF-RPN: a 3D backbone, a feature pyramid and a head that proposes boxes in radiance grids.
 
-Hu et al., "NeRF-RPN: A general framework for object detection in NeRFs", CVPR 2023 (lyclyc52/NeRF_RPN). With the
-encoder of NeRF-MAE (Irshad et al., ECCV 2024) it is the detector of that paper.
+Hu et al., "NeRF-RPN: A general framework for object detection in NeRFs", CVPR 2023 (lyclyc52/NeRF_RPN). With
+the encoder of NeRF-MAE (Irshad et al., ECCV 2024) it is the detector of that paper.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class NerfRPN(BaseModel):
     """Boxes of objects in radiance grids, whatever their class.
 
     Args:
-        backbone: a model of the registry with ``out_channels`` and ``out_strides``, which gives levels of grids:
-            :class:`~dense3d.radiance.swin3d.Swin3D`, :class:`~dense3d.radiance.resnet3d.ResNet3D` or
+        backbone: a model of the registry with ``out_channels`` and ``out_strides``, which gives levels of
+            grids: :class:`~dense3d.radiance.swin3d.Swin3D`, :class:`~dense3d.radiance.resnet3d.ResNet3D` or
             :class:`~dense3d.radiance.vgg3d.VGG3D`.
         bbox_head: :class:`~dense3d.detection3d.nerf_rpn.FCOSHead3D` or
             :class:`~dense3d.detection3d.nerf_rpn.AnchorHead3D`; channels and strides come from the pyramid.
@@ -37,8 +37,8 @@ class NerfRPN(BaseModel):
         init_cfg: see mmengine's ``BaseModel``.
 
     Shape:
-        grids ``(B, 4, X, Y, Z)`` to boxes, see :meth:`forward`. A location of the padding proposes nothing, but
-        norms and attention see it: a scene's boxes depend a little on how far its batch is padded.
+        grids ``(B, 4, X, Y, Z)`` to boxes, see :meth:`forward`. A location of the padding proposes nothing,
+        but norms and attention see it: a scene's boxes depend a little on how far its batch is padded.
 
     Example:
         >>> backbone = dict(type="ResNet3D", depths=(1, 1), base_channels=4)
@@ -137,7 +137,8 @@ def check_boxes(boxes: Tensor, shape: Tensor, name: str) -> None:
 
     Args:
         boxes: ``(K, 7)`` in voxels.
-        shape: ``(3,)`` of the grid. A box may reach beyond it, or lie there after augmentation, but not all may.
+        shape: ``(3,)`` of the grid. A box may reach beyond it, or lie there after augmentation, but not all
+            may.
         name: of the scene.
 
     Raises:
@@ -157,7 +158,8 @@ def check_boxes(boxes: Tensor, shape: Tensor, name: str) -> None:
     bounds = bounds_of(boxes)
     outside = ((bounds[:, 3:] <= 0) | (bounds[:, :3] >= shape.to(bounds))).any(1)
     if len(boxes) and outside.all():
+        sides = " x ".join(map(str, shape.tolist()))
         raise DataError(
-            f"{name}: none of its {len(boxes)} boxes lies in the grid of {'x'.join(map(str, shape.tolist()))} "
+            f"{name}: none of its {len(boxes)} boxes lies in the grid of {sides} "
             "voxels: boxes are in voxels of the grid, not in metres (RadianceGrid.boxes_to_voxel converts)"
         )

@@ -1,4 +1,4 @@
-"""The anchor-free head of NeRF-RPN: every location of a pyramid says whether it lies in an object, and its box.
+"""The anchor-free head of NeRF-RPN: whether each location of a pyramid lies in an object, and its box.
 
 Hu et al., "NeRF-RPN: A general framework for object detection in NeRFs", CVPR 2023 (lyclyc52/NeRF_RPN), after
 Tian et al., "FCOS", ICCV 2019.
@@ -70,12 +70,13 @@ class FCOSHead3D(BaseModule):
         rotated: boxes turned about z; otherwise along the axes.
         num_convs: convolutions of each of the two towers.
         num_groups: of their group norms.
-        normalised_targets: distances in strides, by ReLU; False for voxels, by the exponential function, which
-            is then taken of the corners' offsets, too, as officially.
+        normalised_targets: distances in strides, by ReLU; False for voxels, by the exponential function,
+            which is then taken of the corners' offsets, too, as officially.
         centreness_on_boxes: predict the centreness from the tower of boxes; False from that of objectness.
         centre_radius: see :func:`~dense3d.detection3d.nerf_rpn.location_targets.assign_locations`.
         level_ranges: the greatest distances in voxels that each level answers for.
-        box_loss: ``"iou"``, ``"linear_iou"``, ``"giou"``, ``"diou"`` (of turned boxes only) or ``"smooth_l1"``.
+        box_loss: ``"iou"``, ``"linear_iou"``, ``"giou"``, ``"diou"`` (of turned boxes only) or
+            ``"smooth_l1"``.
         offset_loss: add the smooth L1 loss of the corners' offsets, of turned boxes.
         box_weight: of the loss of boxes.
         projection_weight: of the loss of projected corners within it, of turned boxes.
@@ -322,7 +323,7 @@ def _check_options(
 ) -> None:
     if len(level_ranges) != len(strides):
         raise ConfigError(
-            f"FCOSHead3D has {len(strides)} levels and {len(level_ranges)} level_ranges: give each level its own"
+            f"FCOSHead3D has {len(strides)} levels and {len(level_ranges)} level_ranges: give each level one"
         )
     if box_loss not in LOSSES:
         raise ConfigError(f"box_loss={box_loss!r} of FCOSHead3D: use one of {', '.join(map(repr, LOSSES))}")

@@ -1,7 +1,7 @@
 """Which location of a pyramid answers for which box: assignment of the anchor-free head.
 
-Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019, section 3, in three dimensions as
-NeRF-RPN has it (Hu et al., CVPR 2023, section 3.3).
+Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019, section 3, in three dimensions
+as NeRF-RPN has it (Hu et al., CVPR 2023, section 3.3).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def centreness(distances: Tensor) -> Tensor:
 
 
 def level_locations(shape: Sequence[int], stride: int, device: torch.device) -> Tensor:
-    """``(N, 3)`` places in voxels that the cells of a level stand for, z fastest: ``i * stride + stride // 2``.
+    """``(N, 3)`` places in voxels of the cells of a level, z fastest: ``i * stride + stride // 2``.
 
     Example:
         >>> level_locations((1, 1, 2), 4, torch.device("cpu")).tolist()

@@ -44,10 +44,18 @@ class Proposals:
     def suppressed(self, iou_threshold: float, within_levels: bool = False) -> Proposals:
         """Those that no better one overlaps by more, by falling score.
 
+        Of boxes without volume the best stays alone, wherever they are: officially their overlap is 0 / 0.
+
         Args:
             iou_threshold: of volumes.
             within_levels: only boxes of one level compete.
         """
+        flat = (self.boxes[:, 3:6].prod(1) == 0).nonzero().flatten()
+        if len(flat) > 1:
+            kept = torch.ones_like(self.scores, dtype=torch.bool)
+            kept[flat] = False
+            kept[flat[self.scores[flat].argmax()]] = True
+            return self[kept].suppressed(iou_threshold, within_levels)
         boxes = self.boxes.double()
         if within_levels and len(boxes):
             reach = APART * (boxes[:, :6].abs().max() + 1)

@@ -1,7 +1,7 @@
 """Evaluation of proposals without classes, as NeRF-RPN's and NeRF-MAE's official evaluator counts.
 
-Recall after Detectron's evaluator of proposals (Girshick et al., 2018) and average precision after PASCAL VOC's;
-Hu et al., "NeRF-RPN", CVPR 2023, section 4.
+Recall after Detectron's evaluator of proposals (Girshick et al., 2018) and average precision after PASCAL
+VOC's; Hu et al., "NeRF-RPN", CVPR 2023, section 4.
 """
 
 from __future__ import annotations
