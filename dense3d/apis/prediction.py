@@ -20,7 +20,7 @@ from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibr
 from dense3d.apis.category_ids import category_ids_of
 from dense3d.apis.cloud_pipelines import takes_clouds
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
-from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_pairs
+from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_grids, takes_pairs
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.checkpoint import look_for
@@ -29,6 +29,7 @@ from dense3d.results import ModelInfo, Result
 
 if TYPE_CHECKING:
     from dense3d.apis.cloud_prediction import CloudPredictor
+    from dense3d.apis.grid_prediction import GridPredictor
     from dense3d.apis.pair_prediction import PairPredictor
 
 
@@ -207,7 +208,7 @@ def load(
     batch_size: int = 1,
     tta: bool = False,
     options: dict[str, Any] | None = None,
-) -> Predictor | PairPredictor | CloudPredictor:
+) -> Predictor | PairPredictor | CloudPredictor | GridPredictor:
     """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
 
     A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``;
@@ -222,7 +223,9 @@ def load(
         A :class:`Predictor`, or a :class:`~dense3d.apis.pair_prediction.PairPredictor` of a network that
         matches two images; calling it gives :class:`dense3d.results.Result`. Of a network of clouds, a
         :class:`~dense3d.apis.cloud_prediction.CloudPredictor`, which gives
-        :class:`dense3d.results.CloudResult`.
+        :class:`dense3d.results.CloudResult`. Of a detector in radiance grids, a
+        :class:`~dense3d.apis.grid_prediction.GridPredictor`, which gives
+        :class:`dense3d.results.GridBoxesResult`.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.
@@ -234,6 +237,12 @@ def load(
         from dense3d.apis.cloud_prediction import CloudPredictor
 
         return CloudPredictor(cfg, checkpoint, device)
+    if takes_grids(inference_steps(cfg)):
+        if tta:
+            raise ConfigError(f"{cfg.filename} takes radiance grids: test-time augmentation is not for it")
+        from dense3d.apis.grid_prediction import GridPredictor
+
+        return GridPredictor(cfg, checkpoint, device, None, score_threshold)
     if takes_pairs(inference_steps(cfg)):
         if tta:
             raise ConfigError(f"{cfg.filename} matches two images: test-time augmentation is not for it")

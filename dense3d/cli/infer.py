@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dense3d.apis import infer
     from dense3d.apis.building import checked_config
     from dense3d.apis.cloud_pipelines import takes_clouds
-    from dense3d.apis.pipelines import inference_steps, takes_pairs
+    from dense3d.apis.pipelines import inference_steps, takes_grids, takes_pairs
     from dense3d.config import parse_options
 
     steps = inference_steps(checked_config(arguments.config, parse_options(arguments.cfg_options)))
@@ -118,6 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
     if takes_pairs(steps):
         return _infer_pairs(arguments)
     _refuse_options_of_pairs(arguments)
+    if takes_grids(steps):
+        return _infer_grids(arguments)
     report = infer(
         arguments.config,
         arguments.checkpoint,
@@ -220,6 +222,32 @@ def _infer_clouds(arguments: argparse.Namespace) -> int:
         print(f"left out: {reason}", file=sys.stderr)
     if viewer is not None and report.found:
         _show(viewer)
+    return 1 if report.left_out else 0
+
+
+def _infer_grids(arguments: argparse.Namespace) -> int:
+    from dense3d.apis.grid_prediction import infer_grids
+    from dense3d.config import parse_options
+    from dense3d.errors import ConfigError
+
+    for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
+        if given:
+            raise ConfigError(f"{name} is not for networks of radiance grids")
+    report = infer_grids(
+        arguments.config,
+        arguments.checkpoint,
+        arguments.inputs,
+        out=arguments.out,
+        score_threshold=arguments.score_threshold,
+        device=arguments.device,
+        options=parse_options(arguments.cfg_options),
+    )
+    for name, words in report.found.items():
+        print(f"{name}: {words}")
+    folder = Path(arguments.out) / "pictures"
+    print(f"{len(report.pictures)} pictures in {folder}, results in {report.results}")
+    for reason in report.left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
     return 1 if report.left_out else 0
 
 

@@ -16,6 +16,7 @@ from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
 from dense3d.detection3d.box_decoding import BoxDecoder
 from dense3d.detection3d.monodino_detr import MonoDETR
+from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, NerfRPN
 from dense3d.detection3d.threedetr.criterion import SetCriterion
 from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
@@ -24,6 +25,8 @@ from dense3d.detection3d.votenet.proposals import ProposalHead
 from dense3d.pointcloud import PointNet2
 from dense3d.pretraining import MaskedAutoencoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
+from dense3d.radiance.fpn3d import FPN3D
+from dense3d.radiance.swin3d import Swin3D
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.mask2former import Mask2Former
@@ -58,6 +61,8 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
     "VoteNet": (VoteNet, {"backbone": PointNet2, "proposals": ProposalHead, "decoding": BoxDecoder}),
+    "NeRF-RPN": (NerfRPN, {"backbone": Swin3D, "neck": FPN3D, "bbox_head": FCOSHead3D}),
+    "NeRF-RPN, anchor-based": (AnchorHead3D, {}),
     "3DETR": (
         ThreeDETR,
         {

@@ -23,7 +23,8 @@ from dense3d.registry import TRANSFORMS
 class GridAugmentation(BaseTransform):
     """Turn, flip and scale the grid of a sample, and the boxes in it.
 
-    Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels. It
+    Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels;
+    corners ``(N, 6)`` become such boxes, and are not turned by less than 90 degrees. It
     runs only in training pipelines, and draws from NumPy's global generator.
 
     Args:
@@ -70,9 +71,11 @@ class GridAugmentation(BaseTransform):
         angle = np.random.uniform(-self.most_turn, self.most_turn)
         scale = np.random.uniform(*self.scales)
         boxes = results.get("gt_boxes")
-        turn = (angle, scale) if boxes is not None and draws[3] < self.turn_and_scale else None
-        quarter, *flips = draws[:3] < np.array([self.quarter_turn, self.flip, self.flip])
         own = None if boxes is None else torch.as_tensor(boxes)
+        turned = own is not None and own.shape[1] == 7 and draws[3] < self.turn_and_scale
+        turn = (angle, scale) if turned else None
+        quarter, *flips = draws[:3] < np.array([self.quarter_turn, self.flip, self.flip])
+        own = own if own is None or own.shape[1] == 7 else _of_corners(own)
         results["grid"], own = self.apply(results["grid"], own, bool(quarter), tuple(flips), turn)
         if own is not None:
             results["gt_boxes"] = own if isinstance(boxes, Tensor) else own.numpy()
@@ -120,6 +123,12 @@ class GridAugmentation(BaseTransform):
         return f"{type(self).__name__}({options})"
 
 
+def _of_corners(corners: Tensor) -> Tensor:
+    """Boxes ``(N, 7)`` of low and high corners ``(N, 6)``."""
+    low, high = corners[:, :3], corners[:, 3:]
+    return torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+
+
 def _resampled(grid: Tensor, angle: float, scale: float) -> Tensor:
     """``(C, X, Y, Z)`` read off at places turned by ``angle`` and scaled about the middle; zeros outside."""
     half = torch.tensor(grid.shape[1:], dtype=torch.float32) / 2
@@ -129,9 +138,8 @@ def _resampled(grid: Tensor, angle: float, scale: float) -> Tensor:
     rotation = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]) * scale
     places = places @ rotation.T / half
     # grid_sample counts the last axis first
-    return F.grid_sample(grid.float()[None], places.flip(-1)[None], padding_mode="zeros", align_corners=True)[
-        0
-    ]
+    places = places.flip(-1)[None]
+    return F.grid_sample(grid.float()[None], places, padding_mode="zeros", align_corners=True)[0]
 
 
 def _moved(boxes: Tensor, shape: tuple[int, ...], angle: float, scale: float) -> Tensor:

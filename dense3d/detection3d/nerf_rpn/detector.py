@@ -62,7 +62,7 @@ class NerfRPN(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build({"in_channels": self.backbone.out_channels, **(neck or {"type": "FPN3D"})})
         given = {"in_channels": self.neck.out_channels[0]}
-        if bbox_head["type"] == "FCOSHead3D":
+        if str(bbox_head["type"]).endswith("FCOSHead3D"):
             given["strides"] = self.neck.out_strides(self.backbone.out_strides)
         self.bbox_head = MODELS.build({**given, **bbox_head})
         if freeze_backbone:
