@@ -13,7 +13,7 @@ from dense3d.apis.building import checked_config
 from dense3d.apis.calibrations import needs_calibration
 from dense3d.apis.cloud_pipelines import takes_clouds
 from dense3d.apis.inputs import ImageInput, as_inputs, each_once
-from dense3d.apis.pipelines import first_line, inference_steps, takes_grids, takes_pairs
+from dense3d.apis.pipelines import first_line, inference_steps, takes_pairs
 from dense3d.apis.prediction import Predictor, no_calibration_wanted
 from dense3d.datasets.panoptic.files import write_panoptic
 from dense3d.errors import ConfigError
@@ -96,8 +96,6 @@ def infer(
     cfg = checked_config(config, options)
     if takes_clouds(inference_steps(cfg)):
         raise ConfigError(f"{cfg.filename} takes point clouds: use dense3d.apis.infer_clouds")
-    if takes_grids(inference_steps(cfg)):
-        raise ConfigError(f"{cfg.filename} takes radiance grids: use dense3d.apis.infer_grids")
     if takes_pairs(inference_steps(cfg)):
         raise ConfigError(
             f"{cfg.filename} matches two images: use dense3d.apis.infer_pairs(..., left, right)"

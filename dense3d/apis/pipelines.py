@@ -44,16 +44,6 @@ def takes_pairs(steps: Sequence[dict]) -> bool:
     return bool({"LoadStereo", "LoadCrossViews"} & set(_names(steps)))
 
 
-def takes_grids(steps: Sequence[dict]) -> bool:
-    """Whether a pipeline prepares radiance grids.
-
-    Example:
-        >>> takes_grids([dict(type="LoadRadianceGrid"), dict(type="PackGridInputs")])
-        True
-    """
-    return "PackGridInputs" in _names(steps)
-
-
 def completes_views(steps: Sequence[dict]) -> bool:
     """Whether a pipeline prepares two views of a scene, no rectified pair, which may differ in size."""
     return "LoadCrossViews" in _names(steps)

@@ -19,8 +19,9 @@ from dense3d.apis.building import build_checked, checked_config, require_no_weig
 from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
 from dense3d.apis.category_ids import category_ids_of
 from dense3d.apis.cloud_pipelines import takes_clouds
+from dense3d.apis.grid_pipelines import takes_grids
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
-from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_grids, takes_pairs
+from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_pairs
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.checkpoint import look_for
@@ -212,7 +213,8 @@ def load(
     """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
 
     A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``;
-    a network of point clouds takes those: ``dense3d.load(config, checkpoint)("cloud.ply")``.
+    a network of point clouds takes those: ``dense3d.load(config, checkpoint)("cloud.ply")``, one of radiance
+    grids ``"scene.npz"``.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
@@ -223,9 +225,8 @@ def load(
         A :class:`Predictor`, or a :class:`~dense3d.apis.pair_prediction.PairPredictor` of a network that
         matches two images; calling it gives :class:`dense3d.results.Result`. Of a network of clouds, a
         :class:`~dense3d.apis.cloud_prediction.CloudPredictor`, which gives
-        :class:`dense3d.results.CloudResult`. Of a detector in radiance grids, a
-        :class:`~dense3d.apis.grid_prediction.GridPredictor`, which gives
-        :class:`dense3d.results.GridBoxesResult`.
+        :class:`dense3d.results.CloudResult`; of radiance grids, a
+        :class:`~dense3d.apis.grid_prediction.GridPredictor` with :class:`dense3d.results.GridResult`.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.

@@ -1,40 +1,55 @@
-"""Detectors in radiance grids of the suite ``models``: their batches."""
+"""Networks of radiance grids in the suite ``models``: their batches."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from dense3d.structures.grid_sample import GridDataSample
+from dense3d.structures import GridDataSample
 
+SIDE = 160  # voxels, as NeRF-MAE is pre-trained
+COARSEST = 32  # voxels of a token of the last stage
 BOXES = 12  # in each grid
-FLOOR = 2.0  # voxels: least side of a box
 
 
-def grid_batch(side: int) -> Callable:
-    """A function that makes batches of cubic grids in which boxes are filled with colour, always the same.
+def grid_batch(
+    number: int, size: tuple[int, int], device: torch.device
+) -> tuple[dict[str, Tensor], list[GridDataSample]]:
+    """Cubes ``(B, 4, 160, 160, 160)`` of noise, the same every time.
 
     Args:
-        side: in voxels.
+        number: B.
+        size: of images; where they are smaller than a grid, so is the grid.
+        device: of the grids.
+
+    Example:
+        >>> grid_batch(1, (70, 90), torch.device("cpu"))[0]["grids"].shape
+        torch.Size([1, 4, 64, 64, 64])
     """
+    side = max(min(SIDE, min(size) // COARSEST * COARSEST), COARSEST)
+    random = torch.Generator().manual_seed(0)
+    grids = torch.rand(number, 4, side, side, side, generator=random).to(device)
+    shapes = torch.tensor([[side] * 3] * number, device=device)
+    return {"grids": grids, "shapes": shapes}, [GridDataSample() for _ in range(number)]
 
-    def batch(
-        number: int, _size: tuple[int, int], device: torch.device
-    ) -> tuple[dict[str, Tensor], list[GridDataSample]]:
-        random = torch.Generator().manual_seed(0)
-        grids, samples = torch.zeros(number, 4, side, side, side), []
-        for grid in grids:
-            centres = side * (0.1 + 0.8 * torch.rand(BOXES, 3, generator=random))
-            sizes = FLOOR + side * 0.25 * torch.rand(BOXES, 3, generator=random)
-            yaws = torch.rand(BOXES, 1, generator=random) - 0.5
-            low, high = (centres - sizes / 2).clamp(min=0).int(), (centres + sizes / 2).int()
-            for (x0, y0, z0), (x1, y1, z1) in zip(low.tolist(), high.tolist()):
-                colour = torch.rand(4, 1, 1, 1, generator=random)
-                grid[:, x0:x1, y0:y1, z0:z1] = colour
-            samples.append(GridDataSample(gt_boxes=torch.cat([centres, sizes, yaws], 1)).to(device))
-        shapes = torch.full((number, 3), side, device=device)
-        return dict(grids=grids.to(device), shapes=shapes), samples
 
-    return batch
+def boxes_batch(
+    number: int, size: tuple[int, int], device: torch.device
+) -> tuple[dict[str, Tensor], list[GridDataSample]]:
+    """The batch of :func:`grid_batch` with :data:`BOXES` boxes in each grid.
+
+    Args:
+        number, size, device: as there.
+
+    Example:
+        >>> boxes_batch(1, (64, 64), torch.device("cpu"))[1][0].gt_boxes.shape
+        torch.Size([12, 7])
+    """
+    inputs, samples = grid_batch(number, size, device)
+    side, random = inputs["grids"].shape[-1], torch.Generator().manual_seed(1)
+    for sample in samples:
+        places = side * torch.rand(BOXES, 3, generator=random)
+        sizes = 2 + side / 4 * torch.rand(BOXES, 3, generator=random)
+        yaws = torch.rand(BOXES, 1, generator=random) - 0.5
+        sample.gt_boxes = torch.cat([places, sizes, yaws], 1).to(device)
+    return inputs, samples

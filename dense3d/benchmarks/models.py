@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
-from dense3d.benchmarks.grid_models import grid_batch
+from dense3d.benchmarks.grid_models import SIDE, boxes_batch, grid_batch
 from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
@@ -64,7 +64,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class ModelCase:
-    """Models that do the same task, their batches, and how many points (or voxels) a cloud of these has."""
+    """Models that do the same task, their batches, and how many points a cloud of these has."""
 
     name: str
     contenders: tuple[Contender, ...]
@@ -225,6 +225,15 @@ def _point_mae(name: str, **settings: Any) -> Contender:
     return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
 
 
+TINY_NERF_MAE = {"+model.encoder.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2))}
+
+
+def _nerf_mae(name: str, attention: str, **settings: Any) -> Contender:
+    options = {"+model.encoder.attention": attention}
+    config = "nerf_mae/nerf-mae_swin3d-s_8xb4-2000e_nerf-mix.py"
+    return Contender(name, config, options, tiny=TINY_NERF_MAE, **settings)
+
+
 TINY_LEVELS = {
     "+model.backbone.num_points": (256, 128, 64, 32),
     "model.proposals.num_proposals": 32,
@@ -247,30 +256,15 @@ def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]
     return ModelCase(name, (plain, Contender(title, config, tiny=tiny)), batch, points)
 
 
-TINY_GRIDS = {
+TINY_BOXES = {
     "model.backbone.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
     "model.neck.out_channels": 32,
 }
 
 
-def _nerf_rpn(name: str, head: str, options: dict[str, Any], plain: bool = False) -> Contender:
+def _nerf_rpn(name: str, head: str, options: dict[str, Any] | None = None) -> Contender:
     config = f"nerf_rpn/nerf-rpn-{head}_swin3d-s_4xb2-200e_front3d.py"
-    return Contender(name, config, options, plain=plain, tiny=TINY_GRIDS)
-
-
-def _grids(name: str, side: int) -> ModelCase:
-    """NeRF-RPN on cubes of so many voxels a side."""
-    reference = {"+model.backbone.attention": "reference"}
-    return ModelCase(
-        name,
-        (
-            _nerf_rpn("NeRF-RPN, anchor-free, attention step by step", "fcos", reference, plain=True),
-            _nerf_rpn("NeRF-RPN, anchor-free", "fcos", {}),
-            _nerf_rpn("NeRF-RPN, anchor-based", "anchor", {}),
-        ),
-        grid_batch(side),
-        side**3,
-    )
+    return Contender(name, config, options or {}, plain=options is not None, tiny=TINY_BOXES)
 
 
 CASES = [
@@ -345,10 +339,27 @@ CASES = [
         cloud_batch,
         POINTS,
     ),
+    ModelCase(
+        "nerf-mae",
+        (
+            _nerf_mae("NeRF-MAE, swin_s, all weights of attention kept", "reference"),
+            _nerf_mae("NeRF-MAE, swin_s, fused attention", "fused"),
+        ),
+        grid_batch,
+        SIDE**3,
+    ),
     _rooms("votenet", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_sunrgbd.py", 20_000, TINY_LEVELS),
     _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),
     _rooms("threedetr", "3DETR", "threedetr/3detr_1xb8-1080e_sunrgbd.py", 20_000, TINY_THREEDETR),
     _rooms("threedetr-40k", "3DETR", "threedetr/3detr_1xb8-1080e_scannet.py", 40_000, TINY_THREEDETR),
-    _grids("nerf-rpn", 64),
-    _grids("nerf-rpn-160", 160),
+    ModelCase(
+        "nerf-rpn",
+        (
+            _nerf_rpn("NeRF-RPN, attention step by step", "fcos", {"+model.backbone.attention": "reference"}),
+            _nerf_rpn("NeRF-RPN, anchor-free", "fcos"),
+            _nerf_rpn("NeRF-RPN, anchor-based", "anchor"),
+        ),
+        boxes_batch,
+        SIDE**3,
+    ),
 ]

@@ -15,6 +15,9 @@ PUBLISHED = "published.json"  # in the folder of configs: name of a config -> me
 # How the part of a name that is the data set begins -> what is shown; the first that fits counts.
 DATASETS = {
     "synthetic": "synthetic",
+    "nerf-mix": "Front3D, HM3D and Hypersim grids",
+    "front3d": "Front3D-NeRF",
+    "hm3d": "HM3D grids",
     "shapenet55": "ShapeNet-55",
     "shapenetpart": "ShapeNetPart",
     "modelnet40": "ModelNet40",
@@ -48,6 +51,9 @@ TASKS = {
     "point-mae-partseg_*": "part segmentation",
     "point-mae_*_shapenetpart": "part segmentation",
     "point-mae*": "classification of clouds",
+    "nerf-mae-semantics_*": "voxel semantics",
+    "nerf-mae-sr_*": "voxel super-resolution",
+    "nerf-mae_*": "pre-training",
     "msm-features_*": "features of clouds",
     "msm-linear_*": "segmentation of clouds",
     "msm_*": "pre-training",

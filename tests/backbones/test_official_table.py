@@ -23,7 +23,7 @@ from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEnc
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
 from dense3d.pointcloud import PointNet2
-from dense3d.pretraining import MaskedAutoencoder
+from dense3d.pretraining import MaskedAutoencoder, NeRFMAE
 from dense3d.pretraining.image_mae.model import PixelDecoder
 from dense3d.radiance.fpn3d import FPN3D
 from dense3d.radiance.swin3d import Swin3D
@@ -72,6 +72,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "criterion": SetCriterion,
             "decoding": BoxDecoder,
         },
+    ),
+    "NeRF-MAE": (
+        NeRFMAE,
+        {"encoder": Swin3D, "encoder.arch": {"embed_dim", "depths", "num_heads"}},
     ),
 }
 NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")

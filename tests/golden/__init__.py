@@ -64,6 +64,11 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "msm": "msm.open_kit",
     "monodetr": "monodino_detr.open_kit",
     "monodino-detr": "monodino_detr.open_kit",
+    "nerf-mae": {
+        "masking_prob": "nerf_mae.open_pretrain",
+        "nominal_out_resolution": "nerf_mae.open_downstream",
+        "out_channels": "nerf_mae.open_encoder",
+    },
     "nerf-rpn": {
         "head": "nerf_rpn.open_fcos",
         "anchor_sizes": "nerf_rpn.open_anchor",

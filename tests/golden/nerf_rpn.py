@@ -20,6 +20,7 @@ from dense3d.radiance.data_preprocessor import GridDataPreprocessor
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Run, by_name
 from tests.golden.kit import GoldenKit
+from tests.golden.nerf_mae import encoder_of
 from tests.golden.options import Options
 from tests.golden.weights import load_kit
 
@@ -40,17 +41,6 @@ FCOS_OPTIONS = {  # official argument -> ours, and the official default
     "proj2d_loss_weight": ("projection_weight", 0.0),
 }
 LOSS_NAMES = {"cls": "loss_cls", "reg": "loss_box", "centerness": "loss_centreness"}
-
-
-def encoder_of(options: Options) -> dict:
-    """Arguments of ``Swin3D`` from those of the official class."""
-    arch = {name: options.take(name) for name in ("embed_dim", "depths", "num_heads")}
-    found = {name: options.take(name) for name in ("patch_size", "window_size")}
-    found["drop_path_rate"] = options.take("stochastic_depth_prob", 0.1)
-    found["mlp_ratio"] = options.take("mlp_ratio", 4.0)
-    for name in ("dropout", "attention_dropout"):
-        options.only(name, 0.0)
-    return dict(arch=arch, expand_dim=options.take("expand_dim", True), **found)
 
 
 def open_fcos(kit: GoldenKit) -> Run:

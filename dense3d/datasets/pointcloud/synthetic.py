@@ -14,7 +14,7 @@ from dense3d.datasets.pointcloud.pointcept import POINTCEPT
 from dense3d.datasets.pointcloud.rooms import RoomDataset
 from dense3d.datasets.synthetic.clouds import SPLITS, read_document
 from dense3d.datasets.synthetic.objects.families import FAMILIES, FIRST_PART, PART_NAMES
-from dense3d.datasets.synthetic.rooms.furnishing import CLASSES
+from dense3d.datasets.synthetic.rooms.classes import CLASSES
 from dense3d.errors import DataError
 from dense3d.registry import DATASETS
 from dense3d.structures.cloud_files.arrays import load_npy
