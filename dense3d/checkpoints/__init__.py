@@ -50,7 +50,7 @@ CONVERTERS: dict[str, str] = {
     "nerf-mae-super-resolution": "dense3d.checkpoints.nerf_mae:convert_super_resolution",
     "nerf-rpn": "dense3d.checkpoints.nerf_rpn:convert",
     "nerf-rpn-anchor-head": "dense3d.checkpoints.nerf_rpn:convert_anchor_head",
-    "nerf-rpn-backbone": "dense3d.checkpoints.nerf_rpn:convert_backbone",
+    "nerf-rpn-backbone": "dense3d.checkpoints.nerf_rpn:convert_backbone_alone",
     "point-mae": "dense3d.checkpoints.point_mae:convert_pretrain",
     "point-mae-classify": "dense3d.checkpoints.point_mae:convert_classify",
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",

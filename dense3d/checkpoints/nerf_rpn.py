@@ -84,6 +84,16 @@ def whole_state(official: Mapping[str, Any]) -> StateDict:
     return found
 
 
+def convert_backbone_alone(official: Mapping[str, Any]) -> StateDict:
+    """Convert the backbone with its pyramid of a file of a whole detector, or of a backbone.
+
+    Raises:
+        CheckpointError: names are missing or unexpected.
+    """
+    state = whole_state(official)
+    return convert_backbone(_below(state, "backbone.") or state)
+
+
 def convert_backbone(official: Mapping[str, Tensor]) -> StateDict:
     """Convert a backbone with its pyramid to ``backbone.`` and ``neck.`` of ``NerfRPN``.
 

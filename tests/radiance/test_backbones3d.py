@@ -1,9 +1,12 @@
 """ResNet and VGG in three dimensions, and their pyramid, against functions over the official names."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from dense3d.checkpoints import convert
 from dense3d.checkpoints.nerf_rpn import convert_anchor_head, convert_backbone, convert_fcos_head
 from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, NerfRPN
 from dense3d.errors import CheckpointError, ConfigError, DataError
@@ -179,3 +182,42 @@ def test_heads_of_official_files():
         convert_fcos_head(official | {"head.extra": torch.ones(1)})
     anchors = AnchorHead3D(8, num_convs=1)
     anchors.load_state_dict(convert_anchor_head(anchors.state_dict()))
+
+
+@pytest.mark.parametrize("head", ["fcos_state_dict", "rpn_head_state_dict"])
+def test_files_of_whole_detectors(head):
+    """As the official scripts write them: backbone and head apart, other entries beside them."""
+    kind = "FCOSHead3D" if head.startswith("fcos") else "AnchorHead3D"
+    options = dict(num_convs=1) if kind == "FCOSHead3D" else dict(num_convs=1, sizes=((8,),) * 4)
+    arch = dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2))
+    model = NerfRPN(
+        dict(type="Swin3D", arch=arch),
+        dict(type=kind, **options),
+        neck=dict(type="FPN3D", out_channels=32),
+    )
+    state, parts = model.state_dict(), {"backbone_state_dict": {}, head: {}}
+    for name, value in state.items():
+        part, _, rest = name.partition(".")
+        if part == "neck":
+            parts["backbone_state_dict"][f"fpn_neck.{rest}"] = value
+        elif part == "bbox_head":
+            prefix = "head." if kind == "FCOSHead3D" else ""
+            parts[head][prefix + rest] = value.reshape(1) if rest.endswith(".scale") else value
+        else:
+            parts["backbone_state_dict"][official_swin(rest)] = value
+    found = convert("nerf-rpn", {**parts, "epoch": 200, "train_args": {"lr": 3e-4}})
+    assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
+    alone = convert("nerf-rpn-backbone", parts)
+    assert alone.keys() == {name for name in state if not name.startswith("bbox_head.")}
+    with pytest.raises(CheckpointError, match="has no head"):
+        convert("nerf-rpn", {"backbone_state_dict": parts["backbone_state_dict"]})
+
+
+def official_swin(name: str) -> str:
+    """The name of a weight of ``Swin3D`` in official files: merging is block 0 of a later stage."""
+    name = name.replace("patch_embed.proj", "patch_partition.0").replace(
+        "patch_embed.norm", "patch_partition.2"
+    )
+    name = re.sub(r"^stages\.(\d+)\.merge\.", r"stages.\1.0.", name)
+    later = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.(.+)", name)
+    return f"stages.{later[1]}.{int(later[2]) + (later[1] != '0')}.{later[3]}" if later else name
