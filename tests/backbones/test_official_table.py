@@ -12,6 +12,7 @@ from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.backbones import ConvNeXt, FocalNet, Swin, VisionTransformer
 from dense3d.backbones.focalnet import _KEYS
 from dense3d.backbones.vit_architectures import ViTArchitecture
+from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
 from dense3d.detection3d.box_decoding import BoxDecoder
@@ -22,9 +23,18 @@ from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
-from dense3d.pointcloud import PointNet2
-from dense3d.pretraining import MaskedAutoencoder, NeRFMAE
+from dense3d.pointcloud import (
+    HUNet,
+    PartSegmenter,
+    PointClassifier,
+    PointNet2,
+    PointTransformer,
+    SceneFeatures,
+    SceneSegmenter,
+)
+from dense3d.pretraining import MaskedAutoencoder, NeRFMAE, PointMAE
 from dense3d.pretraining.image_mae.model import PixelDecoder
+from dense3d.pretraining.point_mae.decoder import PatchDecoder
 from dense3d.radiance.fpn3d import FPN3D
 from dense3d.radiance.swin3d import Swin3D
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
@@ -60,7 +70,15 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "Relation-DETR": (RelationDETR, {}),
     "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
-    "VoteNet": (VoteNet, {"backbone": PointNet2, "proposals": ProposalHead, "decoding": BoxDecoder}),
+    "VoteNet": (
+        VoteNet,
+        {
+            "backbone": PointNet2,
+            "proposals": ProposalHead,
+            "decoding": BoxDecoder,
+            "pack": PackPointInputs,
+        },
+    ),
     "NeRF-RPN": (NerfRPN, {"backbone": Swin3D, "neck": FPN3D, "bbox_head": FCOSHead3D}),
     "NeRF-RPN, anchor-based": (AnchorHead3D, {}),
     "3DETR": (
@@ -71,12 +89,23 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "decoder": BoxDecoderLayers,
             "criterion": SetCriterion,
             "decoding": BoxDecoder,
+            "pack": PackPointInputs,
         },
     ),
     "NeRF-MAE": (
         NeRFMAE,
         {"encoder": Swin3D, "encoder.arch": {"embed_dim", "depths", "num_heads"}},
     ),
+    "Point-MAE": (
+        PointMAE,
+        {
+            "encoder": PointTransformer,
+            "decoder": PatchDecoder,
+            "classifier": PointClassifier,
+            "segmenter": PartSegmenter,
+        },
+    ),
+    "Masked scene modelling": (HUNet, {"features": SceneFeatures, "segmenter": SceneSegmenter}),
 }
 NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")
 
