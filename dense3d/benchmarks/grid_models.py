@@ -9,6 +9,7 @@ from dense3d.structures import GridDataSample
 
 SIDE = 160  # voxels, as NeRF-MAE is pre-trained
 COARSEST = 32  # voxels of a token of the last stage
+BOXES = 12  # in each grid
 
 
 def grid_batch(
@@ -30,3 +31,25 @@ def grid_batch(
     grids = torch.rand(number, 4, side, side, side, generator=random).to(device)
     shapes = torch.tensor([[side] * 3] * number, device=device)
     return {"grids": grids, "shapes": shapes}, [GridDataSample() for _ in range(number)]
+
+
+def boxes_batch(
+    number: int, size: tuple[int, int], device: torch.device
+) -> tuple[dict[str, Tensor], list[GridDataSample]]:
+    """The batch of :func:`grid_batch` with :data:`BOXES` boxes in each grid.
+
+    Args:
+        number, size, device: as there.
+
+    Example:
+        >>> boxes_batch(1, (64, 64), torch.device("cpu"))[1][0].gt_boxes.shape
+        torch.Size([12, 7])
+    """
+    inputs, samples = grid_batch(number, size, device)
+    side, random = inputs["grids"].shape[-1], torch.Generator().manual_seed(1)
+    for sample in samples:
+        places = side * torch.rand(BOXES, 3, generator=random)
+        sizes = 2 + side / 4 * torch.rand(BOXES, 3, generator=random)
+        yaws = torch.rand(BOXES, 1, generator=random) - 0.5
+        sample.gt_boxes = torch.cat([places, sizes, yaws], 1).to(device)
+    return inputs, samples

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
-from dense3d.benchmarks.grid_models import SIDE, grid_batch
+from dense3d.benchmarks.grid_models import SIDE, boxes_batch, grid_batch
 from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
@@ -258,6 +258,17 @@ def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]
     return ModelCase(name, (plain, Contender(title, config, tiny=tiny)), batch, points)
 
 
+TINY_BOXES = {
+    "model.backbone.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
+    "model.neck.out_channels": 32,
+}
+
+
+def _nerf_rpn(name: str, head: str, options: dict[str, Any] | None = None) -> Contender:
+    config = f"nerf_rpn/nerf-rpn-{head}_swin3d-s_4xb2-200e_front3d.py"
+    return Contender(name, config, options or {}, plain=options is not None, tiny=TINY_BOXES)
+
+
 CASES = [
     ModelCase(
         "relation-detr",
@@ -343,4 +354,14 @@ CASES = [
     _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),
     _rooms("threedetr", "3DETR", "threedetr/3detr_1xb8-1080e_sunrgbd.py", 20_000, TINY_THREEDETR),
     _rooms("threedetr-40k", "3DETR", "threedetr/3detr_1xb8-1080e_scannet.py", 40_000, TINY_THREEDETR),
+    ModelCase(
+        "nerf-rpn",
+        (
+            _nerf_rpn("NeRF-RPN, attention step by step", "fcos", {"+model.backbone.attention": "reference"}),
+            _nerf_rpn("NeRF-RPN, anchor-free", "fcos"),
+            _nerf_rpn("NeRF-RPN, anchor-based", "anchor"),
+        ),
+        boxes_batch,
+        SIDE**3,
+    ),
 ]

@@ -58,6 +58,7 @@ TASKS = {
     "msm-linear_*": "segmentation of clouds",
     "msm_*": "pre-training",
     "votenet*": "3D detection in rooms",
+    "nerf-rpn*": "3D detection in radiance grids",
     "3detr*": "3D detection in rooms",
     "threedetr_*": "3D detection in rooms",
     "ccnext_*": "stereo depth",
