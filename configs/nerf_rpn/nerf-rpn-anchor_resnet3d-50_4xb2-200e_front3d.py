@@ -12,3 +12,4 @@ model = dict(
     neck=dict(smooth_last=False, initialisation="kaiming"),
     bbox_head=dict(_delete_=True, type="AnchorHead3D", rotated=True),
 )
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))

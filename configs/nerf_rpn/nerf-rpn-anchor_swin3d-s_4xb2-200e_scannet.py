@@ -10,3 +10,4 @@ _base_ = [
 model = dict(
     bbox_head=dict(_delete_=True, type="AnchorHead3D", rotated=True),
 )
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))

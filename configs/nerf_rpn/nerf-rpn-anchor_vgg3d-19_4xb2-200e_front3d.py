@@ -11,3 +11,4 @@ model = dict(
     backbone=dict(_delete_=True, type="VGG3D", architecture="EF"),
     bbox_head=dict(_delete_=True, type="AnchorHead3D", rotated=True),
 )
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))

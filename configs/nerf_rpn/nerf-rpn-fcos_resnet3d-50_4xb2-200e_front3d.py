@@ -11,3 +11,4 @@ model = dict(
     backbone=dict(_delete_=True, type="ResNet3D", depths=(3, 4, 6, 3)),
     neck=dict(smooth_last=False, initialisation="kaiming"),
 )
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))

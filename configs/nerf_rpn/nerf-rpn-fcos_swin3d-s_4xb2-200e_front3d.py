@@ -6,3 +6,5 @@ _base_ = [
     "../_base_/datasets/front3d_boxes.py",
     "../_base_/schedules/nerf_rpn_200e.py",
 ]
+
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))

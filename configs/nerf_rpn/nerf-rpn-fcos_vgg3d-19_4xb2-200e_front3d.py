@@ -10,3 +10,4 @@ _base_ = [
 model = dict(
     backbone=dict(_delete_=True, type="VGG3D", architecture="EF"),
 )
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))

@@ -15,4 +15,4 @@ model = dict(
     data_preprocessor=dict(resolution=160),
     backbone=dict(position_table=True, drop_path_rate=0.1),
 )
-default_hooks = dict(checkpoint=dict(save_best="boxes3d/AP50"))
+default_hooks = dict(checkpoint=dict(save_best="boxes3d/AP50", rule="greater"))

@@ -17,6 +17,7 @@ DATASETS = {
     "synthetic": "synthetic",
     "nerf-mix": "Front3D, HM3D and Hypersim grids",
     "front3d": "Front3D-NeRF",
+    "hypersim": "Hypersim grids",
     "hm3d": "HM3D grids",
     "shapenet55": "ShapeNet-55",
     "shapenetpart": "ShapeNetPart",

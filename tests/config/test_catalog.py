@@ -25,6 +25,7 @@ METRICS = {
     "semantic segmentation": {"IoUMetric"},
     "monocular 3D detection": {"KittiMetric"},
     "3D detection in rooms": {"Boxes3DMetric"},
+    "3D detection in radiance grids": {"Boxes3DMetric"},
     "pre-training": {"ReconstructionError", "GridReconstruction"},
     "voxel semantics": {"VoxelIoU"},
     "voxel super-resolution": {"GridReconstruction"},

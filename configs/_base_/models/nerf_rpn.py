@@ -9,4 +9,3 @@ model = dict(
 )
 val_evaluator = dict(type="Boxes3DMetric", protocol="nerf-rpn")
 test_evaluator = val_evaluator
-default_hooks = dict(checkpoint=dict(save_best="boxes3d/recall50_top2500", rule="greater"))
