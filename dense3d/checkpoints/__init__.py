@@ -44,6 +44,7 @@ CONVERTERS: dict[str, str] = {
     "monodino-detr-car": "dense3d.checkpoints.monodino_detr:convert_car",
     "msm": "dense3d.checkpoints.msm:convert",
     "msm-backbone": "dense3d.checkpoints.msm:convert_backbone",
+    "pimae": "dense3d.checkpoints.pimae:convert",
     "point-mae": "dense3d.checkpoints.point_mae:convert_pretrain",
     "point-mae-classify": "dense3d.checkpoints.point_mae:convert_classify",
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",

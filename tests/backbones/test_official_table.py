@@ -22,7 +22,8 @@ from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEnc
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
 from dense3d.pointcloud import PointNet2
-from dense3d.pretraining import MaskedAutoencoder
+from dense3d.pretraining import Gaussian2SceneStage1, MaskedAutoencoder
+from dense3d.pretraining.gaussian2scene.decoder import JointDecoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
@@ -58,6 +59,7 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
     "VoteNet": (VoteNet, {"backbone": PointNet2, "proposals": ProposalHead, "decoding": BoxDecoder}),
+    "PiMAE": (Gaussian2SceneStage1, {"decoder": JointDecoder}),
     "3DETR": (
         ThreeDETR,
         {
