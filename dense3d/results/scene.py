@@ -41,12 +41,9 @@ class SceneResult:
             sample: what ``mode="predict"`` gave.
             preprocessor: the model's, which knows how photographs were normalised.
         """
-        cloud = CloudReconstruction(
-            sample.visible_points.float().numpy(),
-            sample.hidden_points.float().numpy(),
-            sample.reconstructed_points.float().numpy(),
-            float(sample.error),
-        )
+        names = ("visible_points", "hidden_points", "reconstructed_points")
+        clouds = (sample.get(name).detach().float().numpy() for name in names)
+        cloud = CloudReconstruction(*clouds, float(sample.error))
         name = str(sample.get("sample_id") or "scene")
         if "rendered" in sample:
             photographs, painted = (_bytes(sample.get(key)) for key in ("photographs", "rendered"))

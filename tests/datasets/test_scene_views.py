@@ -23,15 +23,15 @@ from dense3d.structures.camera import PinholeCamera
 
 SIZE = (48, 64)
 SCAN = [
-    dict(type="LoadPoints"),
-    dict(type="LoadSceneViews", size=SIZE, cloud="scan"),
-    dict(type="SamplePoints", count=512),
-    dict(type="PackSceneInputs"),
+    dict(type="dense3d.LoadPoints"),
+    dict(type="dense3d.LoadSceneViews", size=SIZE, cloud="scan"),
+    dict(type="dense3d.SamplePoints", count=512),
+    dict(type="dense3d.PackSceneInputs"),
 ]
 VIEWS = [
-    dict(type="LoadSceneViews", size=SIZE, cloud="views"),
-    dict(type="SamplePoints", count=512),
-    dict(type="PackSceneInputs"),
+    dict(type="dense3d.LoadSceneViews", size=SIZE, cloud="views"),
+    dict(type="dense3d.SamplePoints", count=512),
+    dict(type="dense3d.PackSceneInputs"),
 ]
 SMALL = dict(
     dim=32,
