@@ -1,4 +1,4 @@
-"""A small stage two of Gaussian2Scene on 160 synthetic rooms: two photographs each, minutes on a CPU.
+"""A small stage two of Gaussian2Scene on 160 synthetic rooms, two photographs a time: minutes on a CPU.
 
 Starts from ``gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py``.
 """
@@ -15,8 +15,13 @@ model = dict(
     render_scale=0.5,
     init_cfg=dict(type="Pretrained", checkpoint=pretrained),
 )
-train_dataloader = dict(batch_size=4, dataset=dict(num_views=2))
-val_dataloader = dict(batch_size=4, dataset=dict(num_views=2))
+_views = dict(type="LoadSceneViews", size=(96, 128), cloud="scan", count=2)
+_take = [dict(type="SamplePoints", count=4096), dict(type="PackSceneInputs")]
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(pipeline=[dict(type="LoadPoints"), dict(**_views, shuffle=True), *_take]),
+)
+val_dataloader = dict(batch_size=4, dataset=dict(pipeline=[dict(type="LoadPoints"), _views, *_take]))
 test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=1.0))
 max_iters = 600

@@ -43,7 +43,7 @@ class SceneResult:
         """
         names = ("visible_points", "hidden_points", "reconstructed_points")
         clouds = (sample.get(name).detach().float().numpy() for name in names)
-        cloud = CloudReconstruction(*clouds, float(sample.error))
+        cloud = CloudReconstruction(*clouds, float(sample.error.detach()))
         name = str(sample.get("sample_id") or "scene")
         if "rendered" in sample:
             photographs, painted = (_bytes(sample.get(key)) for key in ("photographs", "rendered"))

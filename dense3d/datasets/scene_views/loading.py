@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from dense3d.datasets.pointcloud.transforms import take
+from dense3d.datasets.posed_rgb.frames import PosedFrame
 from dense3d.datasets.scene_views.view import SceneView, depth_of_points, points_of_view, read_view
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import TRANSFORMS
@@ -33,6 +35,8 @@ class LoadSceneViews(BaseTransform):
             and depth that no file holds is that of its points.
         crop: of a scan, leave what the first photograph does not show; what is hidden behind stays.
         far: metres along the optical axis beyond which depth counts as unknown.
+        count: take so many of the record's photographs; all unless given.
+        shuffle: draw those at random, each time anew, rather than take the first.
 
     Raises:
         DataError: a file is missing or damaged; a photograph has no depth; scan and photograph are not of one
@@ -40,13 +44,22 @@ class LoadSceneViews(BaseTransform):
     """
 
     def __init__(
-        self, size: tuple[int, int], cloud: str = "views", crop: bool = False, far: float = 10.0
+        self,
+        size: tuple[int, int],
+        cloud: str = "views",
+        crop: bool = False,
+        far: float = 10.0,
+        count: int | None = None,
+        shuffle: bool = False,
     ) -> None:
         if cloud not in CLOUDS:
             raise ConfigError(f"cloud={cloud!r} of LoadSceneViews: use one of {', '.join(CLOUDS)}")
         if len(size) != 2 or min(size) < 1 or far <= 0:
             raise ConfigError(f"LoadSceneViews(size={size}, far={far}): give rows and columns, and metres")
+        if count is not None and count < 1:
+            raise ConfigError(f"LoadSceneViews(count={count}): at least one photograph is read")
         self.size, self.cloud, self.crop, self.far = tuple(size), cloud, crop, far
+        self.count, self.shuffle = count, shuffle
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read."""
@@ -55,7 +68,10 @@ class LoadSceneViews(BaseTransform):
             raise DataError(f"{results['path']}: no photographs are known of this cloud; see {PAGE}")
         if self.cloud == "scan" and "points" not in results:
             raise ConfigError("LoadSceneViews(cloud='scan') comes behind LoadPoints in a pipeline")
-        views = [self._view(read_view(frame, self.size), results) for frame in frames]
+        views = [read_view(frame, self.size) for frame in self._chosen(frames)]
+        if self.cloud == "scan" and views[0].depth is not None:
+            require_same_scene(views[0], results["points"], str(results["path"]))
+        views = [self._with_depth(view, results) for view in views]
         results["views"] = views
         if self.cloud == "views":
             parts = [points_of_view(view) for view in views]
@@ -69,16 +85,25 @@ class LoadSceneViews(BaseTransform):
             )
         return results
 
-    def _view(self, view: SceneView, results: dict[str, Any]) -> SceneView:
+    def _chosen(self, frames: Sequence[PosedFrame]) -> Sequence[PosedFrame]:
+        count = len(frames) if self.count is None else self.count
+        if count > len(frames):
+            raise ConfigError(
+                f"LoadSceneViews(count={count}) of {len(frames)} photographs: raise num_views of the data set"
+            )
+        if not self.shuffle:
+            return frames[:count]
+        return [frames[index] for index in np.random.permutation(len(frames))[:count]]
+
+    def _with_depth(self, view: SceneView, results: dict[str, Any]) -> SceneView:
+        """The view with the depth of its file, or of the cloud's points, 0 where it is too far away."""
         depth = view.depth
+        if depth is None and self.cloud == "views":
+            raise DataError(
+                f"{view.name}: there is no depth of this photograph, and the cloud is made of depth maps"
+            )
         if depth is None:
-            if self.cloud == "views":
-                raise DataError(
-                    f"{view.name}: there is no depth of this photograph, and the cloud is made of depth maps"
-                )
             depth = depth_of_points(results["points"], view.camera)
-        elif self.cloud == "scan":
-            require_same_scene(view, results["points"], str(results["path"]))
         known = np.isfinite(depth) & (depth <= self.far)
         return SceneView(view.name, view.image, np.where(known, depth, 0).astype(np.float32), view.camera)
 
