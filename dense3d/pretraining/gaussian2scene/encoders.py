@@ -16,6 +16,7 @@ from dense3d.pointcloud.grouping import Patches
 from dense3d.pointcloud.patch_embedding import PatchEmbedding
 from dense3d.pointcloud.pointnet2 import PointNet2
 from dense3d.pointcloud.transformer import PointTransformer, position_embedding
+from dense3d.registry import MODELS
 
 FLOOR = 0.0099  # quantile of heights that PointNet++ counts heights from, as VoteNet does
 
@@ -50,8 +51,14 @@ class EncoderLayers(nn.Module):
         return tokens
 
 
+@MODELS.register_module()
 class PatchLayers(nn.Module):
-    """PiMAE's encoder of points: Point-MAE's tokens, positions added once, layers of 3DETR."""
+    """PiMAE's encoder of points: Point-MAE's tokens, positions added once, layers of 3DETR.
+
+    Args:
+        dim: channels of a token.
+        **layers: arguments of :class:`EncoderLayers`.
+    """
 
     def __init__(self, dim: int, **layers: Any) -> None:
         super().__init__()
