@@ -51,6 +51,7 @@ CONVERTERS: dict[str, str] = {
     "nerf-rpn": "dense3d.checkpoints.nerf_rpn:convert",
     "nerf-rpn-anchor-head": "dense3d.checkpoints.nerf_rpn:convert_anchor_head",
     "nerf-rpn-backbone": "dense3d.checkpoints.nerf_rpn:convert_backbone_alone",
+    "pimae": "dense3d.checkpoints.pimae:convert",
     "point-mae": "dense3d.checkpoints.point_mae:convert_pretrain",
     "point-mae-classify": "dense3d.checkpoints.point_mae:convert_classify",
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",

@@ -32,7 +32,8 @@ from dense3d.pointcloud import (
     SceneFeatures,
     SceneSegmenter,
 )
-from dense3d.pretraining import MaskedAutoencoder, NeRFMAE, PointMAE
+from dense3d.pretraining import Gaussian2SceneStage1, MaskedAutoencoder, NeRFMAE, PointMAE
+from dense3d.pretraining.gaussian2scene.decoder import JointDecoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
 from dense3d.pretraining.point_mae.decoder import PatchDecoder
 from dense3d.radiance.fpn3d import FPN3D
@@ -81,6 +82,7 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     ),
     "NeRF-RPN": (NerfRPN, {"backbone": Swin3D, "neck": FPN3D, "bbox_head": FCOSHead3D}),
     "NeRF-RPN, anchor-based": (AnchorHead3D, {}),
+    "PiMAE": (Gaussian2SceneStage1, {"decoder": JointDecoder}),
     "3DETR": (
         ThreeDETR,
         {

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "classes": ["CLASSES"],
         "furnishing": ["Item", "Room", "furnish"],
-        "sampling": ["RoomCloud", "make_room"],
+        "sampling": ["RoomCloud", "make_furnished_room", "make_room"],
+        "viewing": ["RoomView", "view_room"],
     },
 )
