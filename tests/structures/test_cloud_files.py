@@ -57,6 +57,25 @@ def test_e57_scans_are_read(tmp_path):
     np.testing.assert_allclose(read_cloud(tmp_path / "a.e57").points, points, atol=1e-5)
 
 
+def test_e57_scans_are_joined_in_their_common_frame(tmp_path):
+    """The second one stands turned by a quarter and elsewhere; colours are left out unless all have them."""
+    pye57 = pytest.importorskip("pye57")
+    points = _cloud().points.astype(np.float64)
+    scan = {f"cartesian{axis}": points[:, i].copy() for i, axis in enumerate("XYZ")}
+    colours = {f"color{name}": np.full(len(points), 51, np.uint8) for name in ("Red", "Green", "Blue")}
+    moved = dict(rotation=np.array([0.5, 0, 0, 0.5]) * 2**0.5, translation=np.array([10.0, 20, 30]))
+    for name, second in (("both", scan | colours), ("one", scan)):
+        file = pye57.E57(str(tmp_path / f"{name}.e57"), mode="w")
+        file.write_scan_raw(scan | colours)
+        file.write_scan_raw(second, **moved)
+        file.close()
+        cloud = read_cloud(tmp_path / f"{name}.e57")
+        x, y, z = points.T
+        turned = np.stack([10 - y, 20 + x, 30 + z], axis=1)
+        np.testing.assert_allclose(cloud.points, np.concatenate([points, turned]), atol=1e-5)
+        assert (cloud.colors is None) == (name == "one")
+
+
 def test_a_missing_reader_is_named_with_its_extra(tmp_path, monkeypatch):
     import sys
 
@@ -115,6 +134,39 @@ def test_colours_of_both_ranges_are_told_apart_and_said(tmp_path, said):
     assert any("byte.txt" in m and "0..255" in m for m in said)
     with pytest.raises(DataError, match=r"none of the ranges 0\.\.1, 0\.\.255"):
         read_cloud(tmp_path / "unit.txt", color_max=0.5)
+
+
+@pytest.mark.parametrize(("name", "intensity"), [("scanner.pts", "%d"), ("other.txt", "%.3f")])
+def test_intensity_before_colours_is_told(tmp_path, said, name, intensity):
+    rng = np.random.default_rng(0)
+    points, strength = rng.normal(size=(30, 3)), rng.uniform(1, 255, 30).round(3)
+    colors = rng.integers(0, 256, (30, 3))
+    rows = np.column_stack([points, np.rint(strength) if intensity == "%d" else strength, colors])
+    np.savetxt(tmp_path / name, rows, fmt=["%.6f"] * 3 + [intensity] + ["%d"] * 3, header="30", comments="")
+    cloud = read_cloud(tmp_path / name)
+    np.testing.assert_allclose(cloud.colors, colors / 255, atol=1e-6)
+    np.testing.assert_allclose(cloud.intensity, rows[:, 3], atol=1e-3)
+    assert cloud.labels is None and any("x y z intensity r g b" in message for message in said)
+
+
+def test_what_is_0_everywhere_is_not_known(tmp_path, said):
+    cloud = _cloud()
+    black = PointCloud(cloud.points, colors=0 * cloud.colors, normals=0 * cloud.normals)
+    assert not read_cloud(write_cloud(black, tmp_path / "a.ply")).attributes
+    assert {word for word in ("colors", "normals") if any(f"all its {word} are 0" in m for m in said)} == {
+        "colors",
+        "normals",
+    }
+
+
+def test_properties_are_known_by_the_names_of_other_programs(tmp_path):
+    names = ["x", "y", "z", "diffuse_red", "diffuse_green", "diffuse_blue", "scalar_Classification"]
+    head = "".join(f"property {'uchar' if 'diff' in name else 'float'} {name}\n" for name in names)
+    text = f"ply\nformat ascii 1.0\nelement vertex 1\n{head}end_header\n1 2 3 255 51 0 6\n"
+    (tmp_path / "a.ply").write_text(text)
+    cloud = read_cloud(tmp_path / "a.ply")
+    np.testing.assert_allclose(cloud.colors, [[1, 0.2, 0]], atol=1e-7)
+    assert cloud.labels.tolist() == [6]
 
 
 def test_normals_and_colours_are_told_apart(tmp_path):

@@ -50,6 +50,14 @@ class SplatView:
                 number = zlib.crc32(np.ascontiguousarray(array).tobytes(), number)
         return number
 
+    def seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of the points (N, 3) of the world lie in the image, and their columns and rows there."""
+        pixels, depth = self.camera.project(points)
+        places = np.rint(np.where(depth[:, None] > 0, pixels, -1)).astype(np.int64)
+        size = (self.camera.width, self.camera.height)
+        inside = np.flatnonzero((depth > 0) & (places >= 0).all(axis=1) & (places < size).all(axis=1))
+        return (inside, *places[inside].T)
+
     def viewmat(self) -> Tensor:
         """(4, 4) float32 from the world to the camera."""
         return torch.from_numpy(self.camera.world_to_camera.astype(np.float32))
