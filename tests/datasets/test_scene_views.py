@@ -200,7 +200,7 @@ def test_votenets_layout_of_sun_rgbd(tmp_path):
     (views / "calib" / "000001.txt").write_text("\n".join(rows))
     inputs = SunRgbdViews(str(tmp_path), pipeline=SCAN)[0]["inputs"]
     cameras = (inputs[name] for name in ("world_to_camera", "intrinsics"))
-    places, seen = project_points(inputs["points"][None], *cameras, SIZE)
+    places, _ = project_points(inputs["points"][None], *cameras, SIZE)
     x, y, z = (inputs["points"].double().numpy() @ tilt).T
     pixels = np.stack([60 * x / y + 33, -60 * z / y + 25], axis=1) - 1  # counted from 0
     np.testing.assert_allclose(places[0].numpy() * [64, 48] - 0.5, pixels, atol=1e-4)
