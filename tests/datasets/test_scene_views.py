@@ -184,7 +184,7 @@ def test_tilt_and_intrinsics_of_a_projection():
 
 
 def test_votenets_layout_of_sun_rgbd(tmp_path):
-    """Against the formula of its toolbox: points to the camera's frame, other axes, pixels that count from 1."""
+    """Against its toolbox: points to the camera's frame, other axes, pixels that count from 1."""
     rng = np.random.default_rng(0)
     clouds, views = tmp_path / "sunrgbd_pc_bbox_votes_50k_v1_train", tmp_path / "sunrgbd_trainval"
     for folder in (clouds, views / "image", views / "calib"):
