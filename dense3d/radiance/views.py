@@ -22,7 +22,7 @@ HOLD_OUT_EVERY = 8
 
 
 @dataclass(frozen=True, eq=False)
-class SplatView:
+class PosedView:
     """One photograph in memory: bytes, so that a hundred of them fit.
 
     Args:
@@ -49,6 +49,14 @@ class SplatView:
             if array is not None:
                 number = zlib.crc32(np.ascontiguousarray(array).tobytes(), number)
         return number
+
+    def seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of the points (N, 3) of the world lie in the image, and their columns and rows there."""
+        pixels, depth = self.camera.project(points)
+        places = np.rint(np.where(depth[:, None] > 0, pixels, -1)).astype(np.int64)
+        size = (self.camera.width, self.camera.height)
+        inside = np.flatnonzero((depth > 0) & (places >= 0).all(axis=1) & (places < size).all(axis=1))
+        return (inside, *places[inside].T)
 
     def viewmat(self) -> Tensor:
         """(4, 4) float32 from the world to the camera."""
@@ -78,7 +86,7 @@ def load_views(
     masks: str | Path | None = None,
     masks_show: str = "object",
     with_depth: bool = True,
-) -> list[SplatView]:
+) -> list[PosedView]:
     """Read all photographs of a scene.
 
     Args:
@@ -102,7 +110,7 @@ def load_views(
     return [_load(frame, downscale, masks, masks_show, depth) for frame in scene.frames]
 
 
-def held_out(views: list[SplatView], every: int = HOLD_OUT_EVERY) -> tuple[list[SplatView], list[SplatView]]:
+def held_out(views: list[PosedView], every: int = HOLD_OUT_EVERY) -> tuple[list[PosedView], list[PosedView]]:
     """Training views, and every eighth one by name, the first included, as is usual.
 
     Args:
@@ -127,7 +135,7 @@ def held_out(views: list[SplatView], every: int = HOLD_OUT_EVERY) -> tuple[list[
 
 def _load(
     frame: PosedFrame, downscale: float, masks: str | Path | None, masks_show: str, with_depth: bool
-) -> SplatView:
+) -> PosedView:
     pixels = frame.read_image(alpha=True)
     image, alpha = pixels[..., :3], pixels[..., 3]
     usable = frame.read_mask()
@@ -151,7 +159,7 @@ def _load(
         usable = _resized(usable.astype(np.uint8) * 255, size, cv2.INTER_AREA) == 255
         if not usable.any():
             raise DataError(f"{frame.name}: its mask leaves no pixel to fit; leave the photograph out")
-    return SplatView(
+    return PosedView(
         name=frame.name,
         camera=camera,
         image=_resized(image, size, cv2.INTER_AREA),
