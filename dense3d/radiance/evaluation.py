@@ -20,10 +20,11 @@ from dense3d.radiance.views import PosedView
 
 Renderer = Callable[[PosedView, Tensor], Tensor]  # camera, background (3,) -> (H, W, 3) in 0..1 on the CPU
 
-SPLATS, GRID = "splats", "grid"
+SPLATS = "splats"
 NAMES = {
     SPLATS: "Gaussian splats",
-    GRID: "grid",
+    "grid": "grid",
+    "nerfacto": "nerfacto",
     "mean_image": "mean image",
     "nearest_view": "nearest view",
     "nearest_view_warped": "nearest view, warped by its depth",
