@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dense3d.structures.radiance_grid import RadianceGrid
 from radiance import cubes, tiny_scenes
 
 from dense3d.datasets.posed_rgb import read_scene
@@ -22,6 +21,7 @@ from dense3d.radiance.grids.pictures import GridPicture, projections
 from dense3d.radiance.grids.visibility import outside_silhouettes, seen_by
 from dense3d.radiance.views import load_views
 from dense3d.structures import PinholeCamera, PointCloud
+from dense3d.structures.radiance_grid import RadianceGrid
 
 BOX = np.array([[1.7, -3.4, 3.6], [4.5, -0.9, 6.1]])
 CUBE = np.stack([cubes.CENTRE - cubes.SIDE / 2, cubes.CENTRE + cubes.SIDE / 2])
@@ -53,7 +53,9 @@ def test_colours_are_means_over_the_cameras_or_those_that_see_a_point():
         solid = grid.density > 0
         np.testing.assert_allclose(grid.rgb[solid][:, 0], 0.5 + 0.5 * mean, atol=1e-6)
         assert (grid.rgb[~solid] == 0).all()
-    aside = PinholeCamera.look_at(cubes.CENTRE + np.array([0, 9, 0]), cubes.CENTRE + np.array([5, 9, 0]), 8, 8, fov=0.5)
+    aside = PinholeCamera.look_at(
+        cubes.CENTRE + np.array([0, 9, 0]), cubes.CENTRE + np.array([5, 9, 0]), 8, 8, fov=0.5
+    )
     views = [*VIEWS, replace(VIEWS[0], camera=aside, alpha=None, image=VIEWS[0].image[:8, :8])]
     both = [extract_radiance_grid(field, BOX, 12, views, directions=d)[0] for d in ("frustum", "cameras")]
     seen, everything = (grid.rgb[grid.density > 0][:, 0].mean() for grid in both)

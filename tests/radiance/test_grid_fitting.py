@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dense3d.structures.radiance_grid import RadianceGrid
 from radiance import cubes, tiny_scenes
 
 from dense3d.apis import extract_grid
@@ -19,6 +18,7 @@ from dense3d.radiance.grids import GridFitter, GridSettings, VoxelField
 from dense3d.radiance.grids.adam import GridAdam
 from dense3d.radiance.grids.variation import KNEE, add_variation_gradient
 from dense3d.radiance.rays import Pixels
+from dense3d.structures.radiance_grid import RadianceGrid
 
 CUBE = np.stack([cubes.CENTRE - cubes.SIDE / 2, cubes.CENTRE + cubes.SIDE / 2])
 QUICK = GridSettings(steps=24, rays=128, resolution=16, levels=2)
