@@ -1,4 +1,4 @@
-"""Cases of the suite ``ops`` for rays: compositing, volumes of scalars, grids of colour, beside plain torch."""
+"""Cases of the suite ``ops`` for rays: compositing, volumes, grids of colour, beside plain torch."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ composited as by :func:`dense3d.ops.composite`.
 With a ``shell`` s the grid shows all of space (Barron et al., "Mip-NeRF 360", CVPR 2022, equation 10, with
 the maximum norm): its middle, 1 / (1 + s) of each side, is a box as it is; a place outside at p, in halves of
 that box and with the largest coordinate m > 1, is sampled at ``(1 + s - s / m) p / m``. Intervals grow there
-with ``m^2 / s``, so that they are one step long in the grid.
+by ``g = max(1, m^2 / s)``, so that they are one step long in the grid, and extinction there is one of lengths
+in the grid: that of the world is ``1 / g`` of it.
 """
 
 from __future__ import annotations
@@ -192,6 +193,18 @@ def contracted_places(points: Tensor, origin: Tensor, size: Tensor, shell: float
     return centre + half * (1 + shell - shell / radius) * inner / radius
 
 
+def growth_outside(points: Tensor, origin: Tensor, size: Tensor, shell: float) -> Tensor:
+    """(...) how much longer intervals are at world points (..., 3) than in the box; 1 without a shell.
+
+    Args:
+        points, origin, size, shell: as for :func:`contracted_places`.
+    """
+    if not shell > 0:
+        return torch.ones_like(points[..., 0])
+    radius = ((points - origin - size / 2) / (size / 2 / (1 + shell))).abs().amax(-1)
+    return torch.where(radius > 1, (radius**2 / shell).clamp(min=1), 1)
+
+
 def _rays(grid, origins, directions, offsets, near, march: March) -> Rays:
     """Rays with their ways, in float64: a step more or less by rounding would be seen."""
     flat = [tensor.to(grid.device, torch.float64).reshape(-1, 3) for tensor in (origins, directions)]
@@ -222,7 +235,7 @@ def _in_torch(grid: Tensor, rays: Rays, march: March, occupied: Tensor | None) -
 
 
 def _some(grid: Tensor, rays: Rays, march: March, occupied: Tensor | None) -> Tensor:
-    begins, lengths = _intervals(grid, rays, march)  # (R, S)
+    begins, lengths, thicknesses = _intervals(grid, rays, march)  # (R, S)
     middles = begins + rays.offsets[:, None] * lengths
     points = rays.origins[:, None] + middles[..., None] * rays.directions[:, None]  # (R, S, 3)
     shape = torch.tensor(grid.shape[:3], dtype=torch.float64, device=grid.device)
@@ -233,30 +246,30 @@ def _some(grid: Tensor, rays: Rays, march: March, occupied: Tensor | None) -> Te
         voxels = (points - march.origin) / march.spacing - 0.5
         bricks = torch.minimum(voxels.detach().clamp(min=0), shape - 1).long() // BRICK
         density = torch.where(occupied[tuple(bricks.unbind(-1))], density, 0)
-    alpha = alpha_from_extinction(density, lengths.to(density))
+    alpha = alpha_from_extinction(density, thicknesses.to(density))
     values = torch.cat([samples[..., :3], middles[..., None].to(samples)], -1)
     found = composite_reference(values, alpha, None, march.min_transmittance)
     return torch.cat([found.values, found.transmittance[:, None]], -1)
 
 
-def _intervals(grid: Tensor, rays: Rays, march: March) -> tuple[Tensor, Tensor]:
-    """Begins and lengths (R, S); those beyond a ray's own have length 0."""
+def _intervals(grid: Tensor, rays: Rays, march: March) -> tuple[Tensor, Tensor, Tensor]:
+    """Begins, lengths, and lengths in the grid (R, S); those beyond a ray's own have length 0."""
     if not march.shell > 0:
         index = torch.arange(max(1, int(rays.counts.max())), device=grid.device)
         lengths = torch.where(index < rays.counts[:, None], rays.interval[:, None], 0)
-        return rays.near[:, None] + index * rays.interval[:, None], lengths
-    half = march.spacing * torch.tensor(grid.shape[:3], dtype=torch.float64, device=grid.device) / 2
-    centre, half = march.origin + half, half / (1 + march.shell)
-    begins, lengths = [], []
+        return rays.near[:, None] + index * rays.interval[:, None], lengths, lengths
+    size = march.spacing * torch.tensor(grid.shape[:3], dtype=torch.float64, device=grid.device)
+    begins, lengths, thicknesses = [], [], []
     with torch.no_grad():
         at = rays.near
         while not begins or bool((lengths[-1] > 0).any()):
-            radius = ((rays.origins + at[:, None] * rays.directions - centre) / half).abs().amax(-1)
-            length = march.step * (radius**2 / march.shell).clamp(min=1)
+            places = rays.origins + at[:, None] * rays.directions
+            growth = growth_outside(places, march.origin, size, march.shell)
             begins.append(at)
-            lengths.append(torch.minimum(length, march.far - at).clamp(min=0))
+            lengths.append(torch.minimum(march.step * growth, march.far - at).clamp(min=0))
+            thicknesses.append(lengths[-1] / growth)
             at = at + lengths[-1]
-    return torch.stack(begins, -1), torch.stack(lengths, -1)
+    return tuple(torch.stack(parts, -1) for parts in (begins, lengths, thicknesses))
 
 
 def _check(grid: Tensor, origins: Tensor, directions: Tensor, offsets, occupied) -> None:

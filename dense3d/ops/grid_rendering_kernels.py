@@ -37,12 +37,17 @@ def _place(start, slope, t, shape, shell):
 
 @jit(forceinline=True)
 def _interval(i, t, start, slope, way, shape, march):
-    """Begin and length of the interval i of a ray, whose predecessor ended at t; length 0 behind the last."""
+    """Begin, length and length in the grid of the interval i of a ray, whose predecessor ended at t.
+
+    The length is 0 behind the last one.
+    """
     if march[2] > 0:
         radius = _radius(start, slope, t, shape, march[2])
-        length = march[0] * max(1.0, radius * radius / march[2])
-        return t, max(0.0, min(length, march[1] - t))
-    return way[0] + i * way[1], way[1] if i < way[2] else 0.0
+        growth = max(1.0, radius * radius / march[2]) if radius > 1 else 1.0
+        length = max(0.0, min(march[0] * growth, march[1] - t))
+        return t, length, length / growth
+    length = way[1] if i < way[2] else 0.0
+    return way[0] + i * way[1], length, length
 
 
 @jit(forceinline=True)
@@ -90,7 +95,7 @@ def render(first, last, grid, starts, slopes, ways, offsets, distances, march, o
         light, red, green, blue, away = 1.0, 0.0, 0.0, 0.0, 0.0
         i, t, count = 0, way[0], 0
         while light >= march[3]:
-            t, length = _interval(i, t, start, slope, way, shape, march)
+            t, length, thickness = _interval(i, t, start, slope, way, shape, march)
             if not length > 0:
                 break
             middle = t + offsets[ray] * length
@@ -105,7 +110,7 @@ def render(first, last, grid, starts, slopes, ways, offsets, distances, march, o
             if not density > 0:
                 continue
             count += 1
-            passed = np.exp(-density * length)
+            passed = np.exp(-density * thickness)
             weight = light * (1 - passed)
             red += weight * _mixed(grid, a, b, c, d, e, f, x, y, z, 0)
             green += weight * _mixed(grid, a, b, c, d, e, f, x, y, z, 1)
@@ -136,7 +141,7 @@ def sample_gradients(
         rest = float(grads[ray, 4] * out[ray, 4])
         light, i, t, n = 1.0, 0, way[0], begins[ray]
         while light >= march[3] and n < begins[ray + 1]:
-            t, length = _interval(i, t, start, slope, way, shape, march)
+            t, length, thickness = _interval(i, t, start, slope, way, shape, march)
             middle = t + offsets[ray] * length
             place = _place(start, slope, middle, shape, march[2])
             reach = int(distances[int(place[0]) >> SHIFT, int(place[1]) >> SHIFT, int(place[2]) >> SHIFT])
@@ -148,7 +153,7 @@ def sample_gradients(
             density = _mixed(grid, a, b, c, d, e, f, x, y, z, 3)
             if not density > 0:
                 continue
-            passed = np.exp(-density * length)
+            passed = np.exp(-density * thickness)
             weight = light * (1 - passed)
             value = ga * _mixed(grid, a, b, c, d, e, f, x, y, z, 0) + gd * middle
             value += gb * _mixed(grid, a, b, c, d, e, f, x, y, z, 1)
@@ -157,7 +162,7 @@ def sample_gradients(
             behind -= weight * value
             planes[n], samples[n, 0], samples[n, 1] = place
             samples[n, 2], samples[n, 3], samples[n, 4] = weight * ga, weight * gb, weight * gc
-            samples[n, 5] = length * (light * value - behind - rest)
+            samples[n, 5] = thickness * (light * value - behind - rest)
             n += 1
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.ops import render_grid
-from dense3d.ops.grid_rendering import Rendered, contracted_places
+from dense3d.ops.grid_rendering import Rendered, contracted_places, growth_outside
 from dense3d.ops.volume_rendering_rays import sample_volume
 from dense3d.radiance.rays import view_rays
 from dense3d.radiance.views import PosedView
@@ -131,7 +131,8 @@ class VoxelField:
         channels = self.values.detach().movedim(-1, 0)
         found = sample_volume(channels, places, low, torch.full_like(low, self.voxel))
         inside = ((places >= low) & (places <= low + sides)).all(-1)
-        density = torch.where(inside, found[:, 3].clamp(min=0) / self.voxel, 0)
+        density = found[:, 3].clamp(min=0) / self.voxel / growth_outside(points, low, sides, self.shell)
+        density = torch.where(inside, density, 0)
         return found[:, :3].clamp(0, 1), density
 
     def density(self, points: Tensor) -> Tensor:
