@@ -151,7 +151,8 @@ def fit_splats(
             fitter = Fitter(train, start, extent, settings, place)
         viewer = _viewer(views, extent, tell) if show else None
         begin = time.monotonic()
-        Session(fitter, out, test, tell, viewer).run(save_every)
+        show = None if viewer is None else lambda line: viewer.show(fitter.gaussians, line)
+        Session(fitter, out, test, tell, show).run(save_every)
         report = _finish(fitter, train, test, out, time.monotonic() - begin)
         report.left_out = found.left_out
         if video:

@@ -55,9 +55,6 @@ class Fitter(Protocol):
     def size(self) -> str:
         """How large the scene is, for a line of progress."""
 
-    def show(self, viewer: Any, line: str) -> None:
-        """Hand the scene as it is now to a viewer."""
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
 
@@ -101,7 +98,7 @@ class Session:
         folder: for ``state.pth`` and ``previews``.
         test: photographs that were held out; the first is previewed.
         tell: is given lines of progress.
-        viewer: what :meth:`Fitter.show` takes, or None.
+        show: is called with the line of progress every few seconds, for a viewer.
     """
 
     def __init__(
@@ -110,9 +107,9 @@ class Session:
         folder: Path,
         test: Sequence[PosedView],
         tell: Callable[[str], None],
-        viewer: Any = None,
+        show: Callable[[str], None] | None = None,
     ) -> None:
-        self.fitter, self.folder, self.test, self.tell, self.viewer = fitter, folder, list(test), tell, viewer
+        self.fitter, self.folder, self.test, self.tell, self.show = fitter, folder, list(test), tell, show
         self._recent: deque[float] = deque(maxlen=AVERAGED)
         self._held_out = ""
 
@@ -139,8 +136,8 @@ class Session:
                 if now - told >= LINE_SECONDS or fitter.is_done or fitter.step == first + 1:
                     self.tell(self._line((now - begin) / (fitter.step - first)))
                     told = now
-                if self.viewer is not None and (now - shown >= SHOW_SECONDS or fitter.is_done):
-                    fitter.show(self.viewer, self._line((now - begin) / (fitter.step - first)))
+                if self.show is not None and (now - shown >= SHOW_SECONDS or fitter.is_done):
+                    self.show(self._line((now - begin) / (fitter.step - first)))
                     shown = now
                 due = now - saved >= SAVE_SECONDS if save_every is None else fitter.step % save_every == 0
                 if due or fitter.is_done or interrupts.received is not None:

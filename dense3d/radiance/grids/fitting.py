@@ -148,10 +148,6 @@ class GridFitter:
         """For a line of progress."""
         return f"{' x '.join(map(str, self.field.values.shape[:3]))} voxels"
 
-    def show(self, viewer: Any, line: str) -> None:
-        """Hand the field as it is now to a viewer."""
-        viewer.show(self.field, line)
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain data and tensors."""
         return {

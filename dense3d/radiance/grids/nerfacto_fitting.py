@@ -171,10 +171,6 @@ class NerfactoFitter:
         """For a line of progress."""
         return f"{sum(p.numel() for p in self.networks.parameters()):,} weights"
 
-    def show(self, viewer: Any, line: str) -> None:
-        """Hand the field as it is now to a viewer."""
-        viewer.show(self.source, line)
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain data and tensors."""
         return {

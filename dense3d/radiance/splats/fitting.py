@@ -141,10 +141,6 @@ class Fitter:
         """For a line of progress."""
         return f"{len(self.gaussians):,} Gaussians"
 
-    def show(self, viewer: Any, line: str) -> None:
-        """Hand the Gaussians as they are now to a viewer."""
-        viewer.show(self.gaussians, line)
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain data and tensors."""
         return {
