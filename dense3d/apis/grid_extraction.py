@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from dense3d.apis.building import usable_device
 from dense3d.datasets.posed_rgb import PosedScene, read_scene, require_fitting_poses
@@ -20,7 +21,7 @@ from dense3d.radiance.evaluation import Scores, evaluate
 from dense3d.radiance.extent import common_sight, scene_extent
 from dense3d.radiance.grids.boxes import checked_box, fit_box, scene_box
 from dense3d.radiance.grids.cameras_file import read_boxes, write_boxes, write_cameras
-from dense3d.radiance.grids.extraction import Cleaning, GridSource, extract_radiance_grid
+from dense3d.radiance.grids.extraction import Cleaning, GridSource, check_options, extract_radiance_grid
 from dense3d.radiance.grids.fitting import GridFitter
 from dense3d.radiance.grids.memory import require_room
 from dense3d.radiance.grids.nerfacto_fitting import NerfactoFitter
@@ -35,7 +36,6 @@ from dense3d.radiance.views import HOLD_OUT_EVERY, PosedView, held_out, load_vie
 from dense3d.structures.radiance_grid import RadianceGrid
 from dense3d.visualization.pictures import write_picture
 
-FITTERS = {"grid": GridFitter, "nerfacto": NerfactoFitter}
 SETTINGS = {"grid": GridSettings, "nerfacto": NerfactoSettings}
 SHELL = 0.5  # of a scene that goes on outside of the box
 NEAR_SHARE = 0.02  # of the distance to what is looked at, or of the extent: nothing is nearer to a camera
@@ -129,7 +129,8 @@ def extract_grid(
     Raises:
         DataError, ConfigError, CheckpointError, TrainingError, MissingDependencyError: one sentence each.
     """
-    out, config = Path(out), _checked(source, method, resolution, boxes, video)
+    out, config = Path(out), _checked(source, method, resolution, video)
+    check_options(directions, delta, min_views)
     if settings is not None and type(settings) is not SETTINGS[method]:
         raise ConfigError(
             f"method={method!r} has settings of {SETTINGS[method].__name__}, not of {type(settings).__name__}"
@@ -153,46 +154,44 @@ def extract_grid(
         place, box_from = _box(box, views, scene)
         tell(f"box {_words(place)} ({box_from})")
         near = NEAR_SHARE * (common_sight(views)[1] or scene_extent(views))
-        report = {"box_from": box_from, "left_out": scene.left_out}
         if run is None:
-            train, test = held_out(views, hold_out)
             settings = _settled(settings, views, unbounded)
-            fitter = _fitter(method, settings, train, place, resolution, near, device, resume, out, tell)
-            begin = time.monotonic()
-            Session(fitter, out, test, tell).run(save_every)
-            fit_seconds = time.monotonic() - begin
-            scores = _scored(fitter, method, train, test, out, fit_seconds)
-            report |= {"scores": scores, "seconds": (fit_seconds, 0.0)}
-            asked: GridSource = fitter.field if method == "grid" else fitter.source
+            train, test = held_out(views, hold_out)
+            fitter = _fitter(settings, train, place, resolution, near, device, resume, out, tell)
+            asked = _fitted(fitter, method, train, test, out, save_every, tell)
         else:
-            train, asked = views, run.source
             require_room(place, resolution, None, 0)
+            run.source.field.to(usable_device(device))
+            asked = _Asked(run.source, views)
         begin = time.monotonic()
-        grid, cleaned = extract_radiance_grid(
-            asked,
-            place,
-            resolution,
-            train,
-            delta=delta,
-            directions=directions,
-            min_views=min(min_views, len(train)),
-            near=near,
+        options = dict(
+            delta=delta, directions=directions, min_views=min(min_views, len(asked.views)), near=near
         )
-        report["seconds"] = (report.get("seconds", (0.0,))[0], time.monotonic() - begin)
+        grid, cleaned = extract_radiance_grid(asked.source, place, resolution, asked.views, **options)
         grid = replace(grid.to_alpha() if alpha else grid, source=str(out / GRID))
         grid.save(out / GRID)
         write_cameras(views, out / CAMERAS)
-        found = GridReport(grid, out / GRID, cleaned=cleaned, **report)
+        report = GridReport(grid, out / GRID, box_from, cleaned, asked.scores, left_out=scene.left_out)
+        report.seconds = asked.seconds, time.monotonic() - begin
         if given_boxes is not None:
-            found.boxes_inside = write_boxes(given_boxes, grid, out / BOXES)
-        _draw(grid, views, out, video, found, tell)
-    return found
+            report.boxes_inside = write_boxes(given_boxes, grid, out / BOXES)
+        report.pictures = _drawn(grid, views, out, video, tell)
+    return report
 
 
-def _checked(source: Any, method: str, resolution: int, boxes: str | Path | None, video: bool) -> Path | None:
+class _Asked(NamedTuple):
+    """A field, the photographs that it was made of, and how well it shows others."""
+
+    source: GridSource
+    views: list[PosedView]
+    scores: Scores = Scores()
+    seconds: float = 0.0
+
+
+def _checked(source: Any, method: str, resolution: int, video: bool) -> Path | None:
     """The config of a run of nerfstudio, if the source is one; what is wrong is said before any work."""
-    if method not in FITTERS:
-        raise ConfigError(f"method={method!r} is none of {', '.join(FITTERS)}")
+    if method not in SETTINGS:
+        raise ConfigError(f"method={method!r} is none of {', '.join(SETTINGS)}")
     if resolution < 2:
         raise ConfigError(f"resolution={resolution}: a grid has at least 2 samples a side")
     if video:
@@ -232,7 +231,6 @@ def _settled(
 
 
 def _fitter(
-    method: str,
     settings: GridSettings | NerfactoSettings,
     train: list[PosedView],
     place: np.ndarray,
@@ -247,7 +245,7 @@ def _fitter(
     whole = (inner - inner.mean(axis=0)) * (1 + settings.shell)
     is_grid = isinstance(settings, GridSettings)
     require_room(place, resolution, whole if is_grid else None, settings.resolution if is_grid else 0)
-    fitter, where = FITTERS[method], usable_device(device)
+    fitter, where = GridFitter if is_grid else NerfactoFitter, usable_device(device)
     if resume:
         found = fitter.resumed(train, settings, load_state(out, fitter.kind), where)
         tell(f"going on after step {found.step}")
@@ -258,15 +256,19 @@ def _fitter(
     return found
 
 
-def _scored(
+def _fitted(
     fitter: GridFitter | NerfactoFitter,
     method: str,
     train: list[PosedView],
     test: list[PosedView],
     out: Path,
-    seconds: float,
-) -> Scores:
-    background = fitter.background()
+    save_every: int | None,
+    tell: Callable[[str], None],
+) -> _Asked:
+    """Fit to the end, score what was held out, and draw it."""
+    begin = time.monotonic()
+    Session(fitter, out, test, tell).run(save_every)
+    seconds, background = time.monotonic() - begin, fitter.background()
     images = {view.name: fitter.picture(view, background) for view in test}
     scores = evaluate(lambda view, _: images[view.name], method, train, test, background, scene_extent(train))
     scores.write(
@@ -279,28 +281,22 @@ def _scored(
     )
     for number, view in enumerate(test):
         write_picture(preview(images[view.name], view, background), out / "held_out" / f"{number:03d}.png")
-    return scores
+    return _Asked(fitter.source, train, scores, seconds)
 
 
-def _draw(
-    grid: RadianceGrid,
-    views: list[PosedView],
-    out: Path,
-    video: bool,
-    report: GridReport,
-    tell: Callable[[str], None],
-) -> None:
-    picture = GridPicture(grid)
-    report.pictures = [out / "projections.png", out / "orbit.png"]
-    write_picture(projections(picture), report.pictures[0])
-    write_picture(contact_sheet(picture, orbit(views, ORBIT)), report.pictures[1])
+def _drawn(
+    grid: RadianceGrid, views: list[PosedView], out: Path, video: bool, tell: Callable[[str], None]
+) -> list[Path]:
+    """Files of pictures, and of a video."""
+    picture, files = GridPicture(grid), [out / "projections.png", out / "orbit.png"]
+    write_picture(projections(picture), files[0])
+    write_picture(contact_sheet(picture, orbit(views, ORBIT)), files[1])
     if video:
-        import torch
-
         cameras = orbit(views, SECONDS * FRAMES_PER_SECOND)
         tell(f"rendering {len(cameras)} frames of a video")
-        write_video(picture, cameras, out / "orbit.mp4", torch.zeros(3))
-        report.pictures.append(out / "orbit.mp4")
+        files.append(out / "orbit.mp4")
+        write_video(picture, cameras, files[-1], torch.zeros(3))
+    return files
 
 
 def _words(box: np.ndarray) -> str:

@@ -228,7 +228,7 @@ def test_all_of_space_is_in_a_shell():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_fog_in_a_shell_is_as_thick_as_the_grid(backend):
-    """From the middle along an axis of half length h and shell s: h, and the integral of s h^2 / x^2 beyond."""
+    """From the middle along an axis, half length h and shell s: h, and the integral of s h^2 / x^2 beyond."""
     grid = torch.tensor([1.0, 1, 1, 0.2]).double().expand(6, 6, 6, 4)
     ray = torch.zeros(1, 3).double(), torch.tensor([[0.0, 0, 1]]).double()
     place = dict(origin=torch.full((3,), -6.0), spacing=torch.full((3,), 2.0))

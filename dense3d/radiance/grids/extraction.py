@@ -86,7 +86,9 @@ def extract_radiance_grid(
         ConfigError: an argument is out of range.
         DataError: the field gives a number that is not finite.
     """
-    _check(directions, delta, min_views, len(views))
+    check_options(directions, delta, min_views)
+    if min_views > len(views):
+        raise ConfigError(f"min_views={min_views}: there are {len(views)} photographs")
     shape = grid_shape(box, resolution)
     axes = [np.linspace(box[0, axis], box[1, axis], shape[axis]) for axis in range(3)]
     values = np.zeros((*shape, 4), np.float32)
@@ -156,10 +158,15 @@ def fixed_directions() -> np.ndarray:
     return np.stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)], axis=1)
 
 
-def _check(directions: str, delta: float | None, min_views: int, views: int) -> None:
+def check_options(directions: str, delta: float | None, min_views: int) -> None:
+    """What can be said of the options of :func:`extract_radiance_grid` before there is a field.
+
+    Raises:
+        ConfigError: one is out of range.
+    """
     if directions not in DIRECTIONS:
         raise ConfigError(f"directions={directions!r} is none of {', '.join(DIRECTIONS)}")
     if delta is not None and not 0 < delta < np.inf:
         raise ConfigError(f"delta={delta}: the thickness is positive and finite, in world units")
-    if not 0 <= min_views <= views:
-        raise ConfigError(f"min_views={min_views}: it lies between 0 and the number of photographs, {views}")
+    if min_views < 0:
+        raise ConfigError(f"min_views={min_views}: it is at least 0")

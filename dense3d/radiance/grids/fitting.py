@@ -77,6 +77,11 @@ class GridFitter:
         self.occupied = grid_occupancy(field.values)
 
     @property
+    def source(self) -> VoxelField:
+        """The field, which grids are sampled from."""
+        return self.field
+
+    @property
     def is_done(self) -> bool:
         """Whether all steps were made."""
         return self.step >= self.settings.steps

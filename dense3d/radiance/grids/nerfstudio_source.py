@@ -20,7 +20,7 @@ class NerfstudioSource:
     The field does not depend on directions in its density, so it is asked once for all of them.
 
     Args:
-        field: nerfstudio's; put into evaluation, where it takes the mean appearance of all photographs, or
+        field: nerfstudio's; asked in evaluation, where it takes the mean appearance of all photographs, or
             none.
         rotation: (3, 3).
         shift: (3,) in units of the world, turned.
@@ -30,18 +30,23 @@ class NerfstudioSource:
     density_kind = "raw_exp"
 
     def __init__(self, field: Any, rotation: np.ndarray, shift: np.ndarray, scale: float) -> None:
-        self.field, self.scale = field.eval(), float(scale)
+        self.field, self.scale = field, float(scale)
         self.rotation = torch.from_numpy(np.array(rotation, np.float64))
         self.shift = torch.from_numpy(np.array(shift, np.float64))
 
     def placed(self, points: Tensor) -> Tensor:
         """(..., 3) float64 of the world -> of the field."""
-        return self.scale * (points.double() @ self.rotation.T + self.shift)
+        return self.scale * (
+            points.double() @ self.rotation.to(points.device).T + self.shift.to(points.device)
+        )
+
+    def _own(self, points: Tensor) -> Tensor:
+        return self.placed(points).to(next(self.field.parameters()).device)
 
     @torch.no_grad()
     def density(self, points: Tensor) -> Tensor:
         """(N,) extinction in 1 / world unit."""
-        samples = field_samples(self.placed(points), torch.zeros(len(points), 3))
+        samples = field_samples(self._own(points), torch.zeros(len(points), 3))
         return self.field.get_density(samples)[0][:, 0].double() * self.scale
 
     @torch.no_grad()
@@ -49,7 +54,7 @@ class NerfstudioSource:
         """(N, 3) for each direction."""
         from nerfstudio.field_components.field_heads import FieldHeadNames
 
-        placed = self.placed(points)
+        placed = self._own(points)
         _, features = self.field.get_density(field_samples(placed, torch.zeros(len(points), 3)))
         for direction in (directions.double() @ self.rotation.T).float():
             samples = field_samples(placed, direction.expand(len(points), 3))
