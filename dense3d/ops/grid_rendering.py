@@ -226,12 +226,11 @@ def _rays(grid, origins, directions, offsets, near, march: March) -> Rays:
 
 def _in_torch(grid: Tensor, rays: Rays, march: March, occupied: Tensor | None) -> Tensor:
     """(R, 5) colours, distance and the light that is left."""
-    most = int(rays.counts.max()) if len(rays.counts) else 0
-    rows = max(1, SAMPLES_AT_ONCE // max(1, most, 512 if march.shell > 0 else 1))
-    parts = [
-        _some(grid, Rays(*part), march, occupied) for part in zip(*(tensor.split(rows) for tensor in rays))
-    ]
-    return torch.cat(parts) if parts else grid.new_zeros(0, 5)
+    if not len(rays.origins):
+        return grid.new_zeros(0, 5)
+    rows = max(1, SAMPLES_AT_ONCE // max(1, int(rays.counts.max()), 512 if march.shell > 0 else 1))
+    split = zip(*(tensor.split(rows) for tensor in rays))
+    return torch.cat([_some(grid, Rays(*some), march, occupied) for some in split])
 
 
 def _some(grid: Tensor, rays: Rays, march: March, occupied: Tensor | None) -> Tensor:

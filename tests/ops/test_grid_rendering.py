@@ -134,7 +134,7 @@ def test_skipping_empty_bricks_changes_no_bit(shell):
     for seed in range(3):
         inputs = scene(seed, shape=(40, 9, 33), dtype=torch.float32, empty=0.3)
         x = torch.arange(40)[:, None, None] - 20
-        inputs["grid"][..., 3] -= 0.4 * (x**2 + (torch.arange(33) - 16) ** 2).sqrt()  # a rod along y
+        inputs["grid"][..., 3] = 2 - 0.4 * (x**2 + (torch.arange(33) - 16) ** 2).sqrt()  # a rod along y
         assert 0 < grid_occupancy(inputs["grid"]).double().mean() < 0.7
         inputs = with_shell(inputs) if shell else inputs
         march = March(inputs["origin"], inputs["spacing"], 0.4, inputs.get("far", math.inf), 0.5 * shell, 0.0)
@@ -167,7 +167,7 @@ def test_bricks_that_are_not_occupied_count_nothing(shell):
     found = [render_grid(**inputs, occupied=occupied, backend=backend) for backend in BACKENDS]
     for one, two in zip(*found):
         torch.testing.assert_close(one, two)
-    assert (found[0].opacity < render_grid(**inputs).opacity - 0.01).any()
+    assert (found[0].opacity < render_grid(**inputs).opacity - 1e-3).any()
 
 
 def test_a_grid_of_one_value_a_voxel_is_a_cast_volume():
@@ -232,8 +232,8 @@ def test_fog_in_a_shell_is_as_thick_as_the_grid(backend):
     grid = torch.tensor([1.0, 1, 1, 0.2]).double().expand(6, 6, 6, 4)
     ray = torch.zeros(1, 3).double(), torch.tensor([[0.0, 0, 1]]).double()
     place = dict(origin=torch.full((3,), -6.0), spacing=torch.full((3,), 2.0))
-    found = render_grid(grid, *ray, **place, shell=0.5, far=1e5, step=2e-3, backend=backend)
-    assert found.opacity.item() == pytest.approx(1 - math.exp(-0.2 * (4 + 0.5 * 4)), rel=1e-3)
+    found = render_grid(grid, *ray, **place, shell=0.5, far=1e5, step=4e-3, backend=backend)
+    assert found.opacity.item() == pytest.approx(1 - math.exp(-0.2 * (4 + 0.5 * 4)), rel=4e-3)
 
 
 @pytest.mark.parametrize(
