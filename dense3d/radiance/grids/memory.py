@@ -11,7 +11,7 @@ from dense3d.errors import ConfigError
 from dense3d.radiance.grids.boxes import grid_shape
 from dense3d.radiance.grids.settings import BYTES_A_VOXEL
 
-SAMPLED_BYTES = 56  # a voxel of the grid that is written: its values, opacities and pictures
+SAMPLED_BYTES = 96  # a voxel of the grid that is written: its values, opacities and pictures
 SHARE = 0.8  # of what is free
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dense3d.ops import render_grid
@@ -34,7 +35,7 @@ class GridPicture:
         if opacity.rgbsigma.dtype == np.uint8:
             values /= 255
         values[..., 3] = -torch.log1p(-values[..., 3].clamp(0, 1 - 1e-6)) / grid.delta
-        self.values = values
+        self.values = _with_colored_rim(values)
         self.low, self.high = (torch.from_numpy(np.array(part)) for part in (grid.bbox_min, grid.bbox_max))
         counts = torch.tensor(grid.resolution, dtype=torch.float64)
         self.spacing = (self.high - self.low) / (counts - 1).clamp(min=1)
@@ -78,6 +79,16 @@ class GridPicture:
             min_transmittance=1e-3,
         )
         return found.values.clamp(0, 1)
+
+
+def _with_colored_rim(values: Tensor) -> Tensor:
+    """(X, Y, Z, 4) whose empty voxels have the colour of their neighbours, since colours are interpolated."""
+    density = values[..., 3]
+    weighted = torch.cat([values[..., :3] * density[..., None], density[..., None]], -1).movedim(-1, 0)[None]
+    mean = F.avg_pool3d(weighted, 3, 1, 1)[0].movedim(0, -1)
+    rim = (density == 0) & (mean[..., 3] > 0)
+    values[..., :3][rim] = mean[..., :3][rim] / mean[..., 3:][rim]
+    return values
 
 
 def projections(picture: GridPicture) -> np.ndarray:
