@@ -67,10 +67,10 @@ def test_what_nobody_sees_and_what_is_seen_through_is_empty():
         def density(self, points):
             return torch.ones(len(points)).double()
 
-    around = np.stack([cubes.CENTRE - 1.5, cubes.CENTRE + 1.5])  # what all photographs see
+    around = np.stack([cubes.CENTRE - 1.1, cubes.CENTRE + 1.1])  # what all photographs see
     grid, cleaned = extract_radiance_grid(Fog(), around, 30, VIEWS)
-    kept = np.argwhere(grid.density > 0) / 29 * 3 + around[0]
-    assert cleaned.unseen == 0 and cleaned.see_through > 0.5 * 30**3
+    kept = np.argwhere(grid.density > 0) / 29 * 2.2 + around[0]
+    assert cleaned.unseen == 0 and cleaned.see_through > 0.3 * 30**3
     assert np.abs(np.stack([kept.min(axis=0), kept.max(axis=0)]) - CUBE).max() < 0.35  # their hull
     wide = np.array([[-9.0, -14, -7], [15, 10, 17]])
     opaque = [replace(view, alpha=None) for view in VIEWS]
@@ -171,9 +171,9 @@ def test_boxes_that_cannot_be_are_named(box, error, told):
 def test_a_grid_that_does_not_fit_into_memory_is_refused_with_what_would(monkeypatch):
     monkeypatch.setattr("dense3d.radiance.grids.memory.available_bytes", lambda: 10**9)
     box = np.array([[0, 0, 0], [1.0, 1, 1]])
-    assert require_room(box, 160, box, 160) == 160**3 * 72
+    assert require_room(box, 160, box, 160) == 160**3 * 96
     with pytest.raises(
-        ConfigError, match=r"512 x 512 x 512 voxels .*GiB.*: take --resolution 216 and --fit-res"
+        ConfigError, match=r"512 x 512 x 512 voxels .*GiB.*: take --resolution 200 and --fit-res"
     ):
         require_room(box, 512, box, 512)
 
@@ -206,7 +206,7 @@ def test_pictures_of_a_grid_show_the_cube_upright():
         middle = BOX[0] + 1.25
         camera = PinholeCamera.look_at(middle + np.array([6, 0, 0]), middle, 33, 33, fov=0.5)
         image = picture(replace(VIEWS[0], camera=camera, alpha=None), torch.zeros(3))
-        assert image[12, 16].tolist() == [0, 1, 0] and image[20, 16].tolist() == [1, 0, 0]
+        np.testing.assert_allclose(image[[12, 20], 16], [[0, 1, 0], [1, 0, 0]], atol=2e-3)
     assert projections(picture).shape[2] == 3
 
 

@@ -44,10 +44,10 @@ class GridSettings:
     shell: float = 0.0
     background: str = "black"
     voxels_a_sample: float = 0.75
-    density_lr: float = 0.1
+    density_lr: float = 0.3
     color_lr: float = 0.03
-    density_variation: float = 1e-3
-    color_variation: float = 1e-3
+    density_variation: float = 1e-4
+    color_variation: float = 1e-4
     least_light: float = 1e-3
     seed: int = 0
 
