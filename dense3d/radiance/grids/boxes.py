@@ -14,7 +14,7 @@ from dense3d.radiance.views import PosedView
 from dense3d.structures import PointCloud
 
 CAMERA_MARGIN = 0.1  # of the extent on each side, as in NeRF-RPN and NeRF-MAE
-HULL_SIDE = 64  # voxels a side of the cube in which an object is looked for
+HULL_SIDE, HULL_VIEWS = 40, 40  # voxels a side of the cube in which an object is looked for; photographs
 POINT_SHARES = (1.0, 99.0)  # percentiles of known points that a box reaches to
 PIXELS_A_VIEW = 2000  # of depth maps
 KINDS = ("auto", "object", "points", "sight", "cameras")
@@ -124,6 +124,8 @@ def _of_object(views: Sequence[PosedView]) -> np.ndarray | None:
     centre, distance = common_sight(views)
     if not masked or centre is None:
         return None
+    chosen = np.unique(np.linspace(0, len(masked) - 1, HULL_VIEWS).astype(int))
+    masked = [masked[number] for number in chosen]
     box = np.stack([centre - distance, centre + distance])
     for _ in range(2):  # the second time in the box of what the first one left
         ticks = [np.linspace(*box[:, axis], HULL_SIDE) for axis in range(3)]
