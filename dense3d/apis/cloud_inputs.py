@@ -13,6 +13,7 @@ import torch
 
 from dense3d.errors import DataError
 from dense3d.structures import PointCloud
+from dense3d.structures.point_cloud import beyond_unit
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def as_clouds(inputs: Any, reading: Mapping[str, Any] | None = None) -> list[Clo
 
     Args:
         inputs: a path, folder (searched recursively) or glob; an array or tensor ``(N, 3)``, or ``(N, 6)``
-            with colours 0 .. 1; a :class:`PointCloud`; or an iterable of them.
+            with colours, whose range is told as in files; a :class:`PointCloud`; or an iterable of them.
         reading: arguments of :func:`dense3d.structures.read_cloud` for files: ``columns``, ``color_max``,
             ``up_axis`` and so on.
 
@@ -96,6 +97,10 @@ def _cloud_of(values: np.ndarray | torch.Tensor, name: str) -> PointCloud:
             f"{name}: an array of shape {values.shape} is no cloud: give (N, 3), or (N, 6) with colours 0..1"
         )
     colors = values[:, 3:] if values.shape[1] == 6 else None
+    if colors is not None and beyond_unit(colors):
+        from dense3d.structures.cloud_files.judging import unit_colors
+
+        colors = unit_colors(colors, name)
     return PointCloud(values[:, :3], colors=colors, name=name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ QUERIES = 100_000  # points whose nearest one is looked for at a time
 class CloudPredictor:
     """A model of clouds with its weights, ready to be called; made by :func:`dense3d.load`.
 
-    Clouds go one by one through the config's test pipeline. Predictions for points are brought from those
-    that the network was given to all points of the cloud, each from its nearest.
+    Clouds go one by one through the config's test pipeline, whose random choices, as of points, are the same
+    every time. Predictions for points are brought from those that the network was given to all points of the
+    cloud, each from its nearest.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
@@ -156,7 +158,8 @@ class CloudPredictor:
         numbered = replace(cloud, labels=np.arange(len(cloud)), name=item.name)
         try:
             with DefaultScope.overwrite_default_scope(self.cfg.default_scope), torch.no_grad():
-                packed = self.prepare(pipeline_input(numbered, category))
+                with _same_draws():
+                    packed = self.prepare(pipeline_input(numbered, category))
                 used = packed["data_samples"].gt_point_labels.cpu().numpy()
                 (sample,) = self.model.test_step(pseudo_collate([packed]))
         except Dense3dError:
@@ -191,6 +194,11 @@ class CloudPredictor:
             result = replace(result, features=features)
         if "pred_boxes" in sample:
             result = self._with_boxes(result, sample, used)
+        of_scene = result.features is not None or result.boxes is not None
+        if of_scene or (result.point_labels is not None and not self._has_parts):  # networks of metres
+            from dense3d.apis.room_checks import room_notes
+
+            result = replace(result, notes=(*result.notes, *room_notes(result.cloud, result.name)))
         if "reconstructed_points" in sample:
             back = _to_cloud(sample, result.cloud.points[used])
             names = ("visible_points", "hidden_points", "reconstructed_points")
@@ -200,7 +208,6 @@ class CloudPredictor:
 
     def _with_boxes(self, result: CloudResult, sample: Any, used: np.ndarray) -> CloudResult:
         """The result with the boxes that score enough."""
-        from dense3d.apis.room_checks import room_notes
         from dense3d.results.cloud_boxes import CloudBoxes
 
         moved = sample.given_points.numpy() - result.cloud.points[used]
@@ -211,8 +218,18 @@ class CloudPredictor:
             )
         found = (sample.pred_boxes, sample.pred_box_labels, sample.pred_box_scores.float())
         boxes = CloudBoxes.best(*(part.numpy() for part in found), threshold=self.score_threshold)
-        notes = (*result.notes, *room_notes(result.cloud, result.name))
-        return replace(result, boxes=boxes, notes=notes)
+        return replace(result, boxes=boxes)
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """NumPy's global generator as it is at every start, so that a cloud has the same result every time."""
+    before = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 def _nearest(points: np.ndarray, used: np.ndarray) -> np.ndarray:

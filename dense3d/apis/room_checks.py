@@ -1,4 +1,4 @@
-"""What is likely wrong with a scan of a room that a detector was given, said in a sentence."""
+"""What is likely wrong with a scan of a room that a network was given, said in a sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLAT = 0.7  # the height of a room over its shorter side, at most
 
 
 def room_notes(cloud: PointCloud, name: str) -> list[str]:
-    """Sentences on a scan whose unit or vertical axis is hardly a detector's: metres, z up.
+    """Sentences on a scan whose unit or vertical axis is hardly that of networks of rooms: metres, z up.
 
     Args:
         cloud: the scan.

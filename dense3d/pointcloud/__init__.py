@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "classifier": ["PointClassifier"],
         "data_preprocessor": ["PointDataPreprocessor"],
         "hunet": ["HUNet"],
-        "scene_features": ["PointFeatures", "SceneFeatures"],
+        "scene_features": ["SceneFeatures"],
         "part_segmenter": ["PartSegmenter"],
         "pointnet2": ["PointNet2"],
         "scene_segmenter": ["SceneSegmenter"],

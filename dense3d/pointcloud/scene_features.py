@@ -107,6 +107,7 @@ class SceneFeatures(BaseModel):
         backbone: arguments of :class:`dense3d.pointcloud.hunet.HUNet`.
         voxel_size: metres.
         mode, mapping: see :func:`dense3d.pointcloud.sparse.sample_level`.
+        levels: which of the network's maps are sampled, by their number from 0, the finest; all unless given.
         data_preprocessor, init_cfg: see mmengine's ``BaseModel``.
 
     A checkpoint may be of this model, of any that has a HUNet (pre-training, segmenters), or an official one;
@@ -117,7 +118,8 @@ class SceneFeatures(BaseModel):
         input channels.
 
     Raises:
-        ConfigError: an unknown mode or mapping, or a voxel size that is not positive.
+        ConfigError: an unknown mode or mapping, a voxel size that is not positive, or levels that the network
+            has not.
 
     Example:
         >>> small = dict(in_channels=3, channels=(8, 16), convs=(1, 1), attentions=(0, 1), num_heads=(1, 2),
@@ -134,6 +136,7 @@ class SceneFeatures(BaseModel):
         voxel_size: float = 0.02,
         mode: str = "trilinear",
         mapping: str = "official",
+        levels: Sequence[int] | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -145,6 +148,12 @@ class SceneFeatures(BaseModel):
             )
         self.backbone = HUNet(**{key: value for key, value in backbone.items() if key != "type"})
         self.voxel_size, self.mode, self.mapping = voxel_size, mode, mapping
+        there = range(len(self.backbone.out_levels))
+        self.levels = tuple(there if levels is None else levels)
+        if not self.levels or not set(self.levels) <= set(there) or len(set(self.levels)) < len(self.levels):
+            raise ConfigError(
+                f"levels={levels!r} of SceneFeatures: name some of 0 to {len(there) - 1}, each once"
+            )
 
     def forward(
         self,
@@ -187,9 +196,8 @@ class SceneFeatures(BaseModel):
         scene = voxelize_points(points, features, self.voxel_size)
         pyramid = build_pyramid(scene.coords, depth=self.backbone.depth)
         maps = self.backbone(pyramid, scene.features)
-        return PointFeatures(
-            pyramid, maps, self.backbone.out_levels, scene.sample_coords, self.mode, self.mapping
-        )
+        chosen = [(maps[number], self.backbone.out_levels[number]) for number in self.levels]
+        return PointFeatures(pyramid, *zip(*chosen), scene.sample_coords, self.mode, self.mapping)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Takes the network of another model's checkpoint for its own."""

@@ -16,7 +16,7 @@ from dense3d.errors import DataError
 from dense3d.files import atomic_write, require_writable_file
 
 if TYPE_CHECKING:
-    from dense3d.pointcloud import PointFeatures
+    from dense3d.pointcloud.scene_features import PointFeatures
     from dense3d.results.cloud_boxes import CloudBoxes
     from dense3d.structures import PointCloud
 
@@ -199,7 +199,7 @@ class CloudResult:
         if self.features is not None:
             found["features"] = self.features.channels
         if self.boxes is not None:
-            found["boxes"] = self.boxes.rows(self.box_names)
+            found["boxes"] = self.boxes.rows(self.box_names, self.cloud.origin)
         return found
 
     def save(self, path: str | Path) -> Path:
@@ -310,7 +310,10 @@ class CloudResult:
         found = self.reconstruction
         kinds = _kinds(found.visible, VISIBLE, found.predicted, PAINTED)
         return PointCloud(
-            np.concatenate([found.visible, found.predicted]), colors=kinds / 255, name=self.name
+            np.concatenate([found.visible, found.predicted]),
+            colors=kinds / 255,
+            name=self.name,
+            origin=self.cloud.origin,
         )
 
     def _point_colours(self) -> np.ndarray:

@@ -52,17 +52,25 @@ class CloudBoxes:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def rows(self, names: list[str]) -> list[dict[str, Any]]:
+    def rows(
+        self, names: list[str], origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ) -> list[dict[str, Any]]:
         """Plain values of each box: class, score, centre and size in metres, yaw in radians.
 
         Args:
             names: of each box's class.
+            origin: of the cloud, which is added to centres, so that they are those of its file.
+
+        Example:
+            >>> unit = CloudBoxes(np.array([[0, 0, 0, 1, 1, 1, 0.0]]), np.zeros(1, int), np.ones(1))
+            >>> unit.rows(["chair"], (5e5, 4e6, 0))[0]["center"]
+            [500000.0, 4000000.0, 0.0]
         """
         return [
             {
                 "class": name,
                 "score": round(float(score), 4),
-                "center": [round(float(v), 4) for v in box[:3]],
+                "center": [round(float(v) + start, 4) for v, start in zip(box[:3], origin)],
                 "size": [round(float(v), 4) for v in box[3:6]],
                 "yaw": round(float(box[6]), 4),
             }

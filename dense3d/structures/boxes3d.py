@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dense3d.errors import DataError
 from dense3d.structures.kitti_calibration import KittiCalibration
 
 FRAMES = ("camera", "world")
+MOST_TURNED = 4 * math.pi  # radians; larger yaws are degrees
 # from the camera's axes (right, down, forward) to axes (forward, left, up)
 AXES = torch.tensor([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=torch.float64)
 # signs of (along, across) of the footprint's corners in each frame's order
@@ -201,6 +204,29 @@ def wrap_angle(angle: Tensor) -> Tensor:
         [0.5, 0.5]
     """
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+
+
+def check_yaw(boxes: np.ndarray | None, where: str | Path) -> None:
+    """Refuse boxes whose yaws are degrees, as many labelling tools write them.
+
+    Args:
+        boxes: ``(K, 7)`` with the yaw last, or None.
+        where: file, for the message.
+
+    Raises:
+        DataError: a yaw is more than two turns.
+
+    Example:
+        >>> check_yaw(np.array([[0, 0, 0, 1, 1, 1, -np.pi]]), "boxes.npy")
+    """
+    if boxes is None or not len(boxes):
+        return
+    greatest = boxes[np.abs(boxes[:, 6]).argmax(), 6]
+    if abs(greatest) > MOST_TURNED:
+        raise DataError(
+            f"{where}: a box has the yaw {greatest:g}, which is more than two turns: yaws are radians, so "
+            "multiply degrees by pi / 180"
+        )
 
 
 def alpha_from_rotation_y(rotation_y: Tensor, location: Tensor) -> Tensor:

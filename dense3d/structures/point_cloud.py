@@ -8,6 +8,7 @@ import numpy as np
 
 from dense3d.errors import DataError
 
+TOLERANCE = 1e-3  # of colours beyond 0..1
 # What a point may have beside its place: the shape of one point's entry and the type of its numbers.
 ATTRIBUTES = {
     "colors": ((3,), np.float32),
@@ -32,7 +33,7 @@ class PointCloud:
         origin: what was subtracted from the coordinates of the file, metres; writers of files add it again.
 
     Raises:
-        DataError: a shape is not as above, or the arrays differ in length.
+        DataError: a shape is not as above, the arrays differ in length, or colours are beyond 0..1.
 
     Example:
         >>> cloud = PointCloud(np.eye(3), labels=[4, 5, 6])
@@ -63,6 +64,11 @@ class PointCloud:
             if values.shape != (len(points), *shape) or not _is_number(values):
                 wanted = (len(points), *shape)
                 raise DataError(f"{where}: {field} are {wanted}, not {values.dtype} {values.shape}")
+            if field == "colors" and beyond_unit(values):
+                raise DataError(
+                    f"{where}: colours are in 0..1, and these reach from {np.nanmin(values):g} to "
+                    f"{np.nanmax(values):g}: divide them by 255, or whatever stands for full colour"
+                )
             object.__setattr__(self, field, np.ascontiguousarray(values, dtype=dtype))
 
     def __len__(self) -> int:
@@ -150,6 +156,16 @@ class PointCloud:
         """
         _, first = np.unique(self.points + np.float32(0), axis=0, return_index=True)  # -0 becomes 0
         return self.select(np.sort(first)), len(self) - len(first)
+
+
+def beyond_unit(colors: np.ndarray) -> bool:
+    """Whether a colour is below 0 or above 1 by more than rounding; numbers that are none are not.
+
+    Example:
+        >>> beyond_unit(np.array([[0.0, 0.5, 1.0]])), beyond_unit(np.array([[0, 127, 255]]))
+        (False, True)
+    """
+    return bool(((colors < -TOLERANCE) | (colors > 1 + TOLERANCE)).any())
 
 
 def _is_number(values: np.ndarray) -> bool:

@@ -31,6 +31,15 @@ def test_options_of_files_leave_clouds_in_memory_alone():
     assert (first.name, second.name) == ("mine", "cloud-1")
 
 
+def test_the_range_of_colours_in_an_array_is_told_by_the_greatest():
+    points, colors = np.eye(3), np.array([[0, 51, 255], [255, 0, 0], [3, 4, 5]])
+    for given in (np.hstack([points, colors]), np.hstack([points, colors / 255])):
+        (cloud,) = as_clouds(given)
+        assert np.allclose(cloud.cloud().colors, colors / 255)
+    with pytest.raises(DataError, match="colours from -1 to"):  # normals, for instance
+        as_clouds(np.hstack([points, -points]))
+
+
 @pytest.mark.parametrize("inputs", [[], 5, "nowhere/*.ply", [np.zeros((3, 4))], [object()]])
 def test_what_is_no_cloud_is_refused(inputs):
     with pytest.raises(DataError, match=r"cloud|input"):

@@ -12,6 +12,7 @@ from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.backbones import ConvNeXt, FocalNet, Swin, VisionTransformer
 from dense3d.backbones.focalnet import _KEYS
 from dense3d.backbones.vit_architectures import ViTArchitecture
+from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
 from dense3d.detection3d.box_decoding import BoxDecoder
@@ -21,9 +22,18 @@ from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
-from dense3d.pointcloud import PointNet2
-from dense3d.pretraining import MaskedAutoencoder
+from dense3d.pointcloud import (
+    HUNet,
+    PartSegmenter,
+    PointClassifier,
+    PointNet2,
+    PointTransformer,
+    SceneFeatures,
+    SceneSegmenter,
+)
+from dense3d.pretraining import MaskedAutoencoder, PointMAE
 from dense3d.pretraining.image_mae.model import PixelDecoder
+from dense3d.pretraining.point_mae.decoder import PatchDecoder
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.mask2former import Mask2Former
@@ -57,7 +67,15 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "Relation-DETR": (RelationDETR, {}),
     "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
-    "VoteNet": (VoteNet, {"backbone": PointNet2, "proposals": ProposalHead, "decoding": BoxDecoder}),
+    "VoteNet": (
+        VoteNet,
+        {
+            "backbone": PointNet2,
+            "proposals": ProposalHead,
+            "decoding": BoxDecoder,
+            "pack": PackPointInputs,
+        },
+    ),
     "3DETR": (
         ThreeDETR,
         {
@@ -66,8 +84,19 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "decoder": BoxDecoderLayers,
             "criterion": SetCriterion,
             "decoding": BoxDecoder,
+            "pack": PackPointInputs,
         },
     ),
+    "Point-MAE": (
+        PointMAE,
+        {
+            "encoder": PointTransformer,
+            "decoder": PatchDecoder,
+            "classifier": PointClassifier,
+            "segmenter": PartSegmenter,
+        },
+    ),
+    "Masked scene modelling": (HUNet, {"features": SceneFeatures, "segmenter": SceneSegmenter}),
 }
 NAME = re.compile(r"`((?:[a-z]\w*\.)*[a-z]\w*)`")
 

@@ -103,6 +103,18 @@ def test_there_is_nothing_to_train_and_bad_settings_are_refused():
         model()(dict(points=torch.rand(1, 9, 3), features=torch.rand(1, 9, 3)))
 
 
+@torch.no_grad()
+def test_some_levels_are_sampled():
+    """As the released code's used_levels: 8 channels of the finest level, 16 of the next."""
+    given = inputs(cloud())
+    whole = model()(given)
+    torch.testing.assert_close(model(levels=(1,))(given), whole[:, 8:])
+    torch.testing.assert_close(model(levels=(1, 0))(given), torch.cat([whole[:, 8:], whole[:, :8]], dim=1))
+    for wrong in ((), (2,), (0, 0)):
+        with pytest.raises(ConfigError, match="name some of 0 to 1, each once"):
+            model(levels=wrong)
+
+
 def test_coordinates_alone():
     torch.manual_seed(0)
     network = SceneFeatures({**SMALL, "in_channels": 0}, voxel_size=0.05).eval()
@@ -193,6 +205,14 @@ def test_infer_writes_features_colours_and_a_picture_of_all_points(tmp_path, cap
     assert (tmp_path / "out" / "pictures" / "bare.png").stat().st_size > 1000
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert [(row["points"], row["features"]) for row in rows] == [(300, 24), (50, 24)]
+
+
+def test_scans_in_other_units_are_said(tmp_path, capsys):
+    """Voxels of 5 cm of a scan in millimetres hold a point each: features without a meaning."""
+    given = cloud()
+    write_cloud(PointCloud(1000 * given.points, given.colors, given.normals), tmp_path / "mm.ply")
+    assert infer(tmp_path, [tmp_path / "mm.ply"]) == 0
+    assert "if these are millimetres, multiply its coordinates by 0.001" in capsys.readouterr().out
 
 
 def test_points_that_the_network_was_not_given_have_the_features_of_the_nearest(tmp_path):

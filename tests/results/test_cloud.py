@@ -9,6 +9,7 @@ import pytest
 
 from dense3d.errors import DataError
 from dense3d.results import CloudReconstruction, CloudResult
+from dense3d.results.cloud_boxes import CloudBoxes
 from dense3d.structures import PointCloud
 from dense3d.structures.cloud_files import read_cloud
 
@@ -64,6 +65,18 @@ def test_coloured_clouds_keep_the_points(tmp_path):
     assert np.allclose(found.points, POINTS) and len(np.unique(found.colors, axis=0)) == 2
     joined = read_cloud(reconstructed().save(tmp_path / "b.ply"))
     assert len(joined) == 40 and np.allclose(joined.points[10:], POINTS[10:] + 0.1, atol=1e-6)
+
+
+def test_results_of_map_coordinates_are_in_the_frame_of_the_file(tmp_path):
+    far = (500_000.0, 4_000_000.0, 100.0)
+    cloud = PointCloud(POINTS, name="survey.las", origin=far)
+    box = CloudBoxes(np.array([[1, 2, 3, 1, 1, 1, 0]], np.float32), np.zeros(1, int), np.ones(1))
+    found = CloudResult("survey.las", cloud, CLASSES, boxes=box)
+    assert found.to_dict()["boxes"][0]["center"] == [500_001, 4_000_002, 103]
+    parts = reconstructed().reconstruction
+    for result in (found, CloudResult("survey.las", cloud, reconstruction=parts)):
+        back = read_cloud(result.save(tmp_path / "a.ply"))
+        assert np.allclose(back.points[:10] + np.array(back.origin), POINTS[:10] + np.array(far), atol=1e-3)
 
 
 def test_what_a_result_has_not_is_one_sentence(tmp_path):

@@ -117,6 +117,39 @@ def test_colours_of_both_ranges_are_told_apart_and_said(tmp_path, said):
         read_cloud(tmp_path / "unit.txt", color_max=0.5)
 
 
+@pytest.mark.parametrize(("name", "intensity"), [("scanner.pts", "%d"), ("other.txt", "%.3f")])
+def test_intensity_before_colours_is_told(tmp_path, said, name, intensity):
+    rng = np.random.default_rng(0)
+    points, strength = rng.normal(size=(30, 3)), rng.uniform(1, 255, 30).round(3)
+    colors = rng.integers(0, 256, (30, 3))
+    rows = np.column_stack([points, np.rint(strength) if intensity == "%d" else strength, colors])
+    np.savetxt(tmp_path / name, rows, fmt=["%.6f"] * 3 + [intensity] + ["%d"] * 3, header="30", comments="")
+    cloud = read_cloud(tmp_path / name)
+    np.testing.assert_allclose(cloud.colors, colors / 255, atol=1e-6)
+    np.testing.assert_allclose(cloud.intensity, rows[:, 3], atol=1e-3)
+    assert cloud.labels is None and any("x y z intensity r g b" in message for message in said)
+
+
+def test_what_is_0_everywhere_is_not_known(tmp_path, said):
+    cloud = _cloud()
+    black = PointCloud(cloud.points, colors=0 * cloud.colors, normals=0 * cloud.normals)
+    assert not read_cloud(write_cloud(black, tmp_path / "a.ply")).attributes
+    assert {word for word in ("colors", "normals") if any(f"all its {word} are 0" in m for m in said)} == {
+        "colors",
+        "normals",
+    }
+
+
+def test_properties_are_known_by_the_names_of_other_programs(tmp_path):
+    names = ["x", "y", "z", "diffuse_red", "diffuse_green", "diffuse_blue", "scalar_Classification"]
+    head = "".join(f"property {'uchar' if 'diff' in name else 'float'} {name}\n" for name in names)
+    text = f"ply\nformat ascii 1.0\nelement vertex 1\n{head}end_header\n1 2 3 255 51 0 6\n"
+    (tmp_path / "a.ply").write_text(text)
+    cloud = read_cloud(tmp_path / "a.ply")
+    np.testing.assert_allclose(cloud.colors, [[1, 0.2, 0]], atol=1e-7)
+    assert cloud.labels.tolist() == [6]
+
+
 def test_normals_and_colours_are_told_apart(tmp_path):
     cloud = _cloud(200)
     table = np.hstack([cloud.points, cloud.normals, cloud.colors])

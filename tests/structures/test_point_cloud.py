@@ -81,6 +81,12 @@ def test_shapes_are_checked(arguments, message):
         PointCloud(**arguments, name="scan")
 
 
+def test_colours_of_bytes_are_refused_and_rounding_is_not():
+    PointCloud(np.eye(3), colors=[[1 + 1e-7, -1e-7, np.nan]] * 3)
+    with pytest.raises(DataError, match=r"colours are in 0\.\.1, and these reach from 0 to 255"):
+        PointCloud(np.eye(3), colors=np.eye(3, dtype=np.uint8) * 255)
+
+
 def test_only_affine_matrices_that_keep_space_move_a_cloud(cloud):
     with pytest.raises(DataError, match="flattens space"):
         cloud.transform(np.diag([1, 1, 0, 1]))

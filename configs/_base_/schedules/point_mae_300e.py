@@ -1,7 +1,6 @@
 """Point-MAE's official training: AdamW, warm-up and half a cosine an epoch late, 300 epochs and one more.
 
-Vectors, biases and tokens have no weight decay, but the position of the class token has. The official code
-Vectors, biases and tokens have no weight decay, but the class token's position has. The official code
+Vectors, biases and tokens have no weight decay, but the class token's position has, as in the official code.
 Configs with other ``max_epochs`` state ``train_cfg`` and the cosine's ``total`` anew.
 """
 

@@ -13,11 +13,13 @@ from mmcv.transforms import BaseTransform
 from dense3d.datasets.pointcloud.box_transforms import keep_boxes
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import TRANSFORMS
+from dense3d.structures.boxes3d import check_yaw
 from dense3d.structures.cloud_files.notes import say
 
 Arrays = dict[str, np.ndarray]
 READERS: dict[str, Callable[[dict[str, Any]], Arrays]] = {}
 IGNORED = -1  # label of points that have none
+LARGE = 100.0  # metres; no room is longer
 
 
 def reader(name: str) -> Callable[[Callable], Callable]:
@@ -45,7 +47,7 @@ class LoadPoints(BaseTransform):
         max_points: a cloud with more is thinned out at random, which ``original_points`` of the sample tells.
 
     Raises:
-        DataError: the file is missing or damaged, or holds no point.
+        DataError: the file is missing or damaged, or holds no point, or yaws of boxes are no radians.
     """
 
     def __init__(self, max_points: int | None = None) -> None:
@@ -72,6 +74,10 @@ class LoadPoints(BaseTransform):
         results.update({key: values[kept] for key, values in of_points.items()})
         results.update({key: values for key, values in arrays.items() if key not in of_points})
         results["points"] = results["points"].astype(np.float32)
+        if results.get("gt_boxes") is not None:
+            check_yaw(results["gt_boxes"], results["path"])
+            if np.ptp(results["points"], axis=0).max() > LARGE:
+                _say_large(str(Path(results["path"]).parent))
         if results.get("stuff"):
             _leave_out_stuff(results, results["stuff"])
         if "normals" in results:
@@ -93,6 +99,14 @@ def _leave_out_stuff(results: dict[str, Any], stuff: int) -> None:
         results["instances"] = np.where(results["point_labels"] < 0, IGNORED, results["instances"])
     if (results.get("gt_box_labels", np.zeros(0)) < 0).any():
         keep_boxes(results, results["gt_box_labels"] >= 0)
+
+
+@cache
+def _say_large(folder: str) -> None:
+    say(
+        f"{folder}: a scan with boxes is more than {LARGE:.0f} m long: if these are millimetres, multiply "
+        "points and boxes by 0.001"
+    )
 
 
 @reader("cloud")

@@ -35,7 +35,7 @@ class ShapeNet55(PointCloudDataset):
 
     Args:
         data_root: folder of both.
-        split: ``"train"``, ``"test"``, or ``"all"`` of both, which Point-MAE's pre-training takes.
+        split: ``"train"``, which Point-MAE's pre-training takes, ``"test"``, or ``"all"`` of both.
         lists: folder of the lists; ``ShapeNet-34`` has fewer classes.
         **kwargs: of :class:`~dense3d.datasets.pointcloud.base.PointCloudDataset`.
     """

@@ -24,9 +24,12 @@ class PackPointInputs(BaseTransform):
     ``gt_point_labels``, ``gt_instances``, ``gt_boxes`` and ``gt_box_labels`` as far as they are there.
 
     Args:
-        features: what ``features`` are made of, in this order: ``"colors"`` (red, green, blue in -1..1),
+        features: what ``features`` are made of, in this order: ``"colors"`` (red, green, blue),
             ``"normals"``, ``"intensity"``, ``"points"``, ``"height"`` (z above its
             0.99-th percentile, as VoteNet's).
+        color_mean, color_scale: colours, in 0..1, are lessened by the one and divided by the other, which
+            brings them to -1..1. Official detectors have 0.5 and 1 for SUN RGB-D, and for ScanNet
+            (109.8 / 255, 97.2 / 255, 83.8 / 255) and 256 / 255.
         fill: what stands for a feature that a cloud has not; None refuses it.
         meta_keys: what the sample keeps beside.
 
@@ -41,11 +44,19 @@ class PackPointInputs(BaseTransform):
         features: Sequence[str] = (),
         fill: float | None = None,
         meta_keys: tuple[str, ...] = META,
+        color_mean: float | Sequence[float] = 0.5,
+        color_scale: float = 0.5,
     ) -> None:
         for name in features:
             if name not in FEATURES:
                 raise ConfigError(f"features are made of {', '.join(FEATURES)}, not of {name!r}")
+        if np.size(color_mean) not in (1, 3) or not color_scale > 0:
+            raise ConfigError(
+                f"color_mean={color_mean!r} and color_scale={color_scale!r}: give one or three numbers in "
+                "0..1, and a positive one"
+            )
         self.features, self.fill, self.meta_keys = tuple(features), fill, tuple(meta_keys)
+        self.color_mean, self.color_scale = np.float32(color_mean), np.float32(color_scale)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack a cloud."""
@@ -79,4 +90,4 @@ class PackPointInputs(BaseTransform):
                 )
             return np.full((count, FEATURES[name]), self.fill, dtype=np.float32)
         values = np.asarray(values, dtype=np.float32).reshape(count, -1)
-        return values * 2 - 1 if name == "colors" else values
+        return (values - self.color_mean) / self.color_scale if name == "colors" else values

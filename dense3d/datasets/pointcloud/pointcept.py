@@ -64,6 +64,6 @@ def read_pointcept(folder: Path, segment: str | None = None) -> Arrays:
         boxes = boxes.reshape(-1, 8)
         found["gt_boxes"], found["gt_box_labels"] = (
             boxes[:, :7].astype(np.float32),
-            boxes[:, 7].astype(np.int64),
+            whole_numbers(boxes[:, 7], folder / "boxes.npy"),
         )
     return found

@@ -96,6 +96,11 @@ class ScanNet(RoomDataset):
                     segment=segment if self.split != "test" else None,
                 )
         elif layout == "infos":
+            if not self.align:
+                raise ConfigError(
+                    f"boxes of {self.root / 'scannet_infos.json'} are those of aligned scans: leave "
+                    "align=True, or read the scans themselves"
+                )
             yield from info_records(self.root, "scannet_infos.json", CLASSES, DETECTION_NAMES)
         else:
             yield from self._scans()
@@ -144,7 +149,7 @@ def _read_scan(record: dict[str, Any]) -> Arrays:
     found, count = read_ply(path, None, 0)
     points = found["points"].astype(np.float64)
     if record["alignment"]:
-        matrix = alignment_of(Path(record["alignment"]))
+        matrix = alignment_of(Path(record["alignment"]), required=bool(record.get("stuff")))
         points = points @ matrix[:3, :3].T + matrix[:3, 3]
     with quiet_open3d() as open3d:
         mesh = open3d.io.read_triangle_mesh(str(path))
@@ -177,13 +182,22 @@ def from_nyu40(ids: np.ndarray) -> np.ndarray:
     return table[ids]
 
 
-def alignment_of(path: Path) -> np.ndarray:
+def alignment_of(path: Path, required: bool = False) -> np.ndarray:
     """The (4, 4) ``axisAlignment`` of a scene's text file; the identity where it states none.
 
+    Args:
+        path: of the file.
+        required: it has to state one, as boxes along the axes need it.
+
     Raises:
-        DataError: the file cannot be read, or the matrix has not 16 numbers.
+        DataError: the file cannot be read, states none where it has to, or the matrix has not 16 numbers.
     """
     stated = _stated_alignment(path)
+    if stated is None and required:
+        raise DataError(
+            f"{path} states no axisAlignment, so boxes would not lie along the walls; copy it again, or read "
+            "all scans with align=False"
+        )
     return np.eye(4) if stated is None else stated
 
 

@@ -15,6 +15,7 @@ from dense3d.errors import DataError
 from dense3d.files import is_file, is_folder
 from dense3d.registry import DATASETS
 from dense3d.structures.cloud_files.arrays import DAMAGE, load_npy
+from dense3d.structures.cloud_files.columns import whole_numbers
 from dense3d.structures.cloud_files.judging import unit_colors
 
 CLASSES = (
@@ -76,5 +77,6 @@ def _read_votenet(record: dict[str, Any]) -> Arrays:
         )
     boxes = boxes.reshape(-1, 8)
     rows = np.concatenate([boxes[:, :3], 2 * boxes[:, 3:6], -boxes[:, 6:7]], axis=1)
-    found["gt_boxes"], found["gt_box_labels"] = rows.astype(np.float32), boxes[:, 7].astype(np.int64)
+    found["gt_boxes"] = rows.astype(np.float32)
+    found["gt_box_labels"] = whole_numbers(boxes[:, 7], record["needs"][1])
     return found

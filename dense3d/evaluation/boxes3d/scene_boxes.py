@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dense3d.errors import DataError
+from dense3d.structures.boxes3d import check_yaw
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,7 @@ class SceneBoxes:
         for rows, fault in ((broken, "is not finite"), (negative, "has a negative size")):
             if rows.any():
                 raise DataError(f"{self._place(rows)} {fault}: {self.boxes[rows][0].round(3).tolist()}")
+        check_yaw(self.boxes, "the boxes")
         if unknown.any():
             raise DataError(
                 f"{self._place(unknown)} has the label {self.labels[unknown][0]}, but there are "

@@ -21,6 +21,8 @@ GROUPS = {
 }
 ALIASES = {
     **{"red": "r", "green": "g", "blue": "b", "normal_x": "nx", "normal_y": "ny", "normal_z": "nz"},
+    **{"diffuse_red": "r", "diffuse_green": "g", "diffuse_blue": "b"},
+    **{"scalar_classification": "label", "scalar_label": "label"},
     **{"class": "label", "segment": "label", "part": "label", "classification": "label"},
     **{"i": "intensity", "reflectance": "intensity", "scalar_intensity": "intensity"},
 }
@@ -130,7 +132,8 @@ def guess_columns(values: np.ndarray, where: str | Path) -> tuple[str, ...]:
 
     Three more numbers a point are normals where they are nearly all of unit length and some are negative,
     else colours. A single one is intensity after coordinates alone, and a label after colours or
-    normals where it is whole. Guesses are said.
+    normals where it is whole. In ``.pts`` files, and where of seven columns the last three are bytes and the
+    fourth is none, intensity comes before colours. Guesses are said.
 
     Args:
         values: (N, C).
@@ -150,19 +153,13 @@ def guess_columns(values: np.ndarray, where: str | Path) -> tuple[str, ...]:
             f"{where} has {count} columns, and what they mean cannot be told; name them, as in {EXAMPLE}, "
             "with - for one that is skipped"
         )
-    names = list(GROUPS["points"])
-    if count == 4:
-        names.append("intensity")
-    for start in range(3, count - 2, 3):
-        kind = "normals" if _are_normals(values[:, start : start + 3]) else "colors"
-        if GROUPS[kind][0] in names:
-            kind = "normals" if kind == "colors" else "colors"
-        names += GROUPS[kind]
-    if count in (7, 10):
-        last = values[:, -1]
-        names.append("label" if (last == np.rint(last)).all() else "intensity")
+    is_pts = Path(where).suffix.lower() == ".pts"
+    if count == 7 and (is_pts or _has_intensity_before_bytes(values)):
+        names = (*GROUPS["points"], "intensity", *GROUPS["colors"])
+    else:
+        names = (*GROUPS["points"], *_names_behind_points(values[:, 3:]))
     say(f"{where}: its {count} columns are taken as {' '.join(names)}; say columns='...' if they are others")
-    return tuple(names)
+    return names
 
 
 def table_attributes(
@@ -170,6 +167,28 @@ def table_attributes(
 ) -> Mapping[str, np.ndarray]:
     """The attributes in a table whose columns are named or told by their values."""
     return split_columns(values, columns or guess_columns(values, where), where)
+
+
+def _names_behind_points(values: np.ndarray) -> list[str]:
+    """Names of the columns behind the coordinates: threes, and perhaps a single one at the end."""
+    names: list[str] = []
+    threes = values.shape[1] // 3
+    for start in range(0, 3 * threes, 3):
+        kind = "normals" if _are_normals(values[:, start : start + 3]) else "colors"
+        if GROUPS[kind][0] in names:
+            kind = "normals" if kind == "colors" else "colors"
+        names += GROUPS[kind]
+    if values.shape[1] % 3:
+        last = values[:, -1]
+        names.append("label" if threes and (last == np.rint(last)).all() else "intensity")
+    return names
+
+
+def _has_intensity_before_bytes(values: np.ndarray) -> bool:
+    """Whether the last three of seven columns are bytes, and the fourth is none."""
+    with np.errstate(invalid="ignore"):
+        is_byte = ((values >= 0) & (values <= 255) & (values == np.rint(values))).all(axis=0)
+    return bool(is_byte[4:].all() and not is_byte[3])
 
 
 def _are_normals(values: np.ndarray) -> bool:

@@ -102,12 +102,10 @@ def read_e57(path: Path, most: int | None, seed: int) -> tuple[dict[str, np.ndar
 
 
 def _scans(file: Any) -> Iterator[dict[str, np.ndarray]]:
-    scans = [
-        file.read_scan(index, colors=True, intensity=True, ignore_missing_fields=True)
-        for index in range(file.scan_count)
-    ]
-    shared = set.intersection(*(set(scan) for scan in scans)) if scans else set()
-    for scan in scans:
+    fields = [set(file.get_header(index).point_fields) for index in range(file.scan_count)]
+    shared = set.intersection(*fields) if fields else set()
+    for index in range(file.scan_count):  # one after the other, since all together may not fit into memory
+        scan = file.read_scan(index, colors=True, intensity=True, ignore_missing_fields=True)
         found = {"points": np.stack([scan[f"cartesian{axis}"] for axis in "XYZ"], axis=1)}
         if {"colorRed", "colorGreen", "colorBlue"} <= shared:
             found["colors"] = np.stack([scan[f"color{name}"] for name in ("Red", "Green", "Blue")], axis=1)

@@ -6,6 +6,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from dense3d.datasets.pointcloud.box_transforms import points_in_each
+from dense3d.errors import ConfigError
 from dense3d.evaluation.boxes3d import PROTOCOLS
 from dense3d.registry import DATASETS, METRICS
 
@@ -47,3 +48,13 @@ def test_segmentation_keeps_all_classes(sample_data):
     np.testing.assert_array_equal(labels["segmentation"] - 2, labels["detection"])
     assert len(data["segmentation"].metainfo["classes"]) == 20
     assert len(data["detection"].metainfo["classes"]) == 18
+
+
+def test_scans_of_infos_are_aligned_or_refused(sample_data):
+    """Their boxes are those of aligned scans, whatever is asked for."""
+    cfg = dict(type="ScanNet", data_root=str(sample_data / "scannet"), align=False)
+    with (
+        DefaultScope.overwrite_default_scope("dense3d"),
+        pytest.raises(ConfigError, match="leave align=True"),
+    ):
+        DATASETS.build(cfg)

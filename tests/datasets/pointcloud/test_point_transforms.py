@@ -163,6 +163,18 @@ def test_packing_makes_tensors_and_a_sample():
     assert _apply(_results(), "PackPointInputs")["inputs"]["features"] is None
 
 
+def test_colours_are_centred_and_scaled():
+    """By default to -1..1; else as the official detectors have it for ScanNet, of bytes."""
+    colors = np.array([[0, 51, 255], [255, 128, 3]])
+    given = {"points": np.zeros((2, 3)), "colors": (colors / 255).astype(np.float32)}
+    plain = _apply(dict(given), "PackPointInputs", features=["colors"])["inputs"]["features"]
+    np.testing.assert_allclose(plain, colors / 127.5 - 1, atol=1e-6)
+    mean = np.array([109.8, 97.2, 83.8])
+    settings = dict(features=["colors"], color_mean=(mean / 255).tolist(), color_scale=256 / 255)
+    official = _apply(dict(given), "PackPointInputs", **settings)["inputs"]["features"]
+    np.testing.assert_allclose(official, (colors - mean) / 256, atol=1e-6)
+
+
 def test_features_that_are_missing_are_named_or_filled():
     with pytest.raises(DataError, match=r"a\.npy has no intensity"):
         _apply(_results(), "PackPointInputs", features=["intensity"])
@@ -183,6 +195,8 @@ def test_features_that_are_missing_are_named_or_filled():
         dict(type="JitterPoints", deviation=-1),
         dict(type="DropPoints", greatest_share=2),
         dict(type="PackPointInputs", features=["smell"]),
+        dict(type="PackPointInputs", color_mean=(0.5, 0.5)),
+        dict(type="PackPointInputs", color_scale=0),
         dict(type="LoadPoints", max_points=0),
     ],
 )

@@ -82,6 +82,11 @@ def test_scannet_scans_with_segments_give_instances_and_boxes(tmp_path):
     item = _build("ScanNet", tmp_path)[0]
     assert item["instances"].tolist() == [-1, -1, -1, 0, -1]
     np.testing.assert_allclose(item["gt_boxes"][0, :3], item["points"][3], atol=1e-6)
+    (folder / "scene0001_00.txt").write_text("sceneType = Kitchen\n")
+    assert len(_build("ScanNet", tmp_path)[0]["points"]) == 5  # as it was taken
+    with pytest.raises(DataError, match="states no axisAlignment, so boxes would not"):
+        _build("ScanNet", tmp_path, task="detection")[0]
+    assert len(_build("ScanNet", tmp_path, task="detection", align=False)[0]["gt_boxes"]) == 1
     (folder / "scene0001_00.aggregation.json").write_text("{}")
     with pytest.raises(DataError, match="its segments cannot be read"):
         _build("ScanNet", tmp_path)[0]
@@ -147,10 +152,28 @@ def test_boxes_of_own_classes_in_folders(tmp_path):
         np.save(folder / "boxes.npy", wrong)
         with pytest.raises(DataError, match=r"boxes.npy is float64 of shape .*; boxes are \(K, 8\)"):
             _build("ScanNet", tmp_path, **own)[0]
+    for column, value, reason in ((6, 90, "yaws are radians"), (7, 0.5, "labels are whole numbers")):
+        wrong = boxes.copy()
+        wrong[1, column] = value  # as labelling tools write degrees
+        np.save(folder / "boxes.npy", wrong)
+        with pytest.raises(DataError, match=reason):
+            _build("ScanNet", tmp_path, **own)[0]
     np.save(folder / "boxes.npy", np.zeros(0))
     assert _build("ScanNet", tmp_path, **own)[0]["gt_boxes"].shape == (0, 7)
     with pytest.raises(ConfigError, match="18 classes with boxes; leave num_classes"):
         _build("ScanNet", tmp_path, task="detection", num_classes=200)
+
+
+def test_scenes_in_millimetres_are_said_once(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("dense3d.datasets.pointcloud.loading.say", said.append)
+    for name in "ab":
+        folder = tmp_path / "train" / f"scene_{name}"
+        _pointcept(folder, segment20=np.arange(6), boxes=np.array([[0, 0, 0, 800.0, 600, 700, 0, 1]]))
+        np.save(folder / "coord.npy", 1000 * np.load(folder / "coord.npy"))
+    data = _build("ScanNet", tmp_path, layout="pointcept")
+    assert [len(data[index]["gt_boxes"]) for index in (0, 1, 0)] == [1, 1, 1]
+    assert len(said) == 1 and "multiply points and boxes by 0.001" in said[0]
 
 
 def test_points_that_are_not_finite_are_said_to_go(tmp_path, monkeypatch):

@@ -104,6 +104,18 @@ def test_a_scan_becomes_boxes(run, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out" / "pictures" / "scan.png").stat().st_size > 0
 
 
+def test_a_scan_has_the_same_boxes_every_time(run):
+    """Points are drawn at random, and by the same numbers for each scan."""
+    predictor = dense3d.load(run[1].config, run[1].checkpoint)
+    predictor.score_threshold = 0.0
+    cloud = PointCloud(np.random.default_rng(0).random((900, 3)) * 3, normals=np.ones((900, 3)))
+    np.random.seed(5)
+    one, drawn, two = predictor(cloud), np.random.random(), predictor(cloud)
+    assert len(one.boxes) and np.array_equal(one.boxes.boxes, two.boxes.boxes)
+    np.random.seed(5)
+    assert np.random.random() == drawn  # the caller's own numbers are left alone
+
+
 def test_a_predictor_leaves_out_what_scores_less(run):
     _, found = run
     predictor = dense3d.load(found.config, found.checkpoint)

@@ -101,6 +101,7 @@ def test_predicted_negative_sizes_count_as_officially():
     [
         ({"boxes": [[0, 0, 0, 1, 1, -1, 0]], "labels": [0]}, r"scene room: a box has a negative size"),
         ({"boxes": [[np.nan, 0, 0, 1, 1, 1, 0]], "labels": [0]}, r"scene room: a box is not finite"),
+        ({"boxes": [[*BOX[:6], 90]], "labels": [0]}, r"the yaw 90, .*multiply degrees by pi / 180"),
         ({"boxes": [BOX], "labels": [3]}, r"scene room: a box has the label 3, but there are 1 classes"),
         ({"boxes": [BOX], "labels": [0.7]}, r"scene room: a box has the label 0.7, which is no whole number"),
         ({"boxes": [BOX], "labels": [np.nan]}, r"scene room: a box has the label nan"),
