@@ -170,6 +170,8 @@ def extract_grid(
         grid, cleaned = extract_radiance_grid(asked.source, place, resolution, asked.views, **options)
         grid = replace(grid.to_alpha() if alpha else grid, source=str(out / GRID))
         grid.save(out / GRID)
+        if not grid.as_alpha().occupied.any():
+            tell("warning: nothing in the grid is opaque: look at held_out, take more steps or another box")
         write_cameras(views, out / CAMERAS)
         report = GridReport(grid, out / GRID, box_from, cleaned, asked.scores, left_out=scene.left_out)
         report.seconds = asked.seconds, time.monotonic() - begin
