@@ -85,7 +85,7 @@ def _with_colored_rim(values: Tensor) -> Tensor:
     """(X, Y, Z, 4) whose empty voxels have the colour of their neighbours, since colours are interpolated."""
     density = values[..., 3]
     weighted = torch.cat([values[..., :3] * density[..., None], density[..., None]], -1).movedim(-1, 0)[None]
-    mean = F.avg_pool3d(weighted, 3, 1, 1)[0].movedim(0, -1)
+    mean = F.avg_pool3d(F.pad(weighted, (1,) * 6), 3, 1)[0].movedim(0, -1)
     rim = (density == 0) & (mean[..., 3] > 0)
     values[..., :3][rim] = mean[..., :3][rim] / mean[..., 3:][rim]
     return values
