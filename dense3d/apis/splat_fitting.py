@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,6 @@ def fit_splats(
         train, test = held_out(views, hold_out)
         if max(max(view.image.shape) for view in views) > LARGE and place.type == "cpu":
             tell(f"note: on the CPU, photographs of more than {LARGE} pixels take long; see --downscale")
-        settings = _with_background(settings, views)
         extent = scene_extent(train)
         if resume:
             fitter = Fitter.resumed(train, settings, load_state(out, Fitter.kind), place)
@@ -172,14 +171,6 @@ def _tell_poses(scene: PosedScene, tell: Callable[[str], None]) -> None:
         tell(f"poses: {share:.0%} of {check.matches} points that photographs share fit them")
         if share < 0.3:
             tell("warning: few points fit the poses; they, the intrinsics or the lens may be wrong")
-
-
-def _with_background(settings: FitSettings, views: list[PosedView]) -> FitSettings:
-    """Photographs of an object alone are fitted over random colours: what surrounds it stays empty."""
-    has_alpha = any(view.alpha is not None for view in views)
-    return (
-        replace(settings, background="random") if has_alpha and settings.background == "black" else settings
-    )
 
 
 def _viewer(views: list[PosedView], extent: float, tell: Callable[[str], None]) -> Any:

@@ -42,7 +42,7 @@ def render_splats(
     out: str | Path,
     *,
     downscale: float = 1.0,
-    background: str = "black",
+    background: str | None = None,
     device: str | None = None,
     axes: str = "opengl",
     video: bool = False,
@@ -57,7 +57,8 @@ def render_splats(
         scene: posed photographs in the frame of the splats.
         out: folder; gets ``renders/NAME.png``, ``metrics.json`` and ``metrics.csv``.
         downscale: make images smaller by this factor.
-        background: ``"black"`` or ``"white"``.
+        background: ``"black"`` or ``"white"``; None takes white where photographs have alpha channels, as a
+            fit is scored, else black.
         device: ``"cpu"``, ``"cuda"``, ...; a GPU if there is one unless given.
         axes: of transforms files, see :func:`~dense3d.datasets.posed_rgb.read_scene`.
         video, mesh, voxel: see :func:`~dense3d.apis.splat_fitting.fit_splats`.
@@ -68,13 +69,15 @@ def render_splats(
         ConfigError: an argument is out of range.
     """
     out = Path(out)
-    if background not in ("black", "white"):
+    if background not in (None, "black", "white"):
         raise ConfigError(f"background={background!r} is none of black, white")
     require_writable_folder(out)
     require_extras(video, mesh, voxel)
     place = usable_device(device)
     gaussians = read_splats(splats).to(place)
     views = load_views(read_scene(scene, axes=axes), downscale, with_depth=False)
+    if background is None:
+        background = "white" if any(view.alpha is not None for view in views) else "black"
     behind = torch.full((3,), float(background == "white"))
     report = RenderReport(Scores())
     for view in views:

@@ -50,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--background",
         choices=("black", "white", "random"),
-        default="black",
-        help="behind the scene (default: black; of objects alone random)",
+        help="behind the scene (default: black; of objects with alpha or masks random, and white in scores)",
     )
     fit.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
     fit.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")

@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--downscale", type=float, default=1.0, metavar="F", help="make images smaller by F (default: 1)"
     )
-    parser.add_argument("--background", choices=("black", "white"), default="black", help="(default: black)")
+    parser.add_argument(
+        "--background",
+        choices=("black", "white"),
+        help="(default: black; where photographs have alpha channels white)",
+    )
     parser.add_argument(
         "--axes", choices=("opengl", "opencv"), default="opengl", help="of cameras in transforms files"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from dense3d.errors import ConfigError, DataError
 
 SHAPES = {"means": (3,), "quats": (4,), "scales": (3,), "opacities": (), "covars": (3, 3)}
 LARGEST_SCALE = 1e15  # its square has to be a number of float32
+RIGID_TOLERANCE = 0.04  # of R R^T, for a stretch by 0.02
 LARGEST_ASYMMETRY = 1e-3  # of the largest value of a covariance
 UNITS = {
     "quats": "wxyz",
@@ -16,6 +19,43 @@ UNITS = {
     "opacities": "after the sigmoid",
     "covars": "in the world",
 }
+
+
+# Arguments of gsplat.rasterization that are not taken: the value that changes nothing, and what to do.
+ELSEWHERE = {
+    "packed": (False, "results have a row for each camera and Gaussian"),
+    "sparse_grad": (False, "gradients are dense"),
+    "absgrad": (False, "take the gradient of info.means2d, and the threshold that goes with it, 0.0002"),
+    "segmented": (False, "all cameras are sorted at once"),
+    "distributed": (False, "render in each process what it holds"),
+    "camera_model": ("pinhole", "undistort photographs first"),
+    "with_ut": (False, "undistort photographs first"),
+    "with_eval3d": (False, "Gaussians are projected first (EWA)"),
+    "radial_coeffs": (None, "undistort photographs first"),
+    "tangential_coeffs": (None, "undistort photographs first"),
+    "thin_prism_coeffs": (None, "undistort photographs first"),
+    "ftheta_coeffs": (None, "undistort photographs first"),
+    "rolling_shutter": (None, "only global shutters are rendered"),
+    "viewmats_rs": (None, "only global shutters are rendered"),
+    "channel_chunk": (None, "there is no bound on the number of channels"),
+    "near_plane": (None, "it is called near here"),
+    "far_plane": (None, "it is called far here"),
+}
+
+
+def check_no_others(others: Mapping[str, object]) -> None:
+    """Arguments that gsplat takes have the value at which they do nothing.
+
+    Raises:
+        ConfigError: one has another value; the message names it and what to do.
+        TypeError: gsplat has none of that name either.
+    """
+    for name, value in others.items():
+        if name not in ELSEWHERE:
+            raise TypeError(f"rasterize_gaussians() got an unexpected keyword argument {name!r}")
+        neutral, remedy = ELSEWHERE[name]
+        if value is not neutral and value != neutral:
+            raise ConfigError(f"{name}={value!r} of gsplat is not supported here: {remedy}")
 
 
 def check_gaussians(
@@ -114,7 +154,7 @@ def check_cameras(viewmats: Tensor, Ks: Tensor, width: int, height: int) -> None
     """Poses, intrinsics and the size of pictures.
 
     Raises:
-        DataError: a shape does not fit, a value is not finite, a pose is not affine or cannot be inverted, or
+        DataError: a shape does not fit, a value is not finite, a pose is no rigid motion or mirrors, or
             intrinsics have a skew.
         ConfigError: the size is not positive.
     """
@@ -135,14 +175,34 @@ def check_cameras(viewmats: Tensor, Ks: Tensor, width: int, height: int) -> None
     last_row = viewmats.new_tensor([0.0, 0, 0, 1])
     if not torch.allclose(viewmats.detach()[:, 3], last_row, atol=1e-5):
         raise DataError("viewmats must have the last row 0 0 0 1: row vectors need .mT first")
-    if (torch.linalg.det(viewmats.detach()[:, :3, :3].double()).abs() < 1e-12).any():
-        raise DataError("viewmats hold a pose that cannot be inverted: its rotation is singular")
+    _check_rotations(viewmats.detach()[:, :3, :3].double())
     intrinsics = Ks.detach()
     if (intrinsics[:, [0, 1], [0, 1]] <= 0).any():
         raise DataError("Ks must have positive focal lengths, in pixels, at [0, 0] and [1, 1]")
     rest = intrinsics[:, [0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
     if not torch.allclose(rest, rest.new_tensor([0.0, 0, 0, 0, 1]), atol=1e-5):
         raise DataError("Ks must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]: a skew is not supported")
+
+
+def _check_rotations(rotations: Tensor) -> None:
+    """``(C, 3, 3)`` of the poses."""
+    determinants = torch.linalg.det(rotations)
+    if (determinants.abs() < 1e-12).any():
+        raise DataError("viewmats hold a pose that cannot be inverted: its rotation is singular")
+    if (determinants < 0).any():
+        raise DataError(
+            f"viewmats[{int((determinants < 0).nonzero()[0])}] mirrors (its determinant is negative): its "
+            "axes are left-handed, as Unity's (x right, y up, z forward); those of OpenCV (x right, y down, "
+            "z forward) are right-handed: negate its second row"
+        )
+    away = (rotations @ rotations.mT - torch.eye(3).to(rotations)).abs().amax((1, 2))
+    if (away > RIGID_TOLERANCE).any():
+        first = int((away > RIGID_TOLERANCE).nonzero()[0])
+        sizes = ", ".join(f"{float(size):.3g}" for size in torch.linalg.svdvals(rotations[first]))
+        raise DataError(
+            f"viewmats[{first}] is no rigid motion: it stretches by {sizes}; scale the Gaussians instead, "
+            "and make poses that are fitted of a turn and a shift"
+        )
 
 
 def check_colors(colors: Tensor, sh_degree: int | None, cameras: int, number: int) -> None:

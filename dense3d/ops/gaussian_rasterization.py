@@ -22,6 +22,7 @@ from dense3d.ops.gaussian_checks import (
     check_colors,
     check_devices,
     check_gaussians,
+    check_no_others,
 )
 from dense3d.ops.gaussian_colors import spherical_harmonics_reference
 from dense3d.ops.gaussian_conventions import RENDER_MODES, Projected, Projection, one_of
@@ -76,6 +77,7 @@ def rasterize_gaussians(
     tile_size: int = 16,
     covars: Tensor | None = None,
     backend: str | None = None,
+    **others: object,
 ) -> tuple[Tensor, Tensor, GaussianInfo]:
     """Render N Gaussians into the pictures of C cameras.
 
@@ -101,6 +103,7 @@ def rasterize_gaussians(
         tile_size: of the tiles that boxes are widened to; changes pictures with ``"inria"`` only.
         covars: ``(N, 3, 3)`` instead of ``quats`` and ``scales``.
         backend: take this implementation: ``"numba"``, ``"gsplat"`` or ``"reference"``.
+        **others: arguments of gsplat that are refused by name (``absgrad``, ``packed``, ...).
 
     Returns:
         pictures ``(C, H, W, D)``, alphas ``(C, H, W, 1)`` and :class:`GaussianInfo`; float64 where an input
@@ -120,6 +123,7 @@ def rasterize_gaussians(
         >>> images[0, 6, 8].tolist(), alphas.shape, int(info.visible.sum())
         ([0.5, 0.25, 0.0], torch.Size([1, 12, 16, 1]), 1)
     """
+    check_no_others(others)
     one_of("render_mode", render_mode, RENDER_MODES)
     check_gaussians(means, quats, scales, opacities, covars)
     check_devices(means, viewmats=viewmats, Ks=Ks, colors=colors, backgrounds=backgrounds)

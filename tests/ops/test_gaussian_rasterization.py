@@ -261,6 +261,14 @@ def test_float32_is_kept_under_autocast(backend):
         (dict(viewmats=torch.eye(4)), r"viewmats must be \(cameras, 4, 4\)"),
         (dict(viewmats=torch.ones(2, 4, 4)), "last row 0 0 0 1"),
         (dict(viewmats=torch.diag(torch.tensor([1.0, 1, 0, 1])).repeat(2, 1, 1)), "cannot be inverted"),
+        (
+            dict(viewmats=torch.diag(torch.tensor([1.0, -1, 1, 1])).repeat(2, 1, 1)),
+            r"viewmats\[0\] mirrors .* left-handed, as Unity's .* negate its second row",
+        ),
+        (
+            dict(viewmats=torch.diag(torch.tensor([1.0, 2, 1, 1])).repeat(2, 1, 1)),
+            r"viewmats\[0\] is no rigid motion: it stretches by 2, 1, 1",
+        ),
         (dict(Ks=torch.eye(3)[None]), r"Ks must be \(2, 3, 3\)"),
         (dict(Ks=-torch.eye(3).repeat(2, 1, 1)), "positive focal lengths"),
         (dict(Ks=torch.ones(2, 3, 3)), "a skew is not supported"),
@@ -290,3 +298,13 @@ def test_wrong_tensors_are_named(change, message):
 def test_wrong_options_are_named(change, message):
     with pytest.raises(ConfigError, match=message):
         rasterize_gaussians(**scene() | SIZE | change)
+
+
+def test_arguments_of_gsplat_alone_are_refused_by_name():
+    for name, value in dict(absgrad=True, packed=True, camera_model="fisheye", near_plane=0.2).items():
+        with pytest.raises(ConfigError, match=f"{name}={value!r} of gsplat is not supported here: "):
+            rasterize_gaussians(**scene(), **SIZE, **{name: value})
+    same = rasterize_gaussians(**scene(), **SIZE, absgrad=False, packed=False, camera_model="pinhole")
+    assert torch.equal(same[0], rasterize_gaussians(**scene(), **SIZE)[0])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'absgrd'"):
+        rasterize_gaussians(**scene(), **SIZE, absgrd=True)

@@ -1,7 +1,8 @@
 """Whether the poses fit the photographs, and if not, in which convention they would.
 
 Points that two photographs share are to lie on each other's epipolar lines (Hartley and Zisserman, "Multiple
-View Geometry", equation 9.3), and before both cameras. Poses with other axes, or inverted ones, fail that.
+View Geometry", equation 9.3), and before both cameras. Poses with other axes, mirrored or inverted ones, fail
+that. Where camera and world are both left-handed, as in Unity, the matrices themselves look as any others.
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ FITS = 0.5  # share of the matches that a right convention keeps
 CLEARLY = 2.0  # another convention is taken for the right one where it keeps so many times the matches
 OPENGL = "camera to world, axes of OpenGL (x right, y up, z backwards)"
 OPENCV = "camera to world, axes of OpenCV (x right, y down, z forward)"
-INVERTED = {name: f"world to camera{name[15:]}" for name in (OPENGL, OPENCV)}
+UNITY = "camera to world, left-handed axes of Unity (x right, y up, z forward) in a left-handed world"
+INVERTED = {name: f"world to camera{name[15:]}" for name in (OPENGL, OPENCV, UNITY)}
 TURN = np.diag([1.0, -1.0, -1.0, 1.0])
+CAMERA_AXES = {OPENCV: np.eye(4), OPENGL: TURN, UNITY: np.diag([1.0, -1.0, 1.0, 1.0])}
+# Of layouts whose axes can be chosen.
+REMEDIES = {
+    OPENCV: 'read it with axes="opencv" (--axes opencv)',
+    UNITY: "negate the second row and the second column of each matrix, which makes both right-handed, and "
+    'read it with axes="opencv" (--axes opencv)',
+}
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,8 @@ def require_fitting_poses(scene: PosedScene) -> PoseCheck:
     """
     check = check_poses(scene)
     if check.better is not None:
-        can_choose = scene.layout in ("transforms", "blender") and check.better == OPENCV
-        remedy = 'read it with axes="opencv" (--axes opencv)' if can_choose else "convert the matrices"
+        remedies = REMEDIES if scene.layout in ("transforms", "blender") else {}
+        remedy = remedies.get(check.better, "convert the matrices")
         raise DataError(
             f"{scene.root}: the poses are read as {check.read}, which {check.shares[check.read]:.0%} of "
             f"{check.matches} points that photographs share fit, and {check.shares[check.better]:.0%} fit "
@@ -102,12 +111,11 @@ def _candidates(first: PosedFrame, second: PosedFrame, read: str) -> dict[str, t
     poses = (first.camera.camera_to_world, second.camera.camera_to_world)
     in_file = poses if read == OPENCV else tuple(pose @ TURN for pose in poses)
     inverted = tuple(np.linalg.inv(pose) for pose in in_file)
-    return {
-        OPENCV: in_file,
-        OPENGL: tuple(pose @ TURN for pose in in_file),
-        INVERTED[OPENCV]: inverted,
-        INVERTED[OPENGL]: tuple(pose @ TURN for pose in inverted),
-    }
+    candidates = {}
+    for name, axes in CAMERA_AXES.items():  # those of the world drop out of the motion between two cameras
+        candidates[name] = tuple(pose @ axes for pose in in_file)
+        candidates[INVERTED[name]] = tuple(pose @ axes for pose in inverted)
+    return candidates
 
 
 def _matched(first: PosedFrame, second: PosedFrame) -> tuple[np.ndarray, np.ndarray, float]:

@@ -79,17 +79,17 @@ def _map(
 ) -> None:
     colmap.logging.minloglevel = colmap.logging.ERROR
     colmap.set_random_seed(seed)
-    database = work / "database.db"
+    database, pictures = str(work / "database.db"), str(photographs)
     mode = colmap.CameraMode.SINGLE if one_camera else colmap.CameraMode.AUTO
     reader = colmap.ImageReaderOptions()
     reader.camera_model = camera_model
-    colmap.extract_features(database, photographs, camera_mode=mode, reader_options=reader)
+    colmap.extract_features(database, pictures, camera_mode=mode, reader_options=reader)
     if count <= MATCH_ALL_UP_TO:
         colmap.match_exhaustive(database)
     else:
         colmap.match_sequential(database)
     (work / "models").mkdir()
-    colmap.incremental_mapping(database, photographs, work / "models")
+    colmap.incremental_mapping(database, pictures, str(work / "models"))
 
 
 def _largest(colmap, folder: Path, photographs: Path):

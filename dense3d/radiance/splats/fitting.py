@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ class Fitter:
     ) -> None:
         if not views:
             raise DataError("there is no photograph to fit")
+        settings = with_background(settings, views)
         opacity, scale = INITIAL[settings.strategy]
         gaussians = Gaussians.from_points(
             torch.from_numpy(points.points),
@@ -175,6 +177,7 @@ class Fitter:
         Raises:
             CheckpointError: photographs or settings are others; says which.
         """
+        settings = with_background(settings, views)
         require_same(views, settings, state)
         self = cls.__new__(cls)
         gaussians = Gaussians(state["gaussians"], settings.antialiased).to(device)
@@ -187,3 +190,11 @@ class Fitter:
         self.generator.set_state(state["generator"])
         self._order = list(state["order"])
         return self
+
+
+def with_background(settings: FitSettings, views: Sequence[PosedView]) -> FitSettings:
+    """Settings that name the background: random behind objects alone, so that the rest stays empty."""
+    if settings.background is not None:
+        return settings
+    has_alpha = any(view.alpha is not None for view in views)
+    return replace(settings, background="random" if has_alpha else "black")

@@ -1,4 +1,4 @@
-"""Where the first Gaussians are: points of structure from motion, depth maps, a scan, or chance."""
+"""Where the first Gaussians are: points of structure from motion, depth maps, a scan, a hull, or chance."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from dense3d.datasets.posed_rgb.frames import PosedScene
 from dense3d.errors import ConfigError, DataError
 from dense3d.radiance.extent import common_sight, scene_extent
+from dense3d.radiance.hull import hull_points
 from dense3d.radiance.views import PosedView
 from dense3d.structures import PointCloud
 
 POINTS = 20_000  # of depth maps, or at random
 NEAR, FAR = 0.3, 1.5  # of random points, in multiples of the distance to what all cameras look at
-ALONE = 3.0  # half the side of the box of random points, in extents, where they look at nothing in common
+ALONE = 3.0  # half the depth of random points, in extents, where they look at nothing in common
+ALONE_NEAR = 0.1
+CANDIDATES = 4  # random points from which one is taken
 
 
 def initial_points(
@@ -27,14 +30,15 @@ def initial_points(
 ) -> tuple[PointCloud, str]:
     """Points with colours to place Gaussians at, and a word for where they come from.
 
-    Of what there is the first is taken: ``cloud``, points of structure from motion, depth maps, chance.
+    Of what there is the first is taken: ``cloud``, points of structure from motion, depth maps, the visual
+    hull of an object that alpha channels show, chance.
 
     Args:
         scene: what the views are read from.
         views: for training.
         cloud: a scan in the frame of the poses.
         count: thin a cloud out to so many points at random, or take so many of depth maps; by default all
-            points of a cloud, and 20,000 of depth maps or by chance (but no more than ``cap``).
+            points of a cloud, and 20,000 of depth maps, a hull or chance (but no more than ``cap``).
         cap: largest number of Gaussians.
         seed: of the choice.
 
@@ -52,7 +56,7 @@ def initial_points(
     elif any(view.depth is not None and (view.depth > 0).any() for view in views):
         found, source = _points_of_depth(views, count or usual, rng), "depth"
     else:
-        found, source = _random_points(views, count or usual, rng), "chance"
+        found, source = _points_of_chance(views, count or usual, rng)
     if not len(found):
         raise DataError(
             f"{source}: there is no point with finite coordinates to begin with; give another cloud"
@@ -92,37 +96,61 @@ def _known_depth(view: PosedView) -> np.ndarray:
     return known
 
 
-def _random_points(views: Sequence[PosedView], count: int, rng: np.random.Generator) -> PointCloud:
-    """Points on rays through random pixels, around what all cameras look at; grey where nothing is known."""
+def _points_of_chance(
+    views: Sequence[PosedView], count: int, rng: np.random.Generator
+) -> tuple[PointCloud, str]:
+    """Points in the visual hull, where alpha channels and a place that all cameras look at give one."""
     centre, distance = common_sight(views)
+    if centre is not None and any(view.alpha is not None for view in views):
+        points = hull_points(views, centre, distance, count, rng)
+        if points is not None:
+            return PointCloud(points, name="hull"), "the hull of the object"
+    return _random_points(views, centre, distance, count, rng), "chance"
+
+
+def _random_points(
+    views: Sequence[PosedView],
+    centre: np.ndarray | None,
+    distance: float,
+    count: int,
+    rng: np.random.Generator,
+) -> PointCloud:
+    """Points on rays through random pixels, with their colours, around what all cameras look at.
+
+    What lies before one camera hides the scene from it, and no other can put that right. So points that are
+    near to any camera, or that only one of several cameras sees, are left out as far as there are others.
+    """
+    near, far = (NEAR, FAR) if centre is not None else (ALONE_NEAR, 2 * ALONE)
+    unit = distance if centre is not None else scene_extent(views)
     points, colors = [], []
-    for view, share in zip(views, rng.multinomial(count, np.full(len(views), 1 / len(views)))):
-        rows, columns = (
-            rng.integers(view.camera.height, size=share),
-            rng.integers(view.camera.width, size=share),
-        )
+    for view, share in zip(views, rng.multinomial(CANDIDATES * count, np.full(len(views), 1 / len(views)))):
+        columns, rows = (rng.integers(side, size=share) for side in view.image.shape[1::-1])
         pixels = np.stack([columns, rows], axis=1).astype(np.float64)
-        if centre is None:
-            depth = rng.uniform(0.1, 2 * ALONE, share) * scene_extent(views)
-        else:
-            depth = rng.uniform(NEAR, FAR, share) * distance
-        points.append(view.camera.unproject(pixels, depth))
+        points.append(view.camera.unproject(pixels, rng.uniform(near, far, share) * unit))
         colors.append(view.image[rows, columns] / 255)
-    return PointCloud(np.concatenate(points), colors=np.concatenate(colors), name="chance")
+    points, colors = np.concatenate(points), np.concatenate(colors)
+    seen, away = np.zeros(len(points), np.int64), np.full(len(points), np.inf)
+    for view in views:
+        seen[view.seen(points)[0]] += 1
+        away = np.minimum(away, np.linalg.norm(points - view.camera.position, axis=1))
+    doubtful = 2 * (away < near * unit) + (seen < 2)
+    mixed = rng.permutation(len(points))
+    chosen = mixed[np.argsort(doubtful[mixed], kind="stable")[:count]]
+    return PointCloud(points[chosen], colors=colors[chosen], name="chance")
 
 
 def seen_colors(points: np.ndarray, views: Sequence[PosedView]) -> np.ndarray:
     """(N, 3) mean colours in 0..1 of where the views see the points; grey where none does.
 
-    What hides a point is not known, so a hidden one takes a share of what is before it.
+    What hides a point is not known, so a hidden one takes a share of what is before it. Pixels count by how
+    much of the object is in them.
     """
     total, count = np.zeros((len(points), 3)), np.zeros(len(points))
     for view in views:
-        pixels, depth = view.camera.project(points)
-        places = np.rint(np.where(depth[:, None] > 0, pixels, -1)).astype(np.int64)
-        size = (view.camera.width, view.camera.height)
-        seen = np.flatnonzero((depth > 0) & (places >= 0).all(axis=1) & (places < size).all(axis=1))
-        x, y = places[seen].T
+        seen, x, y = view.seen(points)
+        if view.usable is not None:
+            known = view.usable[y, x]
+            seen, x, y = seen[known], x[known], y[known]
         total[seen] += view.image[y, x] / 255
-        count[seen] += 1
-    return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], 0.5)
+        count[seen] += 1 if view.alpha is None else view.alpha[y, x] / 255
+    return np.where(count[:, None] > 0, total / np.maximum(count, 1e-9)[:, None], 0.5).clip(0, 1)

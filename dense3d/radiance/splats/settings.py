@@ -10,6 +10,7 @@ from dense3d.errors import ConfigError, did_you_mean
 
 PUBLISHED_STEPS = 30_000
 STRATEGIES = ("default", "mcmc")
+BACKGROUNDS = ("black", "white", "random")
 LEAST_RESET_EVERY = 500  # Adam takes some 150 steps to lead an opacity back
 NOT_NEGATIVE = (
     *("haste", "means_lr", "log_scales_lr", "quats_lr", "opacity_logits_lr", "sh0_lr"),
@@ -30,7 +31,8 @@ class FitSettings:
         cap: largest number of Gaussians; None leaves it to the strategy (``"default"`` has no bound then).
         sh_degree: of the colours, 0 to 3.
         antialiased: with the filter of Mip-Splatting.
-        background: ``"black"``, ``"white"``, or ``"random"``, which keeps what has no surface transparent.
+        background: ``"black"``, ``"white"``, or ``"random"``, which keeps what has no surface transparent and
+            is white in evaluation. None takes random where photographs have alpha channels, else black.
         exposure: fit an affine map of the colours for each photograph, which evaluation leaves out.
         ssim_weight: share of 1 - SSIM in the loss.
         haste: exponent with which learning rates, but that of opacities, grow as the fit is shorter than the
@@ -52,7 +54,7 @@ class FitSettings:
     cap: int | None = None
     sh_degree: int = 3
     antialiased: bool = False
-    background: str = "black"
+    background: str | None = None
     exposure: bool = False
     ssim_weight: float = 0.2
     haste: float = 0.5
@@ -75,8 +77,8 @@ class FitSettings:
             raise ConfigError(f"steps={self.steps}, cap={self.cap}: they are at least 1")
         if self.sh_degree not in range(4):
             raise ConfigError(f"sh_degree={self.sh_degree} is none of 0, 1, 2, 3")
-        if self.background not in ("black", "white", "random"):
-            raise ConfigError(f"background={self.background!r} is none of black, white, random")
+        if self.background not in (None, *BACKGROUNDS):
+            raise ConfigError(f"background={self.background!r} is none of {', '.join(BACKGROUNDS)}")
         if not 0 <= self.ssim_weight <= 1:
             raise ConfigError(f"ssim_weight={self.ssim_weight} lies in 0..1")
         if self.seed < 0:

@@ -53,6 +53,24 @@ def test_mirrored_axes_name_the_conventions(fox: Path, tmp_path: Path) -> None:
         read_scene(path)
 
 
+def test_axes_and_a_world_that_are_both_left_handed_are_found_and_told(fox: Path, tmp_path: Path) -> None:
+    """As Unity writes them: two mirrors leave matrices that look like any others."""
+    mirror = np.diag([1.0, -1, 1, 1])
+    path = rewritten(fox, tmp_path, lambda pose: mirror @ (pose @ TURN) @ mirror)
+    with pytest.raises(
+        DataError, match=r"fit camera to world, left-handed axes of Unity .*second row and the second"
+    ):
+        require_fitting_poses(read_scene(path))
+    content = json.loads((path / "transforms.json").read_text())
+    for frame in content["frames"]:  # the remedy
+        matrix = np.array(frame["transform_matrix"])
+        matrix[1] *= -1
+        matrix[:, 1] *= -1
+        frame["transform_matrix"] = matrix.tolist()
+    (path / "transforms.json").write_text(json.dumps(content))
+    assert require_fitting_poses(read_scene(path, axes="opencv")).better is None
+
+
 def test_axes_are_a_choice_of_transforms_files_alone(sample_data: Path) -> None:
     with pytest.raises(ConfigError, match="is of scannet, whose axes are known"):
         read_scene(sample_data / "scannet_posed", axes="opencv")
