@@ -227,19 +227,19 @@ def test_nothing_that_a_config_names_is_run(tmp_path: Path) -> None:
 def test_nerfacto_learns_and_goes_on_bit_for_bit(nerfstudio, shell: float) -> None:
     views = cubes.cube_views(background=None if shell == 0 else 90)
     settings = NerfactoSettings(
-        **dict(steps=16, rays=96, levels=4, table=10, finest=64, hidden=16, proposals=(12, 8), samples=8),
+        **dict(steps=40, rays=96, levels=4, table=10, finest=64, hidden=16, proposals=(12, 8), samples=8),
         shell=shell,
         background="random" if shell == 0 else "black",
     )
     box = np.stack([cubes.CENTRE - 1, cubes.CENTRE + 1])
     fitter, losses = NerfactoFitter(views, box, settings), []
     while not fitter.is_done:
-        if fitter.step == 9:
+        if fitter.step == 33:
             state = torch.load(_saved(fitter.state()), weights_only=True)
         losses.append(fitter.fit_one()[0])
-    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:2])
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
     resumed = NerfactoFitter.resumed(views, settings, state)
-    assert [resumed.fit_one()[0] for _ in range(7)] == losses[9:]
+    assert [resumed.fit_one()[0] for _ in range(7)] == losses[33:]
     image = resumed.picture(views[0], resumed.background())
     assert torch.equal(image, fitter.picture(views[0], fitter.background())) and image.shape == (32, 40, 3)
     assert (fitter.source.density(torch.from_numpy(cubes.CENTRE)[None]) > 0).all()

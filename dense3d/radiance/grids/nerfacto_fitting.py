@@ -25,7 +25,7 @@ from dense3d.radiance.views import PosedView
 
 LAST_RATE = 0.01
 FAR = 100.0  # of contracted fields, in halves of the box
-INITIAL_DENSITY = 0.01  # as nerfstudio sets it for nerfacto
+INITIAL_DENSITY = {True: 0.01, False: 1.0}  # of contracted fields, as nerfstudio sets it, and of others
 ANNEALED, SLOPE = 0.1, 10.0  # share of the steps in which proposals sharpen (Mip-NeRF 360, equation 18)
 RAYS_AT_ONCE = 1 << 12
 
@@ -219,7 +219,7 @@ def _networks(corners: np.ndarray, settings: NerfactoSettings) -> nn.ModuleDict:
     distortions = require("nerfstudio.field_components.spatial_distortions", PURPOSE)
     common = {
         "spatial_distortion": distortions.SceneContraction(order=math.inf) if settings.shell > 0 else None,
-        "average_init_density": INITIAL_DENSITY,
+        "average_init_density": INITIAL_DENSITY[settings.shell > 0],
         "implementation": "torch",
     }
     box = torch.from_numpy(corners).float()
