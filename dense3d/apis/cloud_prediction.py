@@ -176,7 +176,7 @@ class CloudPredictor:
     def _filled_in(self, name: str, cloud: PointCloud) -> list[str]:
         """What of the features that the network reads is made up, since the cloud has not got it."""
         (pack,) = (step for step in self.prepare.transforms if isinstance(step, PackPointInputs))
-        wanted = [] if pack.fill is None else [f for f in pack.features if f in ("colors", "normals")]
+        wanted = [] if pack.fill is None else [f for f in pack.features if f not in ("points", "height")]
         absent = [feature for feature in wanted if feature not in cloud.attributes]
         return [f"{name} has no {' and no '.join(absent)}: {pack.fill:g} stands for them"] if absent else []
 

@@ -22,6 +22,7 @@ from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
 from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
+from dense3d.benchmarks.scene_models import POINTS_OF_SCENES, scene_batch
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
 from dense3d.config import load_config
 from dense3d.config.shipped import shipped_folder
@@ -224,6 +225,33 @@ def _point_mae(name: str, **settings: Any) -> Contender:
     return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
 
 
+TINY_SCENES = dict(
+    dim=32,
+    num_groups=16,
+    group_size=8,
+    image_encoder=dict(
+        arch=dict(embed_dim=32, depth=1, num_heads=2, position=None, class_token=False, final_norm=False)
+    ),
+    decoder=dict(dim=24, image_depth=1, point_depth=1),
+)
+
+
+def _gaussian2scene(name: str, stage: int, options: dict[str, Any] | None = None) -> Contender:
+    """A stage of Gaussian2Scene without the file of the stage before."""
+    kind = ("stage1_1xb128-400e", "stage2_1xb8-100e")[stage - 1]
+    options = {**(options or {}), **({"model.init_cfg": None} if stage == 2 else {})}
+    prefix = "model" if stage == 1 else "model.autoencoder"
+    tiny = {f"+{prefix}.{key}": value for key, value in TINY_SCENES.items()}
+    return Contender(
+        f"Gaussian2Scene, {name}",
+        f"gaussian2scene/gaussian2scene-{kind}_sunrgbd.py",
+        options,
+        plain=True,
+        infers=False,
+        tiny=tiny,
+    )
+
+
 TINY_LEVELS = {
     "+model.backbone.num_points": (256, 128, 64, 32),
     "model.proposals.num_proposals": 32,
@@ -317,6 +345,16 @@ CASES = [
         ),
         cloud_batch,
         POINTS,
+    ),
+    ModelCase(
+        "gaussian2scene",
+        (
+            _gaussian2scene("stage one", 1),
+            _gaussian2scene("stage two", 2),
+            _gaussian2scene("stage two, nothing rendered", 2, {"model.weights.render": 0.0}),
+        ),
+        scene_batch,
+        POINTS_OF_SCENES,
     ),
     _rooms("votenet", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_sunrgbd.py", 20_000, TINY_LEVELS),
     _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),

@@ -48,6 +48,7 @@ CONVERTERS: dict[str, str] = {
     "nerf-mae-encoder": "dense3d.checkpoints.nerf_mae:convert_encoder",
     "nerf-mae-semantics": "dense3d.checkpoints.nerf_mae:convert_semantics",
     "nerf-mae-super-resolution": "dense3d.checkpoints.nerf_mae:convert_super_resolution",
+    "pimae": "dense3d.checkpoints.pimae:convert",
     "point-mae": "dense3d.checkpoints.point_mae:convert_pretrain",
     "point-mae-classify": "dense3d.checkpoints.point_mae:convert_classify",
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",

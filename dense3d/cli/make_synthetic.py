@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from dense3d.datasets.synthetic.clouds import CLOUD_LAYOUTS, make_clouds
+from dense3d.datasets.synthetic.clouds import CLOUD_LAYOUTS, VIEW_SIZE, make_clouds
 from dense3d.datasets.synthetic.clouds import DEFAULTS as CLOUD_DEFAULTS
 from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
 from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
@@ -49,11 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan", action="store_true", help="shapes seen from one side, rooms from places in them"
     )
     parser.add_argument(
+        "--views", type=int, default=0, help="photographs with depth of each room (default: none)"
+    )
+    parser.add_argument(
         "--size",
         type=image_size,
         metavar="WxH",
-        help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180), or WxHxD of "
-        "volumes (default: 128x112x96)",
+        help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180, of "
+        "photographs of rooms 128x96), or WxHxD of volumes (default: 128x112x96)",
     )
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")
@@ -74,8 +77,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.layout in CLOUD_LAYOUTS:
         _make_clouds(arguments, start)
         return
-    if arguments.points is not None or arguments.scan:
-        raise ConfigError(f"--points and --scan are of {' and '.join(CLOUD_LAYOUTS)}")
+    if arguments.points is not None or arguments.scan or arguments.views:
+        raise ConfigError(f"--points, --scan and --views are of {' and '.join(CLOUD_LAYOUTS)}")
     if arguments.layout == VOLUMES:
         _make_volumes(arguments, start)
         return
@@ -118,15 +121,24 @@ def _make_volumes(arguments: argparse.Namespace, start: float) -> None:
 
 
 def _make_clouds(arguments: argparse.Namespace, start: float) -> None:
-    for option in ("layouts", "size", "scenes", "workers"):
+    for option in ("layouts", *(() if arguments.views else ("size",)), "scenes", "workers"):
         if getattr(arguments, option):
             raise ConfigError(
-                f"--{option} is of images; {arguments.layout} take --train, --val, --points, --scan, --seed "
-                "and --overwrite"
+                f"--{option} is of images; {arguments.layout} take --train, --val, --points, --scan, --seed, "
+                "--overwrite and, of rooms, --views with --size"
             )
+    if len(arguments.size or VIEW_SIZE) != 2:
+        raise ConfigError("--size of photographs of rooms is WxH")
     given = (arguments.train, arguments.val, arguments.points)
     made = make_clouds(
-        arguments.out, arguments.layout, *given, arguments.seed, arguments.scan, arguments.overwrite
+        arguments.out,
+        arguments.layout,
+        *given,
+        arguments.seed,
+        arguments.scan,
+        arguments.overwrite,
+        arguments.views,
+        arguments.size or VIEW_SIZE,
     )
     if not made:
         print(f"nothing to do: {arguments.out} holds this data set already")

@@ -43,6 +43,8 @@ DATASETS = {
 # Pattern of a name -> task; the first that fits counts.
 TASKS = {
     "mae_*": "pre-training",
+    "pimae_*": "pre-training",
+    "gaussian2scene-*": "pre-training",
     "point-mae_*_shapenet55": "pre-training",
     "point-mae_pt-tiny_*": "pre-training",
     "point-mae-partseg_*": "part segmentation",
@@ -53,7 +55,7 @@ TASKS = {
     "msm_*": "pre-training",
     "votenet*": "3D detection in rooms",
     "3detr*": "3D detection in rooms",
-    "threedetr_*": "3D detection in rooms",
+    "threedetr*": "3D detection in rooms",
     "ccnext_*": "stereo depth",
     "sgbm_*": "stereo depth",
     "croco-stereo*": "stereo depth",

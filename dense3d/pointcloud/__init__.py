@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "hunet": ["HUNet"],
         "scene_features": ["SceneFeatures"],
         "part_segmenter": ["PartSegmenter"],
+        "point_tokenizer": ["PointTokenizer"],
         "pointnet2": ["PointNet2"],
         "scene_segmenter": ["SceneSegmenter"],
         "set_abstraction": ["PointFeatures", "SetAbstraction"],

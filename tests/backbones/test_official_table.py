@@ -31,7 +31,8 @@ from dense3d.pointcloud import (
     SceneFeatures,
     SceneSegmenter,
 )
-from dense3d.pretraining import MaskedAutoencoder, PointMAE
+from dense3d.pretraining import Gaussian2SceneStage1, MaskedAutoencoder, PointMAE
+from dense3d.pretraining.gaussian2scene.decoder import JointDecoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
 from dense3d.pretraining.point_mae.decoder import PatchDecoder
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
@@ -76,6 +77,7 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "pack": PackPointInputs,
         },
     ),
+    "PiMAE": (Gaussian2SceneStage1, {"decoder": JointDecoder}),
     "3DETR": (
         ThreeDETR,
         {

@@ -30,6 +30,8 @@ STEPPED_ELSEWHERE = {
     "CrocoStereo": "tests/stereo/croco_stereo",
     "CroCo": "tests/pretraining",
     "PointMAE": "tests/pretraining",
+    "Gaussian2SceneStage1": "tests/pretraining",
+    "Gaussian2SceneStage2": "tests/pretraining",
     "PointClassifier": "tests/pointcloud",
     "PartSegmenter": "tests/pointcloud",
     "MonoDETR": "tests/detection3d",

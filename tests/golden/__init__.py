@@ -71,6 +71,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     },
     "obb-iou3d": "boxes3d.open_world",
     "panoptic-quality": "panoptic_quality.open_kit",
+    "pimae": "pimae.open_kit",
     "point-mae": {
         "transformer_config": "point_mae.open_pretrain",
         "cls_dim": "point_mae.open_classify",

@@ -78,7 +78,7 @@ def compact(kit: GoldenKit, folder: str | Path) -> list[str]:
     """Write the compact form of a kit: inputs as they are, outputs thinned.
 
     As many checks as there is room for the inputs of, the smallest first; always the kit's first one, whose
-    inputs serve the checks that have none.
+    inputs serve the checks that have none, and those.
 
     Returns:
         Names of the checks that were left out.
@@ -86,7 +86,7 @@ def compact(kit: GoldenKit, folder: str | Path) -> list[str]:
     sizes = [_compressed_bytes(kit, check) for check in kit.checks]
     order = [0, *sorted(range(1, len(sizes)), key=sizes.__getitem__)]
     room = np.cumsum([sizes[i] for i in order]) <= MOST_INPUT_BYTES
-    chosen = {0, *(i for i, fits in zip(order, room) if fits)}
+    chosen = {0, *(i for i, fits in zip(order, room) if fits or not sizes[i])}
     taken = [check for i, check in enumerate(kit.checks) if i in chosen]
     tensors = {name: value for name, value in kit.tensors.items() if name.startswith("keep/")}
     for check in taken:

@@ -18,9 +18,9 @@ from dense3d.ops import farthest_point_sample, gather_points, interpolate_neares
 from dense3d.pointcloud import PartSegmenter, PointClassifier
 from dense3d.pointcloud.classification_head import cloud_feature
 from dense3d.pointcloud.grouping import Patches
+from dense3d.pointcloud.patch_masks import block_mask, random_patch_mask
 from dense3d.pointcloud.sampling import scale_and_shift
 from dense3d.pretraining import PointMAE
-from dense3d.pretraining.point_mae.masking import block_mask, random_patch_mask
 from tests.golden.checks import Run, by_name
 from tests.golden.kit import GoldenKit
 from tests.golden.options import Options

@@ -17,7 +17,7 @@ BROUGHT = Path(".brought")  # names of files that a reader has and a test has no
 DONE = Path(".done")  # command lines that went well, one a line
 WITH_CONFIG = (
     *("train", "test", "infer", "browse", "derive-depths", "exit-curve"),
-    *("few-shot", "probe-clouds", "probe-scenes"),
+    *("few-shot", "probe-clouds", "probe-scenes", "draw-scenes"),
 )
 TRAIN, VAL = 16, 4  # synthetic samples
 SHAPES = 42  # training clouds, two of each of the 21 families

@@ -8,8 +8,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from dense3d.errors import ConfigError, DataError
+from dense3d.pointcloud.patch_masks import block_mask, random_patch_mask
 from dense3d.pretraining import PointMAE
-from dense3d.pretraining.point_mae.masking import block_mask, random_patch_mask
 
 SMALL = dict(embed_dim=24, depth=2, num_heads=2, num_groups=10, group_size=4)
 DECODER = dict(depth=1, num_heads=2)

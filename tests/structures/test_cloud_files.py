@@ -57,6 +57,25 @@ def test_e57_scans_are_read(tmp_path):
     np.testing.assert_allclose(read_cloud(tmp_path / "a.e57").points, points, atol=1e-5)
 
 
+def test_e57_scans_are_joined_in_their_common_frame(tmp_path):
+    """The second one stands turned by a quarter and elsewhere; colours are left out unless all have them."""
+    pye57 = pytest.importorskip("pye57")
+    points = _cloud().points.astype(np.float64)
+    scan = {f"cartesian{axis}": points[:, i].copy() for i, axis in enumerate("XYZ")}
+    colours = {f"color{name}": np.full(len(points), 51, np.uint8) for name in ("Red", "Green", "Blue")}
+    moved = dict(rotation=np.array([0.5, 0, 0, 0.5]) * 2**0.5, translation=np.array([10.0, 20, 30]))
+    for name, second in (("both", scan | colours), ("one", scan)):
+        file = pye57.E57(str(tmp_path / f"{name}.e57"), mode="w")
+        file.write_scan_raw(scan | colours)
+        file.write_scan_raw(second, **moved)
+        file.close()
+        cloud = read_cloud(tmp_path / f"{name}.e57")
+        x, y, z = points.T
+        turned = np.stack([10 - y, 20 + x, 30 + z], axis=1)
+        np.testing.assert_allclose(cloud.points, np.concatenate([points, turned]), atol=1e-5)
+        assert (cloud.colors is None) == (name == "one")
+
+
 def test_a_missing_reader_is_named_with_its_extra(tmp_path, monkeypatch):
     import sys
 

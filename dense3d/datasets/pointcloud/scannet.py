@@ -41,7 +41,8 @@ class ScanNet(RoomDataset):
     Layouts: ``"scans"``: ``scans/<scene>/<scene>_vh_clean_2.ply`` with ``.labels.ply`` or ``.segs.json`` and
     ``.aggregation.json`` (which give instances and boxes, too), ``<scene>.txt`` with the axis alignment, and
     ``scannetv2_{train,val,test}.txt``. ``"pointcept"``: ``{train,val,test}/<scene>/coord.npy`` and so on.
-    ``"infos"``: ``points/<scene>.bin`` and ``scannet_infos.json`` with boxes.
+    ``"infos"``: ``points/<scene>.bin`` and ``scannet_infos.json`` with boxes of aligned scans, and no
+    splits.
 
     Args:
         data_root: folder of the data set.

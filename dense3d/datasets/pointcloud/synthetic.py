@@ -12,10 +12,13 @@ from dense3d.datasets.pointcloud.base import PointCloudDataset, choice
 from dense3d.datasets.pointcloud.loading import Arrays, reader
 from dense3d.datasets.pointcloud.pointcept import POINTCEPT
 from dense3d.datasets.pointcloud.rooms import RoomDataset
+from dense3d.datasets.posed_rgb.frames import PosedFrame
+from dense3d.datasets.posed_rgb.layouts import read_scene
 from dense3d.datasets.synthetic.clouds import SPLITS, read_document
 from dense3d.datasets.synthetic.objects.families import FAMILIES, FIRST_PART, PART_NAMES
 from dense3d.datasets.synthetic.rooms.furnishing import CLASSES
 from dense3d.errors import DataError
+from dense3d.files import is_file
 from dense3d.registry import DATASETS
 from dense3d.structures.cloud_files.arrays import load_npy
 
@@ -86,6 +89,8 @@ class SyntheticRooms(RoomDataset):
     Args:
         data_root: folder, which ``synthetic_data`` of a config or ``dense3d make-synthetic`` makes.
         split: ``"train"`` or ``"val"``.
+        num_views: photographs of each room, which a pipeline with ``LoadSceneViews`` reads; None for clouds
+            alone.
         **kwargs: of :class:`~dense3d.datasets.pointcloud.rooms.RoomDataset`: ``task="detection"`` counts the
             12 classes of things from 0.
 
@@ -94,17 +99,34 @@ class SyntheticRooms(RoomDataset):
     """
 
     REMEDY = "make it with dense3d make-synthetic rooms {}"
+    VIEWS_REMEDY = "make them with dense3d make-synthetic rooms {} --views 4 --overwrite"
     METAINFO = {"classes": CLASSES}  # noqa: RUF012 - mmengine's own form
 
-    def __init__(self, data_root: str = "", split: str = "train", **kwargs: Any) -> None:
+    def __init__(
+        self, data_root: str = "", split: str = "train", num_views: int | None = None, **kwargs: Any
+    ) -> None:
         self.split = choice("split", split, SPLITS)
+        self.num_views = num_views
         super().__init__(data_root=data_root, **kwargs)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The rooms in their order."""
         _check(self.root, "classes.json", {"classes": list(CLASSES)})
         for folder in sorted((self.root / self.split).glob("room_*")):
-            yield dict(sample_id=f"{self.split}_{folder.name}", reader=POINTCEPT, path=str(folder))
+            record = dict(sample_id=f"{self.split}_{folder.name}", reader=POINTCEPT, path=str(folder))
+            yield record if self.num_views is None else {**record, "frames": self._frames(folder)}
+
+    def _frames(self, folder: Path) -> tuple[PosedFrame, ...]:
+        scene = folder / "views" / "transforms.json"
+        if not is_file(scene):
+            raise DataError(f"{folder} has no photographs; {self.VIEWS_REMEDY.format(self.root)}")
+        frames = read_scene(scene).frames
+        if len(frames) < self.num_views:
+            raise DataError(
+                f"{folder} has {len(frames)} photographs, and num_views={self.num_views} are wanted: set a "
+                "smaller num_views, or make rooms with more --views"
+            )
+        return frames[: self.num_views]
 
 
 @reader("synthetic_shape")

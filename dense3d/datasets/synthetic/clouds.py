@@ -2,7 +2,8 @@
 
 ``shapes``: ``{train,val}/{points,normals,parts,labels}.npy`` with all clouds of a split, and
 ``families.json``. ``rooms``: ``{train,val}/room_0000/{coord,color,normal,segment,instance,boxes}.npy``, and
-``classes.json``. The same recipe gives the same bytes on one version of Open3D.
+``classes.json``; with views also ``room_0000/views/{transforms.json,images,depth}``. The same recipe gives
+the same bytes on one version of Open3D.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from dense3d.errors import ConfigError, DataError, did_you_mean
 if TYPE_CHECKING:
     import numpy as np
 
+    from dense3d.datasets.synthetic.rooms.sampling import Surfaces
+
 CLOUD_LAYOUTS = ("shapes", "rooms")
 SPLITS = ("train", "val")
 # training and validation samples, points in each
 DEFAULTS = {"shapes": (1050, 210, 2048), "rooms": (40, 10, 40_000)}
+VIEW_NOISE = 0.004  # deviation of the sensor's noise, relative to full scale
+VIEW_SIZE = (128, 96)  # of photographs of rooms, pixels
 LEAST_POINTS = {"shapes": 16, "rooms": 1000}
 
 
@@ -53,6 +58,21 @@ class CloudRecipe:
             raise ConfigError(f"seed={self.seed}: the seed must not be negative")
 
 
+@dataclass(frozen=True)
+class ViewedRecipe(CloudRecipe):
+    """Of rooms with photographs; others keep the recipe that they always had."""
+
+    views: int = 1
+    size: tuple[int, int] = VIEW_SIZE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layouts != ("rooms",) or self.views < 1 or min(self.size) < 16:
+            raise ConfigError(
+                f"views={self.views}, size={self.size}: rooms alone have photographs, of 16 pixels or more"
+            )
+
+
 def make_clouds(
     root: str | os.PathLike,
     layout: str,
@@ -62,6 +82,8 @@ def make_clouds(
     seed: int = 0,
     scan: bool = False,
     overwrite: bool = False,
+    views: int = 0,
+    size: tuple[int, int] = VIEW_SIZE,
 ) -> bool:
     """Make a data set of clouds, unless it is there already; whole or not at all.
 
@@ -74,6 +96,8 @@ def make_clouds(
         scan: shapes as seen from one side, with noise and points of what is around them; rooms as seen from
             one to three places in them.
         overwrite: replace a synthetic data set of another recipe.
+        views: photographs with depth of each room.
+        size: width and height of them in pixels.
 
     Returns:
         True if it was made, False if it was there.
@@ -90,6 +114,8 @@ def make_clouds(
     defaults = DEFAULTS[layout]
     counts = [usual if given is None else int(given) for given, usual in zip((train, val, points), defaults)]
     recipe = CloudRecipe((layout,), *counts, seed, scan)
+    if views:
+        recipe = ViewedRecipe((layout,), *counts, seed, scan, views=int(views), size=tuple(map(int, size)))
     write = _write_shapes if layout == "shapes" else _write_rooms
     return made_whole(root, recipe, overwrite, lambda folder: write(folder, recipe))
 
@@ -130,12 +156,14 @@ def _write_shapes(folder: Path, recipe: CloudRecipe) -> None:
 def _write_rooms(folder: Path, recipe: CloudRecipe) -> None:
     import numpy as np
 
-    from dense3d.datasets.synthetic.rooms import CLASSES, make_room
+    from dense3d.datasets.synthetic.rooms import CLASSES, make_furnished_room
 
     for split, index in _samples(recipe):
-        room = make_room(_rng(recipe, split, index), recipe.points, recipe.scan)
+        room, surfaces = make_furnished_room(_rng(recipe, split, index), recipe.points, recipe.scan)
         place = folder / split / f"room_{index:04d}"
         place.mkdir(parents=True)
+        if isinstance(recipe, ViewedRecipe):
+            _write_views(place / "views", surfaces, recipe, (split, index))
         arrays = dict(coord=room.points, color=room.colors, normal=room.normals)
         arrays |= dict(segment=room.labels.astype(np.int32), instance=room.instances.astype(np.int32))
         arrays["boxes"] = np.concatenate([room.boxes, room.box_labels[:, None]], axis=1)
@@ -143,6 +171,18 @@ def _write_rooms(folder: Path, recipe: CloudRecipe) -> None:
             np.save(place / f"{name}.npy", values)
     document = {"classes": list(CLASSES)}
     (folder / "classes.json").write_text(json.dumps(document) + "\n", encoding="utf-8")
+
+
+def _write_views(folder: Path, surfaces: Surfaces, recipe: ViewedRecipe, sample: tuple[str, int]) -> None:
+    import numpy as np
+
+    from dense3d.datasets.synthetic.rooms import view_room
+    from dense3d.datasets.synthetic.writers.posed import write_frames
+
+    split, index = sample
+    rng = np.random.default_rng([recipe.seed, zlib.crc32(split.encode()), index, 1])
+    views = view_room(surfaces, rng, recipe.views, recipe.size)
+    write_frames(folder, views, VIEW_NOISE, rng, hold_out=max(2, recipe.views))
 
 
 def read_document(path: Path) -> dict:

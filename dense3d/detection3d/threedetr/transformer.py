@@ -8,83 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
+from dense3d.layers.point_attention import EncoderLayer, FeedForward, PointAttention
+from dense3d.pointcloud.pretrained import checkpoint_of
 from dense3d.pointcloud.set_abstraction import PointFeatures, SetAbstraction
 
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "leakyrelu": lambda: nn.LeakyReLU(0.1)}
 
-
-class PointAttention(nn.Module):
-    """Multi-head attention with one matrix for queries, keys and values, on torch's fused kernel.
-
-    Args:
-        dim: channels.
-        num_heads: a divisor of ``dim``.
-        dropout: of the attention's weights.
-
-    Shape:
-        queries ``(B, Q, dim)``, keys and values ``(B, N, dim)`` to ``(B, Q, dim)``.
-    """
-
-    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ConfigError(f"{dim} channels cannot be shared by {num_heads} heads; choose a multiple")
-        self.num_heads, self.dropout = num_heads, dropout
-        self.in_proj, self.out_proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        for layer in (self.in_proj, self.out_proj):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Attention; ``allowed`` ``(B, Q, N)`` says which keys a query may see, all unless given."""
-        parts = zip((query, key, value), self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3))
-        heads = (F.linear(x, w, b).unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x, w, b in parts)
-        mask = None if allowed is None else allowed[:, None]
-        dropout = self.dropout if self.training else 0.0
-        found = F.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=dropout)  # (B, M, Q, d)
-        return self.out_proj(found.transpose(1, 2).flatten(2))
-
-
-class FeedForward(nn.Sequential):
-    """Linear, activation, dropout, linear, with Xavier-uniform matrices."""
-
-    def __init__(self, dim: int, hidden_dim: int, dropout: float, activation: str) -> None:
-        if activation not in ACTIVATIONS:
-            raise ConfigError(f"activation is one of {', '.join(ACTIVATIONS)}, not {activation!r}")
-        super().__init__(
-            nn.Linear(dim, hidden_dim),
-            ACTIVATIONS[activation](),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_dim, dim),
-        )
-        for layer in (self[0], self[3]):
-            nn.init.xavier_uniform_(layer.weight)
-
-
-class EncoderLayer(nn.Module):
-    """Self-attention and a feed-forward network, each on normalised tokens and added to them."""
-
-    def __init__(
-        self, dim: int, num_heads: int, feedforward_dim: int, dropout: float, activation: str
-    ) -> None:
-        super().__init__()
-        self.attention = PointAttention(dim, num_heads, dropout)
-        self.feedforward = FeedForward(dim, feedforward_dim, dropout, activation)
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Tokens ``(B, N, dim)``; ``allowed`` as for :class:`PointAttention`."""
-        normed = self.norm1(tokens)
-        tokens = tokens + self.dropout(self.attention(normed, normed, normed, allowed))
-        return tokens + self.dropout(self.feedforward(self.norm2(tokens)))
-
-
-class PointEncoder(nn.Module):
+class PointEncoder(BaseModule):
     """Transformer on points without position embeddings or a last norm; 3DETR-m's with radii.
 
     With ``radii`` a point attends to points nearer than its layer's, and behind the first layer a set
@@ -98,6 +31,9 @@ class PointEncoder(nn.Module):
         radii: metres, of each layer; None for attention to all points.
         downsampling: arguments of :class:`~dense3d.pointcloud.set_abstraction.SetAbstraction` behind the
             first layer; None for none.
+        init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` starts from the encoders of Gaussian2Scene's or
+            PiMAE's pre-training, ours or an official file: first the layers of clouds, then the shared ones,
+            which have to be as many as here; the interim set abstraction stays as it is.
 
     Shape:
         points ``(B, N, 3)`` with features ``(B, N, dim)`` to fewer or as many.
@@ -121,8 +57,9 @@ class PointEncoder(nn.Module):
         activation: str = "relu",
         radii: Sequence[float] | None = None,
         downsampling: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(init_cfg)
         if radii is not None and len(radii) != num_layers:
             raise ConfigError(f"{len(radii)} radii for {num_layers} layers of an encoder: give one for each")
         self.layers = nn.ModuleList(
@@ -132,6 +69,21 @@ class PointEncoder(nn.Module):
         self.downsampling = None
         if downsampling is not None:
             self.downsampling = SetAbstraction(in_channels=dim, **downsampling)
+
+    def init_weights(self) -> None:
+        """Load all layers from the checkpoint of ``init_cfg``, if there is one.
+
+        Raises:
+            CheckpointError: the file holds no such layers, or others than these.
+        """
+        if self.init_cfg and not self.is_init:
+            from dense3d.checkpoints.pimae import encoder_layers
+            from dense3d.engine.checkpoint import load_checkpoint, load_into
+
+            path = checkpoint_of(self.init_cfg, type(self).__name__)
+            layers = {n.removeprefix("layers."): v for n, v in encoder_layers(load_checkpoint(path)).items()}
+            load_into(self.layers, layers, source=f"the encoder in {path}")
+        self._is_init = True
 
     def forward(self, seeds: PointFeatures) -> PointFeatures:
         """Encoded points; indices are places in the cloud, as those of the seeds."""

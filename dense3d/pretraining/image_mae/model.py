@@ -11,8 +11,8 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from dense3d.backbones.vit import VisionTransformer
+from dense3d.backbones.vit_scattered import scattered_faults
 from dense3d.errors import ConfigError, DataError
-from dense3d.layers.attention import WindowAttention
 from dense3d.layers.patch_embed import Grid, resize_position_table, sincos_position_table
 from dense3d.layers.pixel_patches import normalised_patches, paint, patch_loss, patchify
 from dense3d.layers.transformer_block import TransformerBlock
@@ -120,11 +120,9 @@ class MaskedAutoencoder(BaseModel):
         faults = {
             "no class token (prefix_tokens=False)": self.encoder.cls_token is None,
             "registers": arch.num_registers > 0,
-            "windows (window_size)": any(isinstance(b.attn, WindowAttention) for b in self.encoder.blocks),
-            "relative or rotary positions": self.encoder.rope is not None or arch.relative_position,
-            "convolutions (residual_blocks)": bool(arch.residual_blocks),
         }
         found = [fault for fault, is_there in faults.items() if is_there]
+        found += scattered_faults(self.encoder)
         if found:
             raise ConfigError(
                 f"the encoder of a MaskedAutoencoder sees scattered patches and a class token, so it cannot "

@@ -19,9 +19,9 @@ from dense3d.ops import chamfer_distance, chamfer_loss
 from dense3d.pointcloud.batches import points_of
 from dense3d.pointcloud.data_preprocessor import PointDataPreprocessor
 from dense3d.pointcloud.grouping import Patches
+from dense3d.pointcloud.patch_masks import block_mask, random_patch_mask
 from dense3d.pointcloud.transformer import PointTransformer, initialise
 from dense3d.pretraining.point_mae.decoder import PatchDecoder
-from dense3d.pretraining.point_mae.masking import block_mask, random_patch_mask
 from dense3d.registry import MODELS
 from dense3d.structures import PointDataSample
 

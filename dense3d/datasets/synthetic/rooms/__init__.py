@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "furnishing": ["CLASSES", "Item", "Room", "furnish"],
-        "sampling": ["RoomCloud", "make_room"],
+        "sampling": ["RoomCloud", "make_furnished_room", "make_room"],
+        "viewing": ["RoomView", "view_room"],
     },
 )

@@ -10,6 +10,7 @@ import numpy as np
 from dense3d.datasets.synthetic.objects.sampling import sample_parts
 from dense3d.datasets.synthetic.rooms.furnishing import CLASSES, Room, furnish
 from dense3d.datasets.synthetic.rooms.scanning import seen_by_scanner
+from dense3d.structures.cloud_files.meshes import TriangleMesh
 
 NOISE = (0.001, 0.006)  # metres, standard deviation along the normal
 STUFF_INSTANCE = -1
@@ -44,7 +45,20 @@ class RoomCloud:
 
 
 def make_room(rng: np.random.Generator, num_points: int = 40_000, scan: bool = False) -> RoomCloud:
-    """A room of random size and furniture, its surfaces sampled evenly.
+    """The cloud of :func:`make_furnished_room`.
+
+    Args:
+        rng: draws everything.
+        num_points: of the cloud.
+        scan: see there.
+    """
+    return make_furnished_room(rng, num_points, scan)[0]
+
+
+def make_furnished_room(
+    rng: np.random.Generator, num_points: int = 40_000, scan: bool = False
+) -> tuple[RoomCloud, Surfaces]:
+    """A room of random size and furniture, its surfaces sampled evenly, and those surfaces.
 
     Colours are drawn for each thing, whatever its class, with the light of a lamp at the ceiling; so class is
     to be told by shape and place.
@@ -70,7 +84,10 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000, scan: bool = F
     shown = np.flatnonzero(is_shown)
     shown = np.resize(shown, num_points)  # so many are covered: some stand twice
     points, normals, pieces, owner = points[shown], normals[shown], pieces[shown], owner[shown]
-    colors = _colors(room, points, normals, pieces, owner, rng)
+    paint = _paint(room, int(pieces.max()) + 1, rng)
+    noise = rng.normal(scale=0.02, size=points.shape)
+    lit = paint.lit(points, normals, pieces, owner) + noise
+    colors = np.rint(np.clip(lit, 0, 1) * 255).astype(np.uint8)
     points = points + normals * rng.normal(scale=rng.uniform(*NOISE), size=(len(points), 1))
     things = [index for index, item in enumerate(room.items) if item.box is not None]
     if scan:
@@ -78,7 +95,7 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000, scan: bool = F
     instance_of = np.full(len(room.items), STUFF_INSTANCE)
     instance_of[things] = np.arange(len(things))
     labels = np.array([item.label for item in room.items])
-    return RoomCloud(
+    cloud = RoomCloud(
         points.astype(np.float32),
         colors,
         normals.astype(np.float32),
@@ -87,6 +104,7 @@ def make_room(rng: np.random.Generator, num_points: int = 40_000, scan: bool = F
         np.array([room.items[index].box for index in things]).reshape(-1, 7),
         labels[things].astype(np.int64),
     )
+    return cloud, Surfaces(room, tuple(meshes.values()), np.array(owners), paint)
 
 
 def _covered(room: Room, points: np.ndarray, normals: np.ndarray, owner: np.ndarray) -> np.ndarray:
@@ -124,22 +142,52 @@ def _sampled(meshes: dict, rng: np.random.Generator, count: int) -> tuple[np.nda
     return points[order], normals[order], pieces[order]
 
 
-def _colors(
-    room: Room,
-    points: np.ndarray,
-    normals: np.ndarray,
-    pieces: np.ndarray,
-    owner: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """One colour for each thing, a little another one for each of its pieces, lit from a lamp."""
+@dataclass(frozen=True, eq=False)
+class Surfaces:
+    """What is to be seen in a room.
+
+    Args:
+        room: things and walls.
+        meshes: P pieces of them, in the room's frame.
+        owners: (P,) the thing that each piece belongs to.
+        paint: their colours.
+    """
+
+    room: Room
+    meshes: tuple[TriangleMesh, ...]
+    owners: np.ndarray
+    paint: Paint
+
+
+@dataclass(frozen=True, eq=False)
+class Paint:
+    """Colours of a room's surfaces.
+
+    Args:
+        base: (I, 3) of each thing, in 0..1.
+        shade: (P, 1) factors of pieces; pieces after those have 1.
+        lamp: (3,) its place.
+    """
+
+    base: np.ndarray
+    shade: np.ndarray
+    lamp: np.ndarray
+
+    def lit(
+        self, points: np.ndarray, normals: np.ndarray, pieces: np.ndarray, owner: np.ndarray
+    ) -> np.ndarray:
+        """(N, 3) colours of points (N, 3) on pieces (N,) of things (N,), lit by the lamp."""
+        to_lamp = self.lamp - points
+        to_lamp /= np.maximum(np.linalg.norm(to_lamp, axis=1, keepdims=True), 1e-6)
+        light = 0.55 + 0.45 * np.abs((normals * to_lamp).sum(axis=1, keepdims=True))
+        known = np.minimum(pieces, len(self.shade) - 1)
+        return self.base[owner] * np.where((pieces < len(self.shade))[:, None], self.shade[known], 1) * light
+
+
+def _paint(room: Room, pieces: int, rng: np.random.Generator) -> Paint:
+    """One colour for each thing, a little another one for each of its pieces, and a lamp."""
     base = np.array(
         [colorsys.hsv_to_rgb(rng.random(), rng.beta(1.2, 2.5), rng.uniform(0.3, 1.0)) for _ in room.items]
     )
-    shade = rng.uniform(0.8, 1.1, (int(pieces.max()) + 1, 1))
-    lamp = np.array([*rng.uniform(-0.3, 0.3, 2) * room.size[:2], 0.95 * room.size[2]])
-    to_lamp = lamp - points
-    to_lamp /= np.maximum(np.linalg.norm(to_lamp, axis=1, keepdims=True), 1e-6)
-    light = 0.55 + 0.45 * np.abs((normals * to_lamp).sum(axis=1, keepdims=True))
-    noise = rng.normal(scale=0.02, size=points.shape)
-    return np.rint(np.clip(base[owner] * shade[pieces] * light + noise, 0, 1) * 255).astype(np.uint8)
+    shade = rng.uniform(0.8, 1.1, (pieces, 1))
+    return Paint(base, shade, np.array([*rng.uniform(-0.3, 0.3, 2) * room.size[:2], 0.95 * room.size[2]]))

@@ -35,14 +35,14 @@ def seen_by_scanner(
     caster = RayCaster([(mesh.vertices.astype(np.float32), mesh.triangles) for mesh in meshes])
     seen = np.zeros(len(points), dtype=bool)
     for _ in range(int(rng.integers(STANDPOINTS[0], STANDPOINTS[1] + 1))):
-        origin = _standpoint(room, rng).astype(np.float32)
+        origin = standpoint(room, rng).astype(np.float32)
         rays = np.ascontiguousarray(points - origin, dtype=np.float32)  # that end at t = 1
         distance = np.linalg.norm(rays, axis=1)
         seen |= caster.cast(origin, rays).t >= 1 - TOLERANCE / np.maximum(distance, TOLERANCE)
     return seen
 
 
-def _standpoint(room: Room, rng: np.random.Generator) -> np.ndarray:
+def standpoint(room: Room, rng: np.random.Generator) -> np.ndarray:
     """A place clear of all things, or the last one that was tried."""
     boxes = np.array([item.box for item in room.items if item.box is not None]).reshape(-1, 7)
     for _ in range(TRIES):

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from dense3d.datasets.synthetic.renderer import Frame, Renderer
 from dense3d.datasets.synthetic.sample import Sample
 from dense3d.datasets.synthetic.writers.base import Writer, noisy, write_image, write_json
 from dense3d.structures.camera import PinholeCamera
+
+if TYPE_CHECKING:
+    from dense3d.datasets.synthetic.rooms.viewing import RoomView
 
 NOISE = 0.004  # deviation of the sensor's noise in sequences alone, relative to full scale
 POSED_EVERY = 10  # one scene of so many is also a sequence
@@ -63,7 +66,7 @@ def write_sequence(
 
 
 def write_frames(
-    folder: Path, views: Sequence[Frame], noise: float, rng: np.random.Generator, hold_out: int
+    folder: Path, views: Sequence[Frame | RoomView], noise: float, rng: np.random.Generator, hold_out: int
 ) -> None:
     """Write rendered views of one scene as above; every ``hold_out``-th one is for validation."""
     frames = []

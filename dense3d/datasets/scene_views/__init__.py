@@ -1,0 +1,1 @@
+"""Clouds with the photographs that see them: what pre-training on scenes reads."""
