@@ -112,15 +112,26 @@ def _boxes(scenes: list[Proposals], rotated: bool) -> Found:
 
 
 def _in_order_of(found: Found, stored: Found) -> Found:
-    """The same boxes, those of equal scores in the order in which the kit has them."""
+    """The same boxes, those of equal scores in the order in which the kit has them.
+
+    Of many boxes a kit may hold every k-th one, with all scores.
+    """
     for name in [name for name in found if name.startswith("scores")]:
         boxes = name.replace("scores", "boxes")
-        if found[boxes].shape != stored[boxes].shape:
+        own, kept = found[boxes], stored[boxes]
+        if found[name].shape != stored[name].shape or own.shape[1:] != kept.shape[1:]:
             continue
-        apart = torch.cdist(stored[boxes].double(), found[boxes].double())
-        apart += 1e6 * (stored[name][:, None] - found[name]).abs().gt(1e-6)
-        order = linear_sum_assignment(apart.numpy())[1]
-        found |= {boxes: found[boxes][order], name: found[name][order]}
+        steps = (step for step in range(1, len(own) + 1) if len(range(0, len(own), step)) == len(kept))
+        places = torch.arange(0, len(own), next(steps, len(own)))
+        apart = torch.cdist(kept.double(), own.double())
+        apart += 1e6 * (stored[name][places, None] - found[name]).abs().gt(1e-6)
+        rows = torch.as_tensor(linear_sum_assignment(apart.numpy())[1])
+        order = torch.full((len(own),), -1)
+        order[places] = rows
+        rest = torch.ones(len(own), dtype=torch.bool)
+        rest[rows] = False
+        order[order < 0] = rest.nonzero().flatten()
+        found |= {boxes: own[order], name: found[name][order]}
     return found
 
 

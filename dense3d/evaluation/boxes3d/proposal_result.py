@@ -55,12 +55,9 @@ class ProposalResult:
 
     def table(self) -> str:
         """The figures as text, under the protocol's name."""
-        title = (
-            f"protocol {self.protocol}, {self.scenes} scenes, {self.ground_truths} objects, "
-            f"{self.detections} proposals"
-        )
+        counts = f"{self.ground_truths} objects, {self.detections} proposals"
         precision = [f"AP{100 * t:g} {_cell(v)}" for t, v in zip(self.thresholds, self.average_precision)]
-        lines = [title, "  ".join(precision)]
+        lines = [f"protocol {self.protocol}, {self.scenes} scenes", counts, "  ".join(precision)]
         for limit, values in self.recalls.items():
             cells = "  ".join(f"{name} {_cell(value)}" for name, value in values.items())
             lines.append(f"best {limit:>4} of a scene: {cells}")

@@ -102,6 +102,6 @@ def test_the_command(tmp_path, capsys):
     out = tmp_path / "figures.csv"
     main(["eval-boxes3d", *map(str, paths), "--protocol", "nerf-rpn", "--out", str(out)])
     printed = capsys.readouterr().out
-    assert "protocol nerf-rpn, 1 scenes, 2 objects, 1 proposals" in printed and "AP50 0.5000" in printed
+    assert "protocol nerf-rpn, 1 scenes\n2 objects, 1 proposals" in printed and "AP50 0.5000" in printed
     header, row = out.read_text().splitlines()
     assert dict(zip(header.split(","), row.split(",")))["AP50"] == "0.5"
