@@ -18,6 +18,8 @@ __getattr__, __dir__, __all__ = attach(
         "cloud_inference": ["CloudReport", "infer_clouds"],
         "cloud_prediction": ["CloudPredictor"],
         "cloud_probes": ["probe_clouds"],
+        "grid_inference": ["GridReport", "infer_grids"],
+        "grid_prediction": ["GridPredictor"],
         "comparison": ["compare_runs"],
         "conversion": ["convert_checkpoint"],
         "depth_curve": ["exit_curve"],
