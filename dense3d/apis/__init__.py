@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = attach(
         "depth_derivation": ["derive_depths"],
         "exporting": ["export_detector"],
         "few_shot": ["few_shot"],
+        "grid_extraction": ["GridReport", "extract_grid"],
         "inference": ["infer"],
         "kitti_evaluation": ["evaluate_kitti"],
         "pair_exporting": ["export_pair_network"],

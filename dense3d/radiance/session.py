@@ -6,22 +6,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+from torch import Tensor
 
 from dense3d.engine.checkpoint import load_checkpoint, save_checkpoint
 from dense3d.engine.interrupt import Interrupts
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.files import is_file
-from dense3d.radiance.splats.evaluation import render_view, score
-from dense3d.radiance.splats.fitting import Fitter
-from dense3d.radiance.splats.previews import preview
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.evaluation import score
+from dense3d.radiance.previews import preview
+from dense3d.radiance.views import PosedView
 from dense3d.visualization.pictures import write_picture
 
 STATE = "state.pth"
-KIND = "dense3d splats"
 AVERAGED = 50  # steps whose PSNR is averaged for a line of progress
 LINE_SECONDS = 5.0
 SAVE_SECONDS = 60.0
@@ -29,12 +27,44 @@ SHOW_SECONDS = 4.0
 PREVIEWS = 5  # during a fit
 
 
+class Fitter(Protocol):
+    """What a session runs. ``kind`` names it, in state files and in sentences.
+
+    Attributes:
+        step: how many steps were made.
+        settings: has ``steps``, and ``as_dict()``.
+    """
+
+    kind: str
+    step: int
+    settings: Any
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps were made."""
+
+    def fit_one(self) -> tuple[float, float]:
+        """One step; the loss and the PSNR in dB of what it looked at."""
+
+    def background(self) -> Tensor:
+        """(3,) behind the scene where it is evaluated."""
+
+    def picture(self, view: PosedView, background: Tensor) -> Tensor:
+        """(H, W, 3) in 0..1 of the scene as it is now, on the CPU."""
+
+    def size(self) -> str:
+        """How large the scene is, for a line of progress."""
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+
+
 class FitInterrupted(SystemExit):
     """A fit was asked to stop and has saved its state; exits quietly with ``128 + signal``."""
 
 
-def load_state(folder: Path) -> dict[str, Any]:
-    """The state that a fit has left in its folder.
+def load_state(folder: Path, kind: str) -> dict[str, Any]:
+    """The state that a fit of this kind has left in its folder.
 
     Raises:
         CheckpointError: there is none, it is damaged, or it is of something else.
@@ -43,8 +73,8 @@ def load_state(folder: Path) -> dict[str, Any]:
     if not is_file(path):
         raise CheckpointError(f"{path} does not exist, so there is no fit to resume: leave out --resume")
     state = load_checkpoint(path)
-    if state.get("kind") != KIND:
-        raise CheckpointError(f"{path} is no state of a fit of splats: name the folder of one")
+    if state.get("kind") != f"dense3d {kind}":
+        raise CheckpointError(f"{path} is no state of a fit of {kind}: name the folder of one")
     return state["fitter"]
 
 
@@ -68,18 +98,18 @@ class Session:
         folder: for ``state.pth`` and ``previews``.
         test: photographs that were held out; the first is previewed.
         tell: is given lines of progress.
-        viewer: has ``show(gaussians, line)``, or None.
+        show: is called with the line of progress every few seconds, for a viewer.
     """
 
     def __init__(
         self,
         fitter: Fitter,
         folder: Path,
-        test: Sequence[SplatView],
+        test: Sequence[PosedView],
         tell: Callable[[str], None],
-        viewer: Any = None,
+        show: Callable[[str], None] | None = None,
     ) -> None:
-        self.fitter, self.folder, self.test, self.tell, self.viewer = fitter, folder, list(test), tell, viewer
+        self.fitter, self.folder, self.test, self.tell, self.show = fitter, folder, list(test), tell, show
         self._recent: deque[float] = deque(maxlen=AVERAGED)
         self._held_out = ""
 
@@ -106,8 +136,8 @@ class Session:
                 if now - told >= LINE_SECONDS or fitter.is_done or fitter.step == first + 1:
                     self.tell(self._line((now - begin) / (fitter.step - first)))
                     told = now
-                if self.viewer is not None and (now - shown >= SHOW_SECONDS or fitter.is_done):
-                    self.viewer.show(fitter.gaussians, self._line((now - begin) / (fitter.step - first)))
+                if self.show is not None and (now - shown >= SHOW_SECONDS or fitter.is_done):
+                    self.show(self._line((now - begin) / (fitter.step - first)))
                     shown = now
                 due = now - saved >= SAVE_SECONDS if save_every is None else fitter.step % save_every == 0
                 if due or fitter.is_done or interrupts.received is not None:
@@ -122,7 +152,8 @@ class Session:
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
-        save_checkpoint({"kind": KIND, "fitter": self.fitter.state()}, self.folder / STATE)
+        kind = f"dense3d {self.fitter.kind}"
+        save_checkpoint({"kind": kind, "fitter": self.fitter.state()}, self.folder / STATE)
 
     def _line(self, seconds: float) -> str:
         fitter = self.fitter
@@ -130,16 +161,14 @@ class Session:
         mean = sum(self._recent) / len(self._recent)
         return (
             f"step {fitter.step:>6}/{fitter.settings.steps}  PSNR {mean:5.2f} dB{self._held_out}  "
-            f"{len(fitter.gaussians):,} Gaussians  {seconds:.3f} s a step  ETA {left // 60}:{left % 60:02d}"
+            f"{fitter.size()}  {seconds:.3f} s a step  ETA {left // 60}:{left % 60:02d}"
         )
 
     def _preview(self) -> None:
         if not self.test:
             return
         fitter, view, background = self.fitter, self.test[0], self.fitter.background()
-        degree = fitter.settings.degree_at(fitter.step)
-        with torch.no_grad():
-            image = render_view(fitter.gaussians, view, background, degree)
+        image = fitter.picture(view, background)
         self._held_out = f" (held out {score(image, view, background)[0]:5.2f})"
-        picture = preview(fitter.gaussians, view, background, degree)
+        picture = preview(image, view, background)
         write_picture(picture, self.folder / "previews" / f"step_{fitter.step:06d}.png")

@@ -22,7 +22,7 @@ HOLD_OUT_EVERY = 8
 
 
 @dataclass(frozen=True, eq=False)
-class SplatView:
+class PosedView:
     """One photograph in memory: bytes, so that a hundred of them fit.
 
     Args:
@@ -86,7 +86,7 @@ def load_views(
     masks: str | Path | None = None,
     masks_show: str = "object",
     with_depth: bool = True,
-) -> list[SplatView]:
+) -> list[PosedView]:
     """Read all photographs of a scene.
 
     Args:
@@ -110,7 +110,7 @@ def load_views(
     return [_load(frame, downscale, masks, masks_show, depth) for frame in scene.frames]
 
 
-def held_out(views: list[SplatView], every: int = HOLD_OUT_EVERY) -> tuple[list[SplatView], list[SplatView]]:
+def held_out(views: list[PosedView], every: int = HOLD_OUT_EVERY) -> tuple[list[PosedView], list[PosedView]]:
     """Training views, and every eighth one by name, the first included, as is usual.
 
     Args:
@@ -135,7 +135,7 @@ def held_out(views: list[SplatView], every: int = HOLD_OUT_EVERY) -> tuple[list[
 
 def _load(
     frame: PosedFrame, downscale: float, masks: str | Path | None, masks_show: str, with_depth: bool
-) -> SplatView:
+) -> PosedView:
     pixels = frame.read_image(alpha=True)
     image, alpha = pixels[..., :3], pixels[..., 3]
     usable = frame.read_mask()
@@ -159,7 +159,7 @@ def _load(
         usable = _resized(usable.astype(np.uint8) * 255, size, cv2.INTER_AREA) == 255
         if not usable.any():
             raise DataError(f"{frame.name}: its mask leaves no pixel to fit; leave the photograph out")
-    return SplatView(
+    return PosedView(
         name=frame.name,
         camera=camera,
         image=_resized(image, size, cv2.INTER_AREA),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,14 +14,17 @@ from torch import Tensor
 
 from dense3d.files import atomic_write
 from dense3d.ops import structural_similarity
-from dense3d.radiance.splats.baselines import mean_image, nearest_view, warped_by_depth
-from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.losses import psnr
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.baselines import mean_image, nearest_view, warped_by_depth
+from dense3d.radiance.losses import psnr
+from dense3d.radiance.views import PosedView
 
-FIT = "splats"
+Renderer = Callable[[PosedView, Tensor], Tensor]  # camera, background (3,) -> (H, W, 3) in 0..1 on the CPU
+
+SPLATS = "splats"
 NAMES = {
-    FIT: "Gaussian splats",
+    SPLATS: "Gaussian splats",
+    "grid": "grid",
+    "nerfacto": "nerfacto",
     "mean_image": "mean image",
     "nearest_view": "nearest view",
     "nearest_view_warped": "nearest view, warped by its depth",
@@ -61,23 +64,7 @@ class Scores:
                 table.writerows([name, m, f"{p:.4f}", f"{s:.6f}"] for m, (p, s) in methods.items())
 
 
-@torch.no_grad()
-def render_view(
-    gaussians: Gaussians, view: SplatView, background: Tensor, sh_degree: int | None = None
-) -> Tensor:
-    """(H, W, 3) float32 in 0..1, on the CPU, of what the camera of ``view`` sees."""
-    image, _, _ = gaussians.render(
-        view.viewmat()[None],
-        view.intrinsics()[None],
-        view.camera.width,
-        view.camera.height,
-        sh_degree,
-        background,
-    )
-    return image[0].clamp(0, 1).cpu()
-
-
-def score(image: Tensor, view: SplatView, background: Tensor) -> tuple[float, float]:
+def score(image: Tensor, view: PosedView, background: Tensor) -> tuple[float, float]:
     """PSNR in dB and SSIM of an image, over the pixels of ``view`` that count."""
     target, usable = view.target(background), view.mask()
     if usable is None:
@@ -89,16 +76,18 @@ def score(image: Tensor, view: SplatView, background: Tensor) -> tuple[float, fl
 
 
 def evaluate(
-    gaussians: Gaussians,
-    train: Sequence[SplatView],
-    test: Sequence[SplatView],
+    render: Renderer,
+    method: str,
+    train: Sequence[PosedView],
+    test: Sequence[PosedView],
     background: Tensor,
     extent: float,
 ) -> Scores:
-    """Score the splats and the baselines on photographs that were held out.
+    """Score a fitted scene and the baselines on photographs that were held out.
 
     Args:
-        gaussians: the fitted scene.
+        render: the fitted scene.
+        method: what it is, of :data:`NAMES`.
         train: photographs that it was fitted to, which baselines are made of.
         test: those that were held out.
         background: (3,) behind the scene.
@@ -116,13 +105,13 @@ def evaluate(
             images["nearest_view"] = nearest.image
         if nearest.depth is not None:
             images["nearest_view_warped"] = warped_by_depth(nearest, view)
-        scores.rows[view.name] = {FIT: score(render_view(gaussians, view, background), view, background)}
+        scores.rows[view.name] = {method: score(render(view, background), view, background)}
         for name, image in images.items():
             scores.rows[view.name][name] = score(torch.from_numpy(image).float() / 255, view, background)
     return scores
 
 
-def _over(view: SplatView, background: Tensor) -> SplatView:
+def _over(view: PosedView, background: Tensor) -> PosedView:
     """A photograph of an object, over a background."""
     if view.alpha is None:
         return view

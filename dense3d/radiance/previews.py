@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from dense3d.radiance.splats.evaluation import render_view, score
-from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.evaluation import score
+from dense3d.radiance.views import PosedView
 from dense3d.visualization.maps import draw_scalar_map
 from dense3d.visualization.panels import captioned
 
@@ -16,21 +15,17 @@ FULL_ERROR = 0.25  # mean absolute difference of the channels that is drawn in f
 PANEL = 320  # least width of a panel in pixels
 
 
-def preview(
-    gaussians: Gaussians, view: SplatView, background: Tensor, sh_degree: int | None = None
-) -> np.ndarray:
+def preview(image: Tensor, view: PosedView, background: Tensor) -> np.ndarray:
     """The photograph, the render with its PSNR, and the error: blue is none, red a quarter of the scale.
 
     Args:
-        gaussians: the scene.
+        image: (H, W, 3) in 0..1, the render.
         view: photograph, held out or not.
         background: (3,) behind the scene.
-        sh_degree: degree of colours that is used.
 
     Returns:
         RGB picture, uint8; pixels that do not count have no error.
     """
-    image = render_view(gaussians, view, background, sh_degree)
     target = view.target(background)
     error = (image - target).abs().mean(-1).numpy()
     if view.usable is not None:

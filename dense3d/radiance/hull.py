@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 
 SIDES = (32, 64)  # voxels along an edge of the box around all that is looked at, then around what is left
 MOST_VIEWS = 64
@@ -19,7 +19,7 @@ LEAST_VOXELS = 8
 
 
 def hull_points(
-    views: Sequence[SplatView], centre: np.ndarray, reach: float, count: int, rng: np.random.Generator
+    views: Sequence[PosedView], centre: np.ndarray, reach: float, count: int, rng: np.random.Generator
 ) -> np.ndarray | None:
     """Points spread evenly over the visual hull, made of voxels: (N, 3), or None where nothing is left.
 
@@ -36,7 +36,7 @@ def hull_points(
         >>> alpha[8:13, 8:13] = 255
         >>> places = [(-4, 0, 0), (0, -4, 0), (4, 0, 0)]
         >>> cameras = [PinholeCamera.look_at(place, (0, 0, 0), 21, 21, fov=0.8) for place in places]
-        >>> views = [SplatView("", camera, np.zeros((21, 21, 3), np.uint8), alpha) for camera in cameras]
+        >>> views = [PosedView("", camera, np.zeros((21, 21, 3), np.uint8), alpha) for camera in cameras]
         >>> points = hull_points(views, np.zeros(3), 3.0, 100, np.random.default_rng(0))
         >>> points.shape, bool((np.abs(points) < 0.7).all())
         ((100, 3), True)
@@ -56,7 +56,7 @@ def hull_points(
     return chosen + rng.uniform(-0.5, 0.5, (count, 3)) * side
 
 
-def _kept(centres: np.ndarray, side: float, views: Sequence[SplatView]) -> np.ndarray:
+def _kept(centres: np.ndarray, side: float, views: Sequence[PosedView]) -> np.ndarray:
     """(N,) bool: voxels that many views see, of which nearly all show the object there."""
     seen, shown = np.zeros(len(centres), np.int64), np.zeros(len(centres), np.int64)
     middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
@@ -72,7 +72,7 @@ def _kept(centres: np.ndarray, side: float, views: Sequence[SplatView]) -> np.nd
     return kept
 
 
-def _silhouette(view: SplatView, side: float, middle: np.ndarray) -> np.ndarray:
+def _silhouette(view: PosedView, side: float, middle: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels at which the centre of a voxel lies that may touch the object."""
     if view.alpha is None:
         return np.ones(view.image.shape[:2], bool)

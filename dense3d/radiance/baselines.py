@@ -8,22 +8,22 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 
 FINER = 3  # grid of the depth map that is moved, so that no gaps open between its pixels
 
 
-def mean_image(views: Sequence[SplatView], view: SplatView) -> np.ndarray:
+def mean_image(views: Sequence[PosedView], view: PosedView) -> np.ndarray:
     """(H, W, 3) uint8: the mean of all photographs, in the size of ``view``."""
     size = (view.camera.width, view.camera.height)
     images = [cv2.resize(other.image, size, interpolation=cv2.INTER_AREA) for other in views]
     return np.mean(images, axis=0).round().astype(np.uint8)
 
 
-def nearest_view(views: Sequence[SplatView], view: SplatView, extent: float) -> SplatView:
+def nearest_view(views: Sequence[PosedView], view: PosedView, extent: float) -> PosedView:
     """The photograph whose camera is nearest: distance over extent, plus the angle between optical axes."""
 
-    def distance(other: SplatView) -> float:
+    def distance(other: PosedView) -> float:
         away = np.linalg.norm(other.camera.position - view.camera.position) / max(extent, 1e-9)
         cosine = float(other.camera.rotation[:, 2] @ view.camera.rotation[:, 2])
         return away + float(np.arccos(np.clip(cosine, -1, 1)))
@@ -31,7 +31,7 @@ def nearest_view(views: Sequence[SplatView], view: SplatView, extent: float) -> 
     return min(views, key=distance)
 
 
-def warped_by_depth(source: SplatView, view: SplatView) -> np.ndarray:
+def warped_by_depth(source: PosedView, view: PosedView) -> np.ndarray:
     """(H, W, 3) uint8: what ``source`` shows, moved by its depth map to where ``view`` sees it.
 
     The depth is moved with a z-buffer, and colours are then looked up between the pixels of ``source``. What
@@ -58,7 +58,7 @@ def warped_by_depth(source: SplatView, view: SplatView) -> np.ndarray:
     return image
 
 
-def _moved_depth(source: SplatView, view: SplatView) -> np.ndarray:
+def _moved_depth(source: PosedView, view: PosedView) -> np.ndarray:
     """(H, W) depth of ``view`` from that of ``source``, infinite where nothing is known."""
     height, width = source.depth.shape
     grid = (np.arange(FINER * height) + 0.5) / FINER - 0.5, (np.arange(FINER * width) + 0.5) / FINER - 0.5

@@ -14,10 +14,9 @@ from torch import Tensor
 from dense3d.errors import ConfigError
 from dense3d.files import require_writable_file
 from dense3d.optional import require
-from dense3d.radiance.splats.evaluation import render_view
-from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.initial import common_sight
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.evaluation import Renderer
+from dense3d.radiance.extent import common_sight
+from dense3d.radiance.views import PosedView
 
 SECONDS, FRAMES_PER_SECOND = 6, 24
 ALL_AROUND = np.radians(270)  # photographs that cover so much are circled
@@ -36,7 +35,7 @@ def require_video() -> None:
     require("imageio_ffmpeg", PURPOSE)
 
 
-def orbit(views: Sequence[SplatView], count: int) -> list[SplatView]:
+def orbit(views: Sequence[PosedView], count: int) -> list[PosedView]:
     """Cameras of a closed path, with no photographs.
 
     Around what all photographs look at, at their mean height and a little nearer: all around if they cover
@@ -58,14 +57,14 @@ def orbit(views: Sequence[SplatView], count: int) -> list[SplatView]:
     first = views[0]
     blank = np.zeros_like(first.image)
     return [
-        SplatView(f"orbit {number}", replace(first.camera, camera_to_world=pose), blank)
+        PosedView(f"orbit {number}", replace(first.camera, camera_to_world=pose), blank)
         for number, pose in enumerate(poses)
     ]
 
 
 def write_video(
-    gaussians: Gaussians,
-    views: Sequence[SplatView],
+    render: Renderer,
+    views: Sequence[PosedView],
     path: str | os.PathLike,
     background: Tensor,
     frames_per_second: int = FRAMES_PER_SECOND,
@@ -74,7 +73,7 @@ def write_video(
     """Render cameras into an mp4 file, which appears whole or not at all.
 
     Args:
-        gaussians: the scene.
+        render: the scene.
         views: cameras, of one size.
         path: ending in ``.mp4``.
         background: (3,) behind the scene.
@@ -96,7 +95,7 @@ def write_video(
     try:
         writer.send(None)
         for number, view in enumerate(views, start=1):
-            image = (render_view(gaussians, view, background)[:height, :width] * 255).round()
+            image = (render(view, background)[:height, :width] * 255).round()
             writer.send(np.ascontiguousarray(image.to(torch.uint8).numpy()))
             if tell is not None:
                 tell(number)
@@ -107,7 +106,7 @@ def write_video(
         temporary.unlink(missing_ok=True)
 
 
-def _radius(views: Sequence[SplatView], centre: np.ndarray) -> float:
+def _radius(views: Sequence[PosedView], centre: np.ndarray) -> float:
     """Median distance of the photographs from the upright axis through ``centre``; 0 if up is not clear."""
     if np.linalg.norm(np.mean([view.camera.rotation[:, 1] for view in views], axis=0)) < LEAST_UP:
         return 0.0
@@ -115,7 +114,7 @@ def _radius(views: Sequence[SplatView], centre: np.ndarray) -> float:
     return float(np.median(np.linalg.norm(offsets - (offsets @ up)[:, None] * up, axis=1)))
 
 
-def _around(views: Sequence[SplatView], centre: np.ndarray, count: int) -> list[np.ndarray]:
+def _around(views: Sequence[PosedView], centre: np.ndarray, count: int) -> list[np.ndarray]:
     up = _up(views)
     offsets = np.array([view.camera.position for view in views]) - centre
     rises = offsets @ up
@@ -137,7 +136,7 @@ def _around(views: Sequence[SplatView], centre: np.ndarray, count: int) -> list[
     return [_looking(place, centre, up) for place in places]
 
 
-def _along(views: Sequence[SplatView], count: int) -> list[np.ndarray]:
+def _along(views: Sequence[PosedView], count: int) -> list[np.ndarray]:
     """Through the poses in their order and back, evenly in the number of photographs."""
     from scipy.spatial.transform import Rotation, Slerp
 
@@ -152,7 +151,7 @@ def _along(views: Sequence[SplatView], count: int) -> list[np.ndarray]:
     return list(found)
 
 
-def _up(views: Sequence[SplatView]) -> np.ndarray:
+def _up(views: Sequence[PosedView]) -> np.ndarray:
     """(3,) the mean upward direction of the photographs."""
     up = -np.mean([view.camera.rotation[:, 1] for view in views], axis=0)
     return up / max(np.linalg.norm(up), 1e-9)
