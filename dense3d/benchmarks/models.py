@@ -287,7 +287,7 @@ def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]
 
 
 TINY_BOXES = {
-    "model.backbone.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
+    "+model.backbone.arch": dict(_delete_=True, embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
     "model.neck.out_channels": 32,
 }
 
