@@ -33,6 +33,7 @@ model = dict(
     min_depth=2.0,
     max_depth=100.0,
     nominal_baseline=0.54,
+    trained_focal=192.0,
 )
 
 train_pipeline = [

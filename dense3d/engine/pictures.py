@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dense3d.registry import HOOKS
 from dense3d.results.names import FileNames
 
 THRESHOLD = 0.3  # boxes with lower scores are not drawn
+FEW_PARTS = 6  # of a metric are drawn; COCO's average precision has five
 
 
 @HOOKS.register_module()
@@ -57,6 +59,20 @@ def read_scalars(work_dir: str | Path) -> tuple[dict[str, dict[int, float]], dic
     return training, metrics
 
 
+def without_single_classes(names: Iterable[str]) -> list[str]:
+    """Names of metrics without those of single classes: many that go on where another one ends.
+
+    Example:
+        >>> without_single_classes(["AP25", "AP50", *(f"AP25_class{i}" for i in range(9))])
+        ['AP25', 'AP50']
+        >>> without_single_classes(["mAP", "mAP_50", "mAP_75", "mAP_s"])
+        ['mAP', 'mAP_50', 'mAP_75', 'mAP_s']
+    """
+    names = list(names)
+    parts = {n: {m for m in names if m.startswith(f"{n}_")} for n in names}
+    return [n for n in names if not any(n in many for many in parts.values() if len(many) > FEW_PARTS)]
+
+
 def draw_curves(work_dir: str | Path) -> Path | None:
     """Write ``work_dir/curves.png`` and return it; ``None`` when nothing has been logged yet."""
     import matplotlib
@@ -70,6 +86,7 @@ def draw_curves(work_dir: str | Path) -> Path | None:
     losses = {k: v for k, v in training.items() if "loss" in k and not any(c.isdigit() for c in k)}
     panels = [("iteration", losses, "log"), ("iteration", {"lr": training.get("lr", {})}, "linear")]
     shown = {k: v for k, v in metrics.items() if "time" not in k and "_precision" not in k}
+    shown = {k: shown[k] for k in without_single_classes(shown)}
     if shown:
         panels.insert(1, ("iteration", shown, "linear"))
     figure, axes = pyplot.subplots(1, len(panels), figsize=(6 * len(panels), 4), squeeze=False)

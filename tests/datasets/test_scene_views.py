@@ -183,6 +183,35 @@ def test_tilt_and_intrinsics_of_a_projection():
         parts_of_projection(np.zeros((3, 3)), "here")
 
 
+def test_votenets_layout_of_sun_rgbd(tmp_path):
+    """Against its toolbox: points to the camera's frame, other axes, pixels that count from 1."""
+    rng = np.random.default_rng(0)
+    clouds, views = tmp_path / "sunrgbd_pc_bbox_votes_50k_v1_train", tmp_path / "sunrgbd_trainval"
+    for folder in (clouds, views / "image", views / "calib"):
+        folder.mkdir(parents=True)
+    angle = 0.2
+    tilt = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    K = np.array([[60.0, 0, 33], [0, 60, 25], [0, 0, 1]])
+    points = rng.uniform((-0.8, 2, -0.6), (0.8, 4, 0.6), (600, 3)) @ tilt.T
+    np.savez(clouds / "000001_pc.npz", pc=np.concatenate([points, rng.random((600, 3))], axis=1))
+    np.save(clouds / "000001_bbox.npy", np.zeros((0, 8)))
+    cv2.imwrite(str(views / "image" / "000001.jpg"), rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    rows = [" ".join(str(x) for x in matrix.flatten(order="F")) for matrix in (tilt, K)]
+    (views / "calib" / "000001.txt").write_text("\n".join(rows))
+    inputs = SunRgbdViews(str(tmp_path), pipeline=SCAN)[0]["inputs"]
+    cameras = (inputs[name] for name in ("world_to_camera", "intrinsics"))
+    places, _ = project_points(inputs["points"][None], *cameras, SIZE)
+    x, y, z = (inputs["points"].double().numpy() @ tilt).T
+    pixels = np.stack([60 * x / y + 33, -60 * z / y + 25], axis=1) - 1  # counted from 0
+    np.testing.assert_allclose(places[0].numpy() * [64, 48] - 0.5, pixels, atol=1e-4)
+    depth = inputs["depths"][0]
+    row, column = np.rint(pixels[:, ::-1]).astype(int)[0]
+    assert 0 < depth[row, column] <= y[0] + 1e-4
+    (views / "calib" / "000001.txt").unlink()
+    with pytest.raises(DataError, match="needs the calibration and photographs of sunrgbd_trainval"):
+        SunRgbdViews(str(tmp_path), pipeline=SCAN)
+
+
 def test_the_real_frame_of_sun_rgbd(sample_data):
     """Its boxes say where in the photograph its points have to be; stage one takes it."""
     root = sample_data / "sunrgbd"

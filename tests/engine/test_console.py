@@ -6,9 +6,11 @@ import io
 import json
 import logging
 from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import pytest
+from matplotlib.axes import Axes
 from rich.console import Console
 
 from dense3d.datasets.synthetic import generate
@@ -94,6 +96,17 @@ def test_curves_join_a_run_and_its_resumption(tmp_path):
     assert metrics["coco/bbox_mAP"] == {30: pytest.approx(0.3), 40: pytest.approx(0.2)}
     picture = draw_curves(tmp_path)
     assert cv2.imread(str(picture)).shape[1] > 1000
+
+
+def test_curves_leave_single_classes_to_the_log(tmp_path):
+    log = tmp_path / "20260101_000000" / "vis_data/scalars.json"
+    log.parent.mkdir(parents=True)
+    classes = {f"boxes3d/AP25_{name}": 0.1 for name in "abcdefghijkl"}
+    rows = [dict(loss=1.0, lr=0.1, step=1), {"boxes3d/AP25": 0.5, **classes, "step": 1}]
+    log.write_text("\n".join(map(json.dumps, rows)))
+    with mock.patch.object(Axes, "plot", autospec=True, side_effect=Axes.plot) as plot:
+        draw_curves(tmp_path)
+    assert {call.kwargs["label"] for call in plot.call_args_list} == {"loss", "lr", "boxes3d/AP25"}
 
 
 def test_nothing_logged_draws_nothing(tmp_path):

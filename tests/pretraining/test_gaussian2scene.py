@@ -12,6 +12,7 @@ from dense3d.checkpoints.pimae import encoder_layers, tokenizer_weights
 from dense3d.detection3d.threedetr.transformer import PointEncoder
 from dense3d.engine import load_into
 from dense3d.errors import CheckpointError, ConfigError, DataError
+from dense3d.pointcloud import PointNet2
 from dense3d.pointcloud.point_tokenizer import PointTokenizer
 from dense3d.pretraining import Gaussian2SceneStage1, Gaussian2SceneStage2
 from dense3d.pretraining.gaussian2scene.gaussian_head import GaussianHead
@@ -170,6 +171,16 @@ def test_other_encoders_of_points(encoder):
     assert all(
         p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad
     )
+
+
+def test_weights_that_a_part_names_are_loaded(tmp_path):
+    trunk = PointNet2(**{k: v for k, v in TRUNK.items() if k != "type"})
+    torch.save(trunk.state_dict(), tmp_path / "trunk.pth")
+    init = dict(type="Pretrained", checkpoint=str(tmp_path / "trunk.pth"))
+    model = Gaussian2SceneStage2({**SMALL, "point_encoder": dict(**TRUNK, init_cfg=init)})
+    model.init_weights()
+    for theirs, ours in zip(trunk.parameters(), model.autoencoder.point_encoder.network.parameters()):
+        assert torch.equal(theirs, ours)
 
 
 def test_other_encoder_of_images_with_class_token():

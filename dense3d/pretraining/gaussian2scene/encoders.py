@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
@@ -87,7 +88,7 @@ class PatchLayers(nn.Module):
         return PointTokens(tokens, centres)
 
 
-class PointMAEEncoder(nn.Module):
+class PointMAEEncoder(BaseModule):
     """Point-MAE's transformer on visible patches, which gets positions before every block."""
 
     def __init__(self, dim: int, **settings: Any) -> None:
@@ -104,7 +105,7 @@ class PointMAEEncoder(nn.Module):
         return PointTokens(self.projection(tokens) + modality, centres)
 
 
-class PointNet2Encoder(nn.Module):
+class PointNet2Encoder(BaseModule):
     """PointNet++ on the points of visible patches: its seeds are the tokens, for detectors that have it.
 
     With one input channel a point gets its height above the floor, as VoteNet gives it.

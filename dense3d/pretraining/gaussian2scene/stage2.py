@@ -172,14 +172,16 @@ class Gaussian2SceneStage2(BaseModel):
                 vector.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Load the whole of stage one from ``init_cfg``'s file, if there is one."""
-        if self.init_cfg and not self.is_init:
+        """Load the whole of stage one from ``init_cfg``'s file; without one, what its parts name."""
+        if not self.init_cfg:
+            super().init_weights()
+        elif not self.is_init:
             from dense3d.checkpoints.pimae import stage1_weights
             from dense3d.engine.checkpoint import load_checkpoint, load_into
 
             path = checkpoint_of(self.init_cfg, type(self).__name__)
             load_into(self.autoencoder, stage1_weights(load_checkpoint(path)), source=str(path))
-        self._is_init = True
+            self._is_init = True
 
     def forward(
         self,

@@ -46,6 +46,10 @@ class CCNeXt(BaseModel):
         normalised_focal: focal length as a fraction of the image's width, which training and disparities in
             pixels then use for every pair, as the official code does (KITTI 0.58, DrivingStereo 1.13911);
             None takes it from each pair's rig. Other intrinsics have no influence on a rectified pair.
+        trained_focal: focal length in pixels of the training data, whose principal points coincide. What a
+            network has learned to see is disparity in pixels, so with another camera its inverse depths are
+            those of a camera as in training; predictions then take out the ratio of focal lengths and the
+            distance of principal points. None takes every camera for one as in training.
         metric_scale: metres of one nominal unit of depth for every pair (officially 5.4); None takes the true
             over the nominal baseline from each pair's rig.
         flip_post_process: blend each prediction with the mirrored one of the mirrored pair.
@@ -79,6 +83,7 @@ class CCNeXt(BaseModel):
         max_depth: float = 100.0,
         nominal_baseline: float = 0.1,
         normalised_focal: float | None = None,
+        trained_focal: float | None = None,
         metric_scale: float | None = None,
         flip_post_process: bool = False,
         predict_right: bool = False,
@@ -89,10 +94,13 @@ class CCNeXt(BaseModel):
         for name, value in (
             ("nominal_baseline", nominal_baseline),
             ("normalised_focal", normalised_focal),
+            ("trained_focal", trained_focal),
             ("metric_scale", metric_scale),
         ):
             if value is not None and not value > 0:
                 raise ConfigError(f"CCNeXt: {name}={value} must be positive")
+        if normalised_focal is not None and trained_focal is not None:
+            raise ConfigError("CCNeXt: normalised_focal is for every pair, so trained_focal says nothing")
         self.encoder = PairEncoder(backbone, **(encoder or {}))
         self.decoder = PairDecoder(self.encoder.channels, **(decoder or {}))
         if 0 not in self.decoder.scales:
@@ -108,7 +116,7 @@ class CCNeXt(BaseModel):
         elif matching_loss is not None:
             raise ConfigError("CCNeXt: matching_loss needs encoder=dict(matching=dict(...))")
         self.nominal_baseline, self.normalised_focal = nominal_baseline, normalised_focal
-        self.metric_scale = metric_scale
+        self.trained_focal, self.metric_scale = trained_focal, metric_scale
         self.flip_post_process, self.predict_right = flip_post_process, predict_right
 
     @property
@@ -220,16 +228,20 @@ class CCNeXt(BaseModel):
     def predict_images(self, left: Tensor, right: Tensor) -> dict[str, Tensor]:
         """Maps ``(B, 1, H, W)`` named as in ``StereoSample``, of pairs without a rig.
 
-        Disparity and depth are there where ``normalised_focal`` and ``metric_scale`` say what a rig would.
+        Disparity and depth are there where ``normalised_focal`` or ``trained_focal`` and ``metric_scale`` say
+        what a rig would.
         """
         inverse = self.inverse_depth(left, right)
-        focal = self.normalised_focal
-        pixels = None if focal is None else focal * inverse.shape[-1]
+        focal, pixels = self.normalised_focal, self.trained_focal
+        if focal is not None:
+            pixels = focal * inverse.shape[-1]
         return self._maps(inverse, pixels, 0.0, self.metric_scale)
 
     def _fill(self, sample: StereoSample, inverse: Tensor) -> None:
         """Fields of one pair from ``(V, H, W)``."""
         focal, offset = self._focal(sample, inverse.shape[-1])
+        if self.trained_focal is not None:
+            inverse = (self.trained_focal * inverse + offset / self.nominal_baseline) / focal
         rig, scale = sample.get("rig"), self.metric_scale
         if scale is None and rig is not None:
             scale = rig.baseline / self.nominal_baseline

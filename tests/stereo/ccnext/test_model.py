@@ -168,6 +168,20 @@ def test_predictions_in_pixels_and_metres():
     assert "pred_depth" not in tiny()(images, samples(), mode="predict")[0]
 
 
+def test_another_camera_than_that_of_training_changes_metres_but_not_pixels():
+    """What was learned is displacement in pixels: 0.1 * 50 * inverse depth, whatever the rig."""
+    model, images = tiny(normalised_focal=None, trained_focal=50.0), pair()
+    pixels = 0.1 * 50 * model.inverse_depth(images["left"], images["right"])[0]
+    for focal, offset in ((50.0, 0.0), (70.0, 0.0), (70.0, 2.0)):
+        rig = RectifiedRig(focal, 0.54, 47.5, 31.5, 96, 64, doffs=offset)
+        found = model(images, samples(rig=rig), mode="predict")[0]
+        torch.testing.assert_close(found.pred_disparity, pixels)
+        torch.testing.assert_close(found.pred_depth, focal * 0.54 / (pixels + offset))
+    torch.testing.assert_close(model.predict_images(**images)["pred_disparity"][0], pixels)
+    with pytest.raises(ConfigError, match="trained_focal says nothing"):
+        tiny(trained_focal=50.0)
+
+
 def test_right_disparity_by_the_second_branch_or_by_mirroring():
     images = pair()
     dual = tiny(predict_right=True)
