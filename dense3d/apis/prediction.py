@@ -19,6 +19,7 @@ from dense3d.apis.building import build_checked, checked_config, require_no_weig
 from dense3d.apis.calibrations import Calibration, calibration_for, needs_calibration
 from dense3d.apis.category_ids import category_ids_of
 from dense3d.apis.cloud_pipelines import takes_clouds
+from dense3d.apis.grid_pipelines import takes_grids
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
 from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_pairs
 from dense3d.apis.testing import augment
@@ -29,6 +30,7 @@ from dense3d.results import ModelInfo, Result
 
 if TYPE_CHECKING:
     from dense3d.apis.cloud_prediction import CloudPredictor
+    from dense3d.apis.grid_prediction import GridPredictor
     from dense3d.apis.pair_prediction import PairPredictor
 
 
@@ -207,11 +209,12 @@ def load(
     batch_size: int = 1,
     tta: bool = False,
     options: dict[str, Any] | None = None,
-) -> Predictor | PairPredictor | CloudPredictor:
+) -> Predictor | PairPredictor | CloudPredictor | GridPredictor:
     """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
 
     A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``;
-    a network of point clouds takes those: ``dense3d.load(config, checkpoint)("cloud.ply")``.
+    a network of point clouds takes those: ``dense3d.load(config, checkpoint)("cloud.ply")``, one of radiance
+    grids ``"scene.npz"``.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
@@ -222,7 +225,8 @@ def load(
         A :class:`Predictor`, or a :class:`~dense3d.apis.pair_prediction.PairPredictor` of a network that
         matches two images; calling it gives :class:`dense3d.results.Result`. Of a network of clouds, a
         :class:`~dense3d.apis.cloud_prediction.CloudPredictor`, which gives
-        :class:`dense3d.results.CloudResult`.
+        :class:`dense3d.results.CloudResult`; of radiance grids, a
+        :class:`~dense3d.apis.grid_prediction.GridPredictor` with :class:`dense3d.results.GridResult`.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.
@@ -234,6 +238,12 @@ def load(
         from dense3d.apis.cloud_prediction import CloudPredictor
 
         return CloudPredictor(cfg, checkpoint, device)
+    if takes_grids(inference_steps(cfg)):
+        if tta:
+            raise ConfigError(f"{cfg.filename} takes radiance grids: test-time augmentation is not for it")
+        from dense3d.apis.grid_prediction import GridPredictor
+
+        return GridPredictor(cfg, checkpoint, device, None, score_threshold)
     if takes_pairs(inference_steps(cfg)):
         if tta:
             raise ConfigError(f"{cfg.filename} matches two images: test-time augmentation is not for it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,22 @@ from dense3d.datasets.posed_rgb import (
 from dense3d.engine.lock import locked
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import require_writable_folder
-from dense3d.radiance.splats.evaluation import Scores, evaluate
+from dense3d.radiance.evaluation import SPLATS, Scores, evaluate
+from dense3d.radiance.extent import scene_extent
+from dense3d.radiance.previews import preview
+from dense3d.radiance.session import Session, load_state, require_new
 from dense3d.radiance.splats.fitting import Fitter
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.initial import initial_points, scene_extent
+from dense3d.radiance.splats.initial import initial_points
 from dense3d.radiance.splats.outputs import MESH, VIDEO, mesh_into, require_extras, video_into
 from dense3d.radiance.splats.ply_files import write_splats
-from dense3d.radiance.splats.previews import preview
-from dense3d.radiance.splats.session import Session, load_state, require_new
+from dense3d.radiance.splats.rendering import render_view
 from dense3d.radiance.splats.settings import FitSettings
-from dense3d.radiance.splats.views import HOLD_OUT_EVERY, SplatView, held_out, load_views
+from dense3d.radiance.views import HOLD_OUT_EVERY, PosedView, held_out, load_views
 from dense3d.structures import PointCloud, read_cloud
 from dense3d.visualization.pictures import write_picture
 
-SPLATS = "splats.ply"
+FILE = "splats.ply"
 LARGE = 1000  # pixels of a side
 
 
@@ -92,7 +95,7 @@ def fit_splats(
         cloud: a scan in the frame of the poses, where Gaussians begin.
         points: number of points to begin with, see
             :func:`~dense3d.radiance.splats.initial.initial_points`.
-        downscale, masks, masks_show: see :func:`~dense3d.radiance.splats.views.load_views`.
+        downscale, masks, masks_show: see :func:`~dense3d.radiance.views.load_views`.
         hold_out: one of so many photographs is kept for evaluation; 0 keeps none.
         axes: of transforms files, see :func:`~dense3d.datasets.posed_rgb.read_scene`.
         colmap: ``scene`` is a folder of photographs without poses; they are found by structure from motion,
@@ -135,7 +138,7 @@ def fit_splats(
             tell(f"note: on the CPU, photographs of more than {LARGE} pixels take long; see --downscale")
         extent = scene_extent(train)
         if resume:
-            fitter = Fitter.resumed(train, settings, load_state(out), place)
+            fitter = Fitter.resumed(train, settings, load_state(out, Fitter.kind), place)
             tell(f"going on after step {fitter.step} with {len(fitter.gaussians):,} Gaussians")
         else:
             given = read_cloud(cloud) if isinstance(cloud, (str, Path)) else cloud
@@ -147,7 +150,8 @@ def fit_splats(
             fitter = Fitter(train, start, extent, settings, place)
         viewer = _viewer(views, extent, tell) if show else None
         begin = time.monotonic()
-        Session(fitter, out, test, tell, viewer).run(save_every)
+        show = None if viewer is None else lambda line: viewer.show(fitter.gaussians, line)
+        Session(fitter, out, test, tell, show).run(save_every)
         report = _finish(fitter, train, test, out, time.monotonic() - begin)
         report.left_out = found.left_out
         if video:
@@ -169,7 +173,7 @@ def _tell_poses(scene: PosedScene, tell: Callable[[str], None]) -> None:
             tell("warning: few points fit the poses; they, the intrinsics or the lens may be wrong")
 
 
-def _viewer(views: list[SplatView], extent: float, tell: Callable[[str], None]) -> Any:
+def _viewer(views: list[PosedView], extent: float, tell: Callable[[str], None]) -> Any:
     from dense3d.radiance.splats.viewer import SplatViewer
 
     viewer = SplatViewer(views, extent)
@@ -178,11 +182,12 @@ def _viewer(views: list[SplatView], extent: float, tell: Callable[[str], None]) 
 
 
 def _finish(
-    fitter: Fitter, train: list[SplatView], test: list[SplatView], out: Path, seconds: float
+    fitter: Fitter, train: list[PosedView], test: list[PosedView], out: Path, seconds: float
 ) -> FitReport:
     background = fitter.background()
-    write_splats(fitter.gaussians, out / SPLATS)
-    scores = evaluate(fitter.gaussians, train, test, background, fitter.extent)
+    write_splats(fitter.gaussians, out / FILE)
+    render = partial(render_view, fitter.gaussians)
+    scores = evaluate(render, SPLATS, train, test, background, fitter.extent)
     scores.write(
         out,
         gaussians=len(fitter.gaussians),
@@ -193,5 +198,5 @@ def _finish(
     pictures = []
     for number, view in enumerate(test):
         pictures.append(out / "held_out" / f"{number:03d}.png")
-        write_picture(preview(fitter.gaussians, view, background), pictures[-1])
-    return FitReport(fitter.gaussians, out / SPLATS, scores, pictures, seconds=seconds)
+        write_picture(preview(render(view, background), view, background), pictures[-1])
+    return FitReport(fitter.gaussians, out / FILE, scores, pictures, seconds=seconds)

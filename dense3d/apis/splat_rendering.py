@@ -12,10 +12,11 @@ from dense3d.apis.building import usable_device
 from dense3d.datasets.posed_rgb import read_scene
 from dense3d.errors import ConfigError
 from dense3d.files import inside, require_writable_folder
-from dense3d.radiance.splats.evaluation import FIT, Scores, render_view, score
+from dense3d.radiance.evaluation import SPLATS, Scores, score
 from dense3d.radiance.splats.outputs import MESH, VIDEO, mesh_into, require_extras, video_into
 from dense3d.radiance.splats.ply_files import read_splats
-from dense3d.radiance.splats.views import load_views
+from dense3d.radiance.splats.rendering import render_view
+from dense3d.radiance.views import load_views
 from dense3d.visualization.pictures import write_picture
 
 
@@ -81,7 +82,7 @@ def render_splats(
     report = RenderReport(Scores())
     for view in views:
         image = render_view(gaussians, view, behind)
-        report.scores.rows[view.name] = {FIT: score(image, view, behind)}
+        report.scores.rows[view.name] = {SPLATS: score(image, view, behind)}
         name = _picture_name(view.name, report.pictures, out / "renders")
         report.pictures.append(inside(out / "renders", name, scene))
         write_picture((image * 255).round().byte().numpy(), report.pictures[-1])

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
+from dense3d.benchmarks.grid_models import SIDE, boxes_batch, voxel_batch
 from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
 from dense3d.benchmarks.scene_models import POINTS_OF_SCENES, scene_batch
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
@@ -225,6 +226,17 @@ def _point_mae(name: str, **settings: Any) -> Contender:
     return Contender(name, config, tiny=TINY_POINT_MAE, **settings)
 
 
+TINY_NERF_MAE = {
+    "+model.encoder.arch": dict(_delete_=True, embed_dim=12, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2))
+}
+
+
+def _nerf_mae(name: str, attention: str, **settings: Any) -> Contender:
+    options = {"+model.encoder.attention": attention}
+    config = "nerf_mae/nerf-mae_swin3d-s_8xb4-2000e_nerf-mix.py"
+    return Contender(name, config, options, tiny=TINY_NERF_MAE, **settings)
+
+
 TINY_SCENES = dict(
     dim=32,
     num_groups=16,
@@ -272,6 +284,17 @@ def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]
         f"{title}, official steps", config, context=detector_models.official_steps, plain=True, tiny=tiny
     )
     return ModelCase(name, (plain, Contender(title, config, tiny=tiny)), batch, points)
+
+
+TINY_BOXES = {
+    "model.backbone.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
+    "model.neck.out_channels": 32,
+}
+
+
+def _nerf_rpn(name: str, head: str, options: dict[str, Any] | None = None) -> Contender:
+    config = f"nerf_rpn/nerf-rpn-{head}_swin3d-s_4xb2-200e_front3d.py"
+    return Contender(name, config, options or {}, plain=options is not None, tiny=TINY_BOXES)
 
 
 CASES = [
@@ -347,6 +370,15 @@ CASES = [
         POINTS,
     ),
     ModelCase(
+        "nerf-mae",
+        (
+            _nerf_mae("NeRF-MAE, swin_s, all weights of attention kept", "reference"),
+            _nerf_mae("NeRF-MAE, swin_s, fused attention", "fused"),
+        ),
+        voxel_batch,
+        SIDE**3,
+    ),
+    ModelCase(
         "gaussian2scene",
         (
             _gaussian2scene("stage one", 1),
@@ -360,4 +392,14 @@ CASES = [
     _rooms("votenet-40k", "VoteNet", "votenet/votenet_pointnet2_1xb8-180e_scannet.py", 40_000, TINY_LEVELS),
     _rooms("threedetr", "3DETR", "threedetr/3detr_1xb8-1080e_sunrgbd.py", 20_000, TINY_THREEDETR),
     _rooms("threedetr-40k", "3DETR", "threedetr/3detr_1xb8-1080e_scannet.py", 40_000, TINY_THREEDETR),
+    ModelCase(
+        "nerf-rpn",
+        (
+            _nerf_rpn("NeRF-RPN, attention step by step", "fcos", {"+model.backbone.attention": "reference"}),
+            _nerf_rpn("NeRF-RPN, anchor-free", "fcos"),
+            _nerf_rpn("NeRF-RPN, anchor-based", "anchor"),
+        ),
+        boxes_batch,
+        SIDE**3,
+    ),
 ]

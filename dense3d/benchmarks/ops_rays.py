@@ -1,6 +1,8 @@
-"""Cases of the suite ``ops`` for rays: compositing, and casting through a volume, beside plain torch."""
+"""Cases of the suite ``ops`` for rays: compositing, volumes, grids of colour, beside plain torch."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -57,6 +59,25 @@ def casting(device: torch.device, count: int, pixels: int) -> Workload:
     return Workload(inputs, contenders)
 
 
+def rendering(device: torch.device, count: int, rays: int) -> Workload:
+    """Random rays through a grid of colours that is mostly empty, and the gradient of the grid."""
+    random = torch.Generator().manual_seed(0)
+    density = 20 * (phantom(count) - 0.4)
+    grid = torch.cat([torch.rand(count, count, count, 3, generator=random), density[..., None]], -1)
+    origins = 3 * torch.nn.functional.normalize(torch.randn(rays, 3, generator=random), dim=-1)
+    targets = torch.rand(rays, 3, generator=random) * 1.6 - 0.8
+    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
+    place = dict(origin=torch.full((3,), -1.0), spacing=torch.full((3,), 2 / count), step=1 / count)
+    place = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in place.items()}
+
+    def by(backend: str | None) -> Callable:
+        return lambda *tensors: ops.render_grid(*tensors, **place, backend=backend).values
+
+    inputs = tuple(tensor.to(device) for tensor in (grid, origins, directions))
+    contenders = {OURS: by(None), "torch, grid_sample": by("reference")}
+    return Workload(inputs, contenders, leaves=(0,))
+
+
 CASES = [
     Case(
         "composite",
@@ -69,5 +90,11 @@ CASES = [
         casting,
         {"128^3 voxels, 128 x 128 pixels": {"count": 128, "pixels": 128}},
         {"count": 9, "pixels": 5},
+    ),
+    Case(
+        "render_grid",
+        rendering,
+        {"128^3 voxels, 4,096 rays": {"count": 128, "rays": 4096}},
+        {"count": 9, "rays": 12},
     ),
 ]

@@ -94,11 +94,15 @@ def convert_encoder(official: Mapping[str, Any]) -> StateDict:
 def convert_semantics(official: Mapping[str, Any]) -> StateDict:
     """Convert a network of voxel semantics with skips for ``VoxelSegmenter``.
 
+    Classes that the file has no weights for count alike.
+
     Raises:
         CheckpointError: names are missing or unexpected, or a fixed table is another.
     """
     rules = (("criterion.weight", "class_weights"), (rf"sem_out\.conv\.{_WEIGHTS}", r"predict.\1"))
-    return _downstream("nerf-mae-semantics", official, rules)
+    converted = _downstream("nerf-mae-semantics", official, rules)
+    converted.setdefault("class_weights", torch.ones(len(converted["predict.bias"])))
+    return converted
 
 
 def convert_super_resolution(official: Mapping[str, Any]) -> StateDict:

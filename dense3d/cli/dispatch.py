@@ -28,7 +28,7 @@ GROUPS = {
     ),
     "stereo": ("rectify",),
     "volumes": ("transfer-function",),
-    "splats": ("fit-splats", "render-splats"),
+    "radiance fields": ("fit-splats", "render-splats", "extract-grid"),
     "point clouds": ("few-shot", "probe-clouds", "probe-scenes", "draw-scenes"),
     "results": ("eval-kitti", "eval-panoptic", "eval-depth", "eval-boxes3d", "compare-runs"),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),

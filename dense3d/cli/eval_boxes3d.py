@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--protocol",
         required=True,
         metavar="NAME",
-        help="scannet, sunrgbd, or indoor (the classes of GT); is printed with the numbers",
+        help="scannet, sunrgbd, indoor (the classes of GT), or nerf-rpn (proposals without classes); is "
+        "printed with the numbers",
     )
     parser.add_argument(
         "--thresholds", nargs="+", type=float, metavar="IOU", help="to be exceeded (default: 0.25 0.5)"

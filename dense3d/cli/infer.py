@@ -1,8 +1,8 @@
-"""Run a trained model on images or point clouds.
+"""Run a trained model on images, point clouds or radiance grids.
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
 stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,
-features, boxes.
+features, boxes; of radiance grids reconstructions, finer grids, classes of voxels, boxes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INPUT",
         help="image, folder or glob; of networks that take pairs (stereo, flow, completion of views) two of "
-        "them, LEFT RIGHT, or two videos; of networks of point clouds files of clouds",
+        "them, LEFT RIGHT, or two videos; of networks of point clouds files of clouds, of "
+        "radiance grids .npz files",
     )
     parser.add_argument(
         "--out",
@@ -108,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dense3d.apis import infer
     from dense3d.apis.building import checked_config
     from dense3d.apis.cloud_pipelines import takes_clouds
+    from dense3d.apis.grid_pipelines import takes_grids
     from dense3d.apis.pipelines import inference_steps, takes_pairs
     from dense3d.config import parse_options
 
@@ -115,6 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
     if takes_clouds(steps):
         return _infer_clouds(arguments)
     _refuse_options_of_clouds(arguments)
+    if takes_grids(steps):
+        return _infer_grids(arguments)
     if takes_pairs(steps):
         return _infer_pairs(arguments)
     _refuse_options_of_pairs(arguments)
@@ -178,6 +182,34 @@ def _infer_pairs(arguments: argparse.Namespace) -> int:
         print(f"video: {report.video}")
     for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
+    for reason in report.left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if report.left_out else 0
+
+
+def _infer_grids(arguments: argparse.Namespace) -> int:
+    from dense3d.apis.grid_inference import infer_grids
+    from dense3d.config import parse_options
+    from dense3d.errors import ConfigError
+
+    _refuse_options_of_pairs(arguments)
+    for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
+        if given:
+            raise ConfigError(f"{name} is not for networks of radiance grids")
+    report = infer_grids(
+        arguments.config,
+        arguments.checkpoint,
+        arguments.inputs,
+        out=arguments.out,
+        device=arguments.device,
+        options=parse_options(arguments.cfg_options),
+        score_threshold=arguments.score_threshold,
+    )
+    for name, words in report.found.items():
+        print(f"{name}: {words}")
+    print(
+        f"{len(report.pictures)} pictures in {Path(arguments.out) / 'pictures'}, results in {report.results}"
+    )
     for reason in report.left_out.values():
         print(f"left out: {reason}", file=sys.stderr)
     return 1 if report.left_out else 0

@@ -9,6 +9,8 @@ from pathlib import Path
 from dense3d.datasets.synthetic.clouds import CLOUD_LAYOUTS, VIEW_SIZE, make_clouds
 from dense3d.datasets.synthetic.clouds import DEFAULTS as CLOUD_DEFAULTS
 from dense3d.datasets.synthetic.generate import LAYOUTS, SCENES, make_dataset
+from dense3d.datasets.synthetic.grids import DEFAULTS as GRID_DEFAULTS
+from dense3d.datasets.synthetic.grids import GRIDS, make_grids
 from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
 from dense3d.errors import ConfigError
 
@@ -23,7 +25,7 @@ EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("layout", choices=(*LAYOUTS, VOLUMES, *CLOUD_LAYOUTS), help="layout to write")
+    parser.add_argument("layout", choices=(*LAYOUTS, VOLUMES, GRIDS, *CLOUD_LAYOUTS), help="layout to write")
     parser.add_argument("out", type=Path, help="folder to create; all layouts share it")
     parser.add_argument(
         "--layouts",
@@ -36,13 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train",
         type=int,
-        help="training images (default: 1000), stereo pairs (250), posed sequences (1), volumes (4), shapes "
-        "(1050) or rooms (40)",
+        help="training images (default: 1000), stereo pairs (250), posed sequences (1), volumes (4), grids "
+        "(60), shapes (1050) or rooms (40)",
     )
     parser.add_argument(
         "--val",
         type=int,
-        help="validation images (default: 200), pairs (50), sequences (0), shapes (210) or rooms (10)",
+        help="validation images (default: 200), pairs (50), sequences (0), grids (20), shapes (210) or rooms "
+        "(10)",
     )
     parser.add_argument("--points", type=int, help="of each cloud (default: 2048 of shapes, 40000 of rooms)")
     parser.add_argument(
@@ -56,8 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=image_size,
         metavar="WxH",
         help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180, of "
-        "photographs of rooms 128x96), or WxHxD of volumes (default: 128x112x96)",
+        "photographs of rooms 128x96), or WxHxD of volumes (default: 128x112x96), or the longest side of "
+        "grids (default: 64)",
     )
+    parser.add_argument("--finer", type=int, metavar="N", help="also grids of this longest side")
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0)")
     parser.add_argument("--workers", type=int, help="processes (default: one a CPU core)")
@@ -65,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def image_size(text: str) -> tuple[int, ...]:
-    """``"320x240"`` -> (320, 240); ``"128x112x96"`` of a volume."""
+    """``"320x240"`` -> (320, 240); ``"128x112x96"`` of a volume; ``"64"`` of a grid."""
     sides = text.split("x")
-    if len(sides) not in (2, 3) or not all(side.isdigit() for side in sides):
+    if len(sides) not in (1, 2, 3) or not all(side.isdigit() for side in sides):
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for instance 320x240")
     return tuple(int(side) for side in sides)
 
@@ -79,6 +84,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.points is not None or arguments.scan or arguments.views:
         raise ConfigError(f"--points, --scan and --views are of {' and '.join(CLOUD_LAYOUTS)}")
+    if arguments.layout == GRIDS:
+        _make_grids(arguments, start)
+        return
+    if arguments.finer is not None:
+        raise ConfigError(f"--finer is of {GRIDS}")
     if arguments.layout == VOLUMES:
         _make_volumes(arguments, start)
         return
@@ -113,11 +123,33 @@ def _make_volumes(arguments: argparse.Namespace, start: float) -> None:
             )
     count = 4 if arguments.train is None else arguments.train
     size = arguments.size or (128, 112, 96)
+    if len(size) == 1:
+        raise ConfigError(f"--size {size[0]}: volumes have a width, a height and a depth")
     if make_volumes(arguments.out, count, size, arguments.seed, arguments.overwrite):
         print(f"{count} labelled volumes in {time.perf_counter() - start:.1f} s: {arguments.out}")
         print(f"next: dense3d transfer-function {arguments.out / 'body_000' / 'ct.nii.gz'}")
     else:
         print(f"nothing to do: {arguments.out} holds this data set already")
+
+
+def _make_grids(arguments: argparse.Namespace, start: float) -> None:
+    for option in ("layouts", "scenes", "workers"):
+        if getattr(arguments, option):
+            raise ConfigError(
+                f"--{option} is of images; grids take --train, --val, --size N, --finer N, --seed and "
+                "--overwrite"
+            )
+    if len(arguments.size or (0,)) != 1:
+        raise ConfigError(
+            f"--size {'x'.join(map(str, arguments.size))}: of grids give the longest side alone, such as 64"
+        )
+    given = (arguments.train, arguments.val, arguments.size[0] if arguments.size else None)
+    if not make_grids(arguments.out, *given, arguments.seed, arguments.finer, arguments.overwrite):
+        print(f"nothing to do: {arguments.out} holds this data set already")
+        return
+    train, val, size = (usual if value is None else value for value, usual in zip(given, GRID_DEFAULTS))
+    seconds = time.perf_counter() - start
+    print(f"{train} train and {val} val grids of {size} voxels a side in {seconds:.1f} s: {arguments.out}")
 
 
 def _make_clouds(arguments: argparse.Namespace, start: float) -> None:

@@ -14,6 +14,7 @@ from dense3d.datasets.layout_parts import LayoutPart, new_suffix
 from dense3d.datasets.matching_layouts import MATCHING_LAYOUTS
 from dense3d.datasets.panoptic.files import read_panoptic
 from dense3d.datasets.pointcloud.layouts import CLOUD_LAYOUTS
+from dense3d.datasets.radiance_grids.layouts import GRID_LAYOUTS
 from dense3d.datasets.scan.coco_file import describe_absent, read_json
 from dense3d.datasets.scan.report import Fault
 from dense3d.errors import DataError
@@ -126,6 +127,7 @@ LAYOUTS: dict[str, list[LayoutPart]] = {
     "cityscapes": [*_cityscapes("train", 2975), *_cityscapes("val", 500), *_cityscapes("test", 1525)],
     **MATCHING_LAYOUTS,
     **CLOUD_LAYOUTS,
+    **GRID_LAYOUTS,
 }
 # Folders that the archives unpack to and that belong to the data root.
 INNER = {

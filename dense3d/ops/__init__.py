@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = attach(
         "gaussian_initialisation": ["gaussians_from_points"],
         "gaussian_projection": ["project_gaussians"],
         "gaussian_rasterization": ["rasterize_gaussians", "rasterize_gaussians_reference"],
+        "grid_rendering": ["grid_occupancy", "render_grid", "render_grid_reference"],
         "grouping": ["ball_query", "ball_query_reference", "gather_points", "group_points"],
         "lane_nms": ["line_nms"],
         "local_ops": ["carafe", "masked_conv2d", "psa_mask"],

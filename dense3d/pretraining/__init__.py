@@ -1,4 +1,4 @@
-"""Self-supervised pre-training: masked autoencoders of images, clouds and scenes, cross-view completion."""
+"""Self-supervised pre-training: masked autoencoders of images, clouds, scenes and grids, cross-view pairs."""
 
 from lazy_loader import attach
 
@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "croco": ["CroCo"],
         "gaussian2scene": ["Gaussian2SceneStage1", "Gaussian2SceneStage2"],
         "image_mae": ["MaskedAutoencoder"],
+        "nerf_mae": ["NeRFMAE"],
         "point_mae": ["PointMAE"],
     },
 )

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "cloud": ["CloudReconstruction", "CloudResult"],
         "disparity": ["Disparity"],
         "flow": ["Flow"],
+        "grid": ["GridResult"],
         "instances": ["Instances"],
         "objects3d": ["Objects3D"],
         "panoptic": ["Panoptic", "Segment"],

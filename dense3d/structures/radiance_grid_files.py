@@ -25,6 +25,7 @@ def read_grid(
     density_kind: str | None = None,
     delta: float | None = None,
     most_bytes: int = MOST_BYTES,
+    usual_kind: str | None = None,
 ) -> RadianceGrid:
     """Read a grid.
 
@@ -35,6 +36,8 @@ def read_grid(
             Front3D-NeRF and HM3D are ``"raw_exp"``, of ScanNet ``"relu"``, of Hypersim ``"alpha"``.
         delta: of files that do not tell; 0.01 unless given.
         most_bytes: memory that reading may need.
+        usual_kind: of a data set, for files that do not tell where ``density_kind`` is not given; grids of 8
+            bits hold opacity all the same.
 
     Raises:
         DataError: the file is none of these, contradicts the arguments or itself, is too large, or nobody
@@ -55,6 +58,8 @@ def read_grid(
             f"{path} cannot be read as a radiance grid ({error}); copy or extract it again"
         ) from None
     kind = _settled("density_kind", density_kind, found, path)
+    if kind is None:
+        kind = "alpha" if usual_kind and found[KEY].dtype == np.uint8 else usual_kind
     if kind is None:
         raise DataError(
             f"{path} does not say what its density is: give density_kind, one of "

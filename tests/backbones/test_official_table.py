@@ -17,6 +17,7 @@ from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
 from dense3d.detection3d.box_decoding import BoxDecoder
 from dense3d.detection3d.monodino_detr import MonoDETR
+from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, NerfRPN
 from dense3d.detection3d.threedetr.criterion import SetCriterion
 from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
@@ -31,10 +32,12 @@ from dense3d.pointcloud import (
     SceneFeatures,
     SceneSegmenter,
 )
-from dense3d.pretraining import Gaussian2SceneStage1, MaskedAutoencoder, PointMAE
+from dense3d.pretraining import Gaussian2SceneStage1, MaskedAutoencoder, NeRFMAE, PointMAE
 from dense3d.pretraining.gaussian2scene.decoder import JointDecoder
 from dense3d.pretraining.image_mae.model import PixelDecoder
 from dense3d.pretraining.point_mae.decoder import PatchDecoder
+from dense3d.radiance.fpn3d import FPN3D
+from dense3d.radiance.swin3d import Swin3D
 from dense3d.segmentation.kmax_deeplab import KMaXDeepLab
 from dense3d.segmentation.kmax_deeplab.pixel_decoder import KMaXPixelDecoder
 from dense3d.segmentation.mask2former import Mask2Former
@@ -77,6 +80,8 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "pack": PackPointInputs,
         },
     ),
+    "NeRF-RPN": (NerfRPN, {"backbone": Swin3D, "neck": FPN3D, "bbox_head": FCOSHead3D}),
+    "NeRF-RPN, anchor-based": (AnchorHead3D, {}),
     "PiMAE": (Gaussian2SceneStage1, {"decoder": JointDecoder}),
     "3DETR": (
         ThreeDETR,
@@ -88,6 +93,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "decoding": BoxDecoder,
             "pack": PackPointInputs,
         },
+    ),
+    "NeRF-MAE": (
+        NeRFMAE,
+        {"encoder": Swin3D, "encoder.arch": {"embed_dim", "depths", "num_heads"}},
     ),
     "Point-MAE": (
         PointMAE,

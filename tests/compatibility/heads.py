@@ -20,7 +20,11 @@ CLASSES = 5
 THINGS = 3  # of a panoptic head; labels 0, 1, 2
 FOUR_STRIDES = (4, 8, 16, 32)
 _PACKAGES = ("dense3d.detection2d.", "dense3d.detection3d.", "dense3d.segmentation.")
-_OF_POINTS = ("dense3d.detection3d.votenet", "dense3d.detection3d.threedetr")  # no maps of images
+_OF_POINTS = (  # no maps of images
+    "dense3d.detection3d.votenet",
+    "dense3d.detection3d.threedetr",
+    "dense3d.detection3d.nerf_rpn",
+)
 _WIDTH = 32
 
 # Numbers in configs are made no larger than these.

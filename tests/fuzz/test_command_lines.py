@@ -50,6 +50,7 @@ SOUND: dict[str, tuple[str, ...]] = {
     "derive-depths": ("CONFIG", "FILE", "FOLDER/out.json"),
     "fit-splats": ("FOLDER", "--out", "FOLDER/fit", "--steps", "2", "--cap", "100"),
     "render-splats": ("FILE", "FOLDER", "--out", "FOLDER/renders"),
+    "extract-grid": ("FOLDER", "--out", "FOLDER/grid", "--steps", "2", "--resolution", "16"),
     "draw-scenes": ("CONFIG", "FILE", "--out", "FOLDER/pictures"),
     "few-shot": ("CONFIG", "--checkpoint", "FILE"),
     "probe-clouds": ("CONFIG", "--checkpoint", "FILE"),

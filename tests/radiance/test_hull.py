@@ -14,11 +14,11 @@ from radiance import tiny_scenes
 from dense3d.apis import fit_splats
 from dense3d.apis.splat_rendering import render_splats
 from dense3d.datasets.posed_rgb import PosedScene
+from dense3d.radiance.hull import hull_points
 from dense3d.radiance.splats import FitSettings
 from dense3d.radiance.splats.fitting import with_background
-from dense3d.radiance.splats.hull import hull_points
 from dense3d.radiance.splats.initial import NEAR, initial_points
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 from dense3d.structures import PinholeCamera
 
 SCENE = PosedScene(Path("scene"), "blender", ())
@@ -26,7 +26,7 @@ CENTRE, RADIUS = np.array([0.3, -0.2, 0.1]), 0.6
 COLOR = np.array([200, 120, 40])
 
 
-def ball_views(count: int = 16) -> list[SplatView]:
+def ball_views(count: int = 16) -> list[PosedView]:
     """An orange ball, all around and at several heights; colours are multiplied by alpha."""
     views = []
     for number, angle in enumerate(2 * np.pi * np.arange(count) / count):
@@ -37,7 +37,7 @@ def ball_views(count: int = 16) -> list[SplatView]:
         across = np.linalg.norm(np.cross(rays, CENTRE - camera.position), axis=-1)
         alpha = (np.clip((RADIUS - across) / 0.08 + 0.5, 0, 1) * 255).round()  # soft over some pixels
         image = (alpha[..., None] / 255 * COLOR).round().astype(np.uint8)
-        views.append(SplatView(f"{number:02d}.png", camera, image, alpha=alpha.astype(np.uint8)))
+        views.append(PosedView(f"{number:02d}.png", camera, image, alpha=alpha.astype(np.uint8)))
     return views
 
 

@@ -12,9 +12,10 @@ from radiance import tiny_scenes
 
 from dense3d.datasets.posed_rgb import read_scene
 from dense3d.errors import ConfigError, DataError
-from dense3d.radiance.splats import Gaussians, load_views, write_splats
+from dense3d.radiance import load_views
+from dense3d.radiance.splats import Gaussians, write_splats
 from dense3d.radiance.splats.meshing import mesh_of, rendered_depth, usual_voxel, write_mesh
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 from dense3d.structures import PinholeCamera
 from dense3d.structures.cloud_files.meshes import read_mesh
 
@@ -46,12 +47,12 @@ def cube() -> Gaussians:
     )
 
 
-def cameras_around() -> list[SplatView]:
+def cameras_around() -> list[PosedView]:
     views = []
     for number, angle in enumerate(2 * math.pi * np.arange(10) / 10):
         offset = np.array([2.5 * math.cos(angle), 2.5 * math.sin(angle), 2.0 if number % 2 else -2.0])
         camera = PinholeCamera.look_at(CENTRE + offset, CENTRE, 129, 96, fov=0.7)
-        views.append(SplatView(f"{number}.png", camera, np.zeros((96, 129, 3), np.uint8)))
+        views.append(PosedView(f"{number}.png", camera, np.zeros((96, 129, 3), np.uint8)))
     return views
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,22 +15,23 @@ import torch
 from radiance import tiny_scenes
 
 from dense3d.errors import MissingDependencyError
-from dense3d.radiance.splats.orbit import orbit, require_video, write_video
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.orbit import orbit, require_video, write_video
+from dense3d.radiance.splats.rendering import render_view
+from dense3d.radiance.views import PosedView
 from dense3d.structures import PinholeCamera
 
 
-def views_at(angles: np.ndarray, inward: bool = True) -> list[SplatView]:
+def views_at(angles: np.ndarray, inward: bool = True) -> list[PosedView]:
     views = []
     for angle in angles:
         place = np.array([3 * math.cos(angle), 3 * math.sin(angle), 1.0])
         target = np.array([0.0, 0.0, 0.2]) if inward else 2 * place - (0, 0, 1)
         camera = PinholeCamera.look_at(place, target, 33, 25, fov=0.9)
-        views.append(SplatView("a", camera, np.zeros((25, 33, 3), np.uint8)))
+        views.append(PosedView("a", camera, np.zeros((25, 33, 3), np.uint8)))
     return views
 
 
-def directions(views: list[SplatView]) -> np.ndarray:
+def directions(views: list[PosedView]) -> np.ndarray:
     return np.unwrap([math.atan2(view.camera.position[1], view.camera.position[0]) for view in views])
 
 
@@ -64,7 +66,7 @@ def test_photographs_that_look_down_with_any_side_up_are_followed() -> None:
         pose[:3, :3] = np.column_stack([np.cross(down, forward), down, forward])
         pose[:3, 3] = (x, 0, 5)
         camera = replace(PinholeCamera.look_at((0, 0, 1), (1, 0, 0), 8, 6, fov=0.9), camera_to_world=pose)
-        views.append(SplatView("a", camera, np.zeros((6, 8, 3), np.uint8)))
+        views.append(PosedView("a", camera, np.zeros((6, 8, 3), np.uint8)))
     for view in orbit(views, 12):
         rotation = view.camera.rotation
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
@@ -75,7 +77,7 @@ def test_a_video_holds_the_frames(tmp_path: Path) -> None:
     known = tiny_scenes.known_gaussians()
     path = orbit(views_at(2 * math.pi * np.arange(12) / 12), 10)
     done: list[int] = []
-    write_video(known, path, tmp_path / "o.mp4", torch.zeros(3), tell=done.append)
+    write_video(partial(render_view, known), path, tmp_path / "o.mp4", torch.zeros(3), tell=done.append)
     video = cv2.VideoCapture(str(tmp_path / "o.mp4"))
     frames = []
     while (read := video.read())[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,13 @@ from radiance import tiny_scenes
 
 from dense3d.datasets.posed_rgb import PosedFrame, PosedScene, read_scene
 from dense3d.errors import DataError
-from dense3d.radiance.splats.baselines import mean_image, nearest_view, warped_by_depth
-from dense3d.radiance.splats.evaluation import evaluate, score
-from dense3d.radiance.splats.initial import initial_points, scene_extent
-from dense3d.radiance.splats.losses import masked_photometric_loss, psnr
-from dense3d.radiance.splats.views import SplatView, held_out, load_views, smaller
+from dense3d.radiance.baselines import mean_image, nearest_view, warped_by_depth
+from dense3d.radiance.evaluation import evaluate, score
+from dense3d.radiance.extent import scene_extent
+from dense3d.radiance.losses import masked_photometric_loss, psnr
+from dense3d.radiance.splats.initial import initial_points
+from dense3d.radiance.splats.rendering import render_view
+from dense3d.radiance.views import PosedView, held_out, load_views, smaller
 from dense3d.structures import PinholeCamera, PointCloud
 
 
@@ -31,10 +34,10 @@ def wall(camera: PinholeCamera, distance: float = 4.0) -> tuple[np.ndarray, np.n
     return (colors * 255).round().astype(np.uint8), depth.astype(np.float32)
 
 
-def seen_wall(x: float, size: tuple[int, int] = (64, 48)) -> SplatView:
+def seen_wall(x: float, size: tuple[int, int] = (64, 48)) -> PosedView:
     camera = PinholeCamera.look_at((x, 0, 0), (x / 2, 4, 0), *size, fov=0.9)
     image, depth = wall(camera)
-    return SplatView(f"{x:+.2f}.png", camera, image, depth=depth)
+    return PosedView(f"{x:+.2f}.png", camera, image, depth=depth)
 
 
 def test_smaller_images_keep_their_rays() -> None:
@@ -43,7 +46,7 @@ def test_smaller_images_keep_their_rays() -> None:
     assert (small.width, small.height) == (24, 17)
     corners = np.array([[-0.5, -0.5], [60.5, 42.5]]), np.array([[-0.5, -0.5], [23.5, 16.5]])
     np.testing.assert_allclose(small.directions(corners[1]), camera.directions(corners[0]), atol=1e-12)
-    view = SplatView("a", small, np.zeros((17, 24, 3), np.uint8))
+    view = PosedView("a", small, np.zeros((17, 24, 3), np.uint8))
     point = np.array([[1.0, 2.2, 0.4]])
     pixel, _ = small.project(point)
     local = view.viewmat().double().numpy() @ np.append(point[0], 1)
@@ -184,7 +187,7 @@ def test_pixels_that_do_not_count_have_no_influence() -> None:
 def test_photographs_of_two_sizes_are_scored_by_what_all_have() -> None:
     known = tiny_scenes.known_gaussians()
     train, small = tiny_scenes.photographs(known), tiny_scenes.photographs(known, 2, (16, 12))
-    scores = evaluate(known, train, [train[0], small[1]], torch.zeros(3), 3.0)
+    scores = evaluate(partial(render_view, known), "splats", train, [train[0], small[1]], torch.zeros(3), 3.0)
     assert list(scores.means()) == ["splats", "mean_image"]
     rows = list(scores.rows.values())
     assert scores.means()["mean_image"][0] == pytest.approx(np.mean([row["mean_image"][0] for row in rows]))

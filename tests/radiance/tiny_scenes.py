@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 from dense3d.structures import PinholeCamera, PointCloud
 
 SIZE = (32, 24)
@@ -37,14 +37,14 @@ def cameras(count: int = 9, size: tuple[int, int] = SIZE, distance: float = 3.0)
     ]
 
 
-def photographs(gaussians: Gaussians, count: int = 9, size: tuple[int, int] = SIZE) -> list[SplatView]:
+def photographs(gaussians: Gaussians, count: int = 9, size: tuple[int, int] = SIZE) -> list[PosedView]:
     """What the cameras see of Gaussians, before black."""
     views = []
     for number, camera in enumerate(cameras(count, size)):
-        view = SplatView(f"{number:02d}.png", camera, np.zeros((*size[::-1], 3), np.uint8))
+        view = PosedView(f"{number:02d}.png", camera, np.zeros((*size[::-1], 3), np.uint8))
         with torch.no_grad():
             image, _, _ = gaussians.render(view.viewmat()[None], view.intrinsics()[None], *size)
-        views.append(SplatView(view.name, camera, (image[0].clamp(0, 1) * 255).round().byte().numpy()))
+        views.append(PosedView(view.name, camera, (image[0].clamp(0, 1) * 255).round().byte().numpy()))
     return views
 
 
@@ -54,7 +54,7 @@ def cloud_of(gaussians: Gaussians) -> PointCloud:
     return PointCloud(points, colors=np.full_like(points, 0.5), name="known.ply")
 
 
-def write_scene(root: Path, views: list[SplatView], **content: object) -> Path:
+def write_scene(root: Path, views: list[PosedView], **content: object) -> Path:
     """``transforms.json`` and ``images`` of views, with OpenGL's axes."""
     (root / "images").mkdir(parents=True)
     frames = []

@@ -139,6 +139,7 @@ def test_every_contender_trains_and_infers(case: ModelCase):
         fields = {
             "pred_instances",
             "predictions",
+            "pred_grid",
             "pred_panoptic_seg",
             "pred_disparity",
             "error",

@@ -16,7 +16,7 @@ from dense3d.datasets.posed_rgb.frames import PosedFrame
 from dense3d.datasets.posed_rgb.layouts import read_scene
 from dense3d.datasets.synthetic.clouds import SPLITS, read_document
 from dense3d.datasets.synthetic.objects.families import FAMILIES, FIRST_PART, PART_NAMES
-from dense3d.datasets.synthetic.rooms.furnishing import CLASSES
+from dense3d.datasets.synthetic.rooms.classes import CLASSES
 from dense3d.errors import DataError
 from dense3d.files import is_file
 from dense3d.registry import DATASETS

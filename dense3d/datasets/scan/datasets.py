@@ -213,6 +213,17 @@ def _scan_point_clouds(cfg: dict, cls: type, decode: bool, workers: int) -> Scan
         return ScanReport(_name(cfg), faults=[Fault("clouds", _name(cfg), str(error))])
 
 
+@scanner("RadianceGridDataset")
+def _scan_radiance_grids(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:
+    from dense3d.datasets.radiance_grids.scan import scan_grids
+
+    settings = {k: v for k, v in cfg.items() if k not in ("type", "_scope_", "pipeline", "skip_bad_samples")}
+    try:
+        return scan_grids(_name(cfg), cls(**settings, pipeline=[], lazy_init=True), decode, workers)
+    except Dense3dError as error:
+        return ScanReport(_name(cfg), faults=[Fault("grids", _name(cfg), str(error))])
+
+
 @scanner("BaseDataset")
 @scanner("LVISV05Dataset")
 def _scan_listed_files(cfg: dict, cls: type, decode: bool, workers: int) -> ScanReport:

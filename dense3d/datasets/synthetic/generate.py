@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from dense3d.datasets.synthetic.classes import CATEGORIES
 from dense3d.datasets.synthetic.clouds import CLOUD_LAYOUTS, make_clouds
+from dense3d.datasets.synthetic.grids import GRIDS, make_grids
 from dense3d.errors import ConfigError, DataError, did_you_mean
 
 # Raise it whenever the same recipe gives other scenes, labels or pixels than before, beyond rounding.
@@ -158,7 +159,8 @@ def ensure_dataset(root: str | os.PathLike, **recipe: Any) -> Path:
     Args:
         root: its folder.
         recipe: as for :func:`make_dataset`, or with ``layouts=("shapes",)`` or ``("rooms",)`` as for
-            :func:`~dense3d.datasets.synthetic.clouds.make_clouds`. Of many callers one renders and the others
+            :func:`~dense3d.datasets.synthetic.clouds.make_clouds`, or ``("grids",)`` as for
+            :func:`~dense3d.datasets.synthetic.grids.make_grids`. Of many callers one renders and the others
             wait for it.
 
     Returns:
@@ -167,6 +169,8 @@ def ensure_dataset(root: str | os.PathLike, **recipe: Any) -> Path:
     layouts = tuple(recipe.get("layouts", ()))
     if len(layouts) == 1 and layouts[0] in CLOUD_LAYOUTS:
         make_clouds(root, layouts[0], **{key: value for key, value in recipe.items() if key != "layouts"})
+    elif layouts == (GRIDS,):
+        make_grids(root, **{key: value for key, value in recipe.items() if key != "layouts"})
     else:
         make_dataset(root, **recipe)
     return Path(root).absolute()

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.boxes3d.files import require_boxes_name, write_scene_boxes
+from dense3d.evaluation.boxes3d.proposals import ProposalProtocol
 from dense3d.evaluation.boxes3d.protocols import get_protocol
 from dense3d.evaluation.boxes3d.result import require_result_name
 from dense3d.evaluation.boxes3d.scene_boxes import SceneBoxes
@@ -22,6 +24,9 @@ from dense3d.registry import METRICS
 @METRICS.register_module()
 class Boxes3DMetric(BaseMetric):
     """AP25, AP50, AR25 and AR50 of oriented 3D boxes in 0..1, and of each class (``boxes3d/AP25_chair``).
+
+    With ``protocol="nerf-rpn"``, average precision and recall of boxes without classes, in voxels
+    (``boxes3d/AP25``, ``boxes3d/recall50_top300``, ``boxes3d/AR_top300``).
 
     Samples are those of :class:`~dense3d.structures.PointDataSample`: ``pred_boxes`` (P, 7),
     ``pred_box_scores`` (P,) and ``pred_box_labels`` (P,) against ``gt_boxes`` and ``gt_box_labels``.
@@ -62,6 +67,8 @@ class Boxes3DMetric(BaseMetric):
         """Keep the boxes of a batch."""
         for sample in data_samples:
             name = str(sample.get("sample_id", len(self.results)))
+            if isinstance(self.protocol, ProposalProtocol):
+                sample = {**sample, **_without_classes(sample)}
             for field in ("gt_boxes", "gt_box_labels", "pred_boxes", "pred_box_scores", "pred_box_labels"):
                 if sample.get(field) is None:
                     raise DataError(f"{name} has no {field}: 3D boxes are evaluated on a data set with boxes")
@@ -73,6 +80,8 @@ class Boxes3DMetric(BaseMetric):
     def compute_metrics(self, results: list[tuple[str, dict, dict]]) -> dict[str, float]:
         """Figures of all scenes."""
         classes = tuple((self.dataset_meta or {}).get("classes", ()))
+        if isinstance(self.protocol, ProposalProtocol):
+            classes = ("object",)
         if not classes:
             raise ConfigError("Boxes3DMetric needs a data set that names its classes")
         names = [name for name, *_ in results]
@@ -93,6 +102,19 @@ class Boxes3DMetric(BaseMetric):
             write_scene_boxes(predictions, path)
             write_scene_boxes(truth, path.with_suffix(f".truth{path.suffix}"))
         return result.flat()
+
+
+def _without_classes(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample's boxes ``(N, 7)``, also of corners ``(N, 6)``, with labels of 0: classes do not count."""
+    found = {}
+    for kind in ("gt", "pred"):
+        boxes = sample.get(f"{kind}_boxes")
+        if boxes is not None:
+            if boxes.shape[-1] == 6:
+                low, high = boxes[:, :3], boxes[:, 3:]
+                boxes = torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+            found |= {f"{kind}_boxes": boxes, f"{kind}_box_labels": torch.zeros(len(boxes)).long()}
+    return found
 
 
 def _arrays(entry: dict[str, Any]) -> dict[str, np.ndarray]:

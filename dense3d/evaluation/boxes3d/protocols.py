@@ -11,8 +11,9 @@ from dense3d.datasets.pointcloud.scannet import DETECTION_CLASSES as SCANNET_CLA
 from dense3d.datasets.pointcloud.sunrgbd import CLASSES as SUNRGBD_CLASSES
 from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.evaluation.boxes3d.average_precision import evaluate_classes
+from dense3d.evaluation.boxes3d.proposals import ProposalProtocol
 from dense3d.evaluation.boxes3d.result import Boxes3DResult
-from dense3d.evaluation.boxes3d.scene_boxes import SceneBoxes
+from dense3d.evaluation.boxes3d.scene_boxes import SceneBoxes, in_scenes
 
 THRESHOLDS = (0.25, 0.5)
 UPRIGHT = 1e-4  # radians: a yaw up to here is none
@@ -61,7 +62,7 @@ class IndoorProtocol:
                 f"scene {scene}: ground truth of the protocol {self.name} is axis-aligned, but a box has the "
                 f"yaw {truth.boxes[turned][0, 6]:.3f}; align the scans, or take another protocol"
             )
-        predictions, notices = _of_scenes(predictions, truth.scenes)
+        predictions, notices = in_scenes(predictions, truth.scenes)
         figures = evaluate_classes(truth, predictions, self.thresholds)
         notices += [
             f"{classes[c]}: {figures.detections[c]} predictions and no ground truth, which counts as AP 0"
@@ -79,17 +80,18 @@ class IndoorProtocol:
         return Boxes3DResult(self.name, classes, self.thresholds, figures, len(truth.scenes), tuple(notices))
 
 
-PROTOCOLS: dict[str, IndoorProtocol] = {
+PROTOCOLS: dict[str, IndoorProtocol | ProposalProtocol] = {
     protocol.name: protocol
     for protocol in (
         IndoorProtocol("scannet", SCANNET_CLASSES, axis_aligned=True),
         IndoorProtocol("sunrgbd", SUNRGBD_CLASSES),
         IndoorProtocol("indoor"),
+        ProposalProtocol("nerf-rpn"),
     )
 }
 
 
-def get_protocol(name: str, thresholds: Sequence[float] | None = None) -> IndoorProtocol:
+def get_protocol(name: str, thresholds: Sequence[float] | None = None) -> IndoorProtocol | ProposalProtocol:
     """A protocol by its name, with other thresholds where some are given, which its name then tells.
 
     Raises:
@@ -132,21 +134,3 @@ def _plain(name: str) -> str:
     """Names as they are compared: ``night_stand``, ``night stand`` and ``nightstand`` are one."""
     plain = "".join(letter for letter in name.lower() if letter.isalnum())
     return "showercurtain" if plain == "showercurtrain" else plain  # as the official files write it
-
-
-def _of_scenes(predictions: SceneBoxes, scenes: tuple[str, ...]) -> tuple[SceneBoxes, list[str]]:
-    """The predictions with scenes as the ground truth has them; those without a prediction are counted."""
-    place = {name: index for index, name in enumerate(scenes)}
-    unknown = [name for name in predictions.scenes if name not in place]
-    if unknown:
-        raise DataError(
-            f"there are predictions of scene {unknown[0]!r}, which the ground truth has not"
-            f"{did_you_mean(unknown[0], scenes)} ({len(unknown)} such scenes)"
-        )
-    absent = len(scenes) - len(predictions.scenes)
-    notices = (
-        [f"{absent} of {len(scenes)} scenes have no predictions: all of theirs are missed"] if absent else []
-    )
-    table = np.array([place[name] for name in predictions.scenes], dtype=np.int64)
-    scene = table[predictions.scene] if len(table) else predictions.scene
-    return replace(predictions, scenes=scenes, scene=scene), notices

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dense3d.errors import DataError
+from dense3d.errors import DataError, did_you_mean
 from dense3d.structures.boxes3d import check_yaw
 
 
@@ -122,6 +122,28 @@ class SceneBoxes:
     def _place(self, rows: np.ndarray) -> str:
         row = int(np.flatnonzero(rows)[0])
         return f"scene {self.scenes[self.scene[row]]}: a box"
+
+
+def in_scenes(predictions: SceneBoxes, scenes: tuple[str, ...]) -> tuple[SceneBoxes, list[str]]:
+    """The predictions with scenes as the ground truth has them, and a sentence on those without a prediction.
+
+    Raises:
+        DataError: there are predictions of another scene.
+    """
+    place = {name: index for index, name in enumerate(scenes)}
+    unknown = [name for name in predictions.scenes if name not in place]
+    if unknown:
+        raise DataError(
+            f"there are predictions of scene {unknown[0]!r}, which the ground truth has not"
+            f"{did_you_mean(unknown[0], scenes)} ({len(unknown)} such scenes)"
+        )
+    absent = len(scenes) - len(predictions.scenes)
+    notices = (
+        [f"{absent} of {len(scenes)} scenes have no predictions: all of theirs are missed"] if absent else []
+    )
+    table = np.array([place[name] for name in predictions.scenes], dtype=np.int64)
+    scene = table[predictions.scene] if len(table) else predictions.scene
+    return replace(predictions, scenes=scenes, scene=scene), notices
 
 
 def _whole(labels: Any) -> np.ndarray:

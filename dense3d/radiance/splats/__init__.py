@@ -10,10 +10,8 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
         "gaussians": ["Gaussians"],
-        "losses": ["masked_photometric_loss", "psnr"],
         "ply_files": ["read_splats", "write_splats"],
         "fitting": ["Fitter"],
         "settings": ["FitSettings"],
-        "views": ["SplatView", "load_views"],
     },
 )

@@ -9,15 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dense3d.errors import CheckpointError, DataError, TrainingError
+from dense3d.errors import DataError, TrainingError
+from dense3d.radiance.losses import masked_photometric_loss, psnr
+from dense3d.radiance.resuming import require_same
 from dense3d.radiance.splats.density import DefaultStrategy
 from dense3d.radiance.splats.exposure import Exposures
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.losses import masked_photometric_loss, psnr
 from dense3d.radiance.splats.mcmc import MCMCStrategy
+from dense3d.radiance.splats.rendering import render_view
 from dense3d.radiance.splats.settings import FitSettings
 from dense3d.radiance.splats.surgery import GaussianOptimizer
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 from dense3d.structures import PointCloud
 
 STRATEGIES = {"default": DefaultStrategy, "mcmc": MCMCStrategy}
@@ -30,11 +32,12 @@ class Fitter:
     Args:
         views: photographs to fit.
         points: with colours, where Gaussians begin.
-        extent: of the scene, see :func:`~dense3d.radiance.splats.initial.scene_extent`.
+        extent: of the scene, see :func:`~dense3d.radiance.extent.scene_extent`.
         settings: how.
         device: where Gaussians are; photographs stay on the CPU until they are looked at.
 
     Attributes:
+        kind: of scenes that it fits, for :class:`~dense3d.radiance.session.Session`.
         gaussians: the scene.
         step: how many steps were made.
 
@@ -42,9 +45,11 @@ class Fitter:
         DataError: there is no photograph, or there are fewer than four points.
     """
 
+    kind = "splats"
+
     def __init__(
         self,
-        views: Sequence[SplatView],
+        views: Sequence[PosedView],
         points: PointCloud,
         extent: float,
         settings: FitSettings,
@@ -65,7 +70,7 @@ class Fitter:
         self._start(views, gaussians.to(device), extent, settings)
 
     def _start(
-        self, views: Sequence[SplatView], gaussians: Gaussians, extent: float, settings: FitSettings
+        self, views: Sequence[PosedView], gaussians: Gaussians, extent: float, settings: FitSettings
     ) -> None:
         self.views, self.settings, self.extent, self.step = list(views), settings, extent, 0
         self.gaussians = gaussians
@@ -130,6 +135,14 @@ class Fitter:
         self.strategy.after_step(self.step, self.optimizer, self.generator)
         return value, psnr(image.detach().clamp(0, 1), target, usable)
 
+    def picture(self, view: PosedView, background: Tensor) -> Tensor:
+        """(H, W, 3) in 0..1 of what a camera sees now, with the degree of colours that is in use."""
+        return render_view(self.gaussians, view, background, self.settings.degree_at(self.step))
+
+    def size(self) -> str:
+        """For a line of progress."""
+        return f"{len(self.gaussians):,} Gaussians"
+
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as plain data and tensors."""
         return {
@@ -148,7 +161,7 @@ class Fitter:
     @classmethod
     def resumed(
         cls,
-        views: Sequence[SplatView],
+        views: Sequence[PosedView],
         settings: FitSettings,
         state: dict[str, Any],
         device: str | torch.device = "cpu",
@@ -179,33 +192,9 @@ class Fitter:
         return self
 
 
-def with_background(settings: FitSettings, views: Sequence[SplatView]) -> FitSettings:
+def with_background(settings: FitSettings, views: Sequence[PosedView]) -> FitSettings:
     """Settings that name the background: random behind objects alone, so that the rest stays empty."""
     if settings.background is not None:
         return settings
     has_alpha = any(view.alpha is not None for view in views)
     return replace(settings, background="random" if has_alpha else "black")
-
-
-def require_same(views: Sequence[SplatView], settings: FitSettings, state: dict[str, Any]) -> None:
-    """See that a state is one of these photographs and settings.
-
-    Raises:
-        CheckpointError: names what differs.
-    """
-    now = settings.as_dict()
-    then = state["settings"]
-    different = [
-        f"{key} was {then.get(key)!r} and is {now[key]!r}" for key in now if then.get(key) != now[key]
-    ]
-    prints = {view.name: view.fingerprint() for view in views}
-    other = [name for name in {**state["views"], **prints} if state["views"].get(name) != prints.get(name)]
-    if other:
-        different.append(f"{len(other)} photographs are others or have another size or pose, as {other[0]}")
-    elif list(prints) != list(state["views"]):
-        different.append("the photographs come in another order")
-    if different:
-        raise CheckpointError(
-            f"the fit cannot be resumed, since it was begun otherwise: {'; '.join(different)}; use the same "
-            "options, or another folder for a new fit"
-        )

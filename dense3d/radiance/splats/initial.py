@@ -8,35 +8,21 @@ import numpy as np
 
 from dense3d.datasets.posed_rgb.frames import PosedScene
 from dense3d.errors import ConfigError, DataError
-from dense3d.radiance.splats.hull import hull_points
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.extent import common_sight, scene_extent
+from dense3d.radiance.hull import hull_points
+from dense3d.radiance.views import PosedView
 from dense3d.structures import PointCloud
 
 POINTS = 20_000  # of depth maps, or at random
-EXTENT_MARGIN = 1.1
 NEAR, FAR = 0.3, 1.5  # of random points, in multiples of the distance to what all cameras look at
 ALONE = 3.0  # half the depth of random points, in extents, where they look at nothing in common
 ALONE_NEAR = 0.1
 CANDIDATES = 4  # random points from which one is taken
 
 
-def scene_extent(views: Sequence[SplatView]) -> float:
-    """1.1 times the largest distance of a camera from their mean: what sizes and learning rates refer to.
-
-    For cameras at one place it is the distance to what they see, if depth is known, else 1.
-    """
-    centres = np.array([view.camera.position for view in views])
-    extent = EXTENT_MARGIN * float(np.linalg.norm(centres - centres.mean(axis=0), axis=1).max())
-    if extent > 1e-6:
-        return extent
-    depths = [view.depth[view.depth > 0] for view in views if view.depth is not None]
-    depths = np.concatenate(depths) if depths else np.empty(0)
-    return float(np.median(depths)) if len(depths) else 1.0
-
-
 def initial_points(
     scene: PosedScene,
-    views: Sequence[SplatView],
+    views: Sequence[PosedView],
     cloud: PointCloud | None = None,
     count: int | None = None,
     cap: int | None = None,
@@ -85,7 +71,7 @@ def initial_points(
     return found, source
 
 
-def _points_of_depth(views: Sequence[SplatView], count: int, rng: np.random.Generator) -> PointCloud:
+def _points_of_depth(views: Sequence[PosedView], count: int, rng: np.random.Generator) -> PointCloud:
     """Points spread evenly over all pixels with depth."""
     known = [np.flatnonzero(_known_depth(view)) for view in views]
     total = sum(map(len, known))
@@ -101,7 +87,7 @@ def _points_of_depth(views: Sequence[SplatView], count: int, rng: np.random.Gene
     return PointCloud(np.concatenate(points), colors=np.concatenate(colors), name="depth")
 
 
-def _known_depth(view: SplatView) -> np.ndarray:
+def _known_depth(view: PosedView) -> np.ndarray:
     known = view.depth > 0
     if view.usable is not None:
         known = known & view.usable
@@ -111,7 +97,7 @@ def _known_depth(view: SplatView) -> np.ndarray:
 
 
 def _points_of_chance(
-    views: Sequence[SplatView], count: int, rng: np.random.Generator
+    views: Sequence[PosedView], count: int, rng: np.random.Generator
 ) -> tuple[PointCloud, str]:
     """Points in the visual hull, where alpha channels and a place that all cameras look at give one."""
     centre, distance = common_sight(views)
@@ -123,7 +109,7 @@ def _points_of_chance(
 
 
 def _random_points(
-    views: Sequence[SplatView],
+    views: Sequence[PosedView],
     centre: np.ndarray | None,
     distance: float,
     count: int,
@@ -153,22 +139,7 @@ def _random_points(
     return PointCloud(points[chosen], colors=colors[chosen], name="chance")
 
 
-def common_sight(views: Sequence[SplatView]) -> tuple[np.ndarray | None, float]:
-    """The point nearest to all optical axes and its mean distance, if it lies before most cameras."""
-    centres = np.array([view.camera.position for view in views])
-    axes = np.array([view.camera.rotation[:, 2] for view in views])
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # (V, 3, 3) projections onto the image planes
-    total = across.sum(axis=0)
-    if np.linalg.cond(total) > 1e6:
-        return None, 0.0
-    centre = np.linalg.solve(total, (across @ centres[:, :, None]).sum(axis=0)[:, 0])
-    ahead = ((centre - centres) * axes).sum(axis=1)
-    if (ahead > 0).mean() < 0.8:
-        return None, 0.0
-    return centre, float(np.linalg.norm(centre - centres, axis=1).mean())
-
-
-def seen_colors(points: np.ndarray, views: Sequence[SplatView]) -> np.ndarray:
+def seen_colors(points: np.ndarray, views: Sequence[PosedView]) -> np.ndarray:
     """(N, 3) mean colours in 0..1 of where the views see the points; grey where none does.
 
     What hides a point is not known, so a hidden one takes a share of what is before it. Pixels count by how

@@ -18,7 +18,7 @@ from torch import Tensor
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import atomic_write
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 from dense3d.structures.cloud_files.meshes import TriangleMesh
 from dense3d.structures.cloud_files.open3d_files import quiet_open3d
 
@@ -31,7 +31,7 @@ PIXELS = 2.0  # that a voxel covers at the median distance, by default
 
 
 @torch.no_grad()
-def rendered_depth(gaussians: Gaussians, view: SplatView) -> tuple[np.ndarray, np.ndarray]:
+def rendered_depth(gaussians: Gaussians, view: PosedView) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8 and depth (H, W) float32 along the optical axis, 0 where there is no surface."""
     image, alpha, _ = gaussians.render(
         view.viewmat()[None],
@@ -45,7 +45,7 @@ def rendered_depth(gaussians: Gaussians, view: SplatView) -> tuple[np.ndarray, n
     return _bytes(colors), np.where(_is_edge(depth), 0, depth).astype(np.float32)
 
 
-def mesh_of(gaussians: Gaussians, views: Sequence[SplatView], voxel: float) -> TriangleMesh:
+def mesh_of(gaussians: Gaussians, views: Sequence[PosedView], voxel: float) -> TriangleMesh:
     """The surface that the views see, with colours, in the world of the poses.
 
     Args:
@@ -104,7 +104,7 @@ def _extracted(grid: Any, weight: float) -> TriangleMesh:
     )
 
 
-def usual_voxel(gaussians: Gaussians, views: Sequence[SplatView]) -> float:
+def usual_voxel(gaussians: Gaussians, views: Sequence[PosedView]) -> float:
     """Side of a voxel that covers two pixels at the median distance; smaller ones leave gaps between rays.
 
     Raises:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from dense3d.errors import ConfigError, DataError
 from dense3d.optional import require
+from dense3d.radiance.orbit import FRAMES_PER_SECOND, SECONDS, orbit, require_video, write_video
 from dense3d.radiance.splats.gaussians import Gaussians
 from dense3d.radiance.splats.meshing import mesh_of, require_voxel, usual_voxel, write_mesh
-from dense3d.radiance.splats.orbit import FRAMES_PER_SECOND, SECONDS, orbit, require_video, write_video
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.splats.rendering import render_view
+from dense3d.radiance.views import PosedView
 
 VIDEO, MESH = "orbit.mp4", "mesh.ply"
 
@@ -36,7 +38,7 @@ def require_extras(video: bool, mesh: bool, voxel: float | None = None) -> None:
 
 def video_into(
     gaussians: Gaussians,
-    views: Sequence[SplatView],
+    views: Sequence[PosedView],
     path: Path,
     background: Tensor,
     tell: Callable[[str], None],
@@ -52,13 +54,13 @@ def video_into(
     """
     cameras = orbit(views, SECONDS * FRAMES_PER_SECOND)
     tell(f"rendering {len(cameras)} frames of a video")
-    write_video(gaussians, cameras, path, background)
+    write_video(partial(render_view, gaussians), cameras, path, background)
     return path
 
 
 def mesh_into(
     gaussians: Gaussians,
-    views: Sequence[SplatView],
+    views: Sequence[PosedView],
     path: Path,
     voxel: float | None,
     tell: Callable[[str], None],

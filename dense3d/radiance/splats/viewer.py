@@ -10,7 +10,7 @@ import torch
 
 from dense3d.ops import sh_to_rgb
 from dense3d.radiance.splats.gaussians import Gaussians
-from dense3d.radiance.splats.views import SplatView
+from dense3d.radiance.views import PosedView
 from dense3d.visualization.cloud_viewer import HOST, require_viser
 
 SIZE = 2.0  # the scene is shown as if its extent were so many units
@@ -35,7 +35,7 @@ class SplatViewer:
         MissingDependencyError: viser is missing, or older than version 1.
     """
 
-    def __init__(self, views: Sequence[SplatView], extent: float, port: int = 8080) -> None:
+    def __init__(self, views: Sequence[PosedView], extent: float, port: int = 8080) -> None:
         viser = require_viser()
         self.server = viser.ViserServer(host=HOST, port=port, label="dense3d", verbose=False)
         self.url = f"http://{HOST}:{self.server.get_port()}/"
@@ -80,7 +80,7 @@ class SplatViewer:
         """End the server."""
         self.server.stop()
 
-    def _frustum(self, number: int, view: SplatView):
+    def _frustum(self, number: int, view: PosedView):
         from scipy.spatial.transform import Rotation
 
         camera = view.camera

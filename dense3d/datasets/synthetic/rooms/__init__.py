@@ -8,7 +8,8 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "furnishing": ["CLASSES", "Item", "Room", "furnish"],
+        "classes": ["CLASSES"],
+        "furnishing": ["Item", "Room", "furnish"],
         "sampling": ["RoomCloud", "make_furnished_room", "make_room"],
         "viewing": ["RoomView", "view_room"],
     },

@@ -11,13 +11,9 @@ from shapely.affinity import rotate, translate
 
 from dense3d.datasets.synthetic.objects.families import build_parts
 from dense3d.datasets.synthetic.objects.primitives import box, joined, moved
+from dense3d.datasets.synthetic.rooms.classes import CLASSES
 from dense3d.structures.cloud_files.meshes import TriangleMesh
 
-CLASSES = (
-    "floor", "wall", "door", "window", "picture", "table", "chair", "sofa", "bed", "shelf", "cabinet", "lamp",
-    "bathtub", "monitor",
-)  # fmt: skip
-STUFF = 2  # so many first classes are no things and have no box
 TRIES = 30
 GAP = 0.02  # metres between things, and to the wall
 AGAINST_WALLS = ("sofa", "bed", "shelf", "cabinet", "bathtub")

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dense3d.datasets.synthetic.objects.primitives import area_of
 from dense3d.datasets.synthetic.objects.sampling import sample_parts
-from dense3d.datasets.synthetic.rooms.furnishing import CLASSES, Room, furnish
+from dense3d.datasets.synthetic.rooms.classes import CLASSES, ON_WALLS
+from dense3d.datasets.synthetic.rooms.furnishing import Room, furnish
 from dense3d.datasets.synthetic.rooms.scanning import seen_by_scanner
 from dense3d.structures.cloud_files.meshes import TriangleMesh
 
 NOISE = (0.001, 0.006)  # metres, standard deviation along the normal
 STUFF_INSTANCE = -1
-ON_WALLS = ("door", "window", "picture")
 SURPLUS = 1.4  # so many times the points are sampled, since doors cover walls
 SCAN_SURPLUS = 3.0  # the same where a scanner does not see all of them
 REACH = 0.1  # metres that a thing on a wall covers in front of its middle and behind it
@@ -33,6 +34,7 @@ class RoomCloud:
         boxes: (K, 7) float64: centre, sizes along and across the heading and upwards, yaw; world frame of
             :class:`~dense3d.structures.Boxes3D`.
         box_labels: (K,) int64.
+        area: square metres of the surfaces that the points are spread over.
     """
 
     points: np.ndarray
@@ -42,6 +44,7 @@ class RoomCloud:
     instances: np.ndarray
     boxes: np.ndarray
     box_labels: np.ndarray
+    area: float
 
 
 def make_room(rng: np.random.Generator, num_points: int = 40_000, scan: bool = False) -> RoomCloud:
@@ -82,6 +85,7 @@ def make_furnished_room(
     if scan:
         is_shown &= seen_by_scanner(room, list(meshes.values()), points, rng)
     shown = np.flatnonzero(is_shown)
+    area = sum(area_of(mesh) for mesh in meshes.values()) * len(shown) / len(points)
     shown = np.resize(shown, num_points)  # so many are covered: some stand twice
     points, normals, pieces, owner = points[shown], normals[shown], pieces[shown], owner[shown]
     paint = _paint(room, int(pieces.max()) + 1, rng)
@@ -103,6 +107,7 @@ def make_furnished_room(
         instance_of[owner].astype(np.int64),
         np.array([room.items[index].box for index in things]).reshape(-1, 7),
         labels[things].astype(np.int64),
+        area,
     )
     return cloud, Surfaces(room, tuple(meshes.values()), np.array(owners), paint)
 
@@ -127,8 +132,6 @@ def _covered(room: Room, points: np.ndarray, normals: np.ndarray, owner: np.ndar
 
 def _sampled(meshes: dict, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points of all pieces; :func:`sample_parts` numbers no more than 255 at once."""
-    from dense3d.datasets.synthetic.objects.primitives import area_of
-
     groups = [list(meshes)[start : start + 200] for start in range(0, len(meshes), 200)]
     areas = np.array([sum(area_of(meshes[piece]) for piece in group) for group in groups])
     shares = rng.multinomial(count, areas / areas.sum())

@@ -1,0 +1,34 @@
+"""Front3D-NeRF with oriented boxes, in the layout of the release."""
+
+data_root = "data/nerf_mae/finetune/front3d_rpn_data/"
+_loading = dict(type="LoadRadianceGrid")
+_packing = dict(type="PackGridInputs")
+train_pipeline = [_loading, dict(type="GridAugmentation"), _packing]
+test_pipeline = [_loading, _packing]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type="Front3DNeRF", data_root=data_root, split="train", boxes="obb", pipeline=train_pipeline
+    ),
+)
+val_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="Front3DNeRF",
+        data_root=data_root,
+        split="val",
+        boxes="obb",
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    **{**val_dataloader, "dataset": dict(**{**val_dataloader["dataset"], "split": "test"})}
+)

@@ -1,0 +1,8 @@
+"""What a radiance grid's voxels show: their classes, and finer voxels (Irshad et al., ECCV 2024)."""
+
+from lazy_loader import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    submod_attrs={"segmenter": ["VoxelSegmenter"], "super_resolution": ["VoxelSuperResolution"]},
+)
