@@ -106,7 +106,7 @@ def test_every_public_operator_has_a_usable_candidate_on_the_cpu():
         "linear_sum_assignment",
         # of one form for every device
         *("band_attention", "band_mask", "resize_disparity", "warp_by_disparity", "left_right_check"),
-        "fill_from_left",
+        *("fill_from_left", "grid_occupancy"),
         # made of operators
         *("ConvRules", "chamfer_loss", "curve_order", "cube_offsets", "unique_voxels", "voxel_coordinates"),
         *("gaussians_from_points", "rgb_to_sh", "sh_to_rgb", "photometric_loss", "structural_similarity"),
