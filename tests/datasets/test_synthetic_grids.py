@@ -61,8 +61,8 @@ def test_finer_grids_begin_where_the_coarse_one_does() -> None:
     assert np.abs(finer.bbox_min - coarse.bbox_min).max() == 0
     assert finer.voxel_size * 1.6 == pytest.approx(coarse.voxel_size)
     assert finer.resolution == tuple(int(side * 1.6) for side in coarse.resolution)
-    index = np.argwhere(finer.density > 0.5)  # a surface lies in the coarse voxel around it
-    assert (coarse.density[tuple((index / 1.6).astype(int).T)] > 0).mean() > 0.9
+    middles = [grid.voxel_to_world(np.argwhere(grid.density > 0.1).mean(0) + 0.5) for grid in (coarse, finer)]
+    assert np.abs(middles[0] - middles[1]).max() < 0.5 * coarse.voxel_size.max()
 
 
 def test_the_data_set_reads_what_is_made(tmp_path, capsys) -> None:
