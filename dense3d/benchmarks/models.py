@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dense3d.apis import build_model
 from dense3d.benchmarks import detector_models
 from dense3d.benchmarks.batches import matching_batch, panoptic_batch, street_batch
-from dense3d.benchmarks.grid_models import SIDE, boxes_batch, grid_batch
+from dense3d.benchmarks.grid_models import SIDE, boxes_batch, voxel_batch
 from dense3d.benchmarks.point_models import POINTS, cloud_batch, official_steps
 from dense3d.benchmarks.scene_models import POINTS_OF_SCENES, scene_batch
 from dense3d.benchmarks.stereo_models import stereo_batch, whole_image_attention, whole_row_attention
@@ -287,7 +287,7 @@ def _rooms(name: str, title: str, config: str, points: int, tiny: dict[str, Any]
 
 
 TINY_BOXES = {
-    "model.backbone.arch": dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
+    "+model.backbone.arch": dict(_delete_=True, embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2)),
     "model.neck.out_channels": 32,
 }
 
@@ -375,7 +375,7 @@ CASES = [
             _nerf_mae("NeRF-MAE, swin_s, all weights of attention kept", "reference"),
             _nerf_mae("NeRF-MAE, swin_s, fused attention", "fused"),
         ),
-        grid_batch,
+        voxel_batch,
         SIDE**3,
     ),
     ModelCase(

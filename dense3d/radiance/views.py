@@ -145,6 +145,8 @@ def _load(
             alpha = np.where(shown, alpha, 0).astype(np.uint8)
         else:
             usable = shown if usable is None else usable & shown
+    # before the rim of an undistorted photograph is mixed with nothing
+    has_alpha = bool((alpha < 255)[usable if usable is not None else slice(None)].any())
     if frame.distortion is not None:
         inside = frame.undistorted(np.full(alpha.shape, 255, np.uint8), nearest=True) > 0
         usable = inside if usable is None else inside & (frame.undistorted(usable.astype(np.uint8), True) > 0)
@@ -152,7 +154,6 @@ def _load(
     depth = _depth(frame) if with_depth else None
     camera = smaller(frame.camera, downscale)
     size = (camera.width, camera.height)
-    has_alpha = bool((alpha < 255)[usable if usable is not None else slice(None)].any())
     if has_alpha:  # colours are averaged by how much of them is there
         image = (image * (alpha[..., None] / 255)).round().astype(np.uint8)
     if usable is not None:  # a pixel that mixes known and unknown ones is unknown

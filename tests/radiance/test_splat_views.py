@@ -58,6 +58,7 @@ def test_a_distorted_photograph_is_undistorted_and_its_black_rim_does_not_count(
     root = tiny_scenes.write_scene(tmp_path / "s", [seen_wall(x) for x in (0.0, 0.3)], k1=0.3)
     for view in load_views(read_scene(root)):
         assert view.usable is not None and 0.5 < view.usable.mean() < 1
+        assert view.alpha is None  # its rim is unknown, not empty
         assert (view.image[view.usable] > 0).any(axis=-1).all()
     halves = load_views(read_scene(root), downscale=2)
     assert halves[0].image.shape == (24, 32, 3) and halves[0].usable.shape == (24, 32)

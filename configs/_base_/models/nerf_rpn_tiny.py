@@ -9,10 +9,11 @@ model = dict(
         drop_path_rate=0.1,
         position_table=True,
     ),
-    neck=dict(type="FPN3D", out_channels=64),
+    neck=dict(type="FPN3D", out_channels=32),
     bbox_head=dict(
         type="FCOSHead3D",
         num_convs=2,
+        num_groups=8,
         level_ranges=((-1, 8), (8, 16), (16, 32), (32, float("inf"))),
         pre_nms=300,
         post_nms=300,
