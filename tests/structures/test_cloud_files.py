@@ -157,6 +157,7 @@ def test_what_is_0_everywhere_is_not_known(tmp_path, said):
         "colors",
         "normals",
     }
+    assert not read_cloud(tmp_path / "a.ply", color_max=255).colors.any()
 
 
 def test_properties_are_known_by_the_names_of_other_programs(tmp_path):

@@ -48,7 +48,7 @@ def judged_cloud(
         raise ConfigError(f"up_axis must be one of {', '.join(UP_AXES)}, not {up_axis!r}")
     if not attributes or not len(attributes["points"]):
         raise DataError(f"{where} holds no point; make or copy it again")
-    attributes = _without_empty_ones(_finite_rows(attributes, where), where)
+    attributes = _without_empty_ones(_finite_rows(attributes, where), where, color_max is not None)
     if "colors" in attributes:
         attributes["colors"] = unit_colors(attributes["colors"], where, color_max)
     if "labels" in attributes:
@@ -83,11 +83,14 @@ def _finite_rows(attributes: Mapping[str, np.ndarray], where: str | Path) -> dic
     return {name: values[finite] for name, values in attributes.items()}
 
 
-def _without_empty_ones(attributes: dict[str, np.ndarray], where: str | Path) -> dict[str, np.ndarray]:
+def _without_empty_ones(
+    attributes: dict[str, np.ndarray], where: str | Path, colors_are_known: bool
+) -> dict[str, np.ndarray]:
     """Without colours and normals that are 0 everywhere, as many programs write what they do not know."""
-    for name in ("colors", "normals"):
+    for name in ("normals",) if colors_are_known else ("colors", "normals"):
         if name in attributes and not np.any(attributes[name]):
-            say(f"{where}: all its {name} are 0, as where none are known, and are left out")
+            remedy = "; say color_max=255 if all is black" if name == "colors" else ""
+            say(f"{where}: all its {name} are 0, as where none are known, and are left out{remedy}")
             attributes.pop(name)
     return attributes
 
