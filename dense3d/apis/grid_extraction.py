@@ -135,6 +135,10 @@ def extract_grid(
         raise ConfigError(
             f"method={method!r} has settings of {SETTINGS[method].__name__}, not of {type(settings).__name__}"
         )
+    if config is not None:
+        _refuse_options_of_fits(config, settings, unbounded, resume)
+    elif data is not None:
+        raise ConfigError("data is of a run of nerfstudio, which the source is not; leave it out")
     settings = settings or SETTINGS[method]()
     require_writable_folder(out)
     if not resume and config is None:
@@ -214,6 +218,19 @@ def _checked(source: Any, method: str, resolution: int, video: bool) -> Path | N
     return config
 
 
+def _refuse_options_of_fits(config: Path, settings: Any, unbounded: bool | None, resume: bool) -> None:
+    given = {
+        "settings of a fit": settings not in (None, GridSettings()),
+        "unbounded": unbounded is not None,
+        "resume": resume,
+    }
+    for name, there in given.items():
+        if there:
+            raise ConfigError(
+                f"{name}: {config} is of a field that is trained, nothing is fitted; leave it out"
+            )
+
+
 def _box(box: str | Sequence[float], views: list[PosedView], scene: PosedScene) -> tuple[np.ndarray, str]:
     if isinstance(box, str):
         return scene_box(views, box, scene.points)
@@ -250,12 +267,24 @@ def _fitter(
     fitter, where = GridFitter if is_grid else NerfactoFitter, usable_device(device)
     if resume:
         found = fitter.resumed(train, settings, load_state(out, fitter.kind), where)
+        if not settings.shell:
+            _require_within(place, found.box, out)
         tell(f"going on after step {found.step}")
         return found
     found = fitter(train, inner, settings, near, where)
     camera = train[0].camera
     tell(f"{len(train)} photographs of {camera.width} x {camera.height} pixels to fit; {found.size()}")
     return found
+
+
+def _require_within(place: np.ndarray, fitted: np.ndarray, out: Path) -> None:
+    """Refuse a box of which a bounded fit knows nothing; a field's sides are rounded to voxels."""
+    slack = (fitted[1] - fitted[0]).max() / 16
+    if (place[0] < fitted[0] - slack).any() or (place[1] > fitted[1] + slack).any():
+        raise ConfigError(
+            f"the fit in {out} is of the box {_words(fitted)}, and the box {_words(place)} reaches out of "
+            "it: take one within, or another folder for a new fit"
+        )
 
 
 def _fitted(

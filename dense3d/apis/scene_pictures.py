@@ -70,10 +70,10 @@ def scene_results(
         dataset = ROOT_DATASETS.build(cfg[f"{split}_dataloader"]["dataset"])
     count = len(dataset) if number is None else min(number, len(dataset))
     for index in range(count):
+        np.random.seed(index)  # points are chosen at random, the same ones every time
         packed = dataset[index]
         if "images" not in packed["inputs"]:
             raise ConfigError(f"{cfg.filename} is no config of scenes with photographs")
-        np.random.seed(index)
         with torch.no_grad():
             (sample,) = model.test_step(pseudo_collate([packed]))
         if "reconstructed_points" not in sample:

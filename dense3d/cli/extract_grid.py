@@ -152,9 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         device=str(device),
         video=arguments.video,
-        tell=lambda line: print(
-            line, file=sys.stderr if line.startswith("warning") else sys.stdout, flush=True
-        ),
+        tell=_tell,
     )
     for reason in report.left_out:
         print(f"left out: {reason}", file=sys.stderr)

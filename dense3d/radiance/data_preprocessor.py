@@ -62,6 +62,8 @@ class GridDataPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(data)
         samples = data.get("data_samples")
         grids = [grid.float() for grid in data["inputs"]["grids"]]
+        if not grids:
+            raise DataError("there is no grid in the batch")
         if samples is not None and len(samples) != len(grids):
             raise DataError(f"{len(grids)} grids came with {len(samples)} data samples")
         for index, grid in enumerate(grids):

@@ -98,12 +98,12 @@ class FPN3D(BaseModule):
             self.extra_convs.append(nn.Conv3d(width, out_channels, 3, stride=2, padding=1))
 
     def init_weights(self) -> None:
-        """Draw the weights again where ``initialisation`` asks for it."""
-        super().init_weights()
-        if self.initialisation == "kaiming":
+        """Draw the weights where ``initialisation`` asks for it, then load what ``init_cfg`` names."""
+        if self.initialisation == "kaiming" and not self.is_init:
             for module in self.modules():
                 if isinstance(module, nn.Conv3d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        super().init_weights()
 
     def out_strides(self, strides: Sequence[int]) -> tuple[int, ...]:
         """Strides of the pyramid's levels, of those of the backbone's."""

@@ -111,12 +111,12 @@ class ResNet3D(BaseModule):
         self.out_channels, self.out_strides = tuple(channels), tuple(strides)
 
     def init_weights(self) -> None:
-        """Draw the convolutions again where ``initialisation`` is ``"kaiming"``."""
-        super().init_weights()
-        if self.initialisation == "kaiming":
+        """Draw the convolutions where ``initialisation`` asks for it, then load what ``init_cfg`` names."""
+        if self.initialisation == "kaiming" and not self.is_init:
             for module in self.modules():
                 if isinstance(module, nn.Conv3d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        super().init_weights()
 
     def forward(self, grids: Tensor) -> list[Tensor]:
         """Levels of a batch, finest first."""

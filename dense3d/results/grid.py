@@ -159,7 +159,8 @@ class GridResult:
         if self.boxes is not None:
             return {"input": given, str(self): draw_grid(values, PANEL, self.boxes)}
         if self.voxel_labels is not None:
-            colours = np.array(class_colours(None, len(self.classes)))
+            count = max(len(self.classes), int(self.voxel_labels.max()) + 1)
+            colours = np.array(class_colours(None, count))
             shown = np.where(self.grid.occupied, self.voxel_labels, 0)
             return {"input": given, str(self): draw_grid(label_grid(shown, colours), PANEL)}
         made = draw_grid(self._shown_prediction(), PANEL)

@@ -48,9 +48,10 @@ class SceneResult:
         if "rendered" in sample:
             photographs, painted = (_bytes(sample.get(key)) for key in ("photographs", "rendered"))
             return cls(name, photographs, None, painted, cloud, float(sample.psnr))
-        pictures = preprocessor.cpu().pictures
+        place = preprocessor.mean.device  # it stays there, and the model goes on with it
         photograph, masked, painted = (
-            _bytes(pictures(sample.get(key))[None]) for key in ("image", "masked", "reconstruction")
+            _bytes(preprocessor.pictures(sample.get(key).to(place))[None])
+            for key in ("image", "masked", "reconstruction")
         )
         masked[0][(sample.masked == 0).all(dim=0).numpy()] = HIDDEN
         return cls(name, photograph, masked[0], painted, cloud)
@@ -91,4 +92,4 @@ class SceneResult:
 
 def _bytes(pictures: Any) -> np.ndarray:
     """``(V, 3, h, w)`` in 0..1 as ``(V, h, w, 3)`` uint8."""
-    return (pictures.detach().float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return (pictures.detach().float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -41,7 +41,7 @@ def read_grid(
 
     Raises:
         DataError: the file is none of these, contradicts the arguments or itself, is too large, or nobody
-            says what its density is.
+            says what its density is; or it looks like opacity and is said to be raw by others than itself.
     """
     path = Path(path)
     try:
@@ -67,18 +67,25 @@ def read_grid(
             "Hypersim 'alpha')"
         )
     step = _settled("delta", delta, found, path)
-    grid = RadianceGrid(
-        found[KEY],
-        found.get("bbox_min"),
-        found.get("bbox_max"),
-        str(kind),
-        DELTA if step is None else float(step),
-        float(found.get("scale", 1.0)),
-        found.get("offset"),
-        bool(found.get("from_mitsuba", False)),
-        str(path),
-    )
-    _check_resolution(grid, found, path)
+    try:
+        grid = RadianceGrid(
+            found[KEY],
+            found.get("bbox_min"),
+            found.get("bbox_max"),
+            str(kind),
+            DELTA if step is None else float(step),
+            float(found.get("scale", 1.0)),
+            found.get("offset"),
+            bool(found.get("from_mitsuba", False)),
+            str(path),
+        )
+        _check_resolution(grid, found, path)
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} holds something else than a grid's box and scale ({error})") from None
+    if kind == "raw_exp" and "density_kind" not in found:
+        _check_raw(grid.density, path)
     return grid
 
 
@@ -164,7 +171,10 @@ def _check_size(archive: zipfile.ZipFile, path: Path, most_bytes: int) -> None:
 
 def _settled(name: str, given, found: Mapping, path: Path):
     """What the file says, or else the caller; None where neither does."""
-    stored = found[name].item() if name in found else None
+    stored = found.get(name)
+    if stored is not None and stored.size != 1:
+        raise DataError(f"{path}: {name} is one value, not an array {stored.shape}; extract the grid again")
+    stored = None if stored is None else stored.item()
     if stored is None or given is None:
         return given if stored is None else stored
     if stored != given:
@@ -173,6 +183,15 @@ def _settled(name: str, given, found: Mapping, path: Path):
             f"leave {name} out"
         )
     return stored
+
+
+def _check_raw(density: np.ndarray, path: Path) -> None:
+    """Refuse what cannot be meant: raw densities of a scene are far below 0 where it is empty."""
+    if density.min() >= 0 and 0 < density.max() <= 1:
+        raise DataError(
+            f"{path}: all of its densities are in [0, 1], as opacity is, and converting them once more would "
+            f"ruin the grid: write what they are, RadianceGrid.load({str(path)!r}, 'alpha').save(...)"
+        )
 
 
 def _check_resolution(grid: RadianceGrid, found: Mapping, path: Path) -> None:

@@ -16,7 +16,7 @@ from dense3d.datasets.scene_views.posed import PosedSceneViews
 from dense3d.datasets.scene_views.sunrgbd import AXES, SunRgbdViews, parts_of_projection
 from dense3d.datasets.scene_views.view import depth_of_points, points_of_view, read_view
 from dense3d.datasets.synthetic.clouds import make_clouds
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.pretraining import Gaussian2SceneStage1
 from dense3d.pretraining.gaussian2scene.views import project_points
 from dense3d.structures.camera import PinholeCamera
@@ -161,6 +161,15 @@ def test_a_scan_of_another_scene_is_refused(rooms, tmp_path):
     data = SyntheticRooms(str(root), num_views=1, pipeline=SCAN)
     with pytest.raises(Exception, match="are not of one scene: 0% of the depth map"):
         data[0]
+
+
+@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize("step", ["RandomFlipPoints", "RandomTranslatePoints"])
+def test_a_cloud_that_leaves_its_photographs_is_refused(rooms, step, place):
+    steps = [*SCAN[:place], dict(type=f"dense3d.{step}"), *SCAN[place:]]
+    data = SyntheticRooms(str(rooms), num_views=1, pipeline=steps)
+    with pytest.raises(ConfigError, match="no longer fits"):
+        data.pipeline(data.get_data_info(0))
 
 
 def test_rooms_without_photographs_say_how_to_make_them(rooms, tmp_path):

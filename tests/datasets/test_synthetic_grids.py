@@ -54,6 +54,17 @@ def test_boxes_lie_around_the_voxels_of_their_things() -> None:
         assert (labels[tuple(own.T)] > 0).all()
 
 
+def test_finer_grids_begin_where_the_coarse_one_does() -> None:
+    room = make_room(np.random.default_rng(3), 20_000)
+    coarse, _ = voxelise(room, 30)
+    finer, _ = voxelise(room, 48, coarse)
+    assert np.abs(finer.bbox_min - coarse.bbox_min).max() == 0
+    assert finer.voxel_size * 1.6 == pytest.approx(coarse.voxel_size)
+    assert finer.resolution == tuple(int(side * 1.6) for side in coarse.resolution)
+    middles = [grid.voxel_to_world(np.argwhere(grid.density > 0.1).mean(0) + 0.5) for grid in (coarse, finer)]
+    assert np.abs(middles[0] - middles[1]).max() < 0.5 * coarse.voxel_size.max()
+
+
 def test_the_data_set_reads_what_is_made(tmp_path, capsys) -> None:
     words = ["make-synthetic", "grids", str(tmp_path / "grids"), "--train", "2", "--val", "1", "--size", "24"]
     assert main([*words, "--finer", "36"]) == 0

@@ -125,6 +125,29 @@ def test_batch_equals_single_scenes(stage1):
         torch.testing.assert_close(alone.decoded.pixels, together.decoded.pixels[one], rtol=1e-4, atol=1e-5)
 
 
+def test_padding_is_no_floor():
+    """A small cloud in a batch gives the tokens of the same cloud alone."""
+    model = Gaussian2SceneStage2({**SMALL, "point_encoder": TRUNK}).eval()
+    clouds = list(scenes(points=120)["points"] + torch.tensor([0.0, 0.0, 3.0]))  # 0 is far below the floor
+    clouds[1] = clouds[1][:40]
+    groups = model.autoencoder.draw_groups(torch.zeros(2, 10, 3))
+    together = model(
+        dict(points=torch.cat(clouds), lengths=torch.tensor([120, 40])), groups=groups, mode="tensor"
+    )
+    alone = model(dict(points=clouds[1][None]), groups=groups[1:], mode="tensor")
+    torch.testing.assert_close(together.points[1:], alone.points, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fill", [0.25, 0.75])
+def test_colours_may_be_added_to_those_of_the_cloud(fill):
+    model = Gaussian2SceneStage2(SMALL, colours="residual").eval()
+    batch = {**scenes(), "features": torch.full((2, 80, 3), 2 * fill - 1)}
+    colors = model(batch, mode="tensor").gaussians.colors
+    torch.testing.assert_close(colors, torch.full_like(colors, fill))
+    with pytest.raises(ConfigError, match="needs the colours"):
+        model(scenes(), mode="tensor")
+
+
 def test_hidden_parts_have_no_influence(stage1):
     """But for the places of hidden groups, which the decoder is given."""
     whole = scenes(1)
@@ -217,11 +240,14 @@ def test_a_gaussian_is_rendered_where_its_point_is_seen():
     head = GaussianHead(4, 1)
     gaussians = head(torch.zeros(1, 5, 4), mean.expand(1, 5, 3) + 1e-4 * torch.rand(1, 5, 3))
     picture = render_scenes(gaussians, views, (HEIGHT, WIDTH)).alphas[0, 0]
+    small = render_scenes(gaussians, views, (HEIGHT // 2, WIDTH // 2)).alphas[0, 0]
     places, seen = project_points(mean, batch["world_to_camera"][:, 0], batch["intrinsics"][:, 0], views.size)
     assert seen.all()
-    row, column = divmod(int(picture.argmax()), WIDTH)
-    expected = places[0, 0] * torch.tensor([WIDTH, HEIGHT]) - 0.5
-    assert abs(column - expected[0]) <= 1 and abs(row - expected[1]) <= 1
+    for size, alpha in (((HEIGHT, WIDTH), picture), ((HEIGHT // 2, WIDTH // 2), small)):
+        rows, columns = torch.meshgrid(*(torch.arange(side) + 0.5 for side in size), indexing="ij")
+        middle = torch.stack([(alpha * x).sum() / alpha.sum() for x in (columns, rows)])
+        expected = places[0, 0] * torch.tensor(size[::-1])
+        torch.testing.assert_close(middle, expected, rtol=0, atol=0.2)  # pixels
 
 
 def test_unknown_depth_is_not_compared():
@@ -304,6 +330,14 @@ def test_bad_input_is_named(stage1):
         stage1({**whole, "points": whole["points"][:, :6]}, mode="loss")
     with pytest.raises(ConfigError, match="image_mask='complementary'"):
         Gaussian2SceneStage1(**SMALL, image_mask="complementary")
+    with pytest.raises(ConfigError, match="projection='exakt'"):
+        Gaussian2SceneStage1(**SMALL, projection="exakt")
+    with pytest.raises(ConfigError, match="no loss 'pixel'; did you mean 'pixels'"):
+        Gaussian2SceneStage1(**SMALL, weights=dict(pixel=2.0))
+    coloured = {**whole, "features": torch.zeros(2, 80, 3)}
+    for model in (stage1, Gaussian2SceneStage2(SMALL)):
+        with pytest.raises(DataError, match="would ignore the features"):
+            model(coloured, mode="loss")
     with pytest.raises(ConfigError, match="did you mean 'pimae'"):
         Gaussian2SceneStage1("pimea", **SMALL)
     with pytest.raises(ConfigError, match="no loss 'rgb'"):
@@ -344,7 +378,9 @@ def test_pictures_of_both_stages(stage):
     torch.manual_seed(0)
     model = stage(**SMALL) if stage is Gaussian2SceneStage1 else stage(SMALL)
     sample = model.eval()(scenes(1, views=2), mode="predict")[0]
+    there = model.data_preprocessor._device = torch.device("cuda:0")  # as where the model is on a GPU
     result = SceneResult.read(sample, model.data_preprocessor)
+    assert model.data_preprocessor.device == there  # or the next scene would not meet its model
     shown = 1 if stage is Gaussian2SceneStage1 else 2
     assert len(result.photographs) == len(result.painted) == shown
     picture = result.plot()

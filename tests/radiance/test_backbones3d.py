@@ -221,3 +221,19 @@ def official_swin(name: str) -> str:
     name = re.sub(r"^stages\.(\d+)\.merge\.", r"stages.\1.0.", name)
     later = re.fullmatch(r"stages\.(\d+)\.blocks\.(\d+)\.(.+)", name)
     return f"stages.{later[1]}.{int(later[2]) + (later[1] != '0')}.{later[3]}" if later else name
+
+
+@pytest.mark.parametrize("kind", ["resnet", "pyramid"])
+def test_weights_that_are_loaded_are_not_drawn_again(kind, tmp_path):
+    def made(**options):
+        if kind == "resnet":
+            return ResNet3D(depths=(1,), base_channels=4, **options)
+        return FPN3D([4], 4, initialisation="kaiming", **options)
+
+    first, file = made(), tmp_path / "weights.pth"
+    torch.save(first.state_dict(), file)
+    second = made(init_cfg=dict(type="Pretrained", checkpoint=str(file)))
+    second.init_weights()
+    second.init_weights()
+    for name, value in second.state_dict().items():
+        assert torch.equal(value, first.state_dict()[name]), name

@@ -232,12 +232,17 @@ def test_cameras_and_boxes_are_in_the_world(tmp_path: Path):
         (np.full((2, 7), np.nan), "2 boxes are not finite"),
         (np.array([[0, 0, 0, 1, 1, 1.0], [0, 0, 0, -1, 1, 1]]), "box 1 has a size"),
         (np.array(["a"]), "cannot be read|boxes are"),
+        (np.array([[0, 0, 0, 1, 1, 1, 45.0]]), "yaws are radians"),
     ],
 )
 def test_faults_of_boxes_are_named(boxes, told, tmp_path: Path):
     np.save(tmp_path / "b.npy", boxes)
     with pytest.raises(DataError, match=told):
         read_boxes(tmp_path / "b.npy")
-    (tmp_path / "b.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_boxes(tmp_path / "b.npy")
+    for content in (b"\x93NUMPY", b"PK\x03\x04 cut"):
+        (tmp_path / "b.npy").write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read"):
+            read_boxes(tmp_path / "b.npy")
+    np.savez(tmp_path / "b.npz", boxes=boxes)
+    with pytest.raises(DataError, match="holds several arrays"):
+        read_boxes(tmp_path / "b.npz")

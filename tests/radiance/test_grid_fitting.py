@@ -95,6 +95,8 @@ def test_a_killed_fit_goes_on_bit_for_bit(scene: Path, tmp_path: Path, monkeypat
     resumed = fit(scene, tmp_path / "killed", resume=True)
     np.testing.assert_array_equal(resumed.grid.rgbsigma, whole.grid.rgbsigma)
     assert resumed.scores.rows == whole.scores.rows
+    with pytest.raises(ConfigError, match=r"reaches out of it: take one within"):
+        fit(scene, tmp_path / "killed", resume=True, box="cameras")
     with pytest.raises(CheckpointError, match=r"color_lr was 0\.03 and is 0\.5"):
         fit(scene, tmp_path / "killed", replace(QUICK, color_lr=0.5), resume=True)
     with pytest.raises(CheckpointError, match=r"photographs are others .* as images/0\d\.png"):

@@ -19,6 +19,7 @@ from dense3d.errors import CheckpointError, ConfigError, DataError
 from dense3d.ops import render_grid
 from dense3d.ops.volume_rendering_rays import sample_volume
 from dense3d.optional import require
+from dense3d.radiance.grids import GridSettings
 from dense3d.radiance.grids.nerfacto_fitting import NerfactoFitter
 from dense3d.radiance.grids.nerfacto_settings import NerfactoSettings
 from dense3d.radiance.grids.nerfstudio_runs import read_run, run_config
@@ -175,6 +176,10 @@ def test_a_grid_is_taken_from_a_run(run, tmp_path: Path) -> None:
     np.testing.assert_allclose(grid.bbox_min, box[:3])
     with pytest.raises(ConfigError, match="of a field that is trained; leave the method out"):
         extract_grid(run.root / "config.yml", tmp_path / "o", method="nerfacto")
+    with pytest.raises(ConfigError, match=r"settings of a fit: .* nothing is fitted; leave it out"):
+        extract_grid(run.root, tmp_path / "o", settings=GridSettings(steps=9))
+    with pytest.raises(ConfigError, match="data is of a run of nerfstudio"):
+        extract_grid(run.data, tmp_path / "o", data=run.data)
 
 
 def test_runs_that_cannot_be_read_are_named(nerfstudio, run, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_segmenter_predicts_without_padding_and_learns_every_weight() -> None:
 
 def test_what_cannot_be_learnt_is_said() -> None:
     model, grid = VoxelSegmenter(SMALL, 4), torch.rand(1, 4, 8, 8, 8)
+    with pytest.raises(DataError, match="room_1: there are 8x9x8 voxel labels for a grid of 8x8x8 voxels"):
+        model(grid, [labelled(torch.zeros(8, 9, 8).long())], mode="loss")
     with pytest.raises(DataError, match="has no gt_voxel_labels, which voxel segmentation learns from"):
         model(grid, [GridDataSample()], mode="loss")
     with pytest.raises(DataError, match="room_1: voxel labels reach from 7 to 7"):
@@ -81,9 +83,11 @@ def test_finer_grids_have_the_truths_sides() -> None:
     (found,) = model.eval()(**batch, mode="predict")
     assert found.pred_grid.shape == (4, 16, 25, 12)
     assert float(loss) == pytest.approx(3 * float(found.mse), rel=1e-4)  # a sum over colours, and their mean
-    batch["data_samples"][0].set_data(dict(gt_grid=torch.rand(4, 90, 25, 12)))
-    with pytest.raises(DataError, match="room_1: the finer grid has 90x25x12 voxels"):
-        model(**batch, mode="loss")
+    for wrong in ((90, 25, 12), (16, 20, 12)):  # of factors above and below
+        batch["data_samples"][0].set_data(dict(gt_grid=torch.rand(4, *wrong)))
+        for mode in ("loss", "predict"):
+            with pytest.raises(DataError, match=r"room_1: .* and the model makes 16x25x12 of 10x16x8"):
+                model(**batch, mode=mode)
 
 
 def test_pretrained_parts_arrive(tmp_path) -> None:

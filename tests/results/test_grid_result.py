@@ -49,6 +49,7 @@ def test_each_kind_is_drawn_and_written(grid, tmp_path):
         "labels": dict(voxel_labels=np.full(grid.resolution, 2), classes=("void", "wall", "lamp")),
         "boxes": dict(boxes=np.array([[2.0, 2, 4, 2, 2, 2, 0.1]]), scores=np.array([0.9])),
     }
+    kinds["unnamed"] = dict(voxel_labels=np.full(grid.resolution, 300))
     words = {}
     for name, fields in kinds.items():
         result = GridResult(name, grid, **fields)

@@ -136,6 +136,16 @@ def test_colours_of_both_ranges_are_told_apart_and_said(tmp_path, said):
         read_cloud(tmp_path / "unit.txt", color_max=0.5)
 
 
+def test_rounding_makes_no_bytes_of_colours(tmp_path):
+    colors = np.array([[1.0004, 0.5, -0.0004], [0, 0.25, 1]])
+    np.savetxt(tmp_path / "a.txt", np.hstack([np.eye(3)[:2], colors]))
+    np.testing.assert_allclose(read_cloud(tmp_path / "a.txt").colors, colors.clip(0, 1), atol=1e-6)
+    np.savetxt(tmp_path / "b.txt", np.hstack([np.eye(3)[:2], 1.02 * colors]))
+    with pytest.raises(DataError, match=r"too much for 0\.\.1 and too dark for 0\.\.255"):
+        read_cloud(tmp_path / "b.txt")
+    assert read_cloud(tmp_path / "b.txt", color_max=1.0205).colors.max() > 0.99
+
+
 @pytest.mark.parametrize(("name", "intensity"), [("scanner.pts", "%d"), ("other.txt", "%.3f")])
 def test_intensity_before_colours_is_told(tmp_path, said, name, intensity):
     rng = np.random.default_rng(0)
@@ -157,6 +167,7 @@ def test_what_is_0_everywhere_is_not_known(tmp_path, said):
         "colors",
         "normals",
     }
+    assert not read_cloud(tmp_path / "a.ply", color_max=255).colors.any()
 
 
 def test_properties_are_known_by_the_names_of_other_programs(tmp_path):

@@ -136,7 +136,12 @@ def test_broken_files_are_named(tmp_path) -> None:
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
     np.savez(tmp_path / "other.npz", sdf=np.zeros(3))
     np.savez(tmp_path / "wrong.npz", rgbsigma=np.zeros((2, 2, 2, 4), np.float32), resolution=[3, 2, 2])
+    values = np.zeros((2, 2, 2, 4), np.float32)
+    np.savez(tmp_path / "scales.npz", rgbsigma=values, scale=[1.0, 2.0])
+    np.savez(tmp_path / "steps.npz", rgbsigma=values, delta=[0.1, 0.2])
     for name, message in [
+        ("scales", "something else than a grid's box and scale"),
+        ("steps", "delta is one value"),
         ("cut", "cannot be read as a radiance grid"),
         ("other", "holds no array 'rgbsigma'"),
         ("none", "there is no radiance grid"),

@@ -150,7 +150,8 @@ def _read_scan(record: dict[str, Any]) -> Arrays:
     found, count = read_ply(path, None, 0)
     points = found["points"].astype(np.float64)
     if record["alignment"]:
-        matrix = alignment_of(Path(record["alignment"]), required=bool(record.get("stuff")))
+        has_boxes = bool(record.get("stuff") and (record["groups"] or record["labels"]))
+        matrix = alignment_of(Path(record["alignment"]), required=has_boxes)  # test scans state none
         points = points @ matrix[:3, :3].T + matrix[:3, 3]
     with quiet_open3d() as open3d:
         mesh = open3d.io.read_triangle_mesh(str(path))

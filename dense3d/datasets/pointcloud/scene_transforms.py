@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from dense3d.datasets.pointcloud.transforms import take
+from dense3d.datasets.pointcloud.transforms import note_motion, take
 from dense3d.errors import ConfigError
 from dense3d.registry import TRANSFORMS
 
@@ -62,6 +62,7 @@ class ElasticDistortion(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Distort."""
         if np.random.random() < self.probability:
+            note_motion(results)
             for period, strength in self.scales:
                 results["points"] = _distorted(results["points"], period, strength)
         return results

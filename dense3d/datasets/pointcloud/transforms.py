@@ -30,8 +30,10 @@ def apply_matrix(results: dict[str, Any], matrix: np.ndarray) -> dict[str, Any]:
     """Multiply points (as columns) by a (3, 3) matrix, and turn normals and oriented boxes with them.
 
     Raises:
-        ConfigError: the matrix tilts or shears boxes, so that none of ours encloses what they did.
+        ConfigError: the matrix tilts or shears boxes, so that none of ours encloses what they did; or as
+            :func:`note_motion`.
     """
+    note_motion(results)
     results["points"] = (results["points"] @ matrix.T).astype(np.float32)
     if results.get("gt_boxes") is not None:
         results["gt_boxes"] = moved_boxes(results["gt_boxes"], matrix)
@@ -41,6 +43,20 @@ def apply_matrix(results: dict[str, Any], matrix: np.ndarray) -> dict[str, Any]:
         now = np.linalg.norm(turned, axis=1, keepdims=True)
         results["normals"] = (turned * (lengths / np.where(now > 0, now, 1))).astype(np.float32)
     return results
+
+
+def note_motion(results: dict[str, Any]) -> None:
+    """Remember that the cloud is moved, since the cameras of photographs are not.
+
+    Raises:
+        ConfigError: there are photographs, which the cloud would no longer fit.
+    """
+    if results.get("views"):
+        raise ConfigError(
+            "a cloud that is turned, mirrored, scaled or shifted no longer fits the photographs that "
+            "LoadSceneViews has read: leave such steps out of this pipeline"
+        )
+    results["moved"] = True
 
 
 @TRANSFORMS.register_module()
@@ -162,6 +178,7 @@ class RandomTranslatePoints(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Shift."""
+        note_motion(results)
         offset = np.random.uniform(-self.distance, self.distance)
         results["points"] = (results["points"] + offset).astype(np.float32)
         _shift_boxes(results, offset)

@@ -18,14 +18,17 @@ from torch import Tensor
 from dense3d.errors import ConfigError
 from dense3d.registry import TRANSFORMS
 
+NOT_CARRIED = ("gt_voxel_labels", "gt_grid")
+
 
 @TRANSFORMS.register_module()
 class GridAugmentation(BaseTransform):
     """Turn, flip and scale the grid of a sample, and the boxes in it.
 
     Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels;
-    corners ``(N, 6)`` become such boxes, and are not turned by less than 90 degrees. It
-    runs only in training pipelines, and draws from NumPy's global generator.
+    corners ``(N, 6)`` become such boxes, and are not turned by less than 90 degrees. It runs only in training
+    pipelines, and draws from NumPy's global generator. Classes of voxels and finer grids are not carried
+    along, and refused: officially they are learnt without augmentation.
 
     Args:
         quarter_turn: probability of a turn by 90 degrees.
@@ -35,7 +38,8 @@ class GridAugmentation(BaseTransform):
         scales: range of the factors.
 
     Raises:
-        ConfigError: a probability is not in 0..1, or a range is upside down.
+        ConfigError: a probability is not in 0..1, a range is upside down, or a sample has classes of voxels
+            or a finer grid.
 
     Example:
         >>> grid, box = torch.rand(4, 6, 8, 4), torch.tensor([[1.0, 2.0, 2.0, 1.0, 3.0, 2.0, 0.2]])
@@ -67,6 +71,12 @@ class GridAugmentation(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Augment a sample by decisions that are drawn."""
+        left = [name for name in NOT_CARRIED if results.get(name) is not None]
+        if left:
+            raise ConfigError(
+                f"GridAugmentation does not take {left[0]} along, which would no longer fit the grid: leave "
+                "it out of the pipeline"
+            )
         draws = np.random.random(4)
         angle = np.random.uniform(-self.most_turn, self.most_turn)
         scale = np.random.uniform(*self.scales)

@@ -74,7 +74,7 @@ class RadianceGridDataset(StrictSamples, BaseDataset):
         if self.density_kind not in (None, *DENSITY_KINDS):
             raise ConfigError(f"density_kind={density_kind!r}: use one of {', '.join(DENSITY_KINDS)}")
         self.split, self.share = split, share
-        self.split_file = self.SPLIT_FILE if split_file is None else split_file
+        self.split_file = split_file
         self.folders = {"features": features, "boxes": boxes, "labels": labels, "finer": finer}
         self.left_out: list[str] = []
         metainfo = {"classes": tuple(classes or self.CLASSES), **(kwargs.pop("metainfo", None) or {})}
@@ -100,9 +100,10 @@ class RadianceGridDataset(StrictSamples, BaseDataset):
             if not found:
                 raise DataError(f"{self.root / self.folders['features']} holds no grid; see {LAYOUT}")
             return found
-        path = self.root / self.split_file if self.split_file else None
-        if path is None or not is_file(path):
-            path = find_split_file(self.root)
+        if self.split_file:
+            return read_split(self.root / self.split_file, self.split)
+        usual = self.root / self.SPLIT_FILE if self.SPLIT_FILE else None
+        path = usual if usual is not None and is_file(usual) else find_split_file(self.root)
         return read_split(path, self.split)
 
     def records(self) -> list[dict[str, Any]]:

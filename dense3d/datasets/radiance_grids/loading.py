@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 
 from dense3d.errors import DataError
 from dense3d.registry import TRANSFORMS
+from dense3d.structures.boxes3d import check_yaw
 from dense3d.structures.grid_sample import GridDataSample
 from dense3d.structures.radiance_grid import RadianceGrid
 from dense3d.structures.radiance_grid_files import MOST_BYTES, read_grid
@@ -59,7 +60,8 @@ def read_boxes(path: str, grid: RadianceGrid) -> torch.Tensor:
     """``(N, 7)`` or ``(N, 6)`` boxes of a grid, in voxels.
 
     Raises:
-        DataError: the file holds something else, a size is not positive, or a centre lies outside the grid.
+        DataError: the file holds something else, a size is not positive, a centre lies outside the grid, or a
+            yaw is in degrees.
     """
     boxes = _array(path, "boxes")
     if boxes.ndim != 2 or boxes.shape[1] not in (6, 7) or boxes.dtype.kind not in "fiu":
@@ -80,6 +82,7 @@ def read_boxes(path: str, grid: RadianceGrid) -> torch.Tensor:
             raise DataError(
                 f"{path}: box {row} {what} ({boxes[row].tolist()}); boxes are in voxels of the unpadded grid"
             )
+    check_yaw(boxes if boxes.shape[1] == 7 else None, path)
     return torch.from_numpy(boxes)
 
 

@@ -46,7 +46,10 @@ class ScanNetNeRF(RadianceGridDataset):
 
 @DATASETS.register_module()
 class NeRFMAEPretraining(RadianceGridDataset):
-    """The mix of Front3D, HM3D and Hypersim that NeRF-MAE pre-trains on; all grids hold raw density there."""
+    """The mix of Front3D, HM3D and Hypersim that NeRF-MAE pre-trains on.
+
+    The official script reads all of its grids as raw density, those of Hypersim too.
+    """
 
     DENSITY_KIND = "raw_exp"
     SPLIT_FILE = "nerfmae_split.npz"

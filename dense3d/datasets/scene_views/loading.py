@@ -41,6 +41,8 @@ class LoadSceneViews(BaseTransform):
     Raises:
         DataError: a file is missing or damaged; a photograph has no depth; scan and photograph are not of one
             scene; almost nothing of the cloud is left.
+        ConfigError: an argument is out of range; or the pipeline moves the cloud, which its cameras do not
+            follow.
     """
 
     def __init__(
@@ -68,6 +70,11 @@ class LoadSceneViews(BaseTransform):
             raise DataError(f"{results['path']}: no photographs are known of this cloud; see {PAGE}")
         if self.cloud == "scan" and "points" not in results:
             raise ConfigError("LoadSceneViews(cloud='scan') comes behind LoadPoints in a pipeline")
+        if self.cloud == "scan" and results.get("moved"):
+            raise ConfigError(
+                "a step before LoadSceneViews turned, mirrored, scaled or shifted the cloud, which no longer "
+                "fits its photographs: leave such steps out of this pipeline"
+            )
         views = [read_view(frame, self.size) for frame in self._chosen(frames)]
         if self.cloud == "scan" and views[0].depth is not None:
             require_same_scene(views[0], results["points"], str(results["path"]))

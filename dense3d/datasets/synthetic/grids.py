@@ -91,7 +91,9 @@ def make_grids(
     return made_whole(root, recipe, overwrite, lambda folder: _write(folder, recipe))
 
 
-def voxelise(room: RoomCloud, size: int) -> tuple[RadianceGrid, np.ndarray]:
+def voxelise(
+    room: RoomCloud, size: int, coarse: RadianceGrid | None = None
+) -> tuple[RadianceGrid, np.ndarray]:
     """A room's surfaces as a grid whose longest side has ``size`` voxels; they are cubes.
 
     A voxel's colour is the mean of the surface's in it. Its opacity is that of an optical depth that is
@@ -100,6 +102,8 @@ def voxelise(room: RoomCloud, size: int) -> tuple[RadianceGrid, np.ndarray]:
     Args:
         room: points spread evenly over all surfaces.
         size: voxels of the longest side; the other sides are even.
+        coarse: a grid of the same room, whose low corner and proportions are taken instead, as
+            super-resolution needs it.
 
     Returns:
         The grid in 8 bits, and ``(W, L, H)`` uint8 labels of voxels: the class that most of its points have,
@@ -110,11 +114,16 @@ def voxelise(room: RoomCloud, size: int) -> tuple[RadianceGrid, np.ndarray]:
     from dense3d.datasets.synthetic.rooms import CLASSES
     from dense3d.structures import RadianceGrid
 
-    low, high = room.points.min(axis=0) - MARGIN, room.points.max(axis=0) + MARGIN
-    edge = float((high - low).max()) / size
-    shape = np.maximum(np.ceil((high - low) / edge - 1e-6).astype(int), 1)
-    shape += shape % 2
-    low = low - (shape * edge - (high - low)) / 2  # the room in the middle of its box
+    if coarse is None:
+        low, high = room.points.min(axis=0) - MARGIN, room.points.max(axis=0) + MARGIN
+        edge = float((high - low).max()) / size
+        shape = np.maximum(np.ceil((high - low) / edge - 1e-6).astype(int), 1)
+        shape += shape % 2
+        low = low - (shape * edge - (high - low)) / 2  # the room in the middle of its box
+    else:
+        factor = size / max(coarse.resolution)
+        low, edge = coarse.bbox_min, float(coarse.voxel_size.max()) / factor
+        shape = np.floor(np.array(coarse.resolution) * factor + 1e-6).astype(int)
     index = np.clip(((room.points - low) / edge).astype(int), 0, shape - 1)
     flat, voxels = np.ravel_multi_index(index.T, shape), int(shape.prod())
     count = np.bincount(flat, minlength=voxels)
@@ -168,7 +177,7 @@ def _write(folder: Path, recipe: GridRecipe) -> None:
         np.save(folder / "obb" / f"{scene}.npy", boxes)
         np.save(folder / "aabb" / f"{scene}.npy", corners_of(boxes))
         if recipe.finer:
-            finer, _ = voxelise(room, recipe.finer)
+            finer, _ = voxelise(room, recipe.finer, grid)
             finer.save(folder / f"features_{recipe.finer}" / f"{scene}.npz", compressed=True)
     write_split(folder / "synthetic_split.npz", {**scenes, "test": scenes["val"]})
 

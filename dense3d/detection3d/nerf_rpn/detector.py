@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, upright
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.radiance.data_preprocessor import GridDataPreprocessor, grids_of
 from dense3d.registry import MODELS
 from dense3d.structures.grid_sample import GridDataSample
@@ -35,6 +35,9 @@ class NerfRPN(BaseModel):
         data_preprocessor: :class:`~dense3d.radiance.data_preprocessor.GridDataPreprocessor`; its
             ``resolution`` is what NeRF-MAE's detector pads to.
         init_cfg: see mmengine's ``BaseModel``.
+
+    Raises:
+        ConfigError: a backbone of patches that are no cubes with the anchor-free head.
 
     Shape:
         grids ``(B, 4, X, Y, Z)`` to boxes, see :meth:`forward`. A location of the padding proposes nothing,
@@ -63,6 +66,7 @@ class NerfRPN(BaseModel):
         self.neck = MODELS.build({"in_channels": self.backbone.out_channels, **(neck or {"type": "FPN3D"})})
         given = {"in_channels": self.neck.out_channels[0]}
         if str(bbox_head["type"]).endswith("FCOSHead3D"):
+            _require_cubes(self.backbone)
             given["strides"] = self.neck.out_strides(self.backbone.out_strides)
         self.bbox_head = MODELS.build({**given, **bbox_head})
         if freeze_backbone:
@@ -107,6 +111,13 @@ class NerfRPN(BaseModel):
         return self.neck(self.backbone(grids))
 
 
+def _require_cubes(backbone: torch.nn.Module) -> None:
+    """Locations of the anchor-free head have one stride along all axes."""
+    patch = getattr(backbone, "patch_size", (1,))
+    if len(set(patch)) > 1:
+        raise ConfigError(f"patch_size={patch}: FCOSHead3D takes cubic patches, AnchorHead3D others, too")
+
+
 def _name(samples: list[GridDataSample] | None, index: int) -> str:
     return str(samples[index].get("sample_id", f"grid {index}")) if samples else f"grid {index}"
 
@@ -138,7 +149,7 @@ def check_boxes(boxes: Tensor, shape: Tensor, name: str) -> None:
     Args:
         boxes: ``(K, 7)`` in voxels.
         shape: ``(3,)`` of the grid. A box may reach beyond it, or lie there after augmentation, but not all
-            may.
+            may lie farther out than half of its longest side.
         name: of the scene.
 
     Raises:
@@ -156,7 +167,8 @@ def check_boxes(boxes: Tensor, shape: Tensor, name: str) -> None:
             "correct its annotation"
         )
     bounds = bounds_of(boxes)
-    outside = ((bounds[:, 3:] <= 0) | (bounds[:, :3] >= shape.to(bounds))).any(1)
+    reach = float(shape.max()) / 2  # farther than GridAugmentation moves a box
+    outside = ((bounds[:, 3:] <= -reach) | (bounds[:, :3] >= shape.to(bounds) + reach)).any(1)
     if len(boxes) and outside.all():
         sides = " x ".join(map(str, shape.tolist()))
         raise DataError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -73,14 +74,22 @@ class PatchLayers(nn.Module):
         tokens = self.patch_embed(patches.points, visible)
         return PointTokens(tokens + self.pos_embed(centres) + modality, centres)
 
-    def forward(self, points: Tensor, patches: Patches, visible: Tensor, modality: Tensor) -> PointTokens:
+    def forward(
+        self,
+        points: Tensor,
+        patches: Patches,
+        visible: Tensor,
+        modality: Tensor,
+        lengths: Tensor | None = None,
+    ) -> PointTokens:
         """Encoded tokens of visible patches.
 
         Args:
-            points: ``(B, N, 3)``, not used.
+            points: ``(B, N, 3)``, of which only PointNet++ takes notice.
             patches: G of each cloud.
             visible: ``(B, G)`` bool, equally many of each cloud.
             modality: ``(1, 1, D)``, added to all tokens.
+            lengths: ``(B,)``, how many first points of each cloud count; all unless given.
         """
         tokens, centres = self.tokens(patches, visible, modality)
         for layer in self.layers:
@@ -98,7 +107,14 @@ class PointMAEEncoder(BaseModule):
             raise ConfigError("the encoder of points has no class token: leave class_token out")
         self.projection = _projection(self.network.embed_dim, dim)
 
-    def forward(self, points: Tensor, patches: Patches, visible: Tensor, modality: Tensor) -> PointTokens:
+    def forward(
+        self,
+        points: Tensor,
+        patches: Patches,
+        visible: Tensor,
+        modality: Tensor,
+        lengths: Tensor | None = None,
+    ) -> PointTokens:
         """As :meth:`PatchLayers.forward`."""
         centres = chosen(patches.centres, visible)
         tokens, _ = self.network.encode(self.network.patch_embed(patches.points, visible), centres)
@@ -122,12 +138,19 @@ class PointNet2Encoder(BaseModule):
             )
         self.projection = _projection(self.network.out_channels, dim)
 
-    def forward(self, points: Tensor, patches: Patches, visible: Tensor, modality: Tensor) -> PointTokens:
+    def forward(
+        self,
+        points: Tensor,
+        patches: Patches,
+        visible: Tensor,
+        modality: Tensor,
+        lengths: Tensor | None = None,
+    ) -> PointTokens:
         """As :meth:`PatchLayers.forward`; there are as many tokens as seeds."""
         seen = chosen(patches.points + patches.centres[:, :, None], visible).flatten(1, 2)  # (B, V * K, 3)
         heights = None
         if self.has_height:
-            floor = points[..., 2].float().quantile(FLOOR, dim=1)
+            floor = _floor(points[..., 2].float(), lengths)
             heights = seen[..., 2:] - floor[:, None, None]
         seeds = self.network.seeds(seen, heights)
         return PointTokens(self.projection(seeds.features) + modality, seeds.points)
@@ -160,6 +183,14 @@ def build_point_encoder(config: dict[str, Any], dim: int, num_groups: int, group
 def chosen(values: Tensor, mask: Tensor) -> Tensor:
     """Of values ``(B, G, ...)`` those where ``mask`` ``(B, G)`` is true, equally many of each sample."""
     return values[mask].unflatten(0, (len(values), -1))
+
+
+def _floor(z: Tensor, lengths: Tensor | None) -> Tensor:
+    """The height ``(B,)`` of the floor of clouds with heights ``(B, N)``, padding left out."""
+    if lengths is None:
+        return z.quantile(FLOOR, dim=1)
+    padding = torch.arange(z.shape[1], device=z.device) >= lengths.to(z.device)[:, None]
+    return z.masked_fill(padding, torch.nan).nanquantile(FLOOR, dim=1)
 
 
 def _projection(width: int, dim: int) -> nn.Module:

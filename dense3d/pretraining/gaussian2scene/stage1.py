@@ -17,12 +17,12 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from dense3d.backbones.vit_scattered import refuse_scattered
-from dense3d.errors import ConfigError, DataError
+from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.layers.patch_embed import Grid
 from dense3d.layers.pixel_patches import normalised_patches, patch_loss, patchify
 from dense3d.layers.point_attention import PointAttention
 from dense3d.ops import chamfer_loss
-from dense3d.pointcloud.batches import clouds_of
+from dense3d.pointcloud.batches import points_of
 from dense3d.pointcloud.grouping import Patches, group_patches
 from dense3d.pointcloud.patch_masks import block_mask, random_patch_mask
 from dense3d.pretraining.gaussian2scene.cross_modal import CrossModal, values_of
@@ -44,12 +44,19 @@ from dense3d.pretraining.gaussian2scene.masking import (
 )
 from dense3d.pretraining.gaussian2scene.presets import settings_of
 from dense3d.pretraining.gaussian2scene.samples import stage1_samples
-from dense3d.pretraining.gaussian2scene.views import SceneViews, patch_indices, project_points, views_of
+from dense3d.pretraining.gaussian2scene.views import (
+    PROJECTIONS,
+    SceneViews,
+    patch_indices,
+    project_points,
+    views_of,
+)
 from dense3d.registry import MODELS
 from dense3d.structures import PointDataSample
 
 POINT_LOSSES = {"cdl1": 1, "cdl2": 2}
 POINT_MASKS = ("rand", "block")
+WEIGHTS = {"points": 1.0, "pixels": 1.0, "cross": 1.0}
 SEED = 0  # of masks that are the same every time
 
 
@@ -119,7 +126,8 @@ class Gaussian2SceneStage1(BaseModel):
 
     Raises:
         ConfigError: an option is unknown, or nothing would be hidden or visible.
-        DataError: photographs or cameras are missing; images are not made of whole patches.
+        DataError: photographs or cameras are missing; images are not made of whole patches; clouds come with
+            features, which it would ignore.
 
     Example:
         >>> model = Gaussian2SceneStage1(dim=32, num_groups=8, group_size=4,
@@ -169,7 +177,7 @@ class Gaussian2SceneStage1(BaseModel):
         self.projection, self.skip_origin = options["projection"], skip_origin
         self.point_loss, self.norm_pix_loss = point_loss, norm_pix_loss
         self.cross_modal = CrossModal(**options["cross_modal"]) if options["cross_modal"] else None
-        self.weights = {"points": 1.0, "pixels": 1.0, "cross": 1.0, **(weights or {})}
+        self.weights = {**WEIGHTS, **(weights or {})}
         self._check_settings()
         self._build(dim, image_encoder, point_encoder or {}, shared_encoder or {}, decoder or {})
         self._initialise()
@@ -185,10 +193,17 @@ class Gaussian2SceneStage1(BaseModel):
         for name, known in (
             ("point_mask", POINT_MASKS),
             ("image_mask", IMAGE_MASKS),
+            ("projection", PROJECTIONS),
             ("point_loss", tuple(POINT_LOSSES)),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: use one of {', '.join(map(repr, known))}")
+        for name in self.weights:
+            if name not in WEIGHTS:
+                raise ConfigError(
+                    f"stage one has no loss {name!r}{did_you_mean(name, WEIGHTS)}: weights are of "
+                    f"{', '.join(WEIGHTS)}"
+                )
 
     def _build(self, dim: int, image: dict | None, points: dict, shared: dict, decoder: dict) -> None:
         arch = dict(embed_dim=dim, depth=3, num_heads=4, position=None, class_token=False, final_norm=False)
@@ -237,7 +252,7 @@ class Gaussian2SceneStage1(BaseModel):
         Raises:
             DataError: the batch has no photographs, or images that are not made of whole patches.
         """
-        points, _, lengths = clouds_of(inputs)
+        points, lengths = points_of(inputs)
         views = views_of(inputs, len(points))
         (height, width), size = views.size, self.image_encoder.patch_size
         if height % size or width % size:
@@ -273,7 +288,7 @@ class Gaussian2SceneStage1(BaseModel):
         if order is None:
             order = self.draw_order(chosen(patches.centres, groups), views, repeatable)
         mask = SceneMask(groups, mask_of_order(order.to(points.device), self.image_mask_ratio))
-        encoded, grid = self.encode(points, patches, views.images[:, 0], mask)
+        encoded, grid = self.encode(points, patches, views.images[:, 0], mask, lengths)
         decoded = self.decoder(
             encoded.image, mask.patches.restore, grid, encoded.points, chosen(patches.centres, groups)
         )
@@ -291,7 +306,12 @@ class Gaussian2SceneStage1(BaseModel):
         return prefix, patches + self.image_modality, grid
 
     def encode(
-        self, points: Tensor, patches: Patches, images: Tensor, mask: SceneMask
+        self,
+        points: Tensor,
+        patches: Patches,
+        images: Tensor,
+        mask: SceneMask,
+        lengths: Tensor | None = None,
     ) -> tuple[Encoded, Grid]:
         """Visible parts of clouds and images ``(B, 3, H, W)`` through their own and the shared encoder."""
         prefix, tokens, grid = self.image_tokens(images)
@@ -299,7 +319,7 @@ class Gaussian2SceneStage1(BaseModel):
         image = self.image_encoder.run_blocks(torch.cat([prefix, kept], dim=1), grid)
         image = self.image_encoder.normalise(image)[:, self.image_encoder.num_prefix :]
         image = self.image_projection(image)
-        cloud = self.point_encoder(points, patches, ~mask.groups, self.point_modality)
+        cloud = self.point_encoder(points, patches, ~mask.groups, self.point_modality, lengths)
         shared = self.shared(torch.cat([image, cloud.features], dim=1))
         of_image, of_cloud = shared[:, 1:].split([image.shape[1], cloud.features.shape[1]], dim=1)
         return Encoded(image, cloud, shared, of_image, cloud._replace(features=of_cloud)), grid

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.ops import chamfer_loss, gather_points, interpolate_nearest, knn
-from dense3d.pointcloud.batches import clouds_of
+from dense3d.pointcloud.batches import clouds_of, points_of
 from dense3d.pointcloud.grouping import Patches
 from dense3d.pointcloud.pretrained import checkpoint_of
 from dense3d.pretraining.gaussian2scene.data_preprocessor import SceneDataPreprocessor
@@ -98,6 +98,7 @@ class Gaussian2SceneStage2(BaseModel):
 
     Raises:
         ConfigError: an option is unknown.
+        DataError: as stage one; features are read for ``colours="residual"`` alone.
 
     Example:
         >>> small = dict(dim=32, num_groups=8, group_size=4, point_encoder=dict(depth=1),
@@ -199,6 +200,8 @@ class Gaussian2SceneStage2(BaseModel):
                 time; or ``"tensor"``.
             groups: ``(B, G)`` bool, true for hidden and equally many of each cloud; drawn unless given.
         """
+        if self.colours == "predicted":
+            points_of(inputs)  # refuses features, which would be ignored
         points, features, lengths = clouds_of(inputs)
         found = self.gaussians_of(points, lengths, groups, features, repeatable=mode == "predict")
         if mode == "tensor":
@@ -234,7 +237,7 @@ class Gaussian2SceneStage2(BaseModel):
             groups = model.draw_groups(patches.centres, repeatable)
         groups = groups.bool().to(points.device)
         visible, hidden = chosen(patches.centres, ~groups), chosen(patches.centres, groups)
-        tokens = model.point_encoder(points, patches, ~groups, model.point_modality)
+        tokens = model.point_encoder(points, patches, ~groups, model.point_modality, lengths)
         encoded = model.shared(tokens.features)[:, 1:]
         seen, guessed = model.decoder.cloud_features(tokens._replace(features=encoded), hidden)
         local = model.decoder.points_of(guessed).float()  # (B, H, k, 3)

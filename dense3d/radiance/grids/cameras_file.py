@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dense3d.datasets.posed_rgb.poses import OPENCV_FROM_OPENGL
 from dense3d.errors import DataError
 from dense3d.files import atomic_write
 from dense3d.radiance.views import PosedView
+from dense3d.structures.boxes3d import check_yaw
 from dense3d.structures.radiance_grid import RadianceGrid
 
 
@@ -44,15 +46,18 @@ def read_boxes(path: str | Path) -> np.ndarray:
     """Boxes of the world: (N, 6) corners, or (N, 7) centre, sizes and yaw about z.
 
     Raises:
-        DataError: the file is no such array, or a number is not finite, or a size not positive.
+        DataError: the file is no such array, a number is not finite, a size not positive, or a yaw in
+            degrees.
     """
     try:
         boxes = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path} cannot be read as an array of boxes ({error}): save one with numpy.save"
         ) from None
-    boxes = np.atleast_2d(np.asarray(boxes)) if getattr(boxes, "size", 0) else np.empty((0, 7))
+    if not isinstance(boxes, np.ndarray):
+        raise DataError(f"{path} holds several arrays: save the boxes alone with numpy.save")
+    boxes = np.atleast_2d(boxes) if boxes.size else np.empty((0, 7))
     if boxes.ndim != 2 or boxes.shape[1] not in (6, 7) or boxes.dtype.kind not in "fiu":
         raise DataError(
             f"{path}: boxes are (N, 6) corners or (N, 7) centre, sizes and yaw, not {boxes.shape}"
@@ -65,6 +70,7 @@ def read_boxes(path: str | Path) -> np.ndarray:
     sizes = boxes[:, 3:6] - boxes[:, :3] if boxes.shape[1] == 6 else boxes[:, 3:6]
     if len(sizes) and sizes.min() <= 0:
         raise DataError(f"{path}: box {int((sizes <= 0).any(1).argmax())} has a size that is not positive")
+    check_yaw(boxes if boxes.shape[1] == 7 else None, path)
     return boxes
 
 

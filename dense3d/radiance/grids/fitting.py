@@ -82,6 +82,11 @@ class GridFitter:
         return self.field
 
     @property
+    def box(self) -> np.ndarray:
+        """(2, 3) corners of all that the grid holds, in the world."""
+        return torch.stack([self.field.low, self.field.low + self.field.sides]).numpy()
+
+    @property
     def is_done(self) -> bool:
         """Whether all steps were made."""
         return self.step >= self.settings.steps

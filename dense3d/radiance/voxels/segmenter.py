@@ -86,20 +86,25 @@ class VoxelSegmenter(VoxelNetwork):
                 sample.set_data({"pred_voxel_labels": labels[index, x, y, z]})
                 sample.set_data({"grid": grids[index, :, x, y, z].float()})
             return samples
-        labels = self.targets(data_samples, grids)
+        labels = self.targets(data_samples, grids, shapes)
         return {
             "loss_voxels": voxel_cross_entropy(logits, labels, self.class_weights),
             "soft_iou": soft_iou(logits.detach(), labels),
         }
 
-    def targets(self, data_samples: list[GridDataSample] | None, grids: Tensor) -> Tensor:
+    def targets(self, data_samples: list[GridDataSample] | None, grids: Tensor, shapes: Tensor) -> Tensor:
         """``(B, X, Y, Z)`` int64 labels, void where a grid is padded.
 
         Raises:
             DataError: a sample has none, of another shape, or of unknown classes.
         """
         found = samples_with(data_samples, "gt_voxel_labels", "voxel segmentation")
-        for sample, labels in zip(data_samples, found):
+        for sample, labels, shape in zip(data_samples, found, shapes.tolist()):
+            if list(labels.shape) != shape:
+                raise DataError(
+                    f"{sample.get('sample_id')}: there are {'x'.join(map(str, labels.shape))} voxel labels "
+                    f"for a grid of {'x'.join(map(str, shape))} voxels"
+                )
             if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
                 raise DataError(
                     f"{sample.get('sample_id')}: voxel labels reach from {int(labels.min())} to "

@@ -90,7 +90,7 @@ class VoxelSuperResolution(VoxelNetwork):
         if mode == "predict":
             return self.samples(finer, grids, shapes, data_samples)
         targets = samples_with(data_samples, "gt_grid", "super-resolution")
-        return {"loss_rgb": self.loss(finer, self.batched(targets, finer, data_samples))}
+        return {"loss_rgb": self.loss(finer, self.batched(targets, finer, shapes, data_samples))}
 
     def finer(self, grids: Tensor) -> Tensor:
         """``(B, 4, floor(X * factor), floor(Y * factor), floor(Z * factor))``."""
@@ -100,20 +100,31 @@ class VoxelSuperResolution(VoxelNetwork):
         features = F.interpolate(self.features(grids), scale_factor=self.factor, mode="nearest")
         return self.predict(features)
 
-    def batched(self, targets: list[Tensor], finer: Tensor, samples: list[GridDataSample]) -> Tensor:
+    def batched(
+        self, targets: list[Tensor], finer: Tensor, shapes: Tensor, samples: list[GridDataSample]
+    ) -> Tensor:
         """Targets padded as the prediction is.
 
         Raises:
-            DataError: one is larger than the prediction.
+            DataError: one has another number of voxels than the model makes.
         """
-        for sample, target in zip(samples, targets):
-            if any(have > can for have, can in zip(target.shape[1:], finer.shape[2:])):
-                raise DataError(
-                    f"{sample.get('sample_id')}: the finer grid has {'x'.join(map(str, target.shape[1:]))} "
-                    f"voxels, and the model makes {'x'.join(map(str, finer.shape[2:]))}: set factor to what "
-                    "lies between the two grids"
-                )
+        for sample, target, shape in zip(samples, targets, shapes.tolist()):
+            self._require_factor(target, finer, shape, sample)
         return torch.stack([padded(target.to(finer), tuple(finer.shape[2:])) for target in targets])
+
+    def _require_factor(
+        self, target: Tensor, finer: Tensor, shape: list[int], sample: GridDataSample
+    ) -> None:
+        """Both grids are cut to whole, even sides, so that a side is about ``factor`` times the other."""
+        slack = self.factor + 2
+        sides = zip(target.shape[1:], finer.shape[2:], shape)
+        if any(have > can or abs(have - self.factor * side) > slack for have, can, side in sides):
+            made = "x".join(str(math.floor(side * self.factor)) for side in shape)
+            raise DataError(
+                f"{sample.get('sample_id')}: the finer grid has {'x'.join(map(str, target.shape[1:]))} "
+                f"voxels, and the model makes {made} of {'x'.join(map(str, shape))}: set factor to "
+                "what lies between the two grids"
+            )
 
     def loss(self, finer: Tensor, target: Tensor) -> Tensor:
         """Squared errors summed over the colours, averaged over occupied voxels of the target.
@@ -131,6 +142,8 @@ class VoxelSuperResolution(VoxelNetwork):
         samples = data_samples or [GridDataSample() for _ in finer]
         for index, (sample, shape) in enumerate(zip(samples, shapes.tolist())):
             truth = sample.get("gt_grid")
+            if truth is not None:
+                self._require_factor(truth, finer, shape, sample)
             sides = [math.floor(s * self.factor) for s in shape] if truth is None else truth.shape[1:]
             x, y, z = (slice(side) for side in sides)
             made = finer[index, :, x, y, z].float()

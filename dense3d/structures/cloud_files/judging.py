@@ -10,9 +10,10 @@ import numpy as np
 from dense3d.errors import ConfigError, DataError
 from dense3d.structures.cloud_files.columns import whole_numbers
 from dense3d.structures.cloud_files.notes import say
-from dense3d.structures.point_cloud import PointCloud
+from dense3d.structures.point_cloud import TOLERANCE, PointCloud
 
 BYTE, WORD = 255, 65535
+DARK = 2.0  # no cloud of bytes is so dark throughout; fractions up to there are colours in 0..1 gone astray
 FAR = 8192.0  # metres; up to here float32 is exact to half a millimetre
 UP_AXES = ("x", "y", "z")
 # The (4, 4) matrix that turns each axis up; the two others stay in a right-handed order.
@@ -48,7 +49,7 @@ def judged_cloud(
         raise ConfigError(f"up_axis must be one of {', '.join(UP_AXES)}, not {up_axis!r}")
     if not attributes or not len(attributes["points"]):
         raise DataError(f"{where} holds no point; make or copy it again")
-    attributes = _without_empty_ones(_finite_rows(attributes, where), where)
+    attributes = _without_empty_ones(_finite_rows(attributes, where), where, color_max is not None)
     if "colors" in attributes:
         attributes["colors"] = unit_colors(attributes["colors"], where, color_max)
     if "labels" in attributes:
@@ -83,11 +84,14 @@ def _finite_rows(attributes: Mapping[str, np.ndarray], where: str | Path) -> dic
     return {name: values[finite] for name, values in attributes.items()}
 
 
-def _without_empty_ones(attributes: dict[str, np.ndarray], where: str | Path) -> dict[str, np.ndarray]:
+def _without_empty_ones(
+    attributes: dict[str, np.ndarray], where: str | Path, colors_are_known: bool
+) -> dict[str, np.ndarray]:
     """Without colours and normals that are 0 everywhere, as many programs write what they do not know."""
-    for name in ("colors", "normals"):
+    for name in ("normals",) if colors_are_known else ("colors", "normals"):
         if name in attributes and not np.any(attributes[name]):
-            say(f"{where}: all its {name} are 0, as where none are known, and are left out")
+            remedy = "; say color_max=255 if all is black" if name == "colors" else ""
+            say(f"{where}: all its {name} are 0, as where none are known, and are left out{remedy}")
             attributes.pop(name)
     return attributes
 
@@ -107,7 +111,8 @@ def unit_colors(colors: np.ndarray, where: str | Path, color_max: float | None =
         (N, 3) float32.
 
     Raises:
-        DataError: a number is negative or exceeds every range.
+        DataError: a number is negative or exceeds every range by more than rounding, or it cannot be told
+            whether colours exceed 0..1 or are bytes.
 
     Example:
         >>> unit_colors(np.array([[0, 51, 255]], np.uint8), "a.ply").round(2).tolist()
@@ -117,12 +122,18 @@ def unit_colors(colors: np.ndarray, where: str | Path, color_max: float | None =
     least, greatest = (float(colors.min()), float(colors.max())) if colors.size else (0.0, 0.0)
     if color_max is None:
         color_max = BYTE if colors.dtype == np.uint8 else _range_of(greatest)
+        if color_max == BYTE and greatest < DARK and (colors != np.rint(colors)).any():
+            raise DataError(
+                f"{where}: the greatest colour is {greatest:g}, too much for 0..1 and too dark for 0..255; "
+                "say color_max=255, or what stands for full colour"
+            )
         if colors.dtype != np.uint8 and greatest > 0 and color_max is not None:
             say(
                 f"{where}: the greatest colour is {greatest:g}, so colours are taken as 0..{color_max:g}; "
                 "say color_max=... if they are not"
             )
-    if color_max is None or least < 0 or greatest > color_max * (1 + 1e-6):
+    beyond = color_max is None or greatest > color_max * (1 + TOLERANCE)
+    if beyond or least < -TOLERANCE * color_max:
         raise DataError(
             f"{where}: colours from {least:g} to {greatest:g} are in none of the ranges 0..1, 0..255 and "
             "0..65535; if these columns hold something else, name the columns"
@@ -156,7 +167,7 @@ def _fullest_layer(values: np.ndarray) -> float:
 
 
 def _range_of(greatest: float) -> int | None:
-    return next((limit for limit in (1, BYTE, WORD) if greatest <= limit * (1 + 1e-6)), None)
+    return next((limit for limit in (1, BYTE, WORD) if greatest <= limit * (1 + TOLERANCE)), None)
 
 
 def _near_origin(points: np.ndarray, where: str | Path) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -87,6 +87,10 @@ def test_scannet_scans_with_segments_give_instances_and_boxes(tmp_path):
     with pytest.raises(DataError, match="states no axisAlignment, so boxes would not"):
         _build("ScanNet", tmp_path, task="detection")[0]
     assert len(_build("ScanNet", tmp_path, task="detection", align=False)[0]["gt_boxes"]) == 1
+    _scan(tmp_path / "scans_test" / "scene0001_00", "scene0001_00")
+    (tmp_path / "scans_test" / "scene0001_00" / "scene0001_00.txt").write_text("sceneType = Kitchen\n")
+    (tmp_path / "scannetv2_test.txt").write_text("scene0001_00\n")
+    assert len(_build("ScanNet", tmp_path, task="detection", split="test")[0]["points"])  # has no boxes
     (folder / "scene0001_00.aggregation.json").write_text("{}")
     with pytest.raises(DataError, match="its segments cannot be read"):
         _build("ScanNet", tmp_path)[0]

@@ -62,11 +62,24 @@ def test_opacity_is_not_converted_again(release):
     assert found == pytest.approx(127 / 255)
 
 
+def test_opacity_that_a_release_says_is_raw_is_refused(release):
+    values = np.full((4, 6, 4, 4), 0.5, np.float32)
+    values[0, ..., 3] = 0
+    np.savez(release / "features" / "b.npz", rgbsigma=values)
+    with pytest.raises(DataError, match=r"b.npz: all of its densities are in \[0, 1\], as opacity is"):
+        Front3DNeRF(str(release), pipeline=PIPELINE)[0]
+    values[0, ..., 3] = -10000
+    np.savez(release / "features" / "b.npz", rgbsigma=values)
+    assert Front3DNeRF(str(release), pipeline=PIPELINE)[0]["inputs"]["grids"][3].max() < 0.02
+
+
 def test_shares_and_splits(release):
     assert len(RadianceGridDataset(str(release), "all", density_kind="relu")) == 3
     assert len(RadianceGridDataset(str(release), share=0.5)) == 1
     assert len(RadianceGridDataset(str(release), share=0.1)) == 1  # never none
     assert len(RadianceGridDataset(str(release), split_file="")) == 3
+    with pytest.raises(DataError, match=r"mine_split.npz does not exist"):  # never another one instead
+        RadianceGridDataset(str(release), split_file="mine_split.npz").full_init()
     with pytest.raises(ConfigError, match="has no split 'test'"):
         write_split(release / "3dfront_split.npz", {"train": ["a"]})
         read_split(release / "3dfront_split.npz", "test")
@@ -99,6 +112,7 @@ def test_missing_files_are_named_or_left_out(release):
         (np.array([[2.0, 2, 2, 1, 0, 1, 0]]), "box 0 has a side of no length"),
         (np.array([[2.0, 9, 2, 1, 1, 1, 0]]), "box 0 has its centre outside the grid of 4x6x4"),
         (np.array([[2.0, 2, 2, 1, 1, 1, np.nan]]), "not finite"),
+        (np.array([[2.0, 2, 2, 1, 1, 1, 90.0]]), "yaws are radians"),
     ],
 )
 def test_boxes_that_are_none_are_named(release, boxes, message):
@@ -131,6 +145,16 @@ def test_the_scan_before_training_names_what_is_missing_or_damaged(release):
     (release / "obb" / "a.npy").unlink()
     (report,) = scan_dataset(cfg, True, 1)
     assert report.missing == 1 and "a.npy" in str(report.faults[0])
+
+
+def test_augmentation_refuses_what_it_does_not_carry_along(release):
+    pipeline = [PIPELINE[0], dict(type="GridAugmentation"), PIPELINE[1]]
+    with pytest.raises(Exception, match="does not take gt_voxel_labels along"):
+        Front3DNeRF(str(release), labels="semantics", pipeline=pipeline)[0]
+    assert Front3DNeRF(str(release), boxes="obb", pipeline=pipeline)[0]["data_samples"].gt_boxes.shape == (
+        1,
+        7,
+    )
 
 
 def test_packing_keeps_what_there_is():

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, LocationPredictions
+from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, LocationPredictions, NerfRPN
 from dense3d.detection3d.nerf_rpn.box_codes import encode_at
 from dense3d.detection3d.nerf_rpn.detector import check_boxes
 from dense3d.detection3d.nerf_rpn.location_targets import inside, level_locations
 from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.boxes3d import SceneBoxes, get_protocol
-from tests.detection3d.nerf_rpn.scenes import batch, detector, scene
+from tests.detection3d.nerf_rpn.scenes import HEADS, batch, detector, scene
 
 
 def _losses(model, data):
@@ -138,6 +138,15 @@ def test_bad_grids_are_refused():
         model(torch.zeros(1, 3, 16, 16, 16))
     reaching = torch.tensor([[1.0, 1, 1, 4, 4, 4, 0], [40.0, 5, 5, 2, 2, 2, 0]])  # as after augmentation
     check_boxes(reaching, torch.tensor([20, 20, 20]), "room")
+    check_boxes(torch.tensor([[23.0, 5, 5, 2, 2, 2, 0]]), torch.tensor([20, 20, 20]), "moved out by turning")
+
+
+def test_patches_that_are_no_cubes_need_anchors():
+    swin = dict(type="Swin3D", arch=dict(embed_dim=8, depths=(1, 1), num_heads=(1, 1)), patch_size=(4, 4, 2))
+    with pytest.raises(ConfigError, match="takes cubic patches"):
+        NerfRPN(swin, HEADS["fcos"], neck=dict(type="FPN3D", out_channels=32))
+    model = NerfRPN(swin, HEADS["anchor"], neck=dict(type="FPN3D", out_channels=8))
+    assert model(torch.rand(1, 4, 16, 16, 8)).strides == [(4, 4, 2), (8, 8, 4)]
 
 
 def test_corners_are_boxes_along_the_axes():
