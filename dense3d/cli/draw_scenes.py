@@ -1,4 +1,4 @@
-"""Draw what Gaussian2Scene or PiMAE makes of scenes of its config's data set.
+"""Draw what Gaussian2Scene or PiMAE makes of scenes.
 
 Writes a picture for each scene: photographs, what was painted or rendered, and the cloud.
 """

@@ -1,4 +1,4 @@
-"""Make a grid of colour and density of a scene, as NeRF-RPN and NeRF-MAE take it.
+"""Make a scene's grid of colour and density, for NeRF-MAE.
 
 SOURCE is transforms.json (nerfstudio, instant-ngp, Blender), a ScanNet folder, a COLMAP model with its
 images, or the config.yml of a run of nerfstudio's nerfacto. The grid lies in the world of the poses as they

@@ -1,4 +1,4 @@
-"""Run a trained model on images, point clouds or radiance grids.
+"""Run a trained model on images, clouds or radiance grids.
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
 stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,

@@ -34,7 +34,7 @@ def hull_points(
         >>> from dense3d.structures import PinholeCamera
         >>> alpha = np.zeros((21, 21), np.uint8)
         >>> alpha[8:13, 8:13] = 255
-        >>> places = [(-4, 0, 0), (0, -4, 0), (4, 0, 0)]
+        >>> places = [(-4, 0, 0), (0, -4, 0), (2.8, 2.8, 0)]
         >>> cameras = [PinholeCamera.look_at(place, (0, 0, 0), 21, 21, fov=0.8) for place in places]
         >>> views = [PosedView("", camera, np.zeros((21, 21, 3), np.uint8), alpha) for camera in cameras]
         >>> points = hull_points(views, np.zeros(3), 3.0, 100, np.random.default_rng(0))

@@ -41,9 +41,14 @@ STEPPED_ELSEWHERE = {
     "SceneFeatures": "tests/pointcloud",
     "VoteNet": "tests/detection3d",
     "ThreeDETR": "tests/detection3d",
+    "NeRFMAE": "tests/pretraining",
+    "VoxelSegmenter": "tests/radiance",
+    "VoxelSuperResolution": "tests/radiance",
+    "NerfRPN": "tests/detection3d",
     "SemiGlobalMatching": "tests/stereo",
     "MeanOfTruth": "tests/stereo",
 }
+OF_GRIDS = ("NerfRPN", "VoxelSegmenter")  # have backbones of volumes
 # What the default run steps: each system once, with each kind of backbone at least once.
 USUAL = (
     "cascade_rcnn/cascade-mask-rcnn_swin-t_fpn_8xb2-36e_coco.py",
@@ -129,9 +134,10 @@ def test_config_builds(name):
     if name.startswith(MASK_TRANSFORMERS):
         assert decayed_norms(network, optimizer) == []
     if hasattr(backbone, "out_strides"):
+        shape = (4, 64, 96, 32) if model.type in OF_GRIDS else (3, 64, 96)
         with torch.device("meta"):
-            maps = backbone.eval()(torch.zeros(1, 3, 64, 96))
-        sizes = [(-(-64 // s), -(-96 // s)) for s in backbone.out_strides]
+            maps = backbone.eval()(torch.zeros(1, *shape))
+        sizes = [tuple(-(-side // s) for side in shape[1:]) for s in backbone.out_strides]
         assert [tuple(m.shape[1:]) for m in maps] == [
             (c, *size) for c, size in zip(backbone.out_channels, sizes)
         ]

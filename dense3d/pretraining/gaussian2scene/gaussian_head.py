@@ -53,6 +53,7 @@ class GaussianHead(nn.Module):
         ConfigError: the range is empty or not positive, or the opacity is not between 0 and 1.
 
     Example:
+        >>> import torch
         >>> head = GaussianHead(8, group_size=4)
         >>> found = head(torch.rand(2, 5, 8), torch.rand(2, 20, 3))
         >>> found.scales.shape, found.opacities.unique().tolist(), found.colors.unique().tolist()
@@ -106,6 +107,7 @@ def mean_distances(points: Tensor) -> Tensor:
     """``(B, N)``: mean distance of each of ``(B, N, 3)`` points to its three nearest other ones.
 
     Example:
+        >>> import torch
         >>> mean_distances(torch.tensor([[[0.0, 0, 0], [1, 0, 0], [3, 0, 0], [6, 0, 0]]])).tolist()[0][0]
         3.3333332538604736
     """

@@ -52,13 +52,15 @@ class VoxelSegmenter(VoxelNetwork):
         super().__init__(encoder, pretrained, data_preprocessor, init_cfg)
         if num_classes < 2:
             raise ConfigError(f"num_classes={num_classes}: void and one class are the fewest")
-        weights = torch.ones(num_classes) if class_weights is None else torch.tensor(class_weights).float()
-        if weights.shape != (num_classes,) or weights.min() < 0 or not torch.isfinite(weights).all():
+        weights = (
+            [1.0] * num_classes if class_weights is None else [float(weight) for weight in class_weights]
+        )
+        if len(weights) != num_classes or not all(0 <= weight < float("inf") for weight in weights):
             raise ConfigError(
                 f"class_weights: give {num_classes} numbers of 0 or more, not {class_weights!r}"
             )
         self.num_classes = num_classes
-        self.register_buffer("class_weights", weights)
+        self.register_buffer("class_weights", torch.tensor(weights))
         self.predict = nn.Conv3d(self.add_decoder(), num_classes, 1)
 
     def forward(
