@@ -258,7 +258,6 @@ def _gaussian2scene(name: str, stage: int, options: dict[str, Any] | None = None
         f"Gaussian2Scene, {name}",
         f"gaussian2scene/gaussian2scene-{kind}_sunrgbd.py",
         options,
-        plain=True,
         infers=False,
         tiny=tiny,
     )
@@ -294,7 +293,7 @@ TINY_BOXES = {
 
 def _nerf_rpn(name: str, head: str, options: dict[str, Any] | None = None) -> Contender:
     config = f"nerf_rpn/nerf-rpn-{head}_swin3d-s_4xb2-200e_front3d.py"
-    return Contender(name, config, options or {}, plain=options is not None, tiny=TINY_BOXES)
+    return Contender(name, config, options or {}, tiny=TINY_BOXES)
 
 
 CASES = [

@@ -18,11 +18,12 @@ NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
     "flying_chairs", "flying_things_flow", "tartanair_flow",
     "shapenet55", "modelnet40", "scanobjectnn", "shapenetpart", "scannet", "scannet_pointcept", "s3dis",
     "s3dis_pointcept", "sunrgbd", "sunrgbd_raw", "sunrgbd_prepared", "scannet_prepared",
+    "front3d_nerf", "hypersim_nerf", "hm3d_nerf", "scannet_nerf", "nerfmae_pretraining",
 )  # fmt: skip
 EPILOG = (
     "Layouts and preparation: data/README.md and, of stereo and flow, docs/stereo-data.md, "
-    "of clouds docs/point-cloud-data.md. Contents of images, clouds and annotations are checked by dense3d "
-    "browse CONFIG --check. Example: dense3d check-data coco data/coco"
+    "of clouds docs/point-cloud-data.md, of grids docs/nerf-mae.md. Contents of images, clouds and annotations are "
+    "checked by dense3d browse CONFIG --check. Example: dense3d check-data coco data/coco"
 )
 
 

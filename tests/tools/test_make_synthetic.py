@@ -36,7 +36,7 @@ def test_make_then_nothing_to_do_then_refuse(repository: Path, tmp_path: Path) -
 def test_a_bad_size_is_named(repository: Path, tmp_path: Path) -> None:
     result = run(repository, "coco", str(tmp_path / "data"), "--size", "320")
     assert result.returncode == 2
-    assert "'320' is not WIDTHxHEIGHT" in result.stderr
+    assert "--size 320: images have a width and a height" in result.stderr
 
 
 def test_help_needs_neither_torch_nor_open3d(repository: Path) -> None:
