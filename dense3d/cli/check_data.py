@@ -22,8 +22,8 @@ NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
 )  # fmt: skip
 EPILOG = (
     "Layouts and preparation: data/README.md and, of stereo and flow, docs/stereo-data.md, "
-    "of clouds docs/point-cloud-data.md, of grids docs/nerf-mae.md. Contents of images, clouds and annotations "
-    "are checked by dense3d browse CONFIG --check. Example: dense3d check-data coco data/coco"
+    "of clouds docs/point-cloud-data.md, of grids docs/nerf-mae.md. Contents of images, clouds and "
+    "annotations are checked by dense3d browse CONFIG --check. Example: dense3d check-data coco data/coco"
 )
 
 
