@@ -3,7 +3,8 @@
 
 Trains, for each seed: stage one, stage two, and the detector on 10 % of the labels from scratch, from stage
 one and from stage two. What is there already is not trained again, and a run that was stopped goes on. At the
-end prints the mean differences of AP25 and AP50 from scratch and their standard errors.
+end prints the mean differences of AP25 and AP50 from scratch and their standard errors. With ``--shared``
+both stages are trained once, with the first seed: the standard error is then that of the detectors' seeds.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=5, help="pairs (default: 5)")
     parser.add_argument("--first", type=int, default=0, help="seed of the first one (default: 0)")
+    parser.add_argument("--shared", action="store_true", help="one pre-training for all pairs")
     parser.add_argument("--stop-after", choices=("stage1", "stage2"), help="train no further than this")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     for seed in seeds:
-        train_seed(arguments.out, seed, arguments.stop_after)
+        pretrained = seeds[0] if arguments.shared else seed
+        train_seed(arguments.out, seed, pretrained, arguments.stop_after)
     if arguments.stop_after or len(seeds) < 2:
         return 0
     groups = [
@@ -43,12 +46,12 @@ def main() -> int:
     return 0
 
 
-def train_seed(out: Path, seed: int, stop_after: str | None) -> None:
-    """Everything of one seed."""
-    first = train(STAGE1, out / f"stage1-{seed}", seed)
+def train_seed(out: Path, seed: int, pretrained: int, stop_after: str | None) -> None:
+    """Everything of one seed of detectors, from the pre-training with seed ``pretrained``."""
+    first = train(STAGE1, out / f"stage1-{pretrained}", pretrained)
     if stop_after == "stage1":
         return
-    second = train(STAGE2, out / f"stage2-{seed}", seed, f"model.init_cfg.checkpoint={first}")
+    second = train(STAGE2, out / f"stage2-{pretrained}", pretrained, f"model.init_cfg.checkpoint={first}")
     if stop_after == "stage2":
         return
     train(SCRATCH, out / f"scratch-{seed}", seed)
