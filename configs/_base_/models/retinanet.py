@@ -1,0 +1,8 @@
+"""RetinaNet with a feature pyramid network, for any backbone of four maps; the first is not used.
+
+Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017 (arXiv 1708.02002).
+"""
+
+_base_ = "mmdet::_base_/models/retinanet_r50_fpn.py"
+
+model = dict(neck=dict(in_channels="backbone"))
