@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "focalnet": ["FocalNet"],
         "swin": ["Swin"],
         "timm_backbone": ["TimmBackbone"],
+        "uniformer": ["UniFormer"],
         "vit": ["VisionTransformer"],
     },
 )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from dense3d.errors import CheckpointError, ConfigError, DataError
@@ -98,8 +100,21 @@ class StagedBackbone(BaseModule):
         raise NotImplementedError
 
     def layer_ids(self) -> dict[str, int]:
-        """Depth of every parameter, for layer-wise decay of the learning rate."""
-        raise NotImplementedError
+        """Depth of every parameter, for layer-wise decay of the learning rate.
+
+        0 the stem, then one id a block over all stages; a down-sampling has the id of the block that it is
+        frozen with, the one after it or before it; output norms count with the head: last block + 1.
+        """
+        parts = {id(p): 0 for module in self.stem_modules() for p in module.parameters()}
+        depth = 0
+        for index in range(len(self.channels)):
+            if index > 0:
+                first = depth if self.downsampling_ends_stage else depth + 1
+                parts |= {id(p): first for p in self.downsampling(index).parameters()}
+            for block in self.blocks(index):
+                depth += 1
+                parts |= {id(p): depth for p in block.parameters()}
+        return {name: parts.get(id(p), depth + 1) for name, p in self.named_parameters()}
 
     def stage_ids(self, num_layers: int | None = None) -> dict[str, int]:
         """Depth of every parameter, for stage-wise decay: 0 the stem and all down-sampling, i + 1 stage i.
@@ -172,7 +187,9 @@ class StagedBackbone(BaseModule):
     def run(self, block: nn.Module, x: Tensor) -> Tensor:
         """Apply one block, with activation checkpointing where that is asked for."""
         if self.with_cp and self.training and x.requires_grad:
-            return checkpoint(block, x, use_reentrant=False)
+            return checkpoint(
+                block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _no_statistics(block))
+            )
         return block(x)
 
     def train(self, mode: bool = True) -> StagedBackbone:
@@ -243,3 +260,17 @@ class StagedBackbone(BaseModule):
     def log(self, message: str) -> None:
         """Tell the user about something done to pretrained weights."""
         print_log(f"{type(self).__name__}: {message}", "current", logging.WARNING)
+
+
+@contextmanager
+def _no_statistics(block: nn.Module) -> Iterator[None]:
+    """Batch norms update their running statistics in the first pass alone, not when it is repeated."""
+    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.training]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept):
+            norm.momentum, norm.num_batches_tracked = momentum, count

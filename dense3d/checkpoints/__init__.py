@@ -76,6 +76,7 @@ CONVERTERS: dict[str, str] = {
     "swin-mmdet": "dense3d.checkpoints.swin:convert_mmdet",
     "swin-timm": "dense3d.checkpoints.swin:convert_timm",
     "swin-torchvision": "dense3d.checkpoints.swin:convert_torchvision",
+    "uniformer": "dense3d.checkpoints.uniformer:convert",
 }
 
 # system -> "module:function" that reads from a whole official file what a config has to say of its model

@@ -76,6 +76,7 @@ TASKS = {
     "*mask-rcnn_*": "instance segmentation",
     "*kitti*": "monocular 3D detection",
     "*upernet_*": "semantic segmentation",
+    "semantic-fpn_*": "semantic segmentation",
     "*_fcn_*": "semantic segmentation",
     "mask2former_*": "semantic segmentation",
     "*coco*": "detection",

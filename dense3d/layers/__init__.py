@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "dpt": ["DPTHead"],
         "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
         "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
+        "map_head": ["NormedMapHead"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
         "patch_embed": [
             "PatchEmbed",

@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 
-from dense3d.backbones import ConvNeXt, FocalNet, Swin
+from dense3d.backbones import ConvNeXt, FocalNet, Swin, UniFormer
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 
 SWIN = dict(embed_dim=16, depths=(2, 2, 2, 2), num_heads=(2, 2, 4, 4))
 CONVNEXT = dict(dims=(8, 16, 24, 32), depths=(1, 1, 4, 1))
 FOCAL = dict(embed_dim=8, depths=(1, 2, 1, 1))
+UNIFORMER = dict(dims=(8, 16, 32, 48), depths=(1, 1, 5, 1), head_dim=16)
 FAMILIES = {
     "swin": lambda **kw: Swin(SWIN, window_size=3, **kw),
     "swin_v2": lambda **kw: Swin(SWIN, version=2, window_size=4, **kw),
@@ -23,6 +24,7 @@ FAMILIES = {
     "focalnet_large": lambda **kw: FocalNet(
         dict(FOCAL, overlapping_patches=True, post_norm=True, layer_scale=1e-4), **kw
     ),
+    "uniformer": lambda **kw: UniFormer(UNIFORMER, "hybrid", window_size=3, **kw),
 }
 
 
@@ -122,7 +124,8 @@ def test_drop_path_grows_linearly_to_the_given_rate(family):
     for block in blocks:
         drop = getattr(block, "stochastic_depth", None) or getattr(block, "drop_path", None)
         drop = getattr(block, "drop_path2", None) if drop is None else drop
-        rates.append(getattr(drop, "p", getattr(drop, "drop_prob", 0.0)))
+        named = (getattr(drop, name) for name in ("p", "drop_prob", "rate") if hasattr(drop, name))
+        rates.append(next(named, 0.0))
     torch.testing.assert_close(torch.tensor(rates), torch.linspace(0, 0.4, len(blocks)))
 
 

@@ -103,6 +103,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "rotated-iou": "boxes3d.open_camera",
     "swin": "swin.open_kit",
     "threedetr": "threedetr.open_kit",
+    "uniformer": "uniformer.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
     "votenet": "votenet.open_kit",
