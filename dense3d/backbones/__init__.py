@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "convnext": ["ConvNeXt"],
         "croco": ["CrocoNetwork"],
+        "crossformer": ["CrossFormer"],
         "focalnet": ["FocalNet"],
         "swin": ["Swin"],
         "timm_backbone": ["TimmBackbone"],

@@ -23,6 +23,7 @@ CONVERTERS: dict[str, str] = {
     "ccnext-single": "dense3d.checkpoints.ccnext:convert_single",
     "co-detr": "dense3d.checkpoints.co_detr:convert",
     "croco": "dense3d.checkpoints.croco:convert",
+    "crossformer": "dense3d.checkpoints.crossformer:convert",
     "croco-encoder": "dense3d.checkpoints.croco:convert_encoder",
     "croco-flow": "dense3d.checkpoints.croco_downstream:convert",
     "croco-monocular": "dense3d.checkpoints.croco_downstream:convert_monocular",

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from dense3d.adapters import RescaledPyramid, ViTCoMer
-from dense3d.backbones import ConvNeXt, FocalNet, Swin, UniFormer, VisionTransformer
+from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, Swin, UniFormer, VisionTransformer
 from dense3d.backbones.focalnet import _KEYS
 from dense3d.backbones.vit_architectures import ViTArchitecture
 from dense3d.datasets.pointcloud.packing import PackPointInputs
@@ -60,6 +60,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "FocalNet": (FocalNet, {"arch": _KEYS}),
     "Swin": (Swin, {"arch": {"embed_dim", "depths", "num_heads"}}),
     "ConvNeXt": (ConvNeXt, {"arch": {"dims", "depths"}}),
+    "CrossFormer": (
+        CrossFormer,
+        {"arch": {"embed_dim", "depths", "num_heads", "group_size", "interval", "cooling"}},
+    ),
     "UniFormer": (UniFormer, {"arch": {"dims", "depths", "head_dim", "conv_stem", "layer_scale"}}),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),

@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 
-from dense3d.backbones import ConvNeXt, FocalNet, Swin, UniFormer
+from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, Swin, UniFormer
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 
 SWIN = dict(embed_dim=16, depths=(2, 2, 2, 2), num_heads=(2, 2, 4, 4))
 CONVNEXT = dict(dims=(8, 16, 24, 32), depths=(1, 1, 4, 1))
 FOCAL = dict(embed_dim=8, depths=(1, 2, 1, 1))
+CROSSFORMER = dict(embed_dim=16, depths=(1, 2, 4, 1), num_heads=(1, 2, 2, 4), group_size=3)
 UNIFORMER = dict(dims=(8, 16, 32, 48), depths=(1, 1, 5, 1), head_dim=16)
 FAMILIES = {
     "swin": lambda **kw: Swin(SWIN, window_size=3, **kw),
@@ -24,6 +25,8 @@ FAMILIES = {
     "focalnet_large": lambda **kw: FocalNet(
         dict(FOCAL, overlapping_patches=True, post_norm=True, layer_scale=1e-4), **kw
     ),
+    "crossformer": lambda **kw: CrossFormer(CROSSFORMER, patch_sizes=(4, 8), **kw),
+    "crossformer_pp": lambda **kw: CrossFormer(dict(CROSSFORMER, cooling=True), interval="adaptive", **kw),
     "uniformer": lambda **kw: UniFormer(UNIFORMER, "hybrid", window_size=3, **kw),
 }
 

@@ -41,6 +41,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     },
     "convnext": "convnext.open_kit",
     "croco": {"num_channels": "croco_downstream.open_kit", "": "croco.open_kit"},
+    "crossformer": "crossformer.open_kit",
     "depth-metrics": "depth_metrics.open_kit",
     "dinov2": "dino.open_v2",
     "dinov3": "dino.open_v3",
