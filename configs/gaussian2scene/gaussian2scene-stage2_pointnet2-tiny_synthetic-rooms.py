@@ -1,6 +1,7 @@
 """A small stage two of Gaussian2Scene on 160 synthetic rooms, two photographs a time: minutes on a CPU.
 
-Starts from ``gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py``.
+Starts from ``gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py``. The colour of a synthetic thing does not
+follow from its shape: Gaussians begin with that of the nearest point, which the encoder does not see.
 """
 
 _base_ = ["./gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py"]
@@ -13,10 +14,11 @@ model = dict(
     autoencoder={{_base_.model}},
     scale_range=(0.01, 0.3),
     render_scale=0.5,
+    colours="residual",
     init_cfg=dict(type="Pretrained", checkpoint=pretrained),
 )
 _views = dict(type="LoadSceneViews", size=(96, 128), cloud="scan", count=2)
-_take = [dict(type="SamplePoints", count=4096), dict(type="PackSceneInputs")]
+_take = [dict(type="SamplePoints", count=4096), dict(type="PackSceneInputs", features=("colors",))]
 train_dataloader = dict(
     batch_size=4,
     dataset=dict(pipeline=[dict(type="LoadPoints"), dict(**_views, shuffle=True), *_take]),
