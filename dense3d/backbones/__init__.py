@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = attach(
         "croco": ["CrocoNetwork"],
         "crossformer": ["CrossFormer"],
         "focalnet": ["FocalNet"],
+        "ppma": ["PPMA"],
+        "rmt": ["RMT"],
         "swin": ["Swin"],
         "timm_backbone": ["TimmBackbone"],
         "uniformer": ["UniFormer"],

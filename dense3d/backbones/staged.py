@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch.nn.functional as F
 from mmengine.logging import print_log
@@ -184,13 +185,23 @@ class StagedBackbone(BaseModule):
                 maps.append(out[..., : math.ceil(height / stride), : math.ceil(width / stride)])
         return tuple(maps)
 
-    def run(self, block: nn.Module, x: Tensor) -> Tensor:
-        """Apply one block, with activation checkpointing where that is asked for."""
+    def run(self, block: nn.Module, x: Tensor, *others: Any) -> Tensor:
+        """Apply one block, with activation checkpointing where that is asked for.
+
+        Args:
+            block: the module.
+            x: its map.
+            others: what else it takes, such as positions.
+        """
         if self.with_cp and self.training and x.requires_grad:
             return checkpoint(
-                block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _no_statistics(block))
+                block,
+                x,
+                *others,
+                use_reentrant=False,
+                context_fn=lambda: (nullcontext(), _no_statistics(block)),
             )
-        return block(x)
+        return block(x, *others)
 
     def train(self, mode: bool = True) -> StagedBackbone:
         """Training mode, except for frozen parts."""

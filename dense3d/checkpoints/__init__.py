@@ -72,6 +72,8 @@ CONVERTERS: dict[str, str] = {
     "resnet": "dense3d.checkpoints.resnet:convert",
     "convnext": "dense3d.checkpoints.convnext:convert",
     "dinov3-convnext": "dense3d.checkpoints.convnext:convert_dinov3",
+    "ppma": "dense3d.checkpoints.ppma:convert",
+    "rmt": "dense3d.checkpoints.rmt:convert",
     "focalnet": "dense3d.checkpoints.focalnet:convert",
     "swin": "dense3d.checkpoints.swin:convert",
     "swin-mmdet": "dense3d.checkpoints.swin:convert_mmdet",

@@ -11,6 +11,10 @@ import pytest
 from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, Swin, UniFormer, VisionTransformer
 from dense3d.backbones.focalnet import _KEYS
+from dense3d.backbones.ppma import ARCHITECTURES as PPMA_SIZES
+from dense3d.backbones.ppma import PPMA
+from dense3d.backbones.rmt import ARCHITECTURES as RMT_SIZES
+from dense3d.backbones.rmt import RMT
 from dense3d.backbones.vit_architectures import ViTArchitecture
 from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.detection2d.co_detr import CoDINO
@@ -65,6 +69,8 @@ FAMILIES: dict[str, tuple[type, dict]] = {
         {"arch": {"embed_dim", "depths", "num_heads", "group_size", "interval", "cooling"}},
     ),
     "UniFormer": (UniFormer, {"arch": {"dims", "depths", "head_dim", "conv_stem", "layer_scale"}}),
+    "RMT": (RMT, {"arch": {*RMT_SIZES["base"], "init_values"}, "class_head": RMT.class_head}),
+    "PPMA": (PPMA, {"arch": set(PPMA_SIZES["base"]), "class_head": PPMA.class_head}),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, Swin, UniFormer
+from dense3d.backbones.ppma import PPMA
+from dense3d.backbones.rmt import RMT
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 
@@ -28,6 +30,8 @@ FAMILIES = {
     "crossformer": lambda **kw: CrossFormer(CROSSFORMER, patch_sizes=(4, 8), **kw),
     "crossformer_pp": lambda **kw: CrossFormer(dict(CROSSFORMER, cooling=True), interval="adaptive", **kw),
     "uniformer": lambda **kw: UniFormer(UNIFORMER, "hybrid", window_size=3, **kw),
+    "rmt": lambda **kw: RMT(**RMT.tiny_variants[""], **kw),
+    "ppma": lambda **kw: PPMA(**PPMA.tiny_variants[""], **kw),
 }
 
 
@@ -94,7 +98,7 @@ def test_checkpointing_recomputes_the_blocks(family):
     backbone = family(with_cp=True).train()
     calls = []
     backbone.blocks(1)[0].register_forward_pre_hook(lambda *_: calls.append(1))
-    loss = sum(m.sum() for m in backbone(torch.randn(1, 3, 32, 32)))
+    loss = sum(m.sum() for m in backbone(torch.randn(1, 3, 64, 64)))
     assert len(calls) == 1
     loss.backward()
     assert len(calls) == 2
@@ -154,8 +158,8 @@ def test_images_of_other_channels_are_refused(family):
     with pytest.raises(DataError, match=r"this batch is \(3, 32, 32\)"):
         family()(torch.zeros(3, 32, 32))
     assert (
-        family(in_channels=4)(torch.zeros(1, 4, 32, 32))[0].shape[1:]
-        == family()(torch.zeros(1, 3, 32, 32))[0].shape[1:]
+        family(in_channels=4)(torch.zeros(2, 4, 32, 32))[0].shape[1:]
+        == family()(torch.zeros(2, 3, 32, 32))[0].shape[1:]
     )
 
 

@@ -89,6 +89,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "num_part": "point_mae.open_partseg",
     },
     "point-ops": "point_ops.open_kit",
+    "ppma": "ppma.open_kit",
     "relation-detr": {
         "arch=swin": "swin.open_torchvision",
         "arch=focalnet": "focalnet.open_kit",
@@ -100,6 +101,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "temperature": "relation_detr_parts.open_encodings",
         "select": "relation_detr_parts.open_results",
     },
+    "rmt": "rmt.open_kit",
     "rope2d": "croco.open_positions",
     "rotated-iou": "boxes3d.open_camera",
     "swin": "swin.open_kit",
