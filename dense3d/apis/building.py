@@ -18,7 +18,7 @@ from torch import nn
 from dense3d.config import check_config, load_config, mark_scopes
 from dense3d.config.building import explained_building
 from dense3d.engine.channels import fill_channels
-from dense3d.engine.checkpoint import dataset_meta_of, load_checkpoint, load_into, weights_of
+from dense3d.engine.checkpoint import adapted, dataset_meta_of, load_checkpoint, load_into, weights_of
 from dense3d.engine.class_counts import fill_classes
 from dense3d.engine.data_classes import DataClasses, classes_of_config
 from dense3d.engine.finite import refuse_non_finite
@@ -165,6 +165,7 @@ def _built(
         model = MODELS.build(settings)
     if loaded is not None:
         bare = model.module if isinstance(model, BaseTTAModel) else model
+        loaded = adapted(bare, loaded, checkpoint)
         load_into(bare, weights_of(loaded, checkpoint), source=str(checkpoint))
         refuse_non_finite(bare, checkpoint)
         model.dataset_meta = dataset_meta_of(loaded)

@@ -43,10 +43,12 @@ def test(
             such as ``SemiGlobalMatching``.
         out: folder for ``metrics.json`` and, where the metric has one, its predictions in the
             submission format (``predictions.bbox.json`` for COCO, label maps or KITTI's result files in
-            ``predictions/``); of depth, disparity and flow a row of figures an image
-            (``predictions.disparity.csv``, those of a second such metric in ``predictions.disparity-2.csv``);
-            of 3D boxes ``predictions.boxes3d.npz`` and ``.truth.npz``, and a row a class in ``.csv``. Of
-            several data sets the prefix stands in the name, as in ``predictions.FIRST.disparity.csv``.
+            ``predictions/``); of classifiers ``predictions.classes.csv``, a row a class with what it was
+            taken for, and ``predictions.confusion.png``; of depth, disparity and flow a row of figures an
+            image (``predictions.disparity.csv``, those of a second such metric in
+            ``predictions.disparity-2.csv``); of 3D boxes ``predictions.boxes3d.npz`` and ``.truth.npz``, and
+            a row a class in ``.csv``. Of several data sets the prefix stands in the name, as in
+            ``predictions.FIRST.disparity.csv``.
         show_dir: folder for pictures with predictions beside ground truth; it may not hold tested images.
         tta: test-time augmentation: horizontal flip and, where the config has a ``tta_pipeline``, its.
         work_dir: folder for the log.
@@ -138,6 +140,8 @@ def _keep_of(evaluators: Sequence[dict], prefix: Path) -> None:
             evaluator["result_folder"] = str(prefix)
         elif name == "PanopticQualityMetric":
             evaluator["result_file"] = f"{prefix}.json"
+        elif name == "ClassAccuracy":
+            evaluator["result_prefix"] = str(prefix)
         elif name == "Boxes3DMetric":
             evaluator.update(boxes_file=f"{prefix}.boxes3d.npz", result_file=f"{prefix}.boxes3d.csv")
         elif name in ("DepthMetric", "DisparityMetric", "FlowMetric"):
@@ -166,6 +170,8 @@ def augment(cfg: Config) -> None:
         )
     if _detects_3d(cfg):
         raise ConfigError("--tta merges 2D boxes and classes of several views, not 3D boxes: leave it out")
+    if cfg.model.type.rpartition(".")[2] == "ImageClassifier":
+        raise ConfigError("--tta merges boxes or classes of pixels of several views: leave it out here")
     segmentation = _segments(cfg)
     scope = "mmseg" if segmentation else "mmdet"
     if "tta_model" not in cfg:

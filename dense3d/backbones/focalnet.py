@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from dense3d.backbones.staged import StagedBackbone
 from dense3d.errors import ConfigError, did_you_mean
+from dense3d.layers.feature_maps import ChannelLayerNorm
+from dense3d.layers.map_head import NormedMapHead
 from dense3d.optional import require
 from dense3d.registry import MODELS
 
@@ -145,6 +147,11 @@ class FocalNet(StagedBackbone):
         for block in self.blocks(index):
             x = self.run(block, x)
         return x
+
+    def class_head(self, num_classes: int) -> nn.Module:
+        """Norm of every pixel, mean, linear layer."""
+        channels = self.out_channels[-1]
+        return NormedMapHead(ChannelLayerNorm(channels, eps=1e-5), channels, num_classes)
 
     def stem_modules(self) -> list[nn.Module]:
         """The patch embedding."""

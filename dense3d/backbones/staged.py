@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from dense3d.errors import CheckpointError, ConfigError, DataError
+from dense3d.layers.class_heads import MapHead
 
 
 class StagedBackbone(BaseModule):
@@ -150,7 +151,15 @@ class StagedBackbone(BaseModule):
     def output(self, index: int, x: Tensor) -> Tensor:
         """The map handed out for stage ``index``, ``(B, C, h, w)``."""
         norm = getattr(self, f"norm{index}", None)
-        return x if norm is None else norm(x)
+        return self.to_map(x if norm is None else norm(x))
+
+    def to_map(self, x: Tensor) -> Tensor:
+        """What a stage gives as a map ``(B, C, h, w)``; families that keep channels last turn them."""
+        return x
+
+    def class_head(self, num_classes: int) -> nn.Module:
+        """The official tail of a classifier, with its start: from what :meth:`embed` gives to logits."""
+        return MapHead(self.out_channels[-1], num_classes)
 
     # What all families do -------------------------------------------------------------------------------
 
@@ -164,6 +173,30 @@ class StagedBackbone(BaseModule):
         Raises:
             DataError: the batch has another number of axes or channels, or no pixels.
         """
+        height, width = images.shape[-2:]
+        maps = []
+        for index, x in self._stages(images):
+            if index in self.out_indices:
+                maps.append(self._cropped(self.output(index, x), index, height, width))
+        return tuple(maps)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """What the official classifier hands to its tail: the last map without its norm, ``(B, C, h, w)``.
+
+        Shape, errors: as :meth:`forward`, of the last of ``out_indices``.
+        """
+        for index, x in self._stages(images):
+            last = index, x
+        return self._cropped(self.to_map(last[1]), last[0], *images.shape[-2:])
+
+    def drop_output_norms(self) -> None:
+        """Take the output norms away: a classifier has its own."""
+        for index in self.out_indices:
+            if hasattr(self, f"norm{index}"):
+                delattr(self, f"norm{index}")
+
+    def _stages(self, images: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Number and map of each stage up to the last that is wanted."""
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise DataError(
                 f"{type(self).__name__} takes images of shape (B, {self.in_channels}, H, W), "
@@ -175,15 +208,15 @@ class StagedBackbone(BaseModule):
         pad_y, pad_x = -height % self.pad_multiple, -width % self.pad_multiple
         if pad_y or pad_x:
             images = F.pad(images, (0, pad_x, 0, pad_y))
-        maps = []
         x = self.stem(images)
         for index in range(self.out_indices[-1] + 1):
             x = self.stage(index, x)
-            if index in self.out_indices:
-                stride = self.patch_size * 2**index
-                out = self.output(index, x)
-                maps.append(out[..., : math.ceil(height / stride), : math.ceil(width / stride)])
-        return tuple(maps)
+            yield index, x
+
+    def _cropped(self, x: Tensor, index: int, height: int, width: int) -> Tensor:
+        """A map ``(B, C, h, w)`` of stage ``index`` without what padding added."""
+        stride = self.patch_size * 2**index
+        return x[..., : math.ceil(height / stride), : math.ceil(width / stride)]
 
     def run(self, block: nn.Module, x: Tensor, *others: Any) -> Tensor:
         """Apply one block, with activation checkpointing where that is asked for.

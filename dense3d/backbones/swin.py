@@ -22,6 +22,8 @@ from torchvision.models import swin_transformer as tv
 from dense3d.backbones.staged import StagedBackbone
 from dense3d.backbones.window_attention import SwinAttention, SwinAttentionV2
 from dense3d.errors import ConfigError, did_you_mean
+from dense3d.layers.feature_maps import ChannelLayerNorm
+from dense3d.layers.map_head import NormedMapHead
 from dense3d.registry import MODELS
 
 # Released sizes. The numbers of the V2 windows are those of pre-training at 256 pixels.
@@ -198,9 +200,14 @@ class Swin(StagedBackbone):
             x = self.run(block, x)
         return x
 
-    def output(self, index: int, x: Tensor) -> Tensor:
-        """Norm over channels, then ``(B, h, w, C)`` -> ``(B, C, h, w)``."""
-        return super().output(index, x).permute(0, 3, 1, 2).contiguous()
+    def to_map(self, x: Tensor) -> Tensor:
+        """``(B, h, w, C)`` -> ``(B, C, h, w)``."""
+        return x.permute(0, 3, 1, 2).contiguous()
+
+    def class_head(self, num_classes: int) -> nn.Module:
+        """Norm of every pixel, mean, linear layer."""
+        channels = self.out_channels[-1]
+        return NormedMapHead(ChannelLayerNorm(channels, eps=1e-5), channels, num_classes)
 
     def stem_modules(self) -> list[nn.Module]:
         """The patch embedding."""

@@ -97,7 +97,7 @@ class TimmBackbone(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.model_name = model_name
+        self.model_name, self.pretrained = model_name, pretrained
         self._model_kwargs = dict(model_kwargs or {})
         self.in_channels = self._model_kwargs.get("in_chans", 3)
         self.freeze_norm = freeze_norm
@@ -128,19 +128,9 @@ class TimmBackbone(BaseModule):
         Raises:
             DataError: the batch has another number of axes or channels, or no pixels.
         """
-        channels = self.in_channels
-        if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[-2:]:
-            raise DataError(
-                f"TimmBackbone takes images of shape (B, {channels}, H, W), "
-                f"but this batch is {tuple(images.shape)}: set model_kwargs.in_chans, or convert the images"
-            )
+        self._check(images)
         height, width = images.shape[-2:]
-        if self._divisor > 1:
-            pad_y, pad_x = -height % self._divisor, -width % self._divisor
-            if pad_y or pad_x:
-                images = F.pad(images, (0, pad_x, 0, pad_y))
-        if self._channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = self._padded(images)
         features = self.body(images)
         maps = []
         for index, stride in zip(self._indices, self.out_strides):
@@ -149,6 +139,50 @@ class TimmBackbone(BaseModule):
                 feature = feature.permute(0, 3, 1, 2)
             maps.append(feature[..., : math.ceil(height / stride), : math.ceil(width / stride)])
         return tuple(maps)
+
+    def _check(self, images: Tensor) -> None:
+        channels = self.in_channels
+        if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[-2:]:
+            raise DataError(
+                f"TimmBackbone takes images of shape (B, {channels}, H, W), "
+                f"but this batch is {tuple(images.shape)}: set model_kwargs.in_chans, or convert the images"
+            )
+
+    def _padded(self, images: Tensor) -> Tensor:
+        """The images with zeros right and below up to what the network divides, in its memory format."""
+        height, width = images.shape[-2:]
+        pad_y, pad_x = -height % self._divisor, -width % self._divisor
+        if pad_y or pad_x:
+            images = F.pad(images, (0, pad_x, 0, pad_y))
+        return images.contiguous(memory_format=torch.channels_last) if self._channels_last else images
+
+    def class_head(self, num_classes: int) -> nn.Module:
+        """timm's classifier; the network becomes the whole one that :meth:`embed` runs, and gives no maps.
+
+        Raises:
+            ConfigError: the network ends in something else than one linear layer.
+        """
+        whole = whole_network(self.model_name, num_classes, self.pretrained, self._model_kwargs)
+        frozen = {name for name, p in self.body.named_parameters() if not p.requires_grad}
+        head = whole.get_classifier()
+        if not isinstance(head, nn.Linear):
+            raise ConfigError(
+                f"timm's {self.model_name} classifies by a {type(head).__name__}: use head='linear'"
+            )
+        whole.reset_classifier(0)
+        for name, parameter in whole.named_parameters():
+            spellings = (name, name.replace(".", "_", 1), f"model.{name}")
+            parameter.requires_grad_(not any(spelling in frozen for spelling in spellings))
+        if any(getattr(m, "grad_checkpointing", False) for m in self.body.modules()):
+            _enable_checkpointing(whole, self.model_name)
+        self.body = whole.to(memory_format=torch.channels_last) if self._channels_last else whole
+        return head
+
+    def embed(self, images: Tensor) -> Tensor:
+        """What timm hands to its classifier: pooled features ``(B, F)``; after :meth:`class_head`."""
+        self._check(images)
+        images = self._padded(images)
+        return self.body.forward_head(self.body.forward_features(images), pre_logits=True)
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """Training mode, except for frozen stages, without drop path, and batch norms that are frozen."""
@@ -168,8 +202,11 @@ class TimmBackbone(BaseModule):
         from dense3d.engine.checkpoint import load_checkpoint, load_into
 
         path = self.init_cfg["checkpoint"]
-        state = _backbone_part(load_checkpoint(path), set(self.body.state_dict()))
-        load_into(self.body, state, source=str(path))
+        load_into(self.body, self.part_of(load_checkpoint(path)), source=str(path))
+
+    def part_of(self, loaded: dict) -> dict[str, Tensor]:
+        """What of a checkpoint of timm or torchvision is this network's; a classifier stays out."""
+        return _backbone_part(loaded, set(self.body.state_dict()))
 
     def layer_ids(self) -> dict[str, int]:
         """Depth of every parameter by timm's grouping, for layer-wise decay of the learning rate.
@@ -251,7 +288,12 @@ def _frozen_modules(body: nn.Module) -> list[nn.Module]:
     return modules
 
 
-def _create(model_name: str, pretrained: bool, model_kwargs: dict) -> nn.Module:
+def whole_network(model_name: str, num_classes: int, pretrained: bool, model_kwargs: dict) -> nn.Module:
+    """timm's network with its classifier, for images of any size as far as the family has a way."""
+    return _create(model_name, pretrained, {**model_kwargs, "num_classes": num_classes}, features_only=False)
+
+
+def _create(model_name: str, pretrained: bool, model_kwargs: dict, features_only: bool = True) -> nn.Module:
     timm = require("timm", "TimmBackbone")
     base_name = model_name.split(".")[0]
     if not timm.is_model(base_name):
@@ -259,9 +301,8 @@ def _create(model_name: str, pretrained: bool, model_kwargs: dict) -> nn.Module:
         raise ConfigError(f"timm {timm.__version__} has no model {model_name!r}{nearest}")
     for any_size in _ANY_SIZE:
         try:
-            return timm.create_model(
-                model_name, pretrained=pretrained, features_only=True, **any_size, **model_kwargs
-            )
+            only = {"features_only": True} if features_only else {}
+            return timm.create_model(model_name, pretrained=pretrained, **only, **any_size, **model_kwargs)
         except TypeError as error:
             # An unexpected size argument: this family has another way, or accepts any size already.
             if not any(key in str(error) for key in any_size):

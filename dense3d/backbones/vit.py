@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dense3d.backbones.vit_architectures import TINY, ViTArchitecture, architecture
-from dense3d.backbones.vit_weights import load_pretrained
+from dense3d.backbones.vit_weights import fit, load_pretrained
 from dense3d.errors import ConfigError, DataError
 from dense3d.layers.attention import SelfAttention, WindowAttention
+from dense3d.layers.class_heads import TokenHead
 from dense3d.layers.feature_maps import ConvBottleneck
 from dense3d.layers.mlp import FeedForward, SwiGlu, swiglu_hidden_dim
 from dense3d.layers.patch_embed import (
@@ -81,6 +82,7 @@ class VisionTransformer(BaseModule):
         [(1, 384, 4, 5), (1, 384, 4, 5)]
     """
 
+    converters = ("deit", "mae", "beit", "dinov2", "dinov3")  # tried on official files in turn
     tiny_variants: ClassVar[dict[str, dict]] = {
         name: dict(arch=arch, out_indices=(0, 1, 2, 3)) for name, arch in TINY.items()
     }
@@ -189,6 +191,31 @@ class VisionTransformer(BaseModule):
             maps.append(tokens_to_map(self.normalise(tokens)[:, self.num_prefix :], grid))
             start = index + 1
         return tuple(maps)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Tokens that leave the last of ``out_indices``, without the final norm: ``(B, P + h * w, D)``."""
+        self.check_images(images)
+        tokens, grid = self.embed(self.pad(images))
+        return self.run_blocks(tokens, grid, 0, self.out_indices[-1] + 1)
+
+    def class_head(self, num_classes: int) -> nn.Module:
+        """The official tail of a classifier, from what :meth:`encode` gives to logits.
+
+        The class token's, where there is one and a final norm; else that of the mean of the patches.
+        """
+        arch = self.arch
+        mean = self.cls_token is None or self.norm is None
+        norm = token_norm(arch.norm, arch.embed_dim, arch.norm_eps)
+        distilled = arch.distilled and not mean
+        return TokenHead(norm, arch.embed_dim, num_classes, self.num_prefix, mean, distilled)
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Converted weights less the parts that this network was built without."""
+        return fit(self, state)
+
+    def drop_output_norms(self) -> None:
+        """Take the final norms away: a classifier has its own."""
+        self.norm = self.cls_norm = None
 
     def pad(self, images: Tensor) -> Tensor:
         """Images with zeros right and below, so that whole patches cover them."""

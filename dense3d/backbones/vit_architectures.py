@@ -26,6 +26,7 @@ class ViTArchitecture:
         qk_scale: factor of the products of queries and keys; one over the root of a head's channels for None.
         layer_scale: initial factor of the residual branches; None for branches without one.
         num_registers: tokens beside the class token (registers, storage tokens, distillation token).
+        distilled: whether the first of them is a distillation token, of which a classifier has a head.
         mask_token: whether there is a token for masked patches; it is learnt in masked pre-training only,
             which sets its ``requires_grad``.
         class_token: whether there is a class token.
@@ -60,6 +61,7 @@ class ViTArchitecture:
     proj_bias: bool = True
     layer_scale: float | None = None
     num_registers: int = 0
+    distilled: bool = False
     mask_token: bool = False
     class_token: bool = True
     position: str | None = "learned"
@@ -106,6 +108,7 @@ _GIANT = dict(embed_dim=1536, depth=40, num_heads=24)
 _7B = dict(embed_dim=4096, depth=40, num_heads=32)
 
 _BEIT = dict(qkv_bias="query_value", layer_scale=0.1, position=None, relative_position=True, final_norm=False)
+_DISTILLED = dict(num_registers=1, distilled=True)
 _DINO = dict(position_offset=0.1)
 _DINOV2 = dict(patch_size=14, pretrain_size=518, layer_scale=1.0, mask_token=True, position_offset=0.1)
 _DINOV2_REG = {**_DINOV2, "num_registers": 4, "position_offset": 0.0, "position_antialias": True}
@@ -127,9 +130,9 @@ ARCHITECTURES: dict[str, dict] = {
     "deit_tiny_patch16": _TINY,
     "deit_small_patch16": _SMALL,
     "deit_base_patch16": _BASE,
-    "deit_tiny_distilled_patch16": {**_TINY, "num_registers": 1},
-    "deit_small_distilled_patch16": {**_SMALL, "num_registers": 1},
-    "deit_base_distilled_patch16": {**_BASE, "num_registers": 1},
+    "deit_tiny_distilled_patch16": {**_TINY, **_DISTILLED},
+    "deit_small_distilled_patch16": {**_SMALL, **_DISTILLED},
+    "deit_base_distilled_patch16": {**_BASE, **_DISTILLED},
     "augreg_tiny_patch16": _TINY,
     "augreg_small_patch16": _SMALL,
     "augreg_base_patch16": _BASE,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from dense3d.checkpoints import convert
+from dense3d.errors import CheckpointError
 from dense3d.layers.relative_position import resize_relative_table
 
 if TYPE_CHECKING:
@@ -28,21 +30,40 @@ _PREFIXES = ("backbone.vit.", "backbone.", "encoder.")
 
 
 def load_pretrained(vit: VisionTransformer, path: str | os.PathLike) -> None:
-    """Load a checkpoint that ``dense3d convert`` wrote, or backbone or encoder of one of ours.
+    """Load an official checkpoint, one that ``dense3d convert`` wrote, or backbone or encoder of one of ours.
 
     Raises:
         CheckpointError: the file cannot be read, or names or shapes differ; the message lists them.
     """
     from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
 
-    weights = weights_of(load_checkpoint(path), path)
+    loaded = load_checkpoint(path)
+    if "state_dict" not in loaded and isinstance(loaded.get("model"), dict):  # of official training
+        loaded = {"state_dict": loaded["model"]}
+    weights = weights_of(loaded, path)
     if "network.enc_blocks.0.norm1.weight" in weights:  # of CroCo, pre-trained or with a head
         from dense3d.checkpoints.croco import convert_encoder
 
         weights = convert_encoder(weights)
     prefix = next((p for p in _PREFIXES if any(n.startswith(p) for n in weights)), "")
     weights = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-    load_into(vit, fit(vit, weights), source=str(path))
+    load_into(vit, _fitting(vit, weights), source=str(path))
+
+
+def _fitting(vit: VisionTransformer, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as they are if names and shapes are ours, else by the converter that makes them so."""
+    own = {name: value.shape for name, value in vit.state_dict().items()}
+    fitted = fit(vit, weights)
+    if {name: value.shape for name, value in fitted.items()} == own:
+        return fitted
+    for system in vit.converters:
+        try:
+            converted = fit(vit, convert(system, weights))
+        except CheckpointError:
+            continue
+        if {name: value.shape for name, value in converted.items()} == own:
+            return converted
+    return fitted  # loading lists what differs
 
 
 def fit(vit: VisionTransformer, weights: dict[str, Tensor]) -> dict[str, Tensor]:

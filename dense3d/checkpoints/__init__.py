@@ -112,6 +112,21 @@ def convert(system: str, official_state_dict: Mapping[str, torch.Tensor]) -> dic
     return _function(CONVERTERS[system])(official_state_dict)
 
 
+def convert_head(system: str, official_state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The classifier of an official state dict, for ``class_head`` of the backbone: ``convert_head`` of the
+    module that has the system's converter.
+
+    Args:
+        system: a key of :data:`CONVERTERS`.
+        official_state_dict: names and tensors, as the official code saves them.
+
+    Returns:
+        A new state dict; empty where the file, or the system, has no classifier.
+    """
+    module = importlib.import_module(CONVERTERS[system].partition(":")[0])
+    return module.convert_head(official_state_dict) if hasattr(module, "convert_head") else {}
+
+
 def settings(system: str, official_checkpoint: Mapping) -> dict[str, Any]:
     """Arguments for the config of our model that an official file knows of; empty where it tells none.
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from dense3d.checkpoints.class_heads import norm_and_linear
 from dense3d.checkpoints.renaming import Renaming
 from dense3d.checkpoints.transformers_hierarchical import convnext_from_transformers, dinov3_from_transformers
 
@@ -74,6 +75,11 @@ def convert_dinov3(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
         _timm_dinov3(_nested(official)) if _is_timm(official) else _dinov3(dinov3_from_transformers(official))
     )
     return {name: _flat(name, value) for name, value in converted.items()}
+
+
+def convert_head(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The classifier of any of the layouts: ``norm`` and ``head``."""
+    return norm_and_linear(convnext_from_transformers(official))
 
 
 def _is_timm(names: Iterable[str]) -> bool:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense3d.checkpoints.class_heads import norm_and_linear
 from dense3d.checkpoints.vit_layout import (
     BLOCK_RULES,
     EMBEDDING_RULES,
@@ -57,6 +58,11 @@ def convert_14to16(official: Mapping[str, Tensor]) -> StateDict:
         kernel.dtype
     )
     return state | {"patch_embed.proj.weight": kernel}
+
+
+def convert_head(official: Mapping[str, Tensor]) -> StateDict:
+    """The classifier of any of the layouts, of which most have a norm alone: ``norm`` and ``head``."""
+    return norm_and_linear(unwrapped(from_transformers(official)))
 
 
 def _flatten(name: str) -> str:

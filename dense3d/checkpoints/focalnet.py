@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from dense3d.checkpoints.class_heads import norm_and_linear
 from dense3d.checkpoints.renaming import Renaming
 
 _BLOCK = r"layers\.(\d+)\.blocks\.(\d+)\."
@@ -64,6 +65,11 @@ def convert(official: Mapping[str, Tensor], post_norm: bool | None = None) -> di
     renaming = _NORM_AFTER if post_norm else _NORM_BEFORE
     converted = renaming({_next_stage(name): value for name, value in named.items()})
     return {name: _as_convolution(name, value) for name, value in converted.items()}
+
+
+def convert_head(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The classifier of any of the layouts: ``norm`` and ``head``."""
+    return norm_and_linear(official)
 
 
 def _next_stage(name: str) -> str:

@@ -28,27 +28,49 @@ def read_backbone(
         CheckpointError: the file cannot be read, or no converter knows all its names; the message has what
             the converter that came furthest said.
     """
-    from dense3d.checkpoints import convert
     from dense3d.engine.checkpoint import load_checkpoint
 
     state = unwrapped(load_checkpoint(path))
     if all(name in own_names or name.startswith("norm") for name in state):
         return state
-    complaints = []
+    converted, complaints = best_conversion(state, converters, own_names)
+    if converted is not None:
+        return converted[1]
+    if 2 * sum(name in own_names for name in state) > len(state):
+        return state  # ours, but of another size: loading will list what differs
+    raise CheckpointError(
+        f"{path} fits no known layout ({', '.join(converters)}): {min(complaints, key=len)}"
+    )
+
+
+def best_conversion(
+    state: Mapping[str, Tensor], converters: Sequence[str], own_names: Collection[str]
+) -> tuple[tuple[str, dict[str, Tensor]] | None, list[str]]:
+    """The converter whose result has most names of a model, since layouts of one family share names.
+
+    Args:
+        state: names and tensors of an official file.
+        converters: names in :data:`dense3d.checkpoints.CONVERTERS`; of equals the first is taken.
+        own_names: names of the model's state dict.
+
+    Returns:
+        The converter and what it gives, or None; and what was wrong with the others.
+    """
+    from dense3d.checkpoints import convert
+
+    found, complaints, most = None, [], 0
     for system in converters:
         try:
             converted = convert(system, state)
         except CheckpointError as error:
             complaints.append(str(error))
             continue
-        if any(name in own_names for name in converted):
-            return converted
-        complaints.append(f"read as {system}, none of its names is in this model")
-    if 2 * sum(name in own_names for name in state) > len(state):
-        return state  # ours, but of another size: loading will list what differs
-    raise CheckpointError(
-        f"{path} fits no known layout ({', '.join(converters)}): {min(complaints, key=len)}"
-    )
+        known = sum(name in own_names for name in converted)
+        if known > most:
+            found, most = (system, converted), known
+        elif not known:
+            complaints.append(f"read as {system}, none of its names is in this model")
+    return found, complaints
 
 
 def unwrapped(checkpoint: Mapping) -> dict[str, Tensor]:

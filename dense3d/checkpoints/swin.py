@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from dense3d.checkpoints.class_heads import norm_and_linear
 from dense3d.checkpoints.renaming import Renaming
 from dense3d.checkpoints.transformers_hierarchical import swin_from_transformers
 
@@ -121,6 +122,11 @@ def convert_mmdet(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     converted = _mmdet(official)
     return {n: _from_unfold(v) if ".downsample." in n else v for n, v in converted.items()}
+
+
+def convert_head(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The classifier of any of the layouts: ``norm`` and ``head``."""
+    return norm_and_linear(swin_from_transformers(official))
 
 
 def _from_unfold(merging: Tensor) -> Tensor:

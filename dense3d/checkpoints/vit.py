@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from dense3d.checkpoints.class_heads import norm_and_linear
 from dense3d.checkpoints.vit_layout import (
     BLOCK_RULES,
     EMBEDDING_RULES,
@@ -188,6 +189,21 @@ def convert_beit_pyramid(official: Mapping[str, Tensor]) -> StateDict:
     upsampling = ((r"fpn1\.(.+)", r"up4.\1"), (r"fpn2\.0\.(.+)", r"up2.\1"))
     pyramid = rename("beit-seg", official, dropped=(r"(?!fpn).*",), required=upsampling)
     return {f"vit.{name}": value for name, value in convert_beit(official).items()} | pyramid
+
+
+def convert_head(official: Mapping[str, Tensor]) -> StateDict:
+    """The classifier of any of the files above: ``norm``, ``head`` and, of distilled DeiT, ``head_dist``."""
+    official = {re.sub(r"^opt/target/", "", name): value for name, value in official.items()}
+    if "cls" in official:  # as flax saves it
+        names = {"Transformer/encoder_norm/": "norm/", "head/": "head/"}
+        parts = {
+            ours + n.removeprefix(start): v
+            for start, ours in names.items()
+            for n, v in official.items()
+            if n.startswith(start)
+        }
+        return {_spelling(n).replace("/", "."): _as_torch(n, value) for n, value in parts.items()}
+    return norm_and_linear(unwrapped(from_transformers(official)))
 
 
 def _share(official: StateDict) -> StateDict:

@@ -14,12 +14,13 @@ from dense3d.datasets.synthetic.grids import GRIDS, make_grids
 from dense3d.datasets.synthetic.volumes import VOLUMES, make_volumes
 from dense3d.errors import ConfigError
 
-STEREO, POSED = "stereo", "posed"
+STEREO, POSED, CLASSES = "stereo", "posed", "classes"
 # number of training and validation samples, image size, and what the samples are called
 DEFAULTS = {
     None: (1000, 200, (320, 240), "images"),
     STEREO: (250, 50, (320, 160), "pairs"),
     POSED: (1, 0, (240, 180), "sequences"),
+    CLASSES: (2000, 500, (64, 64), "images"),
 }
 EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x120"
 
@@ -38,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train",
         type=int,
-        help="training images (default: 1000), stereo pairs (250), posed sequences (1), volumes (4), grids "
-        "(60), shapes (1050) or rooms (40)",
+        help="training images (default: 1000, of classes 2000), stereo pairs (250), posed sequences (1), "
+        "volumes (4), grids (60), shapes (1050) or rooms (40)",
     )
     parser.add_argument(
         "--val",
         type=int,
-        help="validation images (default: 200), pairs (50), sequences (0), grids (20), shapes (210) or rooms "
-        "(10)",
+        help="validation images (default: 200, of classes 500), pairs (50), sequences (0), grids (20), "
+        "shapes (210) or rooms (10)",
     )
     parser.add_argument("--points", type=int, help="of each cloud (default: 2048 of shapes, 40000 of rooms)")
     parser.add_argument(
@@ -58,9 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=image_size,
         metavar="WxH",
-        help="image size (default: 320x240, of pairs 320x160, of posed sequences 240x180, of "
-        "photographs of rooms 128x96), or WxHxD of volumes (default: 128x112x96), or the longest side of "
-        "grids (default: 64)",
+        help="image size (default: 320x240, of classes 64x64, of pairs 320x160, of posed sequences "
+        "240x180, of photographs of rooms 128x96), or WxHxD of volumes (default: 128x112x96), or the longest "
+        "side of grids (default: 64)",
     )
     parser.add_argument("--finer", type=int, metavar="N", help="also grids of this longest side")
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")

@@ -1,5 +1,7 @@
 """Images without labels, which self-supervised training reads: any folder of them, and its transforms.
 
+Data sets with a class for each image (:mod:`dense3d.datasets.class_folder`) use the transforms too.
+
 Pillow resizes, as in the official code; torch 2.15 gets the last pixel of a cropped uint8 tensor wrong.
 """
 
@@ -111,7 +113,7 @@ class ResizedCentre(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackImage(BaseTransform):
-    """``inputs`` (3, H, W), uint8, and a data sample that knows the file."""
+    """``inputs`` (3, H, W), uint8, and a data sample that knows the file and, if there is one, its class."""
 
     META = ("img_id", "img_path", "ori_shape", "img_shape", "flip")
 
@@ -119,4 +121,7 @@ class PackImage(BaseTransform):
         """Pack an image."""
         metainfo = {key: results[key] for key in self.META if key in results}
         inputs = torch.from_numpy(np.ascontiguousarray(results["img"].transpose(2, 0, 1)))
-        return {"inputs": inputs, "data_samples": BaseDataElement(metainfo=metainfo)}
+        sample = BaseDataElement(metainfo=metainfo)
+        if "gt_label" in results:
+            sample.set_field(torch.tensor(results["gt_label"]), "gt_label")
+        return {"inputs": inputs, "data_samples": sample}

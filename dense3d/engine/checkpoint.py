@@ -102,6 +102,12 @@ def weights_of(checkpoint: Mapping, path: str | os.PathLike) -> dict[str, torch.
     return weights
 
 
+def adapted(model: torch.nn.Module, checkpoint: dict[str, Any], path: object) -> dict[str, Any]:
+    """A checkpoint as a model can load it: one with ``adapt_checkpoint`` knows official files too."""
+    adapt = getattr(model, "adapt_checkpoint", None)
+    return checkpoint if adapt is None else adapt(checkpoint, path)
+
+
 def dataset_meta_of(checkpoint: Mapping | None) -> dict[str, Any]:
     """What a checkpoint says of its data set (``classes``, ...); empty where it says nothing readable.
 

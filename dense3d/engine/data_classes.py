@@ -142,7 +142,9 @@ def _of_config(cfg: Any, part: str, scope: str | None = None) -> DataClasses | N
             return None
         metainfo = kind._load_metainfo(cfg.get("metainfo"))
         own = inspect.signature(kind.__init__).parameters.get("classes")
-        if own is not None:
+        if hasattr(kind, "classes_of_settings"):  # the names of folders
+            metainfo["classes"] = kind.classes_of_settings(cfg)
+        elif own is not None:
             metainfo["classes"] = cfg.get("classes", own.default)
         if any(base.__name__ in UNTOLD for base in kind.__mro__):
             return None

@@ -15,7 +15,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from dense3d.engine import resume, schedule, settings
-from dense3d.engine.checkpoint import load_checkpoint, load_into, weights_of
+from dense3d.engine.checkpoint import adapted, load_checkpoint, load_into, weights_of
 from dense3d.engine.data_classes import plain_name
 from dense3d.engine.finite import refuse_non_finite
 from dense3d.engine.plain import revive_histories
@@ -149,7 +149,7 @@ class Loading:
         """
         if strict is None:
             strict = self.cfg.get("strict_load", True) or not self.is_training
-        checkpoint = self._read(filename, map_location)
+        checkpoint = adapted(bare_model(self.model), self._read(filename, map_location), filename)
         weights_of(checkpoint, filename)
         self._compare_classes(checkpoint, filename, strict)
         self._compare_alignment(checkpoint, filename)

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
         "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
         "conv_stem": ["ConvDownsampling", "ConvStem"],
+        "class_heads": ["MapHead", "TokenHead", "small_linear"],
         "cross_attention": ["CrossAttention", "CrossAttentionBlock"],
         "decay_attention": ["DecayAttention", "column_attention", "row_attention", "whole_attention"],
         "deformable_attention": ["DeformableEncoderLayer", "MultiScaleDeformableAttention", "cell_centres"],

@@ -32,6 +32,7 @@ STEPPED_ELSEWHERE = {
     "PointMAE": "tests/pretraining",
     "Gaussian2SceneStage1": "tests/pretraining",
     "Gaussian2SceneStage2": "tests/pretraining",
+    "ImageClassifier": "tests/classification",
     "PointClassifier": "tests/pointcloud",
     "PartSegmenter": "tests/pointcloud",
     "MonoDETR": "tests/detection3d",
@@ -133,6 +134,10 @@ def test_config_builds(name):
     assert optimizer.param_groups
     if name.startswith(MASK_TRANSFORMERS):
         assert decayed_norms(network, optimizer) == []
+    if model.type == "ImageClassifier":  # whose backbone may give no maps any more
+        with torch.device("meta"):
+            assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, model.num_classes)
+        return
     if hasattr(backbone, "out_strides"):
         shape = (4, 64, 96, 32) if model.type in OF_GRIDS else (3, 64, 96)
         with torch.device("meta"):

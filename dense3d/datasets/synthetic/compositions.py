@@ -6,6 +6,7 @@ from functools import partial
 
 from dense3d.datasets.synthetic.composition import CLOSE_UP, Composition, compose_room
 from dense3d.datasets.synthetic.room_tour import compose_tour
+from dense3d.datasets.synthetic.single_object import compose_object
 from dense3d.datasets.synthetic.stereo_scenes import compose_stereo
 from dense3d.datasets.synthetic.street import compose_street
 
@@ -15,4 +16,5 @@ COMPOSITIONS: dict[str, Composition] = {
     "street": compose_street,
     "stereo": compose_stereo,
     "tour": compose_tour,
+    "object": compose_object,
 }

@@ -27,9 +27,9 @@ from dense3d.errors import ConfigError, DataError, did_you_mean
 WORLD_VERSION = 2
 MANIFEST = "synthetic.json"
 # Names of WRITERS, known here without importing what the writers need.
-LAYOUTS = ("coco", "coco_panoptic", "ade20k", "kitti", "stereo", "posed")
+LAYOUTS = ("coco", "coco_panoptic", "ade20k", "kitti", "stereo", "posed", "classes")
 # Names of COMPOSITIONS.
-SCENES = ("room", "close_up", "street", "stereo", "tour")
+SCENES = ("room", "close_up", "street", "stereo", "tour", "object")
 SPLITS = ("train", "val")
 # Each worker holds some 250 MB, and more of them than this wait for the disk.
 MAX_WORKERS = 16
@@ -88,13 +88,14 @@ def make_dataset(
 
     Args:
         root: folder to create.
-        layouts: any of ``coco``, ``coco_panoptic``, ``ade20k``; or ``kitti``; or ``stereo``; or
-            ``posed``, whose samples are sequences of views.
+        layouts: any of ``coco``, ``coco_panoptic``, ``ade20k``; or ``kitti``; or ``stereo``; or ``classes``,
+            a folder a class; or ``posed``, whose samples are sequences of views.
         train, val: number of images in each split.
         size: width and height in pixels.
         seed: sample ``index`` of a split depends only on seed, split, index, size and scenes.
         scenes: ``"room"``, ``"close_up"`` (a room with one to three large things), ``"street"``,
-            ``"stereo"`` or ``"tour"``; what the layouts usually show unless given.
+            ``"stereo"``, ``"tour"`` or ``"object"`` (one of ten classes); what the layouts usually show
+            unless given.
         workers: processes; one a CPU core unless given.
         overwrite: replace a synthetic data set of another recipe.
         progress: show a progress bar on the terminal.

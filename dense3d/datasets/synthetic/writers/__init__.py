@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dense3d.datasets.synthetic.writers.ade20k import ADE20KWriter
 from dense3d.datasets.synthetic.writers.base import Writer
+from dense3d.datasets.synthetic.writers.class_folders import ClassFolderWriter
 from dense3d.datasets.synthetic.writers.coco import CocoWriter
 from dense3d.datasets.synthetic.writers.coco_panoptic import CocoPanopticWriter
 from dense3d.datasets.synthetic.writers.kitti import KittiWriter
@@ -17,6 +18,7 @@ WRITERS: dict[str, type[Writer]] = {
     "kitti": KittiWriter,
     "stereo": StereoWriter,
     "posed": PosedWriter,
+    "classes": ClassFolderWriter,
 }
 
 __all__ = ["WRITERS", "Writer"]
