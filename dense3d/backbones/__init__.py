@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = attach(
         "focalnet": ["FocalNet"],
         "ppma": ["PPMA"],
         "rmt": ["RMT"],
+        "metaformer": ["MetaFormer"],
+        "poolformer": ["PoolFormer"],
         "swin": ["Swin"],
         "timm_backbone": ["TimmBackbone"],
         "uniformer": ["UniFormer"],

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense3d.backbones.staged import StagedBackbone
+from dense3d.backbones.embedded_stages import EmbeddedStages, Stage
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.layers.attention import SelfAttention, WindowAttention
 from dense3d.layers.feature_maps import ChannelLayerNorm
@@ -123,17 +123,8 @@ class AttentionBlock(TransformerBlock):
         return tokens_to_map(super().forward(map_to_tokens(x), grid), grid)
 
 
-class Stage(nn.Module):
-    """Blocks of one resolution, and the embedding before them."""
-
-    def __init__(self, embed: nn.Module, blocks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.embed = embed
-        self.blocks = nn.ModuleList(blocks)
-
-
 @MODELS.register_module()
-class UniFormer(StagedBackbone):
+class UniFormer(EmbeddedStages):
     """UniFormer, maps of strides 4, 8, 16, 32.
 
     Args:
@@ -149,8 +140,8 @@ class UniFormer(StagedBackbone):
         qk_scale: factor of the products of queries and keys; ``head_dim ** -0.5`` unless given.
         output_norm: LayerNorm over the channels of every returned map (``norm0`` ...).
         drop_path_rate: rate of the last block; it grows linearly from 0.
-        in_channels, out_indices, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`; the embedding
-            before a stage belongs to that stage.
+        in_channels, out_indices, frozen_stages, with_cp, init_cfg: see
+            :class:`dense3d.backbones.staged.StagedBackbone`; the embedding before a stage belongs to it.
 
     Shape:
         images ``(B, in_channels, H, W)`` of any size -> tuple of
@@ -235,33 +226,9 @@ class UniFormer(StagedBackbone):
         """The largest stride: nothing is left over at any embedding."""
         return self.patch_size * 2 ** (len(self.channels) - 1)
 
-    def stem(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` -> ``(B, C, H / 4, W / 4)``."""
-        return self.stages[0].embed(images)
-
-    def stage(self, index: int, x: Tensor) -> Tensor:
-        """Embed the map before and run the blocks: ``(B, C, h, w)``."""
-        if index > 0:
-            x = self.downsampling(index)(x)
-        for block in self.blocks(index):
-            x = self.run(block, x)
-        return x
-
     def class_head(self, num_classes: int) -> nn.Module:
         """Batch norm, mean over the pixels, linear layer."""
         return NormedMapHead(nn.BatchNorm2d(self.channels[-1]), self.channels[-1], num_classes)
-
-    def stem_modules(self) -> list[nn.Module]:
-        """The first embedding."""
-        return [self.stages[0].embed]
-
-    def downsampling(self, index: int) -> nn.Module:
-        """The embedding before stage ``index``."""
-        return self.stages[index].embed
-
-    def blocks(self, index: int) -> nn.ModuleList:
-        """Blocks of one stage."""
-        return self.stages[index].blocks
 
 
 def _attention(

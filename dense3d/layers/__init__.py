@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = attach(
         "group_attention": ["GroupAttention", "from_groups", "to_groups"],
         "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
         "map_head": ["NormedMapHead"],
+        "metaformer": ["MetaFormerBlock", "RandomMixing", "mixer"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "swiglu_hidden_dim"],
         "patch_embed": [
             "PatchEmbed",

@@ -9,8 +9,18 @@ import re
 import pytest
 
 from dense3d.adapters import RescaledPyramid, ViTCoMer
-from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, Swin, UniFormer, VisionTransformer
+from dense3d.backbones import (
+    ConvNeXt,
+    CrossFormer,
+    FocalNet,
+    MetaFormer,
+    PoolFormer,
+    Swin,
+    UniFormer,
+    VisionTransformer,
+)
 from dense3d.backbones.focalnet import _KEYS
+from dense3d.backbones.metaformer import _KEYS as METAFORMER_KEYS
 from dense3d.backbones.ppma import ARCHITECTURES as PPMA_SIZES
 from dense3d.backbones.ppma import PPMA
 from dense3d.backbones.rmt import ARCHITECTURES as RMT_SIZES
@@ -68,6 +78,8 @@ FAMILIES: dict[str, tuple[type, dict]] = {
         CrossFormer,
         {"arch": {"embed_dim", "depths", "num_heads", "group_size", "interval", "cooling"}},
     ),
+    "PoolFormer": (PoolFormer, {"arch": {"dims", "depths", "layer_scale", "mlp_ratios"}}),
+    "MetaFormer baselines": (MetaFormer, {"arch": set(METAFORMER_KEYS)}),
     "UniFormer": (UniFormer, {"arch": {"dims", "depths", "head_dim", "conv_stem", "layer_scale"}}),
     "RMT": (RMT, {"arch": {*RMT_SIZES["base"], "init_values"}, "class_head": RMT.class_head}),
     "PPMA": (PPMA, {"arch": set(PPMA_SIZES["base"]), "class_head": PPMA.class_head}),

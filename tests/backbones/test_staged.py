@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, Swin, UniFormer
+from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, MetaFormer, PoolFormer, Swin, UniFormer
 from dense3d.backbones.ppma import PPMA
 from dense3d.backbones.rmt import RMT
 from dense3d.errors import ConfigError, DataError
@@ -18,6 +18,7 @@ CONVNEXT = dict(dims=(8, 16, 24, 32), depths=(1, 1, 4, 1))
 FOCAL = dict(embed_dim=8, depths=(1, 2, 1, 1))
 CROSSFORMER = dict(embed_dim=16, depths=(1, 2, 4, 1), num_heads=(1, 2, 2, 4), group_size=3)
 UNIFORMER = dict(dims=(8, 16, 32, 48), depths=(1, 1, 5, 1), head_dim=16)
+METAFORMER = dict(dims=(8, 16, 32, 64), depths=(1, 1, 2, 1))
 FAMILIES = {
     "swin": lambda **kw: Swin(SWIN, window_size=3, **kw),
     "swin_v2": lambda **kw: Swin(SWIN, version=2, window_size=4, **kw),
@@ -29,6 +30,10 @@ FAMILIES = {
     ),
     "crossformer": lambda **kw: CrossFormer(CROSSFORMER, patch_sizes=(4, 8), **kw),
     "crossformer_pp": lambda **kw: CrossFormer(dict(CROSSFORMER, cooling=True), interval="adaptive", **kw),
+    "poolformer": lambda **kw: PoolFormer(dict(METAFORMER, layer_scale=0.5), **kw),
+    "metaformer": lambda **kw: MetaFormer(
+        dict(METAFORMER, mixers=("pool", "conv", "attention", "random")), **kw
+    ),
     "uniformer": lambda **kw: UniFormer(UNIFORMER, "hybrid", window_size=3, **kw),
     "rmt": lambda **kw: RMT(**RMT.tiny_variants[""], **kw),
     "ppma": lambda **kw: PPMA(**PPMA.tiny_variants[""], **kw),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # -> "module.function"; the first that fits is taken, and "" fits every config.
 SYSTEMS: dict[str, str | dict[str, str]] = {
     "beit": "beit.open_kit",
+    "caformer": "metaformer.open_kit",
     "ccnext": {
         "backbone": "ccnext.open_network",
         "window_size": "ccnext.open_network",
@@ -88,6 +89,8 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
         "cls_dim": "point_mae.open_classify",
         "num_part": "point_mae.open_partseg",
     },
+    "poolformer": "metaformer.open_poolformer",
+    "poolformerv2": "metaformer.open_kit",
     "point-ops": "point_ops.open_kit",
     "ppma": "ppma.open_kit",
     "relation-detr": {

@@ -55,7 +55,8 @@ class StagedNetwork:
         self.head = None
         tail = convert_head(official)
         if tail:
-            self.head = load_strictly(self.classifier.class_head(len(tail["head.weight"])), tail, kit)
+            last = "head.weight" if "head.weight" in tail else "head.fc2.weight"
+            self.head = load_strictly(self.classifier.class_head(len(tail[last])), tail, kit)
 
     @torch.no_grad()
     def run(self, check: dict, inputs: Arrays) -> Arrays:
