@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = attach(
         "rmt": ["RMT"],
         "metaformer": ["MetaFormer"],
         "poolformer": ["PoolFormer"],
+        "s2aformer": ["S2AFormer"],
+        "sgformer": ["SGFormer"],
         "swin": ["Swin"],
         "timm_backbone": ["TimmBackbone"],
         "uniformer": ["UniFormer"],

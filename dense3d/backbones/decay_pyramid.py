@@ -58,6 +58,7 @@ class DecayPyramid(StagedBackbone):
     """
 
     downsampling_ends_stage = True
+    token_labels = False  # whether the classifier scores pixels as well
 
     def __init__(
         self,
@@ -132,9 +133,9 @@ class DecayPyramid(StagedBackbone):
         """Rotation of the queries and keys of a stage's map ``(B, h, w, C)``."""
         return flat_rotation(x.shape[1:3], self.blocks(index)[0].attn.head_dim, x.device)
 
-    def output(self, index: int, x: Tensor) -> Tensor:
-        """Norm over channels, then ``(B, h, w, C)`` -> ``(B, C, h, w)``."""
-        return super().output(index, x).permute(0, 3, 1, 2).contiguous()
+    def to_map(self, x: Tensor) -> Tensor:
+        """``(B, h, w, C)`` -> ``(B, C, h, w)``."""
+        return x.permute(0, 3, 1, 2).contiguous()
 
     def stem_modules(self) -> list[nn.Module]:
         """The convolutions before the first stage."""
@@ -148,13 +149,6 @@ class DecayPyramid(StagedBackbone):
         """Blocks of one stage."""
         return self.layers[index].blocks
 
-    def embed(self, images: Tensor) -> Tensor:
-        """What the official classifier reads: the last map ``(B, C, h, w)`` without an output norm."""
-        x = self.stem(images)
-        for index in range(len(self.channels)):
-            x = self.stage(index, x)
-        return x.permute(0, 3, 1, 2)
-
-    def class_head(self, num_classes: int, hidden_dim: int = 1024, token_labels: bool = False) -> nn.Module:
+    def class_head(self, num_classes: int, hidden_dim: int = 1024) -> nn.Module:
         """The official classifier of :meth:`embed`'s map, see :class:`ProjectedClassifier`."""
-        return ProjectedClassifier(self.channels[-1], num_classes, hidden_dim, token_labels)
+        return ProjectedClassifier(self.out_channels[-1], num_classes, hidden_dim, self.token_labels)

@@ -63,6 +63,8 @@ class RMT(DecayPyramid):
         layer_scale: initial layer scale of the stages that have one.
         drop_path_rate: rate of the last block; it grows linearly from 0. Released: 0.1 tiny, 0.15 small,
             0.4 base, 0.5 large, for classification and dense prediction.
+        token_labels: whether the classifier of :meth:`class_head` scores pixels as well, as in the models
+            that were trained with token labels.
         in_channels, out_indices, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`; the
             down-sampling after a stage belongs to it.
 
@@ -102,6 +104,7 @@ class RMT(DecayPyramid):
         arch: str | dict = "tiny",
         layer_scale: float = 1e-6,
         drop_path_rate: float = 0.1,
+        token_labels: bool = False,
         in_channels: int = 3,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
@@ -109,7 +112,7 @@ class RMT(DecayPyramid):
         init_cfg: dict | None = None,
     ) -> None:
         sizes = stage_sizes("RMT", arch, ARCHITECTURES, _DEFAULTS)
-        self.factored = sizes["factored"]
+        self.factored, self.token_labels = sizes["factored"], token_labels
         super().__init__(
             sizes, layer_scale, drop_path_rate, in_channels, out_indices, frozen_stages, with_cp, init_cfg
         )

@@ -77,6 +77,7 @@ CONVERTERS: dict[str, str] = {
     "ppma": "dense3d.checkpoints.ppma:convert",
     "rmt": "dense3d.checkpoints.rmt:convert",
     "focalnet": "dense3d.checkpoints.focalnet:convert",
+    "sgformer": "dense3d.checkpoints.sgformer:convert",
     "swin": "dense3d.checkpoints.swin:convert",
     "swin-mmdet": "dense3d.checkpoints.swin:convert_mmdet",
     "swin-timm": "dense3d.checkpoints.swin:convert_timm",

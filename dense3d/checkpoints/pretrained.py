@@ -38,6 +38,8 @@ def read_backbone(
         return converted[1]
     if 2 * sum(name in own_names for name in state) > len(state):
         return state  # ours, but of another size: loading will list what differs
+    if not complaints:
+        raise CheckpointError(f"{path} is no file of this model, of which no other layout is known")
     raise CheckpointError(
         f"{path} fits no known layout ({', '.join(converters)}): {min(complaints, key=len)}"
     )

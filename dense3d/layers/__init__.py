@@ -34,7 +34,9 @@ __getattr__, __dir__, __all__ = attach(
         "relative_position": ["RelativePositionBias", "resize_relative_table"],
         "rotary": ["AxialRope", "rotate"],
         "rotary_grid": ["GridRope", "grid_positions"],
+        "significance_attention": ["EnhancedAttention", "GuidedAttention", "HybridAttention"],
         "sine_position": ["box_position", "map_position", "sine_features"],
+        "strip_attention": ["MapReduction", "StripAttention"],
         "transformer_block": ["DropPath", "LayerScale", "TransformerBlock"],
     },
 )

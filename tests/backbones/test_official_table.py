@@ -25,6 +25,8 @@ from dense3d.backbones.ppma import ARCHITECTURES as PPMA_SIZES
 from dense3d.backbones.ppma import PPMA
 from dense3d.backbones.rmt import ARCHITECTURES as RMT_SIZES
 from dense3d.backbones.rmt import RMT
+from dense3d.backbones.sgformer import ARCHITECTURES as SGFORMER_SIZES
+from dense3d.backbones.sgformer import SGFormer
 from dense3d.backbones.vit_architectures import ViTArchitecture
 from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.detection2d.co_detr import CoDINO
@@ -83,6 +85,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "UniFormer": (UniFormer, {"arch": {"dims", "depths", "head_dim", "conv_stem", "layer_scale"}}),
     "RMT": (RMT, {"arch": {*RMT_SIZES["base"], "init_values"}, "class_head": RMT.class_head}),
     "PPMA": (PPMA, {"arch": set(PPMA_SIZES["base"]), "class_head": PPMA.class_head}),
+    "SG-Former": (
+        SGFormer,
+        {"arch": {*SGFORMER_SIZES["base"], "reductions", "mlp_ratios"}, "class_head": SGFormer.class_head},
+    ),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),

@@ -174,10 +174,11 @@ def test_official_names_load_with_and_without_output_norms(backbone, tmp_path):
                 torch.testing.assert_close(a, b)
 
 
-def test_the_classifier_loads_and_counts_the_best_pixel(backbone):
-    head = backbone.class_head(7, hidden_dim=16, token_labels=True).eval()
+def test_the_classifier_loads_and_counts_the_best_pixel():
+    backbone = RMT(ARCH, token_labels=True).eval()
+    head = backbone.class_head(7, hidden_dim=16).eval()
     official = official_state(backbone, dense=False, head=head)
-    other = backbone.class_head(7, hidden_dim=16, token_labels=True).eval()
+    other = backbone.class_head(7, hidden_dim=16).eval()
     other.load_state_dict(convert_head(official))
     x = backbone.embed(torch.randn(2, 3, 64, 64))  # (2, C, 2, 2)
     pixels = torch.nn.functional.silu(head.norm(head.proj(x.permute(0, 2, 3, 1).flatten(0, 2))))
@@ -194,8 +195,7 @@ def test_files_that_do_not_fit_are_explained(backbone):
     del lacking["layers.1.blocks.0.retention.k_proj.weight"]
     with pytest.raises(CheckpointError, match=r"but no layers\.1\.blocks\.0\.retention\.k_proj\.weight"):
         convert("rmt", lacking)
-    with pytest.raises(CheckpointError, match="has no classifier"):
-        convert_head(state)
+    assert convert_head(state) == {}  # of dense prediction
 
 
 @pytest.mark.parametrize(

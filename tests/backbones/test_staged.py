@@ -10,6 +10,7 @@ import torch
 from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, MetaFormer, PoolFormer, Swin, UniFormer
 from dense3d.backbones.ppma import PPMA
 from dense3d.backbones.rmt import RMT
+from dense3d.backbones.s2aformer import S2AFormer
 from dense3d.errors import ConfigError, DataError
 from dense3d.registry import MODELS
 
@@ -36,6 +37,7 @@ FAMILIES = {
     ),
     "uniformer": lambda **kw: UniFormer(UNIFORMER, "hybrid", window_size=3, **kw),
     "rmt": lambda **kw: RMT(**RMT.tiny_variants[""], **kw),
+    "s2aformer": lambda **kw: S2AFormer(**S2AFormer.tiny_variants[""], **kw),
     "ppma": lambda **kw: PPMA(**PPMA.tiny_variants[""], **kw),
 }
 

@@ -107,6 +107,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "rmt": "rmt.open_kit",
     "rope2d": "croco.open_positions",
     "rotated-iou": "boxes3d.open_camera",
+    "sgformer": "sgformer.open_kit",
     "swin": "swin.open_kit",
     "threedetr": "threedetr.open_kit",
     "uniformer": "uniformer.open_kit",

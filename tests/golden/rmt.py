@@ -37,7 +37,12 @@ def open_kit(kit: GoldenKit) -> Run:
     state = convert(official)
     normed = {name.removeprefix("norm")[0] for name in state if name.startswith("norm")}
     unused = {f"norm{i}.{n}" for i in range(4) if i not in indices for n in ("weight", "bias")}
-    model = RMT(sizes, in_channels=options.take("in_chans", 3), out_indices=indices)
+    model = RMT(
+        sizes,
+        token_labels="aux_head.weight" in official,
+        in_channels=options.take("in_chans", 3),
+        out_indices=indices,
+    )
     own = {n: v for n, v in model.state_dict().items() if n.startswith("norm") and n[4] not in normed}
     load_strictly(model, own | {n: v for n, v in state.items() if n not in unused}, kit)
     head = classifier(model, kit, official)
@@ -75,7 +80,6 @@ def classifier(model: nn.Module, kit: GoldenKit, official: dict[str, Tensor]) ->
     head = model.class_head(
         num_classes=kit.options.agree("num_classes", len(official["head.weight"])),
         hidden_dim=kit.options.agree("projection", len(official["proj.weight"])),
-        token_labels="aux_head.weight" in official,
     )
     return load_strictly(head, convert_head(official), kit)
 
