@@ -65,7 +65,8 @@ class Swin(StagedBackbone):
         arch: a released size (``"tiny"``, ``"small"``, ``"base"``, ``"large"``), or a dict with
             ``embed_dim``, ``depths`` and ``num_heads``.
         version: 1, or 2 (cosine attention, continuous position bias, norms after the branches).
-        window_size: side of the attention windows, in tokens. Default: 7, or 8 for version 2.
+        window_size: side of the attention windows, in tokens, for all stages or one each. Default: 7, or 8
+            for version 2.
         pretrained_window_sizes: version 2 only: window of pre-training per stage, by which the coordinates
             of the position bias are scaled where fine-tuning enlarged it. Default, and 0: ``window_size``.
         mlp_ratio: width of the MLP over that of the stream.
@@ -99,6 +100,7 @@ class Swin(StagedBackbone):
 
     downsampling_ends_stage = True
     converters = ("swin", "swin-torchvision", "swin-timm", "swin-mmdet")
+    block_types: ClassVar[dict[int, type]] = {1: tv.SwinTransformerBlock, 2: tv.SwinTransformerBlockV2}
     tiny_variants: ClassVar[dict[str, dict]] = {
         version: dict(
             arch=dict(embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4)),
@@ -112,7 +114,7 @@ class Swin(StagedBackbone):
         self,
         arch: str | dict = "tiny",
         version: int = 1,
-        window_size: int | None = None,
+        window_size: int | Sequence[int] | None = None,
         pretrained_window_sizes: Sequence[int] | None = None,
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
@@ -137,7 +139,9 @@ class Swin(StagedBackbone):
         self.window_size = (7 if version == 1 else 8) if window_size is None else window_size
         small = version == 1 if shift_small_maps is None else shift_small_maps
         windows = [0] * len(channels) if pretrained_window_sizes is None else pretrained_window_sizes
-        _check_windows(self.window_size, windows, len(channels), version)
+        given = self.window_size
+        sides = tuple(given) if isinstance(given, Sequence) else (given,) * len(channels)
+        _check_windows(sides, windows, len(channels), version)
         if version == 2 and qk_scale is not None:
             raise ConfigError(
                 f"Swin: qk_scale={qk_scale}, but the attention of V2 learns its scale: leave it out"
@@ -152,13 +156,14 @@ class Swin(StagedBackbone):
         rates = (drop_path_rate * i / last for i in range(sum(self.depths)))
         self.layers = nn.ModuleList()
         for index, (dim, depth, heads) in enumerate(zip(channels, self.depths, num_heads)):
+            side = sides[index]
             if version == 1:
-                block, merging = tv.SwinTransformerBlock, tv.PatchMerging
+                merging = tv.PatchMerging
                 attention = partial(
                     SwinAttention, qkv_bias=qkv_bias, qk_scale=qk_scale, shift_small_maps=small
                 )
             else:
-                block, merging = tv.SwinTransformerBlockV2, tv.PatchMergingV2
+                merging = tv.PatchMergingV2
                 attention = partial(
                     SwinAttentionV2,
                     qkv_bias=qkv_bias,
@@ -166,11 +171,11 @@ class Swin(StagedBackbone):
                     pretrained_window=windows[index],
                 )
             blocks = [
-                block(
+                self.block_types[version](
                     dim,
                     heads,
-                    [self.window_size] * 2,
-                    [self.window_size // 2 * (i % 2)] * 2,
+                    [side] * 2,
+                    [side // 2 * (i % 2)] * 2,
                     mlp_ratio=mlp_ratio,
                     stochastic_depth_prob=next(rates),
                     attn_layer=attention,
@@ -308,10 +313,14 @@ def resize_bias_table(table: Tensor, length: int) -> Tensor:
     return resized.reshape(-1, length).t().contiguous()
 
 
-def _check_windows(window: int, pretrained: Sequence[int], stages: int, version: int) -> None:
-    if window < version:
+def _check_windows(sides: Sequence[int], pretrained: Sequence[int], stages: int, version: int) -> None:
+    if len(sides) != stages:
+        raise ConfigError(f"Swin: {len(sides)} window sizes, but {stages} stages: give one for each, or one")
+    if min(sides) < version:
         needs = "1 token or more" if version == 1 else "2 tokens or more: one has no offsets to scale"
-        raise ConfigError(f"Swin: window_size={window}, but the side of a window of V{version} has {needs}")
+        raise ConfigError(
+            f"Swin: window_size={min(sides)}, but the side of a window of V{version} has {needs}"
+        )
     if len(pretrained) != stages or any(side != 0 and side < 2 for side in pretrained):
         raise ConfigError(
             f"Swin: pretrained_window_sizes={tuple(pretrained)}: give one for each of the {stages} stages, "

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 # system -> "module:converter"
 CONVERTERS: dict[str, str] = {
+    "activator": "dense3d.checkpoints.activator:convert",
     "beit": "dense3d.checkpoints.vit:convert_beit",
     "beit-seg": "dense3d.checkpoints.vit:convert_beit_pyramid",
     "ccnext": "dense3d.checkpoints.ccnext:convert",
     "ccnext-single": "dense3d.checkpoints.ccnext:convert_single",
     "co-detr": "dense3d.checkpoints.co_detr:convert",
     "croco": "dense3d.checkpoints.croco:convert",
+    "coswin": "dense3d.checkpoints.coswin:convert",
     "crossformer": "dense3d.checkpoints.crossformer:convert",
     "croco-encoder": "dense3d.checkpoints.croco:convert_encoder",
     "croco-flow": "dense3d.checkpoints.croco_downstream:convert",

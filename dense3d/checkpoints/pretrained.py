@@ -10,7 +10,7 @@ from torch import Tensor
 from dense3d.checkpoints.transformers_hierarchical import MARK
 from dense3d.errors import CheckpointError
 
-_WRAPPERS = ("state_dict", "model", "model_ema")
+_WRAPPERS = ("state_dict", "model", "model_ema", "model_state_dict")
 _PREFIXES = ("module.", "backbone.", "encoder.")
 
 

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = attach(
         "dpt": ["DPTHead"],
         "dynamic_position": ["DynamicPositionBias"],
         "feature_maps": ["ChannelLayerNorm", "ConvBottleneck", "PooledLevels"],
+        "gated_unit": ["GatedUnit"],
         "group_attention": ["GroupAttention", "from_groups", "to_groups"],
         "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
         "map_head": ["NormedMapHead"],

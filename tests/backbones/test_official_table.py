@@ -10,7 +10,9 @@ import pytest
 
 from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.backbones import (
+    Activator,
     ConvNeXt,
+    CoSwin,
     CrossFormer,
     FocalNet,
     MetaFormer,
@@ -80,6 +82,8 @@ FAMILIES: dict[str, tuple[type, dict]] = {
         CrossFormer,
         {"arch": {"embed_dim", "depths", "num_heads", "group_size", "interval", "cooling"}},
     ),
+    "CoSwin": (CoSwin, {"arch": {"embed_dim", "depths", "num_heads"}}),
+    "Activator": (Activator, {"arch": {"dims", "hidden_dims", "depths"}}),
     "PoolFormer": (PoolFormer, {"arch": {"dims", "depths", "layer_scale", "mlp_ratios"}}),
     "MetaFormer baselines": (MetaFormer, {"arch": set(METAFORMER_KEYS)}),
     "UniFormer": (UniFormer, {"arch": {"dims", "depths", "head_dim", "conv_stem", "layer_scale"}}),

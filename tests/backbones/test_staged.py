@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from dense3d.backbones import ConvNeXt, CrossFormer, FocalNet, MetaFormer, PoolFormer, Swin, UniFormer
+from dense3d.backbones import ConvNeXt, CoSwin, CrossFormer, FocalNet, MetaFormer, PoolFormer, Swin, UniFormer
 from dense3d.backbones.ppma import PPMA
 from dense3d.backbones.rmt import RMT
 from dense3d.backbones.s2aformer import S2AFormer
@@ -29,6 +29,7 @@ FAMILIES = {
     "focalnet_large": lambda **kw: FocalNet(
         dict(FOCAL, overlapping_patches=True, post_norm=True, layer_scale=1e-4), **kw
     ),
+    "coswin": lambda **kw: CoSwin(SWIN, window_size=3, **kw),
     "crossformer": lambda **kw: CrossFormer(CROSSFORMER, patch_sizes=(4, 8), **kw),
     "crossformer_pp": lambda **kw: CrossFormer(dict(CROSSFORMER, cooling=True), interval="adaptive", **kw),
     "poolformer": lambda **kw: PoolFormer(dict(METAFORMER, layer_scale=0.5), **kw),

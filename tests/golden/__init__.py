@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # that only the config of that part has, with "=" and the beginning of its value where the key does not tell,
 # -> "module.function"; the first that fits is taken, and "" fits every config.
 SYSTEMS: dict[str, str | dict[str, str]] = {
+    "activator": "activator.open_kit",
     "beit": "beit.open_kit",
     "caformer": "metaformer.open_kit",
     "ccnext": {
@@ -42,6 +43,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     },
     "convnext": "convnext.open_kit",
     "croco": {"num_channels": "croco_downstream.open_kit", "": "croco.open_kit"},
+    "coswin": "coswin.open_kit",
     "crossformer": "crossformer.open_kit",
     "depth-metrics": "depth_metrics.open_kit",
     "dinov2": "dino.open_v2",

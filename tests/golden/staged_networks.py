@@ -70,11 +70,19 @@ class StagedNetwork:
             found = self.features(tensors["image"])
         elif kind == "logits" and self.head is not None:
             found = {"logits": self.head(self.last_map(tensors["image"]))}
-        elif check["name"] in self.modules:
-            found = self.part(kind, self.modules[check["name"]], tensors)
         else:
-            raise UnknownCheckError(f"there is no rule for the check {check['name']!r}")
+            found = self.part(kind, self.path_of(check), tensors)
         return wanted(check, found)
+
+    def path_of(self, check: dict) -> str:
+        """Official path of the module that a check runs.
+
+        Raises:
+            UnknownCheckError: the kit names none.
+        """
+        if check["name"] not in self.modules:
+            raise UnknownCheckError(f"there is no rule for the check {check['name']!r}")
+        return self.modules[check["name"]]
 
     def features(self, image: Tensor) -> Tensors:
         """``f1`` ... of the dense network."""
