@@ -197,14 +197,8 @@ class StagedBackbone(BaseModule):
 
     def _stages(self, images: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Number and map of each stage up to the last that is wanted."""
-        if images.dim() != 4 or images.shape[1] != self.in_channels:
-            raise DataError(
-                f"{type(self).__name__} takes images of shape (B, {self.in_channels}, H, W), "
-                f"but this batch is {tuple(images.shape)}: set in_channels, or convert the images"
-            )
+        self.check_images(images)
         height, width = images.shape[-2:]
-        if height == 0 or width == 0:
-            raise DataError(f"{type(self).__name__} got images of {height} x {width} pixels: leave them out")
         pad_y, pad_x = -height % self.pad_multiple, -width % self.pad_multiple
         if pad_y or pad_x:
             images = F.pad(images, (0, pad_x, 0, pad_y))
@@ -217,6 +211,21 @@ class StagedBackbone(BaseModule):
         """A map ``(B, C, h, w)`` of stage ``index`` without what padding added."""
         stride = self.patch_size * 2**index
         return x[..., : math.ceil(height / stride), : math.ceil(width / stride)]
+
+    def check_images(self, images: Tensor) -> None:
+        """Complain about a batch that is none of images.
+
+        Raises:
+            DataError: the batch has another number of axes or channels, or no pixels.
+        """
+        if images.dim() != 4 or images.shape[1] != self.in_channels:
+            raise DataError(
+                f"{type(self).__name__} takes images of shape (B, {self.in_channels}, H, W), "
+                f"but this batch is {tuple(images.shape)}: set in_channels, or convert the images"
+            )
+        height, width = images.shape[-2:]
+        if height == 0 or width == 0:
+            raise DataError(f"{type(self).__name__} got images of {height} x {width} pixels: leave them out")
 
     def run(self, block: nn.Module, x: Tensor, *others: Any) -> Tensor:
         """Apply one block, with activation checkpointing where that is asked for.

@@ -30,7 +30,9 @@ class SelfAttention(nn.Module):
         qkv_bias: ``"full"``; ``"query_value"``, keys without a bias as in BEiT and DINOv3; or ``"none"``.
         proj_bias: whether the output projection has a bias.
         relative_bias: module that gives the bias of the logits of a patch grid.
-        qk_scale: factor of the products of queries and keys; ``(dim / M) ** -0.5`` unless given.
+        qk_scale: factor of the products of queries and keys; one over the root of a head's channels unless
+            given.
+        head_dim: channels of a head; ``dim / M`` unless given.
 
     Shape:
         ``(B, N, dim)`` to the same.
@@ -51,18 +53,20 @@ class SelfAttention(nn.Module):
         proj_bias: bool = True,
         relative_bias: RelativePositionBias | None = None,
         qk_scale: float | None = None,
+        head_dim: int | None = None,
     ) -> None:
         super().__init__()
-        if num_heads < 1 or dim % num_heads:
+        if num_heads < 1 or (head_dim is None and dim % num_heads):
             raise ConfigError(f"{dim} channels cannot be shared by {num_heads} heads; choose a multiple")
         if qkv_bias not in QKV_BIASES:
             raise ConfigError(f"qkv_bias={qkv_bias!r}: use one of {', '.join(map(repr, QKV_BIASES))}")
         self.num_heads, self.qk_scale = num_heads, qk_scale
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias == "full")
-        self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias == "query_value" else None
-        self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias == "query_value" else None
+        inner = dim if head_dim is None else num_heads * head_dim
+        self.qkv = nn.Linear(dim, 3 * inner, bias=qkv_bias == "full")
+        self.q_bias = nn.Parameter(torch.zeros(inner)) if qkv_bias == "query_value" else None
+        self.v_bias = nn.Parameter(torch.zeros(inner)) if qkv_bias == "query_value" else None
         self.relative_bias = relative_bias
-        self.proj = nn.Linear(dim, dim, bias=proj_bias)
+        self.proj = nn.Linear(inner, dim, bias=proj_bias)
 
     def forward(
         self,
@@ -104,8 +108,8 @@ class WindowAttention(SelfAttention):
     Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", ECCV 2022.
 
     Args:
-        dim, num_heads, qkv_bias, proj_bias, relative_bias, qk_scale: as in :class:`SelfAttention`; the
-            relative bias is that of a window.
+        dim, num_heads, qkv_bias, proj_bias, relative_bias, qk_scale, head_dim: as in :class:`SelfAttention`;
+            the relative bias is that of a window.
         window_size: patches on a side.
         padding: what fills a window up: ``"mask"``, nothing; ``"zero"``, keys and values of zeros that take
             part in the softmax (ViT-Adapter, ViT-CoMer); ``"bias"``, keys and values of an empty token (BEiT

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,7 +25,6 @@ class MLP(nn.Module):
         ``(..., in_channels)`` to ``(..., out_channels)``.
 
     Example:
-        >>> import torch
         >>> MLP(8, 16, 4, num_layers=3)(torch.rand(2, 5, 8)).shape
         torch.Size([2, 5, 4])
     """
@@ -44,31 +45,59 @@ class MLP(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Feed-forward network of a transformer block: linear, exact GELU, linear.
+    """Feed-forward network of a transformer block: linear, activation, linear.
 
     Args:
         dim: input channels.
         hidden_dim: channels between the two layers.
         out_dim: output channels; ``dim`` unless given.
         bias: whether the layers have biases.
+        activation: the exact GELU unless given.
 
     Shape:
         ``(..., dim)`` to ``(..., out_dim)``.
 
     Example:
-        >>> import torch
         >>> FeedForward(8, 32)(torch.zeros(2, 5, 8)).shape
         torch.Size([2, 5, 8])
     """
 
-    def __init__(self, dim: int, hidden_dim: int, out_dim: int | None = None, bias: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden_dim: int,
+        out_dim: int | None = None,
+        bias: bool = True,
+        activation: Callable[[Tensor], Tensor] = F.gelu,
+    ) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim, bias=bias)
         self.fc2 = nn.Linear(hidden_dim, out_dim or dim, bias=bias)
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """``fc2(gelu(fc1(x)))``."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        """``fc2(activation(fc1(x)))``."""
+        return self.fc2(self.activation(self.fc1(x)))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """``x * sigmoid(1.702 x)``, Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
+
+    Example:
+        >>> quick_gelu(torch.tensor([0.0, 10.0])).round(decimals=3).tolist()
+        [0.0, 10.0]
+    """
+    return x * torch.sigmoid(1.702 * x)
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    """The approximation of the GELU by a tanh.
+
+    Example:
+        >>> tanh_gelu(torch.tensor([0.0, 10.0])).tolist()
+        [0.0, 10.0]
+    """
+    return F.gelu(x, approximate="tanh")
 
 
 class SwiGlu(nn.Module):
@@ -85,7 +114,6 @@ class SwiGlu(nn.Module):
         ``(..., dim)`` to the same.
 
     Example:
-        >>> import torch
         >>> SwiGlu(8, swiglu_hidden_dim(8, 6))(torch.zeros(2, 5, 8)).shape
         torch.Size([2, 5, 8])
     """

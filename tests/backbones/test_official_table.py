@@ -21,6 +21,9 @@ from dense3d.backbones import (
     UniFormer,
     VisionTransformer,
 )
+from dense3d.backbones.cvt import KEYS as CVT
+from dense3d.backbones.cvt import CvT
+from dense3d.backbones.duoformer import DuoFormer
 from dense3d.backbones.focalnet import _KEYS
 from dense3d.backbones.metaformer import _KEYS as METAFORMER_KEYS
 from dense3d.backbones.ppma import ARCHITECTURES as PPMA_SIZES
@@ -29,7 +32,9 @@ from dense3d.backbones.rmt import ARCHITECTURES as RMT_SIZES
 from dense3d.backbones.rmt import RMT
 from dense3d.backbones.sgformer import ARCHITECTURES as SGFORMER_SIZES
 from dense3d.backbones.sgformer import SGFormer
+from dense3d.backbones.soft import SOFT
 from dense3d.backbones.vit_architectures import ViTArchitecture
+from dense3d.backbones.vit_resnas import ViTResNAS
 from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
@@ -93,6 +98,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
         SGFormer,
         {"arch": {*SGFORMER_SIZES["base"], "reductions", "mlp_ratios"}, "class_head": SGFormer.class_head},
     ),
+    "CvT": (CvT, {"arch": set(CVT)}),
+    "SOFT": (SOFT, {"arch": {"dims", "depths", "num_heads", "landmark_ratios"}}),
+    "DuoFormer": (DuoFormer, {"arch": {"embed_dim", "depth", "num_heads"}}),
+    "ViT-ResNAS": (ViTResNAS, {"arch": {"dims", "blocks", "embed_channels"}}),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),

@@ -101,3 +101,31 @@ def stated_block(kit: GoldenKit, check: dict, module: str = "blocks", count: int
             f"{kit.folder}: the check {check['name']!r} is of {module}.{number}, but there are {count}"
         )
     return number
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def stated_place(kit: GoldenKit, check: dict) -> tuple[int, int]:
+    """Stage and block, from 0, that a note names: "first block of stage 3", "third stage, first block".
+
+    A stage that is a number counts from 1; the block is the first where none is named.
+
+    Raises:
+        DataError: neither the check's note nor that of a check that it names states a stage.
+
+    Example:
+        >>> kit = type("Kit", (), {"folder": "kit", "checks": [], "meta": {}})
+        >>> stated_place(kit, {"name": "block", "note": "second block of stage 3"})
+        (2, 1)
+        >>> stated_place(kit, {"name": "block", "note": "attention of the third stage, first block"})
+        (2, 0)
+    """
+    note = full_note(kit, check)
+    ordinals = "|".join(_ORDINALS)
+    stage = re.search(rf"({ordinals}) stage|stage (\d+)", note)
+    if stage is None:
+        raise DataError(f"{kit.folder}: the note of the check {check['name']!r} names no stage")
+    block = re.search(rf"({ordinals}) block", note)
+    number = _ORDINALS.index(stage[1]) if stage[1] else int(stage[2]) - 1
+    return number, _ORDINALS.index(block[1]) if block else 0
