@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "cvt": ["CvT"],
         "duoformer": ["DuoFormer"],
         "focalnet": ["FocalNet"],
+        "ia_red2": ["IARed2"],
         "metaformer": ["MetaFormer"],
         "poolformer": ["PoolFormer"],
         "ppma": ["PPMA"],

@@ -41,6 +41,7 @@ CONVERTERS: dict[str, str] = {
     "duoformer": "dense3d.checkpoints.duoformer:convert",
     "eco-m2f": "dense3d.checkpoints.eco_m2f:convert",
     "eco-m2f-cityscapes": "dense3d.checkpoints.eco_m2f:convert_cityscapes",
+    "ia-red2": "dense3d.checkpoints.ia_red2:convert",
     "mae": "dense3d.checkpoints.vit:convert_mae",
     "mae-pretrain": "dense3d.checkpoints.vit:convert_mae_pretrain",
     "metaformer": "dense3d.checkpoints.metaformer:convert",

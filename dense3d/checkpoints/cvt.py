@@ -19,4 +19,4 @@ _HEAD = ((r"norm\.(weight|bias)", r"norm.\1"), (r"head\.(weight|bias)", r"head.\
 
 # The classifier's norm and linear layer are left out: maps have norms of their own.
 convert = Renaming("CvT", _BACKBONE, dropped=(r"(norm|head)\.(weight|bias)",), required=False)
-convert_head = Renaming("CvT", _HEAD, dropped=(r"stage\d+\..*",))
+convert_head = Renaming("CvT", _HEAD, dropped=(r"stage\d+\..*",), required=False)

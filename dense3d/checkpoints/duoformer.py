@@ -47,4 +47,5 @@ convert_head = Renaming(
         r"(resnet_projector|chann_proj\w+|projection)\..*",
         r"channel_token",
     ),
+    required=False,
 )

@@ -32,6 +32,7 @@ _head = Renaming(
     "SOFT",
     ((r"norm" + _PARAMETER, r"norm.\1"), (r"head" + _PARAMETER, r"head.\1")),
     dropped=(r"(patch_embed|pos_embed|block)\d.*", r"cls_token"),
+    required=False,
 )
 
 
@@ -48,7 +49,7 @@ def convert_head(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``norm`` and ``head`` of an official file.
 
     Raises:
-        CheckpointError: a name is not SOFT's, or they are missing.
+        CheckpointError: a name is not SOFT's.
     """
     return _head(official)
 

@@ -42,6 +42,7 @@ __getattr__, __dir__, __all__ = attach(
         "strip_attention": ["MapReduction", "StripAttention"],
         "softmax_free_attention": ["SoftmaxFreeAttention", "newton_inverse", "normalised_newton_inverse"],
         "spatial_reduction": ["ConvPatches", "Reduction"],
+        "token_reduction": ["Interpreter", "on_kept_tokens"],
         "transformer_block": ["DropPath", "LayerScale", "TransformerBlock"],
     },
 )

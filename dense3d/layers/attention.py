@@ -74,6 +74,7 @@ class SelfAttention(nn.Module):
         grid: Grid | None = None,
         num_prefix: int = 0,
         rotation: Rotation | None = None,
+        kept: Tensor | None = None,
     ) -> Tensor:
         """Attention of ``tokens`` with themselves.
 
@@ -82,12 +83,18 @@ class SelfAttention(nn.Module):
             grid: rows and columns of the N patches, needed for windows and relative positions.
             num_prefix: P, tokens in front of the patches.
             rotation: sines and cosines ``(N, dim / M)`` that turn queries and keys of the patches.
+            kept: ``(B, P + N)``, false for tokens that others do not see, and that see none; not for windows
+                and relative positions.
         """
         qkv = F.linear(tokens, self.qkv.weight, self._bias())
         query, key, value = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         if rotation is not None:
             query, key = (rotate(x, rotation, num_prefix) for x in (query, key))
-        attended = self.attend(query, key, value, grid, num_prefix)  # (B, M, P + N, d)
+        if kept is None:
+            attended = self.attend(query, key, value, grid, num_prefix)  # (B, M, P + N, d)
+        else:
+            attended = biased_attention(query, key, value, kept[:, None, None], scale=self.qk_scale)
+            attended = attended * kept[:, None, :, None]
         return self.proj(attended.transpose(1, 2).flatten(2))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, grid: Grid | None, num_prefix: int) -> Tensor:

@@ -25,6 +25,7 @@ from dense3d.backbones.cvt import KEYS as CVT
 from dense3d.backbones.cvt import CvT
 from dense3d.backbones.duoformer import DuoFormer
 from dense3d.backbones.focalnet import _KEYS
+from dense3d.backbones.ia_red2 import IARed2
 from dense3d.backbones.metaformer import _KEYS as METAFORMER_KEYS
 from dense3d.backbones.ppma import ARCHITECTURES as PPMA_SIZES
 from dense3d.backbones.ppma import PPMA
@@ -102,6 +103,7 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "SOFT": (SOFT, {"arch": {"dims", "depths", "num_heads", "landmark_ratios"}}),
     "DuoFormer": (DuoFormer, {"arch": {"embed_dim", "depth", "num_heads"}}),
     "ViT-ResNAS": (ViTResNAS, {"arch": {"dims", "blocks", "embed_channels"}}),
+    "IA-RED2": (IARed2, {"arch": VIT}),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),

@@ -52,6 +52,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "duoformer": "duoformer.open_kit",
     "eco-m2f": "eco_m2f.open_kit",
     "gaussian": "gaussian.open_kit",
+    "ia-red2": "ia_red2.open_kit",
     "indoor-eval": "indoor_eval.open_kit",
     "kitti-eval": "kitti_eval.open_kit",
     "kmax-deeplab": {

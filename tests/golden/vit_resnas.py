@@ -35,11 +35,12 @@ def open_kit(kit: GoldenKit) -> Run:
     def embed(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"tokens": model.patch_embed(inputs["image"]).flatten(2).mT}
 
-    def logits(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def logits(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         tokens = head.norm(model.embed(inputs["image"])[:, : model.num_prefix])
-        found = {name: head.head(tokens[:, 0]) for name in ("logits", "cls")}
-        if model.num_prefix == 2:
-            found |= {name: head.head_dist(tokens[:, 1]) for name in ("dst", "dist", "logits_dist")}
+        found = {}
+        for name in check["outputs"]:
+            second = "dist" in name or "dst" in name
+            found[name] = head.head_dist(tokens[:, 1]) if second else head.head(tokens[:, 0])
         return found
 
     def block(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
