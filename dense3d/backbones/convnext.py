@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from dense3d.backbones.layer_depths import grouped_depths
 from dense3d.backbones.staged import StagedBackbone
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.optional import require
@@ -159,25 +160,8 @@ class ConvNeXt(StagedBackbone):
         return self.body.stages[index].blocks
 
     def layer_ids(self, num_layers: int | None = None) -> dict[str, int]:
-        """Depth of every parameter, as the official detection and segmentation code counts it.
-
-        With n = ``num_layers``: 0 the stem; 1, 2 the first two stages; 3 + block // 3 in the third; n the
-        fourth; the down-samplings into them 2, 3 and n; output norms count with the head: n + 1.
-        """
-        n = self.num_layers if num_layers is None else num_layers
-        return {name: self._layer_id(name.split("."), n) for name, _ in self.named_parameters()}
-
-    def _layer_id(self, parts: list[str], n: int) -> int:
-        if parts[0] != "body":
-            return n + 1
-        if parts[1] == "stem":
-            return 0
-        stage = int(parts[2])
-        if stage == 3:
-            return n
-        if parts[3] == "downsample":
-            return stage + 1
-        return 3 + int(parts[4]) // 3 if stage == 2 else stage + 1
+        """Depth of every parameter, see :func:`grouped_depths`."""
+        return grouped_depths(self, self.num_layers if num_layers is None else num_layers)
 
 
 def _sizes(arch: str | dict, version: int) -> dict:

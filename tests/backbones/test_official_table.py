@@ -15,8 +15,12 @@ from dense3d.backbones import (
     CoSwin,
     CrossFormer,
     FocalNet,
+    HorNet,
+    HyenaViT,
     MetaFormer,
+    PlainSpectFormer,
     PoolFormer,
+    SpectFormer,
     Swin,
     UniFormer,
     VisionTransformer,
@@ -34,6 +38,7 @@ from dense3d.backbones.rmt import RMT
 from dense3d.backbones.sgformer import ARCHITECTURES as SGFORMER_SIZES
 from dense3d.backbones.sgformer import SGFormer
 from dense3d.backbones.soft import SOFT
+from dense3d.backbones.spectformer import _KEYS as SPECTFORMER
 from dense3d.backbones.vit_architectures import ViTArchitecture
 from dense3d.backbones.vit_resnas import ViTResNAS
 from dense3d.datasets.pointcloud.packing import PackPointInputs
@@ -47,6 +52,7 @@ from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
+from dense3d.layers.hyena_filter import HyenaFilter
 from dense3d.pointcloud import (
     HUNet,
     PartSegmenter,
@@ -104,6 +110,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "DuoFormer": (DuoFormer, {"arch": {"embed_dim", "depth", "num_heads"}}),
     "ViT-ResNAS": (ViTResNAS, {"arch": {"dims", "blocks", "embed_channels"}}),
     "IA-RED2": (IARed2, {"arch": VIT}),
+    "HorNet": (HorNet, {"arch": {"base_dim", "depths", "orders", "filters", "scale"}}),
+    "SpectFormer and SVT": (SpectFormer, {"arch": set(SPECTFORMER)}),
+    "SpectFormer, vanilla": (PlainSpectFormer, {"arch": VIT}),
+    "Hyena N-D": (HyenaViT, {"arch": VIT, "filter_options": HyenaFilter}),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),

@@ -7,7 +7,20 @@ import math
 import pytest
 import torch
 
-from dense3d.backbones import ConvNeXt, CoSwin, CrossFormer, FocalNet, MetaFormer, PoolFormer, Swin, UniFormer
+from dense3d.backbones import (
+    SVT,
+    ConvNeXt,
+    CoSwin,
+    CrossFormer,
+    FocalNet,
+    HorNet,
+    HyenaSwin,
+    MetaFormer,
+    PoolFormer,
+    SpectFormer,
+    Swin,
+    UniFormer,
+)
 from dense3d.backbones.ppma import PPMA
 from dense3d.backbones.rmt import RMT
 from dense3d.backbones.s2aformer import S2AFormer
@@ -20,6 +33,8 @@ FOCAL = dict(embed_dim=8, depths=(1, 2, 1, 1))
 CROSSFORMER = dict(embed_dim=16, depths=(1, 2, 4, 1), num_heads=(1, 2, 2, 4), group_size=3)
 UNIFORMER = dict(dims=(8, 16, 32, 48), depths=(1, 1, 5, 1), head_dim=16)
 METAFORMER = dict(dims=(8, 16, 32, 64), depths=(1, 1, 2, 1))
+HORNET = dict(base_dim=16, depths=(1, 1, 2, 1))
+SPECTFORMER = dict(embed_dims=(8, 12, 16, 24), depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 3), stem_dim=8)
 FAMILIES = {
     "swin": lambda **kw: Swin(SWIN, window_size=3, **kw),
     "swin_v2": lambda **kw: Swin(SWIN, version=2, window_size=4, **kw),
@@ -36,6 +51,11 @@ FAMILIES = {
     "metaformer": lambda **kw: MetaFormer(
         dict(METAFORMER, mixers=("pool", "conv", "attention", "random")), **kw
     ),
+    "hornet": lambda **kw: HorNet(HORNET, layer_scale=0.1, **kw),
+    "hornet_gf": lambda **kw: HorNet(dict(HORNET, filters=(None, None, (4, 3), (2, 2))), **kw),
+    "spectformer": lambda **kw: SpectFormer(SPECTFORMER, pretrain_size=64, **kw),
+    "svt": lambda **kw: SVT(SPECTFORMER, pretrain_size=64, **kw),
+    "hyena_swin": lambda **kw: HyenaSwin(SWIN, pretrain_size=64, filter_options=dict(hidden_dim=8), **kw),
     "uniformer": lambda **kw: UniFormer(UNIFORMER, "hybrid", window_size=3, **kw),
     "rmt": lambda **kw: RMT(**RMT.tiny_variants[""], **kw),
     "s2aformer": lambda **kw: S2AFormer(**S2AFormer.tiny_variants[""], **kw),

@@ -53,6 +53,8 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "eco-m2f": "eco_m2f.open_kit",
     "gaussian": "gaussian.open_kit",
     "ia-red2": "ia_red2.open_kit",
+    "hornet": "hornet.open_kit",
+    "hyena": {"modules": "hyena.open_operators", "": "hyena.open_vit"},
     "indoor-eval": "indoor_eval.open_kit",
     "kitti-eval": "kitti_eval.open_kit",
     "kmax-deeplab": {
@@ -114,6 +116,11 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "rotated-iou": "boxes3d.open_camera",
     "sgformer": "sgformer.open_kit",
     "soft": "soft.open_kit",
+    "spectformer": {
+        "embed_dims": "spectformer.open_kit",
+        "": "spectformer_plain.open_kit",
+    },
+    "svt": "spectformer.open_svt",
     "swin": "swin.open_kit",
     "threedetr": "threedetr.open_kit",
     "uniformer": "uniformer.open_kit",
