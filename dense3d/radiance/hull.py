@@ -41,6 +41,32 @@ def hull_points(
         >>> points.shape, bool((np.abs(points) < 0.7).all())
         ((100, 3), True)
     """
+    found = hull_voxels(views, centre, reach)
+    if found is None:
+        return None
+    centres, side = found
+    chosen = centres[rng.integers(len(centres), size=count)]
+    return chosen + rng.uniform(-0.5, 0.5, (count, 3)) * side
+
+
+def hull_box(views: Sequence[PosedView], centre: np.ndarray, reach: float) -> np.ndarray | None:
+    """(2, 3) low and high corner of the visual hull, half a voxel of it wider, or None where nothing is left.
+
+    Args:
+        views: photographs.
+        centre, reach: of the cube that holds the object.
+    """
+    found = hull_voxels(views, centre, reach)
+    if found is None:
+        return None
+    centres, side = found
+    return np.stack([centres.min(axis=0) - side, centres.max(axis=0) + side])
+
+
+def hull_voxels(
+    views: Sequence[PosedView], centre: np.ndarray, reach: float
+) -> tuple[np.ndarray, float] | None:
+    """(N, 3) centres of the hull's voxels and their side, or None where nothing is left."""
     views = [views[i] for i in np.unique(np.linspace(0, len(views) - 1, MOST_VIEWS).astype(int))]
     low, high = centre - reach, centre + reach
     for number in SIDES:
@@ -52,8 +78,7 @@ def hull_points(
         if not len(centres):
             return None
         low, high = centres.min(axis=0) - side, centres.max(axis=0) + side
-    chosen = centres[rng.integers(len(centres), size=count)]
-    return chosen + rng.uniform(-0.5, 0.5, (count, 3)) * side
+    return centres, side
 
 
 def _kept(centres: np.ndarray, side: float, views: Sequence[PosedView]) -> np.ndarray:

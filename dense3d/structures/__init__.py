@@ -8,7 +8,13 @@ from lazy_loader import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     submod_attrs={
-        "boxes3d": ["Boxes3D", "alpha_from_rotation_y", "rotation_y_from_alpha", "wrap_angle"],
+        "boxes3d": [
+            "Boxes3D",
+            "alpha_from_rotation_y",
+            "boxes_of_corners",
+            "rotation_y_from_alpha",
+            "wrap_angle",
+        ],
         "camera": ["PinholeCamera"],
         "cloud_files": ["read_cloud", "write_cloud"],
         "grid_sample": ["GridDataSample"],

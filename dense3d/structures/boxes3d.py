@@ -196,6 +196,23 @@ def _world_to_lidar(calibration: KittiCalibration) -> np.ndarray:
     return calibration.camera_to_lidar @ axes
 
 
+def boxes_of_corners(corners: Tensor) -> Tensor:
+    """World rows of the upright boxes, without a turn, that low and high corners span.
+
+    Args:
+        corners: ``(N, 6)``, least x, y and z, then the greatest.
+
+    Returns:
+        ``(N, 7)``: centre, sizes and a yaw of 0.
+
+    Example:
+        >>> boxes_of_corners(torch.tensor([[0.0, 0, 0, 2, 4, 6]])).tolist()
+        [[1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 0.0]]
+    """
+    low, high = corners[:, :3], corners[:, 3:]
+    return torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+
+
 def wrap_angle(angle: Tensor) -> Tensor:
     """Angles in [-pi, pi).
 

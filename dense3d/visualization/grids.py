@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
+
+from dense3d.structures.boxes3d import boxes_of_corners
 
 WHITE, BOX = 255, (214, 39, 40)
 VIEWS = ((0, 1), (0, 2), (1, 2))  # axes to the right and upwards: from above, from the front, from the side
@@ -75,8 +78,7 @@ def box_corners(boxes: np.ndarray) -> np.ndarray:
     """
     boxes = np.asarray(boxes, np.float64)
     if boxes.shape[1] == 6:
-        sizes = boxes[:, 3:] - boxes[:, :3]
-        boxes = np.concatenate([(boxes[:, :3] + boxes[:, 3:]) / 2, sizes, np.zeros((len(boxes), 1))], axis=1)
+        boxes = boxes_of_corners(torch.from_numpy(boxes)).numpy()
     signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) / 2
     along, across = signs[:, 0] * boxes[:, 3:4], signs[:, 1] * boxes[:, 4:5]  # (N, 4)
     cosine, sine = np.cos(boxes[:, 6:]), np.sin(boxes[:, 6:])

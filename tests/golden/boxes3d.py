@@ -20,7 +20,7 @@ from dense3d.evaluation.boxes3d import SceneBoxes
 from dense3d.evaluation.boxes3d.average_precision import first_takers, match
 from dense3d.evaluation.boxes3d.proposals import ProposalProtocol, cover
 from dense3d.ops.rotated3d import FOOTPRINT
-from dense3d.structures import Boxes3D
+from dense3d.structures import Boxes3D, boxes_of_corners
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 
@@ -112,13 +112,7 @@ def _matrix(inputs: Tensors) -> Tensors:
 
 
 def _matrix_aabb(inputs: Tensors) -> Tensors:
-    return {"iou": ops.box_iou_3d(*(_upright(inputs[name]) for name in ("boxes1", "boxes2")))}
-
-
-def _upright(corners: Tensor) -> Tensor:
-    """Boxes (N, 7) of opposite corners (N, 6)."""
-    low, high = corners[:, :3], corners[:, 3:]
-    return torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+    return {"iou": ops.box_iou_3d(*(boxes_of_corners(inputs[name]) for name in ("boxes1", "boxes2")))}
 
 
 def _corners(inputs: Tensors) -> Tensors:

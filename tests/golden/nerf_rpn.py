@@ -12,11 +12,12 @@ from dense3d.datasets.radiance_grids.augment import GridAugmentation
 from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, NerfRPN
 from dense3d.detection3d.nerf_rpn.anchor_head import AnchorPredictions
 from dense3d.detection3d.nerf_rpn.anchors import anchor_strides, assign_anchors, inside, level_anchors
-from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, decode_from, encode_from, upright
+from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, decode_from, encode_from
 from dense3d.detection3d.nerf_rpn.fcos_head import LocationPredictions
 from dense3d.detection3d.nerf_rpn.selection import Proposals
 from dense3d.ops import linear_sum_assignment
 from dense3d.radiance.data_preprocessor import GridDataPreprocessor
+from dense3d.structures import boxes_of_corners
 from tests.golden import UnknownCheckError
 from tests.golden.checks import Run, by_name
 from tests.golden.kit import GoldenKit
@@ -94,7 +95,7 @@ def numbered(inputs: Mapping[str, Tensor], stem: str, ending: str = "") -> list[
 
 def world(boxes: Tensor) -> Tensor:
     """Boxes ``(N, 7)``, also of those that the kit has as opposite corners."""
-    return upright(boxes) if boxes.shape[1] == 6 else boxes
+    return boxes_of_corners(boxes) if boxes.shape[1] == 6 else boxes
 
 
 def _maps(raw: LocationPredictions) -> Found:

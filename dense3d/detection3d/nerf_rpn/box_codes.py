@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from dense3d.structures import Boxes3D
+from dense3d.structures import Boxes3D, boxes_of_corners
 
 SAME_CORNER = 0.1  # voxels: corners as near as that to a side of the bounds both touch it
 EPS = 1e-7
@@ -33,12 +33,6 @@ def bounds_of(boxes: Tensor) -> Tensor:
     reach_y = boxes[:, 3] * sine + boxes[:, 4] * cosine
     half = torch.stack([reach_x, reach_y, boxes[:, 5]], 1) / 2
     return torch.cat([boxes[:, :3] - half, boxes[:, :3] + half], 1)
-
-
-def upright(bounds: Tensor) -> Tensor:
-    """Boxes ``(N, 7)`` without a turn of bounds ``(N, 6)``."""
-    low, high = bounds[:, :3], bounds[:, 3:]
-    return torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
 
 
 def corner_offsets(boxes: Tensor) -> Tensor:
@@ -91,7 +85,7 @@ def decode_at(locations: Tensor, codes: Tensor) -> Tensor:
     """
     low, high = locations - codes[:, :3], locations + codes[:, 3:6]
     if codes.shape[1] == 6:
-        return upright(torch.cat([low, high], 1))
+        return boxes_of_corners(torch.cat([low, high], 1))
     centre, size = (low + high) / 2, high - low
     flat = centre[:, :2]
     # Rounded as the official code rounds: whether a box that is squeezed flat has an extent of exactly 0

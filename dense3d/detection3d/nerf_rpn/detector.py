@@ -13,10 +13,11 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, upright
+from dense3d.detection3d.nerf_rpn.box_codes import bounds_of
 from dense3d.errors import ConfigError, DataError
 from dense3d.radiance.data_preprocessor import GridDataPreprocessor, grids_of
 from dense3d.registry import MODELS
+from dense3d.structures.boxes3d import boxes_of_corners
 from dense3d.structures.grid_sample import GridDataSample
 
 
@@ -137,7 +138,7 @@ def _truth(samples: list[GridDataSample] | None, shapes: Tensor, count: int) -> 
     for index in range(count):
         boxes = torch.as_tensor(samples[index].gt_boxes).to(shapes.device).float()
         boxes = boxes if len(boxes) else boxes.new_zeros(0, 7)
-        boxes = upright(boxes) if boxes.shape[-1] == 6 else boxes
+        boxes = boxes_of_corners(boxes) if boxes.shape[-1] == 6 else boxes
         check_boxes(boxes, shapes[index], _name(samples, index))
         truth.append(boxes)
     return truth

@@ -9,12 +9,12 @@ import numpy as np
 
 from dense3d.errors import ConfigError, DataError
 from dense3d.radiance.extent import common_sight, scene_extent
-from dense3d.radiance.grids.visibility import outside_silhouettes, seen_by
+from dense3d.radiance.grids.visibility import seen_by
+from dense3d.radiance.hull import hull_box
 from dense3d.radiance.views import PosedView
 from dense3d.structures import PointCloud
 
 CAMERA_MARGIN = 0.1  # of the extent on each side, as in NeRF-RPN and NeRF-MAE
-HULL_SIDE, HULL_VIEWS = 40, 40  # voxels a side of the cube in which an object is looked for; photographs
 POINT_SHARES = (1.0, 99.0)  # percentiles of known points that a box reaches to
 PIXELS_A_VIEW = 2000  # of depth maps
 KINDS = ("auto", "object", "points", "sight", "cameras")
@@ -124,19 +124,7 @@ def _of_object(views: Sequence[PosedView]) -> np.ndarray | None:
     centre, distance = common_sight(views)
     if not masked or centre is None:
         return None
-    chosen = np.unique(np.linspace(0, len(masked) - 1, HULL_VIEWS).astype(int))
-    masked = [masked[number] for number in chosen]
-    box = np.stack([centre - distance, centre + distance])
-    for _ in range(2):  # the second time in the box of what the first one left
-        ticks = [np.linspace(*box[:, axis], HULL_SIDE) for axis in range(3)]
-        places = np.stack(np.meshgrid(*ticks, indexing="ij"), -1).reshape(-1, 3)
-        seen = seen_by(places, masked)
-        kept = places[(seen > max(1, len(masked) // 3)) & (outside_silhouettes(places, masked) == 0)]
-        if not len(kept):
-            return None
-        voxel = (box[1] - box[0]) / (HULL_SIDE - 1)
-        box = np.stack([kept.min(axis=0) - voxel, kept.max(axis=0) + voxel])
-    return box
+    return hull_box(masked, centre, distance)
 
 
 def _of_points(views: Sequence[PosedView], points: PointCloud | None) -> np.ndarray | None:
