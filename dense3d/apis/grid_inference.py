@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from mmengine.config import Config
 
 from dense3d.apis.grid_pipelines import named_grids
 from dense3d.apis.grid_prediction import GridPredictor
-from dense3d.files import atomic_write, require_writable_folder
+from dense3d.files import require_writable_folder
+from dense3d.json_files import write_json
 from dense3d.results.names import FileNames
 
 
@@ -70,6 +70,5 @@ def infer_grids(
         ending = ".npz" if result.predicted is not None else ".npy"
         report.files.append(result.save(out / place / f"{stem}{ending}"))
         rows.append(result.to_dict())
-    with atomic_write(report.results, "w") as file:
-        json.dump(rows, file, indent=1)
+    write_json(report.results, rows)
     return report

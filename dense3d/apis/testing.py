@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import math
 import re
 from collections.abc import Sequence
 from numbers import Real
@@ -21,7 +19,8 @@ from dense3d.config.building import explained_building
 from dense3d.engine import Runner
 from dense3d.engine.checkpoint import look_for
 from dense3d.errors import ConfigError
-from dense3d.files import atomic_write, require_writable_folder
+from dense3d.files import require_writable_folder
+from dense3d.json_files import write_json
 
 
 def test(
@@ -87,9 +86,7 @@ def test(
     found = _tested(cfg) if repeat is None else _repeated(cfg, repeat)
     metrics = {k: float(v) if isinstance(v, Real) else v for k, v in found.items()}
     if out is not None:
-        with atomic_write(Path(out) / "metrics.json", "w") as file:
-            known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in metrics.items()}
-            json.dump(known, file, indent=1)  # JSON has no NaN, which no object counts for
+        write_json(Path(out) / "metrics.json", metrics)
     return metrics
 
 

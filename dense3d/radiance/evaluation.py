@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dense3d.files import atomic_write
+from dense3d.json_files import write_json
 from dense3d.ops import structural_similarity
 from dense3d.radiance.baselines import mean_image, nearest_view, warped_by_depth
 from dense3d.radiance.losses import psnr
@@ -54,9 +54,7 @@ class Scores:
     def write(self, folder: Path, **beside: object) -> None:
         """``metrics.json`` with means and ``beside``, and ``metrics.csv`` with a row a photograph."""
         means = {m: {"psnr": p, "ssim": s} for m, (p, s) in self.means().items()}
-        with atomic_write(folder / "metrics.json", "w") as file:
-            json.dump({"held_out": len(self.rows), "mean": means, **beside}, file, indent=1)
-            file.write("\n")
+        write_json(folder / "metrics.json", {"held_out": len(self.rows), "mean": means, **beside})
         with atomic_write(folder / "metrics.csv", "w") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["photograph", "method", "psnr", "ssim"])

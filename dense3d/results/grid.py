@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from dense3d.errors import DataError
 from dense3d.files import atomic_write, require_writable_file
+from dense3d.json_files import json_text
 
 if TYPE_CHECKING:
     from dense3d.structures import RadianceGrid
@@ -141,7 +141,7 @@ class GridResult:
                 np.save(file, array)
             return path
         if path.suffix == ".json":
-            content = json.dumps(self.to_dict(), indent=1).encode()
+            content = json_text(self.to_dict()).encode()
         elif path.suffix in (".png", ".jpg", ".jpeg"):
             content = cv2.imencode(path.suffix, self.plot()[..., ::-1])[1].tobytes()
         else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dense3d.errors import DataError
 from dense3d.files import atomic_write
+from dense3d.structures.cloud_files.arrays import DAMAGE
 from dense3d.structures.radiance_grid import DELTA, DENSITY_KINDS, RadianceGrid
 
 KEY = "rgbsigma"
@@ -53,10 +54,8 @@ def read_grid(
         raise
     except FileNotFoundError:
         raise DataError(f"there is no radiance grid {path}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read as a radiance grid ({error}); copy or extract it again"
-        ) from None
+    except DAMAGE as error:
+        raise _unreadable(path, error) from None
     kind = _settled("density_kind", density_kind, found, path)
     if kind is None:
         kind = "alpha" if usual_kind and found[KEY].dtype == np.uint8 else usual_kind
@@ -130,8 +129,10 @@ def grid_shape(path: str | os.PathLike) -> tuple[int, ...]:
             return _header(archive, Path(path))[0]
     except FileNotFoundError:
         raise DataError(f"there is no radiance grid {path}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a radiance grid ({error}); extract it again") from None
+    except DataError:
+        raise
+    except DAMAGE as error:
+        raise _unreadable(path, error) from None
 
 
 def memory_estimate(shape: tuple[int, ...]) -> int:
@@ -151,10 +152,18 @@ def _header(archive: zipfile.ZipFile, path: Path) -> tuple[tuple[int, ...], np.d
             f"{path} holds no array {KEY!r}, so it is no radiance grid; it has {names or 'nothing'}"
         )
     with archive.open(f"{KEY}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+        version, formats = np.lib.format.read_magic(member), np.lib.format
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise DataError(f"{path}: {KEY} is of version {version} of npy, which is unknown; save it again")
+        # the third is the second with names in UTF-8, and numbers have no names
+        read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
         shape, _, dtype = read(member)
     return shape, dtype
+
+
+def _unreadable(path: str | os.PathLike, error: Exception) -> DataError:
+    words = (str(error) or type(error).__name__).splitlines()[0][:120]
+    return DataError(f"{path} cannot be read as a radiance grid ({words}); copy or extract it again")
 
 
 def _check_size(archive: zipfile.ZipFile, path: Path, most_bytes: int) -> None:

@@ -93,8 +93,12 @@ def test_masks_of_training_differ_and_those_of_evaluation_do_not() -> None:
     np.random.seed(0)
     drawn = [model.hidden_tokens((16, 16, 16), 3) for _ in range(2)]
     assert drawn[0].shape[0] == 1 and not torch.equal(*drawn)
-    repeated = [model.hidden_tokens((16, 16, 16), 3, repeatable=True) for _ in range(2)]
-    assert torch.equal(*repeated)
+    shapes = torch.tensor([[60, 40, 33], [64, 64, 64]])
+    first, second = model.hidden_tokens((16, 16, 16), 2, shapes=shapes)
+    (alone,) = model.hidden_tokens((24, 16, 12), 1, shapes=shapes[:1])
+    assert torch.equal(first[:, :, :12], alone[:16]) and not torch.equal(first, second)
+    assert 0.5 < first[:15, :10, :9].float().mean() < 0.95  # the last block is hidden as far as it goes
+    assert not first[15:].any() and not first[:, 10:].any() and not first[:, :, 9:].any()
     assert model_of(shared_mask=False).hidden_tokens((8, 8, 8), 3).shape[0] == 3
 
 

@@ -1,7 +1,8 @@
 """Augmentation of radiance grids that takes their boxes along.
 
 As NeRF-RPN and NeRF-MAE train with it (Hu et al., CVPR 2023; Irshad et al., ECCV 2024): quarter turns and
-flips, and where there are boxes small turns and changes of scale. All are about the vertical.
+flips, and where there are boxes small turns and changes of scale. All are about the vertical. Classes of
+voxels and finer grids, which are officially learnt without augmentation, are taken along as well.
 """
 
 from __future__ import annotations
@@ -17,18 +18,17 @@ from torch import Tensor
 
 from dense3d.errors import ConfigError
 from dense3d.registry import TRANSFORMS
-
-NOT_CARRIED = ("gt_voxel_labels", "gt_grid")
+from dense3d.structures.boxes3d import boxes_of_corners
 
 
 @TRANSFORMS.register_module()
 class GridAugmentation(BaseTransform):
-    """Turn, flip and scale the grid of a sample, and the boxes in it.
+    """Turn, flip and scale the grid of a sample, and what is to be learnt of it.
 
-    Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels;
-    corners ``(N, 6)`` become such boxes, and are not turned by less than 90 degrees. It runs only in training
-    pipelines, and draws from NumPy's global generator. Classes of voxels and finer grids are not carried
-    along, and refused: officially they are learnt without augmentation.
+    Reads and writes ``grid``, ``(4, X, Y, Z)``, and where there are ``gt_boxes``, ``(N, 7)`` in voxels,
+    ``gt_voxel_labels``, ``(X, Y, Z)``, of which the nearest is taken, and ``gt_grid``, ``(4, X', Y', Z')`` of
+    the same part of the world. Corners ``(N, 6)`` become boxes, and are not turned by less than 90 degrees.
+    It runs only in training pipelines, and draws from NumPy's global generator.
 
     Args:
         quarter_turn: probability of a turn by 90 degrees.
@@ -38,8 +38,8 @@ class GridAugmentation(BaseTransform):
         scales: range of the factors.
 
     Raises:
-        ConfigError: a probability is not in 0..1, a range is upside down, or a sample has classes of voxels
-            or a finer grid.
+        ConfigError: a probability is not in 0..1, a range is upside down, or a sample that may be turned by
+            less than 90 degrees has a finer grid, which would have to be made anew from finer ones.
 
     Example:
         >>> grid, box = torch.rand(4, 6, 8, 4), torch.tensor([[1.0, 2.0, 2.0, 1.0, 3.0, 2.0, 0.2]])
@@ -71,24 +71,28 @@ class GridAugmentation(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Augment a sample by decisions that are drawn."""
-        left = [name for name in NOT_CARRIED if results.get(name) is not None]
-        if left:
-            raise ConfigError(
-                f"GridAugmentation does not take {left[0]} along, which would no longer fit the grid: leave "
-                "it out of the pipeline"
-            )
         draws = np.random.random(4)
         angle = np.random.uniform(-self.most_turn, self.most_turn)
         scale = np.random.uniform(*self.scales)
         boxes = results.get("gt_boxes")
         own = None if boxes is None else torch.as_tensor(boxes)
-        turned = own is not None and own.shape[1] == 7 and draws[3] < self.turn_and_scale
-        turn = (angle, scale) if turned else None
+        turns = own is not None and own.shape[1] == 7 and self.turn_and_scale > 0
+        if turns and results.get("gt_grid") is not None:
+            raise ConfigError(
+                "GridAugmentation cannot turn and scale a finer grid (gt_grid) by less than 90 degrees: set "
+                "its turn_and_scale=0, or leave boxes out"
+            )
+        turn = (angle, scale) if turns and draws[3] < self.turn_and_scale else None
         quarter, *flips = draws[:3] < np.array([self.quarter_turn, self.flip, self.flip])
-        own = own if own is None or own.shape[1] == 7 else _of_corners(own)
+        own = own if own is None or own.shape[1] == 7 else boxes_of_corners(own)
         results["grid"], own = self.apply(results["grid"], own, bool(quarter), tuple(flips), turn)
         if own is not None:
             results["gt_boxes"] = own if isinstance(boxes, Tensor) else own.numpy()
+        for name in ("gt_voxel_labels", "gt_grid"):
+            if results.get(name) is not None:
+                moved = quartered(torch.as_tensor(results[name]), bool(quarter), tuple(flips))
+                moved = moved if turn is None else _resampled(moved[None], *turn, mode="nearest")[0].long()
+                results[name] = moved.contiguous()
         return results
 
     def apply(
@@ -112,17 +116,14 @@ class GridAugmentation(BaseTransform):
             the new grid and boxes; the given ones are left alone.
         """
         boxes = None if boxes is None else boxes.clone()
-        if quarter:
-            grid = grid.transpose(1, 2).flip(1)
-            if boxes is not None:
-                boxes = boxes[:, [1, 0, 2, 4, 3, 5, 6]]
-                boxes[:, 0] = grid.shape[1] - boxes[:, 0]
+        grid = quartered(grid, quarter, flips)
+        if boxes is not None and quarter:
+            boxes = boxes[:, [1, 0, 2, 4, 3, 5, 6]]
+            boxes[:, 0] = grid.shape[1] - boxes[:, 0]
         for axis, flipped in enumerate(flips):
-            if flipped:
-                grid = grid.flip(axis + 1)
-                if boxes is not None:
-                    boxes[:, axis] = grid.shape[axis + 1] - boxes[:, axis]
-                    boxes[:, 6] = -boxes[:, 6]
+            if boxes is not None and flipped:
+                boxes[:, axis] = grid.shape[axis + 1] - boxes[:, axis]
+                boxes[:, 6] = -boxes[:, 6]
         if turn is not None:
             grid = _resampled(grid, *turn)
             boxes = None if boxes is None else _moved(boxes, grid.shape[1:], *turn)
@@ -133,13 +134,19 @@ class GridAugmentation(BaseTransform):
         return f"{type(self).__name__}({options})"
 
 
-def _of_corners(corners: Tensor) -> Tensor:
-    """Boxes ``(N, 7)`` of low and high corners ``(N, 6)``."""
-    low, high = corners[:, :3], corners[:, 3:]
-    return torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+def quartered(values: Tensor, quarter: bool, flips: tuple[bool, bool]) -> Tensor:
+    """Voxels ``(..., X, Y, Z)`` turned by 90 degrees, then flipped along the first and the second axis.
+
+    Example:
+        >>> quartered(torch.tensor([[[0], [1]], [[2], [3]]]), True, (False, False))[..., 0].tolist()
+        [[1, 3], [0, 2]]
+    """
+    values = values.transpose(-3, -2).flip(-3) if quarter else values
+    axes = [axis for axis, flipped in zip((-3, -2), flips) if flipped]
+    return values.flip(axes) if axes else values
 
 
-def _resampled(grid: Tensor, angle: float, scale: float) -> Tensor:
+def _resampled(grid: Tensor, angle: float, scale: float, mode: str = "bilinear") -> Tensor:
     """``(C, X, Y, Z)`` read off at places turned by ``angle`` and scaled about the middle; zeros outside."""
     half = torch.tensor(grid.shape[1:], dtype=torch.float32) / 2
     axes = [torch.linspace(-1, 1, side) * middle for side, middle in zip(grid.shape[1:], half)]
@@ -149,7 +156,7 @@ def _resampled(grid: Tensor, angle: float, scale: float) -> Tensor:
     places = places @ rotation.T / half
     # grid_sample counts the last axis first
     places = places.flip(-1)[None]
-    return F.grid_sample(grid.float()[None], places, padding_mode="zeros", align_corners=True)[0]
+    return F.grid_sample(grid.float()[None], places, mode, padding_mode="zeros", align_corners=True)[0]
 
 
 def _moved(boxes: Tensor, shape: tuple[int, ...], angle: float, scale: float) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
@@ -15,6 +14,7 @@ from dense3d.datasets.strict import SampleError, StrictSamples
 from dense3d.errors import ConfigError, DataError
 from dense3d.files import is_file, is_folder
 from dense3d.registry import DATASETS
+from dense3d.structures.cloud_files.arrays import load_npy
 from dense3d.structures.radiance_grid import DENSITY_KINDS
 
 
@@ -39,7 +39,8 @@ class RadianceGridDataset(StrictSamples, BaseDataset):
         share: of the split's scenes, so many of the first are taken, rounded down; at least one.
         classes: names of voxel classes, void first; those of the data set unless given.
         skip_bad_samples: leave out scenes without a file, and let the next stand in for one that cannot be
-            read; only in training.
+            read; only in training. Scenes without a box are left out of training and counted; a test keeps
+            them, where all that is found is false.
         **kwargs: ``pipeline``, ``test_mode`` ... of mmengine's ``BaseDataset``.
 
     Raises:
@@ -122,12 +123,13 @@ class RadianceGridDataset(StrictSamples, BaseDataset):
         for index, path in faults.items():
             self._leave_out(records[index], f"{path} does not exist")
         empty = [i for i, record in enumerate(records) if i not in faults and _has_no_box(record)]
+        if len(empty) == len(records) - len(faults):
+            raise DataError(f"{self.root}: no scene of the split {self.split!r} has a box to find")
+        if self.test_mode:
+            empty = []
         for index in empty:
             self._leave_out(records[index], f"{records[index]['boxes_path']} has no box")
-        kept = [record for i, record in enumerate(records) if i not in faults and i not in empty]
-        if not kept:
-            raise DataError(f"{self.root}: no scene of the split {self.split!r} has a box to find")
-        return kept
+        return [record for i, record in enumerate(records) if i not in faults and i not in empty]
 
     def bad_samples(self) -> list[str]:
         """A sentence for each scene that was left out at the start or skipped since."""
@@ -169,6 +171,6 @@ def _has_no_box(record: dict[str, Any]) -> bool:
     if "boxes_path" not in record:
         return False
     try:
-        return len(np.load(record["boxes_path"], mmap_mode="r", allow_pickle=False)) == 0
-    except (OSError, ValueError, EOFError):
+        return load_npy(Path(record["boxes_path"])).size == 0
+    except DataError:
         return False  # what is wrong with it is told when it is read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from mmcv.transforms import BaseTransform
 from dense3d.errors import DataError
 from dense3d.registry import TRANSFORMS
 from dense3d.structures.boxes3d import check_yaw
+from dense3d.structures.cloud_files.arrays import load_npy
 from dense3d.structures.grid_sample import GridDataSample
 from dense3d.structures.radiance_grid import RadianceGrid
 from dense3d.structures.radiance_grid_files import MOST_BYTES, read_grid
@@ -63,7 +65,7 @@ def read_boxes(path: str, grid: RadianceGrid) -> torch.Tensor:
         DataError: the file holds something else, a size is not positive, a centre lies outside the grid, or a
             yaw is in degrees.
     """
-    boxes = _array(path, "boxes")
+    boxes = load_npy(Path(path), mapped=False)
     if boxes.ndim != 2 or boxes.shape[1] not in (6, 7) or boxes.dtype.kind not in "fiu":
         raise DataError(f"{path} holds no (N, 7) or (N, 6) boxes but {boxes.shape} of {boxes.dtype}")
     boxes = boxes.astype(np.float32)
@@ -92,7 +94,7 @@ def read_voxel_labels(path: str, grid: RadianceGrid) -> torch.Tensor:
     Raises:
         DataError: the file holds something else, or is of another size.
     """
-    labels = _array(path, "voxel labels")
+    labels = load_npy(Path(path), mapped=False)
     labels = labels[0] if labels.ndim == 4 and len(labels) == 1 else labels
     if labels.shape != grid.resolution or labels.dtype.kind not in "iu":
         raise DataError(
@@ -123,12 +125,3 @@ class PackGridInputs(BaseTransform):
             if results.get(name) is not None:
                 sample.set_field(torch.as_tensor(results[name], dtype=dtype).contiguous(), name)
         return {"inputs": {"grids": grid}, "data_samples": sample}
-
-
-def _array(path: str, what: str) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as {what} ({error}); copy or make it again") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from dense3d.errors import ConfigError, DataError, did_you_mean
 from dense3d.files import atomic_write
+from dense3d.structures.cloud_files.arrays import DAMAGE
 
 SPLITS = ("train", "val", "test")
 LAYOUT = "docs/nerf-mae.md"
@@ -40,7 +40,7 @@ def read_split(path: Path, split: str) -> list[str]:
             lists = {name: [str(scene) for scene in file[name]] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; the layout is described in {LAYOUT}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, AttributeError) as error:
         raise DataError(f"{path} cannot be read as a split file ({error}); copy it again") from None
     if split == "all":
         scenes = [scene for names in lists.values() for scene in names]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 
 from dense3d.evaluation.boxes3d.result import require_result_name
 from dense3d.files import atomic_write
+from dense3d.json_files import write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +71,14 @@ class ProposalResult:
         path = require_result_name(path)
         content = self.to_dict()
         if path.suffix == ".json":
-            text = json.dumps(content, indent=1)
-        else:
-            buffer = io.StringIO()
-            row = {name: value for name, value in content.items() if isinstance(value, (str, int))}
-            row |= content["figures"]
-            writer = csv.DictWriter(buffer, fieldnames=list(row), lineterminator="\n")
+            write_json(path, content)
+            return
+        row = {name: value for name, value in content.items() if isinstance(value, (str, int))}
+        row |= content["figures"]
+        with atomic_write(path, "w") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
             writer.writeheader()
             writer.writerow(row)
-            text = buffer.getvalue()
-        with atomic_write(path, "w") as file:
-            file.write(text)
 
 
 def _number(value: float) -> float | None:

@@ -69,8 +69,34 @@ def mask_of_tokens(mask: Tensor, tokens: Sides, block: int) -> Tensor:
     return repeated(mask, (block,) * 3, tokens)
 
 
+def mask_of_scene(shape: Sides, tokens: Sides, patch: int, block: int, ratio: float, kind: str) -> Tensor:
+    """Hidden tokens of one scene, the same every time and however far its batch pads it.
+
+    The blocks are those that the scene itself reaches into; one that it ends in is hidden as far as it goes.
+
+    Args:
+        shape: voxels of the scene along each axis, without padding.
+        tokens: of the padded grid.
+        patch: voxels of a token along each axis.
+        block: tokens of a block along each axis.
+        ratio, kind: see :func:`block_mask`.
+
+    Returns:
+        ``(*tokens)`` bool.
+
+    Example:
+        >>> small, large = (mask_of_scene((20, 16, 16), (n, 4, 4), 4, 4, 0.75, "random") for n in (5, 8))
+        >>> torch.equal(small, large[:5]), large[5:].any().item()
+        (True, False)
+    """
+    own = tuple(-(-side // patch) for side in shape)
+    blocks = tuple(-(-side // block) for side in own)
+    mask = block_mask(blocks, ratio, kind, np.random.RandomState(0))
+    return repeated(repeated(mask, (block,) * 3, own), (1, 1, 1), tokens)
+
+
 def repeated(mask: Tensor, factors: Sides, sides: Sides) -> Tensor:
-    """A mask whose cells become boxes of ``factors`` cells, in a volume of ``sides``; false beyond."""
+    """A mask whose cells become boxes of ``factors`` cells, in a volume of ``sides``; cut, false beyond."""
     for axis, factor in zip((-3, -2, -1), factors):
         mask = mask.repeat_interleave(factor, axis)
     x, y, z = (side - n for side, n in zip(sides, mask.shape[-3:]))

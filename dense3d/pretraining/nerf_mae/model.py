@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError, DataError
-from dense3d.pretraining.nerf_mae.masking import MASKS, block_mask, mask_of_tokens, repeated
+from dense3d.pretraining.nerf_mae.masking import MASKS, block_mask, mask_of_scene, mask_of_tokens, repeated
 from dense3d.pretraining.nerf_mae.objective import (
     RGB_ON,
     alpha_error,
@@ -144,9 +143,9 @@ class NeRFMAE(BaseModel):
         Args:
             inputs: grids.
             data_samples: what ``"predict"`` adds its fields to; there are no labels.
-            mode: ``"loss"``; ``"predict"``, see :meth:`samples`, with the same mask every time (the official
-                evaluation draws another one, and its figures scatter); or ``"tensor"``, the encoder's maps
-                with nothing hidden.
+            mode: ``"loss"``; ``"predict"``, see :meth:`samples`, with a mask that depends on the scene's size
+                alone (the official evaluation draws another one each time, and its figures scatter); or
+                ``"tensor"``, the encoder's maps with nothing hidden.
             mask: ``(x, y, z)`` or ``(B, x, y, z)`` bool of blocks, true for hidden; drawn unless given.
         """
         grids, shapes = grids_of(inputs)
@@ -169,11 +168,12 @@ class NeRFMAE(BaseModel):
             grids: ``(B, 4, X, Y, Z)``.
             shapes: ``(B, 3)``, voxels of each that are no padding.
             mask: see :meth:`forward`.
-            repeatable: draw the mask from the same seed every time.
+            repeatable: give each scene the mask of :func:`~.masking.mask_of_scene`.
         """
         self._check_sides(grids)
         tokens = self.encoder.embed(grids)
-        hidden = self.hidden_tokens(tuple(tokens.shape[1:4]), len(grids), mask, repeatable).to(grids.device)
+        given = shapes if repeatable and mask is None else None
+        hidden = self.hidden_tokens(tuple(tokens.shape[1:4]), len(grids), mask, given).to(grids.device)
         token = self.mask_token.to(tokens.dtype)
         maps = self.encoder.encode(torch.where(hidden[..., None], token, tokens))
         removed = repeated(hidden, self.encoder.patch_size, tuple(grids.shape[2:]))
@@ -181,20 +181,28 @@ class NeRFMAE(BaseModel):
         return Reconstruction(self.decode(maps), grids, valid, removed)
 
     def hidden_tokens(
-        self, tokens: tuple[int, int, int], batch: int, mask: Tensor | None = None, repeatable: bool = False
+        self,
+        tokens: tuple[int, int, int],
+        batch: int,
+        mask: Tensor | None = None,
+        shapes: Tensor | None = None,
     ) -> Tensor:
-        """``(B or 1, X, Y, Z)`` bool of tokens, true for hidden; of a mask of blocks, or drawn."""
+        """``(B or 1, X, Y, Z)`` bool of tokens, true for hidden.
+
+        Of a mask of blocks; of scenes of ``shapes`` ``(B, 3)``, the same every time; or drawn.
+        """
         blocks = tuple(side // self.mask_block for side in tokens)
         if 0 in blocks:
             raise DataError(
                 f"grids of {'x'.join(map(str, tokens))} tokens hold no block of {self.mask_block} tokens a "
                 "side that could be hidden: take larger grids or a smaller mask_block"
             )
+        if shapes is not None:
+            settings = (self.encoder.patch_size[0], self.mask_block, self.mask_ratio, self.mask_type)
+            return torch.stack([mask_of_scene(tuple(s), tokens, *settings) for s in shapes.tolist()])
         if mask is None:
-            random = np.random.RandomState(0) if repeatable else None
-            count = 1 if self.shared_mask or repeatable else batch
-            drawn = [block_mask(blocks, self.mask_ratio, self.mask_type, random) for _ in range(count)]
-            mask = torch.stack(drawn)
+            count = 1 if self.shared_mask else batch
+            mask = torch.stack([block_mask(blocks, self.mask_ratio, self.mask_type) for _ in range(count)])
         elif tuple(mask.shape[-3:]) != blocks or mask.ndim not in (3, 4):
             raise DataError(
                 f"a mask of these grids is of {'x'.join(map(str, blocks))} blocks, not {tuple(mask.shape)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +10,10 @@ import numpy as np
 from dense3d.datasets.posed_rgb.poses import OPENCV_FROM_OPENGL
 from dense3d.errors import DataError
 from dense3d.files import atomic_write
+from dense3d.json_files import write_json
 from dense3d.radiance.views import PosedView
 from dense3d.structures.boxes3d import check_yaw
+from dense3d.structures.cloud_files.arrays import load_npy
 from dense3d.structures.radiance_grid import RadianceGrid
 
 
@@ -37,9 +37,7 @@ def write_cameras(views: Sequence[PosedView], path: Path) -> None:
                 "transform_matrix": (camera.camera_to_world @ OPENCV_FROM_OPENGL).tolist(),
             }
         )
-    with atomic_write(path, "w") as file:
-        json.dump({"camera_model": "PINHOLE", "frames": frames}, file, indent=1)
-        file.write("\n")
+    write_json(path, {"camera_model": "PINHOLE", "frames": frames})
 
 
 def read_boxes(path: str | Path) -> np.ndarray:
@@ -49,14 +47,7 @@ def read_boxes(path: str | Path) -> np.ndarray:
         DataError: the file is no such array, a number is not finite, a size not positive, or a yaw in
             degrees.
     """
-    try:
-        boxes = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read as an array of boxes ({error}): save one with numpy.save"
-        ) from None
-    if not isinstance(boxes, np.ndarray):
-        raise DataError(f"{path} holds several arrays: save the boxes alone with numpy.save")
+    boxes = load_npy(Path(path), mapped=False)
     boxes = np.atleast_2d(boxes) if boxes.size else np.empty((0, 7))
     if boxes.ndim != 2 or boxes.shape[1] not in (6, 7) or boxes.dtype.kind not in "fiu":
         raise DataError(

@@ -49,12 +49,18 @@ def load_npy(path: Path, mapped: bool = True) -> np.ndarray:
     """An array of numbers, mapped from the disk.
 
     Raises:
-        DataError: the file is damaged, or holds objects.
+        DataError: the file is missing or damaged, holds objects, or is an archive of arrays.
     """
     try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
     except DAMAGE as error:
         raise DataError(f"{path} cannot be read as an array ({_first_line(error)})") from None
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise DataError(f"{path} is an archive of arrays: save one of them with numpy.save")
+    return found
 
 
 def read_npz(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,10 @@ from dense3d.datasets.radiance_grids import (
     RadianceGridDataset,
     ScanNetNeRF,
 )
+from dense3d.datasets.radiance_grids.augment import GridAugmentation
 from dense3d.datasets.radiance_grids.splits import read_split, write_split
 from dense3d.errors import ConfigError, DataError
+from dense3d.structures import Boxes3D
 from dense3d.structures.radiance_grid import alpha_of
 
 PIPELINE = [dict(type="LoadRadianceGrid"), dict(type="PackGridInputs")]
@@ -98,6 +102,14 @@ def test_missing_files_are_named_or_left_out(release):
     np.save(release / "obb" / "a.npy", np.zeros((0, 7), np.float32))  # as officially, a scene without boxes
     data = Front3DNeRF(str(release), boxes="obb")
     assert len(data) == 1 and "has no box" in data.bad_samples()[0]
+    # in a test all that is found there is false, and has to count
+    data = Front3DNeRF(str(release), boxes="obb", test_mode=True, pipeline=PIPELINE)
+    assert [data[i]["data_samples"].gt_boxes.shape for i in range(2)] == [(1, 7), (0, 7)]
+    assert data.bad_samples() == []
+    np.save(release / "obb" / "b.npy", np.zeros((0, 6), np.float32))
+    for test_mode in (True, False):
+        with pytest.raises(DataError, match="no scene of the split 'train' has a box"):
+            Front3DNeRF(str(release), boxes="obb", test_mode=test_mode)
     (release / "3dfront_split.npz").unlink()
     with pytest.raises(DataError, match=r"holds no \*_split.npz"):
         Front3DNeRF(str(release))
@@ -147,14 +159,103 @@ def test_the_scan_before_training_names_what_is_missing_or_damaged(release):
     assert report.missing == 1 and "a.npy" in str(report.faults[0])
 
 
-def test_augmentation_refuses_what_it_does_not_carry_along(release):
-    pipeline = [PIPELINE[0], dict(type="GridAugmentation"), PIPELINE[1]]
-    with pytest.raises(Exception, match="does not take gt_voxel_labels along"):
-        Front3DNeRF(str(release), labels="semantics", pipeline=pipeline)[0]
-    assert Front3DNeRF(str(release), boxes="obb", pipeline=pipeline)[0]["data_samples"].gt_boxes.shape == (
-        1,
-        7,
-    )
+@pytest.mark.parametrize("seed", range(6))
+def test_augmentation_takes_labels_and_finer_grids_along(seed):
+    """Both are made of the grid, and are what is made of the grid afterwards."""
+    import torch
+
+    grid = torch.rand(4, 6, 8, 4, generator=torch.Generator().manual_seed(seed))
+    labels = (10 * grid[0]).long()
+    finer = grid.repeat_interleave(2, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    np.random.seed(seed)
+    found = GridAugmentation().transform(dict(grid=grid, gt_voxel_labels=labels, gt_grid=finer))
+    assert torch.equal(found["gt_voxel_labels"], (10 * found["grid"][0]).long())
+    assert torch.equal(found["gt_grid"][:, ::2, 1::2, ::2], found["grid"])
+    assert found["gt_grid"].is_contiguous() and found["gt_voxel_labels"].is_contiguous()
+
+
+def test_small_turns_take_the_nearest_label_and_refuse_finer_grids():
+    import torch
+
+    labels = torch.zeros(40, 40, 4, dtype=torch.long)
+    labels[14:26, 10:30] = 5  # a box around the middle, within the grid when it is turned
+    sample = dict(grid=torch.rand(4, 40, 40, 4), gt_voxel_labels=labels)
+    sample["gt_boxes"] = torch.tensor([[20.0, 20, 2, 12, 20, 4, 0]])
+    augment = GridAugmentation(0, 0, 1, most_turn=0.17, scales=(1.1, 1.1))
+    np.random.seed(0)
+    found = augment.transform(dict(sample))
+    assert set(found["gt_voxel_labels"].unique().tolist()) == {0, 5}
+    count = int((found["gt_voxel_labels"] == 5).sum())
+    assert count == pytest.approx(float(found["gt_boxes"][0, 3:6].prod()) * 1.1, rel=0.1)  # height is cut off
+    inside = Boxes3D(found["gt_boxes"], "world")
+    places = (found["gt_voxel_labels"] == 5).nonzero().float() + 0.5
+    assert (places.mean(0)[:2] - inside.center[0, :2]).abs().max() < 0.3
+    with pytest.raises(ConfigError, match="cannot turn and scale a finer grid"):
+        augment.transform(dict(sample, gt_grid=torch.rand(4, 80, 80, 8)))
+    augment.transform(dict(sample, gt_boxes=None, gt_grid=torch.rand(4, 80, 80, 8)))
+
+
+def _archive(path, **arrays):
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _save(path, array):
+    with path.open("wb") as file:  # whatever its suffix
+        np.save(file, array, allow_pickle=True)
+
+
+def _cut(path):
+    _save(path, np.zeros((50, 7)))
+    path.write_bytes(path.read_bytes()[:200])
+
+
+ODD = {
+    "an archive": lambda path: _archive(path, boxes=BOX),
+    "cut": _cut,
+    "text": lambda path: path.write_text("x y z"),
+    "no bytes": lambda path: path.write_bytes(b""),
+    "another version": lambda path: path.write_bytes(b"\x93NUMPY\x09\x00" + bytes(80)),
+    "a header that is none": lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': [[[[[\n"),
+    "objects": lambda path: _save(path, np.array([{}, None], object)),
+    "one number": lambda path: _save(path, np.float32(3)),
+    "names": lambda path: _save(path, np.array(["a", "b"])),
+    "named fields": lambda path: _save(path, np.zeros(3, [("x", "f4"), ("y", "f4")])),
+    "complex numbers": lambda path: _save(path, np.zeros((2, 7), complex)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("what", [("boxes", "obb"), ("labels", "semantics")])
+def test_odd_files_of_arrays_are_named(release, kind, what):
+    ODD[kind](release / what[1] / "b.npy")
+    with pytest.raises(DataError, match=f"{what[1]}/b.npy"):
+        Front3DNeRF(str(release), **{what[0]: what[1]}, pipeline=PIPELINE)[0]
+
+
+@pytest.mark.parametrize("kind", [*ODD, "lists that are none"])
+def test_odd_split_files_are_named(release, kind):
+    path = release / "3dfront_split.npz"
+    path.unlink()
+    if kind in ODD:
+        ODD[kind](path)
+    else:
+        _archive(path, train_scenes=np.float32(3))
+    with pytest.raises((DataError, ConfigError), match=r"3dfront_split\.npz"):
+        Front3DNeRF(str(release))
+
+
+def test_a_header_of_the_third_version_is_read(release):
+    values = np.full((4, 6, 4, 4), 0.5, np.float32)
+    path = release / "features" / "b.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("rgbsigma.npy", "w") as file:
+        np.lib.format.write_array(file, values, version=(3, 0))
+    sample = HypersimNeRF(str(release), pipeline=PIPELINE)[0]
+    assert float(sample["inputs"]["grids"].min()) == 0.5
+    with zipfile.ZipFile(release / "features" / "b.npz", "w") as archive:
+        archive.writestr("rgbsigma.npy", b"\x93NUMPY\x09\x00" + bytes(80))
+    with pytest.raises(DataError, match=r"b.npz: rgbsigma is of version \(9, 0\) of npy"):
+        HypersimNeRF(str(release), pipeline=PIPELINE)[0]
 
 
 def test_packing_keeps_what_there_is():
