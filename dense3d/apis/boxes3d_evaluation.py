@@ -16,6 +16,7 @@ def evaluate_boxes3d(
     ground_truth: str | Path,
     protocol: str,
     thresholds: Sequence[float] | None = None,
+    top: int | None = None,
     out: str | Path | None = None,
 ) -> Boxes3DResult:
     """Evaluate predicted boxes of rooms, on the CPU.
@@ -25,13 +26,14 @@ def evaluate_boxes3d(
         ground_truth: file of boxes of the same scenes.
         protocol: a name of :data:`dense3d.evaluation.boxes3d.PROTOCOLS`.
         thresholds: IoUs that a match has to exceed; the protocol's unless given.
+        top: of ``"nerf-rpn"``: average precision of that many proposals of a scene; of all unless given.
         out: also write all figures there, ``.json`` or ``.csv``.
 
     Raises:
         ConfigError: no such protocol, or a file of another suffix.
         DataError: a faulty file; scenes or classes that do not fit; or ``out`` is one of the files.
     """
-    rules = get_protocol(protocol, thresholds)
+    rules = get_protocol(protocol, thresholds, top)
     if out is not None:
         require_writable_file(require_result_name(out))
         if Path(out).resolve() in {Path(predictions).resolve(), Path(ground_truth).resolve()}:

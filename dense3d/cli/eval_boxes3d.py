@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thresholds", nargs="+", type=float, metavar="IOU", help="to be exceeded (default: 0.25 0.5)"
     )
+    parser.add_argument(
+        "--top",
+        type=int,
+        metavar="N",
+        help="of nerf-rpn: AP of the best N proposals of a scene (default: all)",
+    )
     parser.add_argument("--out", metavar="FILE", help="also write all figures here, .json or .csv")
 
 
@@ -38,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.ground_truth,
         arguments.protocol,
         arguments.thresholds,
+        arguments.top,
         arguments.out,
     )
     print(result.table())

@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unbounded",
         action="store_true",
         default=None,
-        help="the scene goes on outside of the box (default, unless photographs have alpha or masks)",
+        help="the scene goes on outside of the box (default, unless alpha or masks show an object alone)",
     )
     bounds.add_argument("--bounded", dest="unbounded", action="store_false", help="nothing is outside of it")
     fit.add_argument(

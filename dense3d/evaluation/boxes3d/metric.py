@@ -19,6 +19,7 @@ from dense3d.evaluation.boxes3d.result import require_result_name
 from dense3d.evaluation.boxes3d.scene_boxes import SceneBoxes
 from dense3d.files import require_writable_file
 from dense3d.registry import METRICS
+from dense3d.structures.boxes3d import boxes_of_corners
 
 
 @METRICS.register_module()
@@ -35,6 +36,8 @@ class Boxes3DMetric(BaseMetric):
         protocol: a name of :data:`~dense3d.evaluation.boxes3d.PROTOCOLS`; ``"indoor"`` takes the data set's
             classes.
         thresholds: IoUs that a match has to exceed; the protocol's unless given.
+        top: of ``"nerf-rpn"``: average precision of that many proposals of a scene, the official
+            ``ap_top_n``; of all unless given.
         result_file: also write all figures there, ``.json`` or, a row a class, ``.csv``.
         boxes_file: also write the predictions there, ``.npz`` or ``.json``, as ``dense3d eval-boxes3d``
             reads them, and the ground truth beside them as ``<name>.truth.<suffix>``.
@@ -51,12 +54,13 @@ class Boxes3DMetric(BaseMetric):
         self,
         protocol: str = "indoor",
         thresholds: Sequence[float] | None = None,
+        top: int | None = None,
         result_file: str | None = None,
         boxes_file: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = get_protocol(protocol, thresholds)
+        self.protocol = get_protocol(protocol, thresholds, top)
         self.result_file, self.boxes_file = result_file, boxes_file
         if result_file:
             require_writable_file(require_result_name(result_file))
@@ -110,9 +114,7 @@ def _without_classes(sample: dict[str, Any]) -> dict[str, Any]:
     for kind in ("gt", "pred"):
         boxes = sample.get(f"{kind}_boxes")
         if boxes is not None:
-            if boxes.shape[-1] == 6:
-                low, high = boxes[:, :3], boxes[:, 3:]
-                boxes = torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+            boxes = boxes_of_corners(boxes) if boxes.shape[-1] == 6 else boxes
             found |= {f"{kind}_boxes": boxes, f"{kind}_box_labels": torch.zeros(len(boxes)).long()}
     return found
 

@@ -91,11 +91,19 @@ PROTOCOLS: dict[str, IndoorProtocol | ProposalProtocol] = {
 }
 
 
-def get_protocol(name: str, thresholds: Sequence[float] | None = None) -> IndoorProtocol | ProposalProtocol:
-    """A protocol by its name, with other thresholds where some are given, which its name then tells.
+def get_protocol(
+    name: str, thresholds: Sequence[float] | None = None, top: int | None = None
+) -> IndoorProtocol | ProposalProtocol:
+    """A protocol by its name, with other thresholds or a limit where given, which its name then tells.
+
+    Args:
+        name: of :data:`PROTOCOLS`.
+        thresholds: IoUs to be exceeded; the protocol's unless given.
+        top: of ``"nerf-rpn"``: average precision of that many proposals of a scene; of all unless given.
 
     Raises:
-        ConfigError: there is none of this name, or a threshold is not in 0..1.
+        ConfigError: there is none of this name, a threshold is not in 0..1, or a limit is below 1 or of a
+            protocol that has none.
 
     Example:
         >>> get_protocol("scannet", [0.15]).name
@@ -105,11 +113,15 @@ def get_protocol(name: str, thresholds: Sequence[float] | None = None) -> Indoor
         hint = did_you_mean(name, PROTOCOLS)
         raise ConfigError(f"there is no protocol {name!r}{hint}; known are {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
+    if top is not None:
+        if not isinstance(protocol, ProposalProtocol) or top < 1:
+            raise ConfigError(f"top={top}: it is a number of proposals, 1 or more, of the protocol nerf-rpn")
+        protocol = replace(protocol, name=f"{name} (best {top} of a scene)", top=top)
     if thresholds is None or tuple(thresholds) == protocol.thresholds:
         return protocol
     if not thresholds or not all(0 <= one < 1 for one in thresholds):
         raise ConfigError(f"thresholds={list(thresholds)}: an IoU to be exceeded is in 0..1")
-    label = f"{name} (IoU {', '.join(f'{one:g}' for one in thresholds)})"
+    label = f"{protocol.name} (IoU {', '.join(f'{one:g}' for one in thresholds)})"
     return replace(protocol, name=label, thresholds=tuple(map(float, thresholds)))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.evaluation.boxes3d import SceneBoxes, get_protocol, write_scene_boxes
 from dense3d.evaluation.boxes3d.proposals import best_pairs, cover
 from dense3d.registry import METRICS
@@ -77,6 +77,27 @@ def test_empty_scenes_and_bad_input():
         protocol.evaluate(truth, truth)
     with pytest.raises(DataError, match="'hall'"):
         protocol.evaluate(truth, SceneBoxes.of({"hall": found["bare"]}, ["x"]))
+
+
+def test_what_is_found_in_a_scene_without_objects_is_false():
+    """As in the official evaluator's average precision: all scenes are pooled."""
+    truth = SceneBoxes.of(
+        {"full": {"boxes": [CUBE], "labels": [0]}, "bare": {"boxes": [], "labels": []}}, ["x"]
+    )
+    found = {"full": {"boxes": [CUBE], "labels": [0], "scores": [0.5]}}
+    found["bare"] = {"boxes": [_at(0), _at(5)], "labels": [0, 0], "scores": [0.9, 0.4]}
+    figures = get_protocol("nerf-rpn").evaluate(truth, SceneBoxes.of(found, ["x"])).flat()
+    assert figures["AP25"] == 0.5 and figures["recall25_top300"] == 1  # one false comes first
+
+
+def test_precision_of_the_best_of_each_scene():
+    found = _found([_at(30), _at(0), _at(9)], [0.9, 0.8, 0.7])
+    limited = get_protocol("nerf-rpn", top=2).evaluate(TRUTH, found)
+    assert (limited.flat()["AP50"], limited.flat()["recall50_top300"]) == (0.25, 1.0)
+    assert limited.protocol == "nerf-rpn (best 2 of a scene)"
+    for name, top in (("nerf-rpn", 0), ("scannet", 5)):
+        with pytest.raises(ConfigError, match=f"top={top}"):
+            get_protocol(name, top=top)
 
 
 def test_the_metric_ignores_classes_and_takes_corners(tmp_path):
