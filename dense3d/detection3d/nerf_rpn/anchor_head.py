@@ -24,11 +24,13 @@ from dense3d.detection3d.nerf_rpn.anchors import (
     inside,
     level_anchors,
 )
-from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, decode_from, encode_from, upright
+from dense3d.detection3d.nerf_rpn.box_codes import bounds_of, decode_from, encode_from
 from dense3d.detection3d.nerf_rpn.box_losses import LOSSES, oriented_loss, projection_loss
 from dense3d.detection3d.nerf_rpn.selection import Proposals, cut_off
 from dense3d.errors import ConfigError
+from dense3d.layers.assignment import mean_number
 from dense3d.registry import MODELS
+from dense3d.structures.boxes3d import boxes_of_corners
 
 BETA = 1 / 9  # of the smooth L1 loss
 MIN_SIDE = 1e-3  # voxels
@@ -187,7 +189,8 @@ class AnchorHead3D(BaseModule):
             valid: of :meth:`valid`; None to count all.
 
         Returns:
-            ``loss_objectness`` and ``loss_box``, and with a ``projection_weight`` ``loss_projection``.
+            ``loss_objectness`` and ``loss_box``, and with a ``projection_weight`` ``loss_projection``;
+            anchors are counted over all processes.
         """
         samples = []
         for scene, own in enumerate(boxes):
@@ -216,9 +219,9 @@ class AnchorHead3D(BaseModule):
             labels.append(torch.cat([torch.ones_like(positive), torch.zeros_like(negative)]).float())
             codes.append(found.codes[scene, positive].float())
             anchors.append(found.anchors[positive])
-            wanted.append(own if self.rotated else upright(bounds_of(own)))
+            wanted.append(own if self.rotated else boxes_of_corners(bounds_of(own)))
         logits, codes, anchors, wanted = map(torch.cat, (logits, codes, anchors, wanted))
-        count = max(len(logits), 1)
+        count, positives = mean_number([float(len(logits)), float(len(codes))], logits.device)
         objectness = F.binary_cross_entropy_with_logits(logits, torch.cat(labels), reduction="sum") / count
         if self.box_loss == "smooth_l1":
             targets = encode_from(anchors, wanted, self.rotated)
@@ -228,7 +231,7 @@ class AnchorHead3D(BaseModule):
         losses = {"loss_objectness": objectness, "loss_box": box / count * self.box_weight}
         if self.projection_weight:
             projected = projection_loss(decode_from(anchors, codes), wanted, found.side).sum()
-            losses["loss_projection"] = projected / max(len(codes), 1) * self.projection_weight
+            losses["loss_projection"] = projected / positives * self.projection_weight
         return losses
 
     @torch.no_grad()
