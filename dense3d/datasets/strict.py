@@ -19,7 +19,7 @@ from mmengine.registry import DATASETS
 from dense3d.datasets.label_loading import read_label_maps_by_our_rules
 from dense3d.datasets.scan.coco_file import describe_absent
 from dense3d.datasets.scan.images import check_image
-from dense3d.errors import DataError
+from dense3d.errors import ConfigError, DataError
 from dense3d.files import is_file, is_folder
 from dense3d.image_files import name_formats_of_mmcv
 from dense3d.pickles import restrict_loading
@@ -37,6 +37,14 @@ class SampleError(DataError):
         super().__init__(sentence.strip() if marker else message)
 
 
+class PipelineError(ConfigError):
+    """A step of a pipeline is set up wrongly. The sentence arrives unchanged from a worker process, too."""
+
+    def __init__(self, message: str) -> None:
+        _, marker, sentence = message.rpartition(f"{__name__}.PipelineError: ")
+        super().__init__(sentence.strip() if marker else message)
+
+
 class StrictSamples:
     """Mixin, to be named before a :class:`mmengine.dataset.BaseDataset`, that turns silent refetching off.
 
@@ -46,6 +54,7 @@ class StrictSamples:
 
     Raises:
         SampleError: a sample is bad and is not to be skipped.
+        PipelineError: a step of the pipeline is set up wrongly.
     """
 
     def __init__(self, *args, skip_bad_samples: bool = False, **kwargs) -> None:
@@ -88,6 +97,8 @@ class StrictSamples:
                 data = self.prepare_data(index)
             except DataError as error:
                 raise SampleError(f"{error} (sample {index})") from error
+            except ConfigError as error:
+                raise PipelineError(str(error)) from error
             except Exception as error:
                 raise self._explain(index, error) from error
             if data is not None:

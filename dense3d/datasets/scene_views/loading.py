@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,12 @@ class LoadSceneViews(BaseTransform):
     ) -> None:
         if cloud not in CLOUDS:
             raise ConfigError(f"cloud={cloud!r} of LoadSceneViews: use one of {', '.join(CLOUDS)}")
-        if len(size) != 2 or min(size) < 1 or far <= 0:
-            raise ConfigError(f"LoadSceneViews(size={size}, far={far}): give rows and columns, and metres")
+        pair = isinstance(size, (tuple, list)) and len(size) == 2
+        if not pair or not all(isinstance(side, Integral) and side > 0 for side in size) or not far > 0:
+            raise ConfigError(
+                f"LoadSceneViews(size={size!r}, far={far}): size is rows and columns, such as (256, 352), "
+                "and far metres"
+            )
         if count is not None and count < 1:
             raise ConfigError(f"LoadSceneViews(count={count}): at least one photograph is read")
         self.size, self.cloud, self.crop, self.far = tuple(size), cloud, crop, far

@@ -16,7 +16,7 @@ from dense3d.datasets.posed_rgb.poses import pinhole, pose_of
 from dense3d.datasets.posed_rgb.scannet import size_of
 from dense3d.datasets.prepared.sunrgbd import V2, list_frames, read_frame
 from dense3d.errors import DataError
-from dense3d.files import is_file
+from dense3d.files import is_file, is_folder
 from dense3d.registry import DATASETS
 
 FOLDER = "sunrgbd_trainval"  # of VoteNet's export: calib and image
@@ -66,6 +66,12 @@ class SunRgbdViews(SunRgbdPoints):
                 entry=entry,
                 frames=(frame,),
             )
+
+
+def is_sunrgbd(root: Path) -> bool:
+    """Whether a folder has one of the layouts that :class:`SunRgbdViews` reads."""
+    names = ("sunrgbd_infos.json", V2, f"OFFICIAL_SUNRGBD/{V2}")
+    return is_folder(root / FOLDER) or any(is_file(root / name) for name in names)
 
 
 @reader("sunrgbd_frame")

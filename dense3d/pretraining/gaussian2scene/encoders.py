@@ -6,6 +6,8 @@ PointNet++ may take their place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +20,7 @@ from dense3d.pointcloud.grouping import Patches
 from dense3d.pointcloud.patch_embedding import PatchEmbedding
 from dense3d.pointcloud.pointnet2 import PointNet2
 from dense3d.pointcloud.transformer import PointTransformer, position_embedding
+from dense3d.pretraining.gaussian2scene.parts import part
 from dense3d.registry import MODELS
 
 FLOOR = 0.0099  # quantile of heights that PointNet++ counts heights from, as VoteNet does
@@ -171,13 +174,16 @@ def build_point_encoder(config: dict[str, Any], dim: int, num_groups: int, group
     Raises:
         ConfigError: another type.
     """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"point_encoder={config!r}: give a dict of settings")
     settings = dict(config)
     kind = settings.pop("type", "PatchLayers")
     if kind not in ENCODERS:
         raise ConfigError(f"point_encoder of type {kind!r}: use one of {', '.join(map(repr, ENCODERS))}")
     if kind == "PointTransformer":
         settings |= dict(num_groups=num_groups, group_size=group_size)
-    return ENCODERS[kind](dim, **settings)
+    layers = {"PatchLayers": partial(EncoderLayers, dim), "PointTransformer": PointTransformer}
+    return part(ENCODERS[kind], "point_encoder", settings, dim, of=layers.get(kind, PointNet2))
 
 
 def chosen(values: Tensor, mask: Tensor) -> Tensor:

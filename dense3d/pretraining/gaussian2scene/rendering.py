@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense3d.errors import DataError
 from dense3d.ops import rasterize_gaussians
 from dense3d.ops.photometric import structural_similarity
 from dense3d.pretraining.gaussian2scene.gaussian_head import SceneGaussians
@@ -89,15 +90,22 @@ def picture_loss(rendered: Rendered, targets: RenderTargets, ssim_weight: float)
 
 
 def depth_loss(rendered: Rendered, targets: RenderTargets) -> Tensor:
-    """Mean difference of expected depths in metres over the pixels that count; 0 without depths."""
+    """Mean difference of expected depths in metres over the pixels that count; 0 where there are none.
+
+    Raises:
+        DataError: the batch came without depth maps.
+    """
     if targets.depths is None:
-        return rendered.depths.sum() * 0
+        raise DataError(
+            "the loss depth of stage two compares with depth maps, and these scenes came without: give them "
+            "depths, or leave depth out of weights"
+        )
     error = (rendered.depths - targets.depths).abs()
     return (error * targets.valid).sum() / targets.valid.sum().clamp(min=1)
 
 
 def signal_to_noise(rendered: Rendered, targets: RenderTargets) -> Tensor:
-    """PSNR in decibels over the pixels of all pictures that count."""
+    """PSNR in decibels over the pixels of all pictures that count; of no use where there are none."""
     error = (rendered.images.clamp(0, 1) - targets.images).square().mean(dim=-1)
     mean = (error * targets.valid).sum() / targets.valid.sum().clamp(min=1)
     return -10 * mean.clamp(min=1e-10).log10()

@@ -42,6 +42,7 @@ from dense3d.pretraining.gaussian2scene.masking import (
     touched_patches,
     visible_count,
 )
+from dense3d.pretraining.gaussian2scene.parts import part
 from dense3d.pretraining.gaussian2scene.presets import settings_of
 from dense3d.pretraining.gaussian2scene.samples import stage1_samples
 from dense3d.pretraining.gaussian2scene.views import (
@@ -176,7 +177,8 @@ class Gaussian2SceneStage1(BaseModel):
         self.point_mask, self.image_mask = point_mask, options["image_mask"]
         self.projection, self.skip_origin = options["projection"], skip_origin
         self.point_loss, self.norm_pix_loss = point_loss, norm_pix_loss
-        self.cross_modal = CrossModal(**options["cross_modal"]) if options["cross_modal"] else None
+        cross = options["cross_modal"]
+        self.cross_modal = part(CrossModal, "cross_modal", cross) if cross else None
         self.weights = {**WEIGHTS, **(weights or {})}
         self._check_settings()
         self._build(dim, image_encoder, point_encoder or {}, shared_encoder or {}, decoder or {})
@@ -215,10 +217,12 @@ class Gaussian2SceneStage1(BaseModel):
         self.image_modality = nn.Parameter(torch.zeros(1, 1, width))
         self.point_modality = nn.Parameter(torch.zeros(1, 1, dim))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.shared_encoder = EncoderLayers(dim, **shared)
+        self.shared_encoder = part(EncoderLayers, "shared_encoder", shared, dim)
         values = self.image_encoder.patch_size**2 * 3
+        if not isinstance(decoder, Mapping):
+            raise ConfigError(f"decoder={decoder!r}: give a dict of settings")
         cross = values_of(self.cross_modal, decoder.get("dim", 192))
-        self.decoder = JointDecoder(dim, values, self.group_size, cross, **decoder)
+        self.decoder = part(JointDecoder, "decoder", decoder, dim, values, self.group_size, cross)
 
     def forward(
         self,

@@ -24,9 +24,11 @@ weights, schedule     open                                   1 each; 100 epochs,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from logging import WARNING
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -38,6 +40,7 @@ from dense3d.pointcloud.pretrained import checkpoint_of
 from dense3d.pretraining.gaussian2scene.data_preprocessor import SceneDataPreprocessor
 from dense3d.pretraining.gaussian2scene.encoders import chosen
 from dense3d.pretraining.gaussian2scene.gaussian_head import GaussianHead, SceneGaussians
+from dense3d.pretraining.gaussian2scene.parts import part
 from dense3d.pretraining.gaussian2scene.rendering import (
     Rendered,
     RenderTargets,
@@ -131,7 +134,7 @@ class Gaussian2SceneStage2(BaseModel):
         self.which, self.colours = gaussians, colours
         self._check_settings()
         own = {k: v for k, v in autoencoder.items() if k not in ("type", "data_preprocessor")}
-        self.autoencoder = Gaussian2SceneStage1(**own)
+        self.autoencoder = part(Gaussian2SceneStage1, "autoencoder", own)
         decoder = self.autoencoder.decoder
         self.head = GaussianHead(decoder.dim, decoder.group_size, scale_range, opacity)
         if freeze_images:
@@ -157,7 +160,7 @@ class Gaussian2SceneStage2(BaseModel):
 
     def _freeze_images(self) -> None:
         model, decoder = self.autoencoder, self.autoencoder.decoder
-        for part in (
+        for branch in (
             model.image_encoder,
             model.image_projection,
             decoder.image_embed,
@@ -166,8 +169,8 @@ class Gaussian2SceneStage2(BaseModel):
             decoder.predict_pixels,
             decoder.predict_cross,
         ):
-            if part is not None:
-                part.requires_grad_(False)
+            if branch is not None:
+                branch.requires_grad_(False)
         for vector in (model.image_modality, decoder.image_mask_token, decoder.image_modality):
             if vector is not None:
                 vector.requires_grad_(False)
@@ -272,7 +275,11 @@ class Gaussian2SceneStage2(BaseModel):
         rendered: Rendered | None,
         targets: RenderTargets | None,
     ) -> dict[str, Tensor]:
-        """Each loss times its weight, and ``psnr`` of the pictures in decibels, if a loss looks at them."""
+        """Each loss times its weight, and ``psnr`` of the pictures in decibels, if a loss looks at them.
+
+        Where no pixel of the batch has a depth, losses of pictures are 0, which is said, and there is no
+        ``psnr``.
+        """
         gaussians = found.gaussians
         terms = {
             "render": lambda: picture_loss(rendered, targets, self.ssim_weight),
@@ -283,7 +290,16 @@ class Gaussian2SceneStage2(BaseModel):
             "elongation": lambda: _elongation(gaussians.scales),
         }
         losses = {f"loss_{name}": w * terms[name]() for name, w in self.weights.items() if w}
-        return losses | ({"psnr": signal_to_noise(rendered, targets).detach()} if self._renders else {})
+        if not self._renders:
+            return losses
+        if not targets.valid.any():
+            print_log(
+                "no pixel of this batch's photographs has a depth: losses of pictures are 0 for it",
+                "current",
+                WARNING,
+            )
+            return losses
+        return losses | {"psnr": signal_to_noise(rendered, targets).detach()}
 
     def _groups(self, found: PredictedScene) -> Tensor:
         truth = chosen(found.patches.points, found.groups).float()
@@ -302,10 +318,11 @@ class Gaussian2SceneStage2(BaseModel):
         """Pictures and clouds for the eye.
 
         Returns:
-            Samples with ``rendered`` and ``photographs`` ``(V, 3, h, w)`` in 0..1, ``rendered_depths`` and
-            ``alphas`` ``(V, h, w)``; ``visible_points``, ``hidden_points`` (the truth) and
-            ``reconstructed_points`` ``(n, 3)``; and ``psnr``, decibels over all of the scene's views, with
-            ``error``, the loss ``render`` of them.
+            Samples with ``rendered`` and ``photographs`` ``(V, 3, h, w)`` in 0..1, ``rendered_depths``,
+            ``sensor_depths`` (if there are any) and ``alphas`` ``(V, h, w)``; ``visible_points``,
+            ``hidden_points`` (the truth) and ``reconstructed_points`` ``(n, 3)``; and ``psnr``, decibels over
+            all of the scene's views, with ``error``, the loss ``render`` of them, unless no pixel of them has
+            a depth to compare at.
         """
         patches, groups = found.patches, found.groups
         visible = chosen(patches.points + patches.centres[:, :, None], ~groups)
@@ -324,10 +341,13 @@ class Gaussian2SceneStage2(BaseModel):
                     visible_points=visible[i].flatten(0, 1),
                     hidden_points=truth[i].flatten(0, 1),
                     reconstructed_points=guessed[i].flatten(0, 1),
-                    psnr=signal_to_noise(*own),
-                    error=picture_loss(*own, self.ssim_weight),
                 )
             )
+            if targets.depths is not None:
+                sample.set_data(dict(sensor_depths=targets.depths[i]))
+            if targets.valid[i].any():
+                error = picture_loss(*own, self.ssim_weight)
+                sample.set_data(dict(psnr=signal_to_noise(*own), error=error))
         return samples
 
 
