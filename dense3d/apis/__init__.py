@@ -35,6 +35,8 @@ __getattr__, __dir__, __all__ = attach(
         "panoptic_evaluation": ["evaluate_panoptic"],
         "prediction": ["load", "Predictor"],
         "relation_analysis": ["analyse_relations"],
+        "scene_inference": ["SceneReport", "infer_scenes"],
+        "scene_prediction": ["ScenePredictor"],
         "scene_probes": ["probe_scenes"],
         "splat_fitting": ["FitReport", "fit_splats"],
         "splat_rendering": ["RenderReport", "render_splats"],

@@ -22,6 +22,7 @@ from dense3d.apis.cloud_pipelines import takes_clouds
 from dense3d.apis.grid_pipelines import takes_grids
 from dense3d.apis.inputs import ImageInput, as_inputs, is_single
 from dense3d.apis.pipelines import Preparation, first_line, inference_steps, takes_pairs
+from dense3d.apis.scene_pipelines import takes_scenes
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.checkpoint import look_for
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dense3d.apis.cloud_prediction import CloudPredictor
     from dense3d.apis.grid_prediction import GridPredictor
     from dense3d.apis.pair_prediction import PairPredictor
+    from dense3d.apis.scene_prediction import ScenePredictor
 
 
 class Predictor:
@@ -209,12 +211,12 @@ def load(
     batch_size: int = 1,
     tta: bool = False,
     options: dict[str, Any] | None = None,
-) -> Predictor | PairPredictor | CloudPredictor | GridPredictor:
+) -> Predictor | PairPredictor | CloudPredictor | GridPredictor | ScenePredictor:
     """A trained model that takes images: ``dense3d.load(config, checkpoint)("photo.jpg").plot()``.
 
     A stereo or flow network takes two: ``dense3d.load(config, checkpoint)("left.png", "right.png", rig)``;
     a network of point clouds takes those: ``dense3d.load(config, checkpoint)("cloud.ply")``, one of radiance
-    grids ``"scene.npz"``.
+    grids ``"scene.npz"``, one of scenes with photographs a folder of those.
 
     Args:
         config: config file, name of a config, or loaded config; the one the checkpoint was trained with.
@@ -226,7 +228,9 @@ def load(
         matches two images; calling it gives :class:`dense3d.results.Result`. Of a network of clouds, a
         :class:`~dense3d.apis.cloud_prediction.CloudPredictor`, which gives
         :class:`dense3d.results.CloudResult`; of radiance grids, a
-        :class:`~dense3d.apis.grid_prediction.GridPredictor` with :class:`dense3d.results.GridResult`.
+        :class:`~dense3d.apis.grid_prediction.GridPredictor` with :class:`dense3d.results.GridResult`; of
+        scenes, a :class:`~dense3d.apis.scene_prediction.ScenePredictor` with lists of
+        :class:`dense3d.results.SceneResult`.
 
     Raises:
         ConfigError, CheckpointError: one sentence on what is wrong.
@@ -244,6 +248,12 @@ def load(
         from dense3d.apis.grid_prediction import GridPredictor
 
         return GridPredictor(cfg, checkpoint, device, None, score_threshold)
+    if takes_scenes(inference_steps(cfg)):
+        if tta:
+            raise ConfigError(f"{cfg.filename} takes scenes: test-time augmentation is not for it")
+        from dense3d.apis.scene_prediction import ScenePredictor
+
+        return ScenePredictor(cfg, checkpoint, device)
     if takes_pairs(inference_steps(cfg)):
         if tta:
             raise ConfigError(f"{cfg.filename} matches two images: test-time augmentation is not for it")

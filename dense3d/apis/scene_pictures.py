@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import DefaultScope
 
 from dense3d.apis.building import build_trained, checked_config, usable_device
+from dense3d.apis.scene_prediction import built_dataset, scene_results
 from dense3d.apis.setup import make_synthetic_data
 from dense3d.errors import ConfigError, DataError
 from dense3d.results.scene import SceneResult
@@ -55,27 +51,11 @@ def draw_scenes(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for index, result in enumerate(scene_results(cfg, model, split, number)):
+    dataset = built_dataset(cfg, cfg[f"{split}_dataloader"]["dataset"])
+    for index, result in enumerate(scene_results(cfg, model, dataset, number)):
+        if result.error is not None:
+            raise DataError(result.error)
         name = f"{index:03d}_{Path(result.name).name}.png"
         write_picture(result.plot(), folder / name)
         found.append(result)
     return found
-
-
-def scene_results(
-    cfg: Config, model: torch.nn.Module, split: str, number: int | None
-) -> Iterator[SceneResult]:
-    """Results of the first scenes of a split."""
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        dataset = ROOT_DATASETS.build(cfg[f"{split}_dataloader"]["dataset"])
-    count = len(dataset) if number is None else min(number, len(dataset))
-    for index in range(count):
-        np.random.seed(index)  # points are chosen at random, the same ones every time
-        packed = dataset[index]
-        if "images" not in packed["inputs"]:
-            raise ConfigError(f"{cfg.filename} is no config of scenes with photographs")
-        with torch.no_grad():
-            (sample,) = model.test_step(pseudo_collate([packed]))
-        if "reconstructed_points" not in sample:
-            raise DataError(f"{cfg.filename}: {type(model).__name__} reconstructs no scenes")
-        yield SceneResult.read(sample.cpu(), getattr(model, "data_preprocessor", None))

@@ -1,8 +1,9 @@
-"""Run a trained model on images, clouds or radiance grids.
+"""Run a trained model on images, clouds, grids or scenes.
 
 Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
 stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,
-features, boxes; of radiance grids reconstructions, finer grids, classes of voxels, boxes.
+features, boxes; of radiance grids reconstructions, finer grids, classes of voxels, boxes; of scenes with
+photographs paintings, renderings with depth, clouds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         help="image, folder or glob; of networks that take pairs (stereo, flow, completion of views) two of "
         "them, LEFT RIGHT, or two videos; of networks of point clouds files of clouds, of "
-        "radiance grids .npz files",
+        "radiance grids .npz files, of scenes folders of posed photographs with depth",
     )
     parser.add_argument(
         "--out",
@@ -111,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dense3d.apis.cloud_pipelines import takes_clouds
     from dense3d.apis.grid_pipelines import takes_grids
     from dense3d.apis.pipelines import inference_steps, takes_pairs
+    from dense3d.apis.scene_pipelines import takes_scenes
     from dense3d.config import parse_options
 
     steps = inference_steps(checked_config(arguments.config, parse_options(arguments.cfg_options)))
@@ -119,6 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_options_of_clouds(arguments)
     if takes_grids(steps):
         return _infer_grids(arguments)
+    if takes_scenes(steps):
+        return _infer_scenes(arguments)
     if takes_pairs(steps):
         return _infer_pairs(arguments)
     _refuse_options_of_pairs(arguments)
@@ -190,12 +194,8 @@ def _infer_pairs(arguments: argparse.Namespace) -> int:
 def _infer_grids(arguments: argparse.Namespace) -> int:
     from dense3d.apis.grid_inference import infer_grids
     from dense3d.config import parse_options
-    from dense3d.errors import ConfigError
 
-    _refuse_options_of_pairs(arguments)
-    for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
-        if given:
-            raise ConfigError(f"{name} is not for networks of radiance grids")
+    _refuse_options_of_images(arguments, "networks of radiance grids")
     report = infer_grids(
         arguments.config,
         arguments.checkpoint,
@@ -215,15 +215,34 @@ def _infer_grids(arguments: argparse.Namespace) -> int:
     return 1 if report.left_out else 0
 
 
+def _infer_scenes(arguments: argparse.Namespace) -> int:
+    from dense3d.apis.scene_inference import infer_scenes
+    from dense3d.config import parse_options
+
+    _refuse_options_of_images(arguments, "networks of scenes")
+    report = infer_scenes(
+        arguments.config,
+        arguments.checkpoint,
+        arguments.inputs,
+        out=arguments.out,
+        device=arguments.device,
+        options=parse_options(arguments.cfg_options),
+    )
+    for words in report.found.values():
+        print(words)
+    print(
+        f"{len(report.pictures)} pictures in {Path(arguments.out) / 'pictures'}, results in {report.results}"
+    )
+    for reason in report.left_out.values():
+        print(f"left out: {reason}", file=sys.stderr)
+    return 1 if report.left_out else 0
+
+
 def _infer_clouds(arguments: argparse.Namespace) -> int:
     from dense3d.apis.cloud_inference import infer_clouds
     from dense3d.config import parse_options
-    from dense3d.errors import ConfigError
 
-    _refuse_options_of_pairs(arguments)
-    for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
-        if given:
-            raise ConfigError(f"{name} is not for networks of point clouds")
+    _refuse_options_of_images(arguments, "networks of point clouds")
     viewer = _viewer() if arguments.show else None
     report = infer_clouds(
         arguments.config,
@@ -267,6 +286,15 @@ def _show(viewer: CloudViewer) -> None:
     print(f"open {viewer.url}\nCtrl+C ends it", flush=True)
     webbrowser.open(viewer.url)
     viewer.wait()
+
+
+def _refuse_options_of_images(arguments: argparse.Namespace, networks: str) -> None:
+    from dense3d.errors import ConfigError
+
+    _refuse_options_of_pairs(arguments)
+    for name, given in (("--tta", arguments.tta), ("--calib", arguments.calib is not None)):
+        if given:
+            raise ConfigError(f"{name} is not for {networks}")
 
 
 def _refuse_options_of_clouds(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "part": ["ModelInfo", "Part"],
         "reconstruction": ["Reconstruction"],
         "result": ["Result"],
+        "scene": ["SceneResult"],
         "semantic": ["Semantic"],
     },
 )
