@@ -50,7 +50,7 @@ def hull_points(
 
 
 def hull_box(views: Sequence[PosedView], centre: np.ndarray, reach: float) -> np.ndarray | None:
-    """(2, 3) low and high corner of the visual hull, half a voxel of it wider, or None where nothing is left.
+    """(2, 3) low and high corner of the visual hull, or None where nothing is left.
 
     Args:
         views: photographs.
@@ -60,7 +60,7 @@ def hull_box(views: Sequence[PosedView], centre: np.ndarray, reach: float) -> np
     if found is None:
         return None
     centres, side = found
-    return np.stack([centres.min(axis=0) - side, centres.max(axis=0) + side])
+    return np.stack([centres.min(axis=0) - side / 2, centres.max(axis=0) + side / 2])
 
 
 def hull_voxels(

@@ -50,7 +50,8 @@ def config_of(repository: Path, rooms: Path, stage: int):
     for split in ("train", "val", "test"):
         steps = cfg[f"{split}_dataloader"].dataset.pipeline
         steps[1].size, steps[2].count = SIZE, 256
-    cfg.model.update(init_cfg=None, autoencoder=SMALL) if stage == 2 else cfg.model.update(SMALL)
+    for name, value in (SMALL if stage == 1 else dict(init_cfg=None, autoencoder=SMALL)).items():
+        cfg.model[name] = value  # update() would merge
     return cfg
 
 

@@ -244,5 +244,5 @@ def test_faults_of_boxes_are_named(boxes, told, tmp_path: Path):
         with pytest.raises(DataError, match="cannot be read"):
             read_boxes(tmp_path / "b.npy")
     np.savez(tmp_path / "b.npz", boxes=boxes)
-    with pytest.raises(DataError, match="holds several arrays"):
+    with pytest.raises(DataError, match="is an archive of arrays"):
         read_boxes(tmp_path / "b.npz")

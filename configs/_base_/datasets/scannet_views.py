@@ -4,7 +4,7 @@
 """
 
 data_root = "data/scannet_frames/"
-pipeline = [
+test_pipeline = [
     dict(type="LoadSceneViews", size=(256, 352), cloud="views"),
     dict(type="SamplePoints", count=20_000),
     dict(type="SamplePoints", count=2048, method="farthest"),
@@ -17,7 +17,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**_frames, scenes="data/scannetv2_train.txt", pipeline=pipeline),
+    dataset=dict(**_frames, scenes="data/scannetv2_train.txt", pipeline=test_pipeline),
 )
 val_dataloader = dict(
     batch_size=32,
@@ -25,7 +25,7 @@ val_dataloader = dict(
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**_frames, scenes="data/scannetv2_val.txt", test_mode=True, pipeline=pipeline),
+    dataset=dict(**_frames, scenes="data/scannetv2_val.txt", test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type="ReconstructionError")

@@ -4,7 +4,7 @@
 """
 
 data_root = "data/sunrgbd/"
-pipeline = [
+test_pipeline = [
     dict(type="LoadPoints"),
     dict(type="LoadSceneViews", size=(256, 352), cloud="scan"),
     dict(type="SamplePoints", count=20_000),
@@ -18,7 +18,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**_frames, split="train", pipeline=pipeline),
+    dataset=dict(**_frames, split="train", pipeline=test_pipeline),
 )
 val_dataloader = dict(
     batch_size=32,
@@ -26,7 +26,7 @@ val_dataloader = dict(
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**_frames, split="val", test_mode=True, pipeline=pipeline),
+    dataset=dict(**_frames, split="val", test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type="ReconstructionError")

@@ -14,7 +14,7 @@ train_pipeline = [
     dict(type="LoadSceneViews", size=(96, 128), cloud="scan", count=1, shuffle=True),
     *_take,
 ]
-pipeline = [
+test_pipeline = [
     dict(type="LoadPoints"),
     dict(type="LoadSceneViews", size=(96, 128), cloud="scan", count=1),
     *_take,
@@ -33,7 +33,7 @@ val_dataloader = dict(
     persistent_workers=False,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**_rooms, split="val", test_mode=True, pipeline=pipeline),
+    dataset=dict(**_rooms, split="val", test_mode=True, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type="ReconstructionError")
