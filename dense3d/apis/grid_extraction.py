@@ -181,6 +181,12 @@ def extract_grid(
         report.seconds = asked.seconds, time.monotonic() - begin
         if given_boxes is not None:
             report.boxes_inside = write_boxes(given_boxes, grid, out / BOXES)
+            outside = len(given_boxes) - report.boxes_inside
+            if outside:
+                tell(
+                    f"warning: {outside} of {len(given_boxes)} boxes have their centre outside of the grid, "
+                    "which a data set refuses: leave them out, or take a larger box (--box)"
+                )
         report.pictures = _drawn(grid, views, out, video, tell)
     return report
 

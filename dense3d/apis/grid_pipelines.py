@@ -44,7 +44,8 @@ def named_grids(inputs: Any) -> Iterator[tuple[str, RadianceGrid | Path]]:
             raise DataError(f"a {type(item).__name__} is no radiance grid: give a file or a RadianceGrid")
         path = Path(item)
         found = sorted(path.rglob("*.npz")) if path.is_dir() else [path] if path.exists() else []
-        found = found or [Path(name) for name in sorted(glob.glob(str(item), recursive=True))]  # noqa: PTH207
+        if not found and not path.is_dir():
+            found = [Path(name) for name in sorted(glob.glob(str(item), recursive=True))]  # noqa: PTH207
         if not found:
             raise DataError(f"{item} names no radiance grid: give .npz files, a folder of them, or a glob")
         for file in found:

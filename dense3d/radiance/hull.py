@@ -14,7 +14,7 @@ SIDES = (32, 64)  # voxels along an edge of the box around all that is looked at
 MOST_VIEWS = 64
 OPAQUE = 127  # alpha above which a pixel shows the object
 AGREEMENT = (1.0, 0.95, 0.8)  # share of the views of a voxel that have to show it; masks may have faults
-LEAST_SEEN = 0.3  # share of the views that see a voxel; what is near to a camera is seen by few others
+LEAST_SEEN = 0.34  # share of the views that see a voxel; what is near to a camera is seen by few others
 LEAST_VOXELS = 8
 
 

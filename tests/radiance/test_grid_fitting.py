@@ -106,8 +106,11 @@ def test_a_killed_fit_goes_on_bit_for_bit(scene: Path, tmp_path: Path, monkeypat
 def test_the_command_tells_what_it_wrote(scene: Path, tmp_path: Path, capsys) -> None:
     words = ["extract-grid", str(scene), "--out", str(tmp_path / "o"), "--steps", "6", "--rays", "64"]
     words += ["--fit-resolution", "16", "--resolution", "12", "--no-pose-check", "--device", "cpu", "--alpha"]
-    assert main([*words, "--box=1.7,-3.4,3.6,4.5,-0.9,6.1"]) == 0
-    printed = capsys.readouterr().out
+    np.save(tmp_path / "boxes.npy", [[*place, 1.0, 1.0, 1.0, 0.0] for place in (cubes.CENTRE, [50.0] * 3)])
+    place = ["--box=1.7,-3.4,3.6,4.5,-0.9,6.1", "--boxes", str(tmp_path / "boxes.npy")]
+    assert main([*words, *place]) == 0
+    printed, warned = capsys.readouterr()
+    assert "warning: 1 of 2 boxes have their centre outside of the grid" in warned
     assert "box [1.7, -3.4, 3.6] to [4.5, -0.9, 6.1] (given)" in printed
     assert "step      6/6  PSNR" in printed and "ETA 0:00" in printed and "nearest view" in printed
     assert "12 x 10 x 10 voxels" in printed and "grid.npz: density alpha" in printed
@@ -208,7 +211,7 @@ def test_rays_of_pixels_meet_what_they_show() -> None:
         (dict(method="nerf"), ConfigError, "method='nerf' is none of grid, nerfacto"),
         (dict(settings=None, method="nerfacto"), MissingDependencyError, r"pip install 'dense3d\[nerf\]'"),
         (dict(resolution=1), ConfigError, "resolution=1"),
-        (dict(boxes="none.npy"), DataError, "none.npy cannot be read"),
+        (dict(boxes="none.npy"), DataError, "none.npy does not exist"),
         (dict(resume=True), CheckpointError, "there is no fit to resume"),
         (dict(box="points"), DataError, "'points' needs points of structure from motion"),
         (dict(hold_out=1), DataError, "too few to hold one of 1 out"),
