@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from dense3d.backbones.vit import VisionTransformer
-from dense3d.backbones.vit_weights import fit
+from dense3d.backbones.plain import PlainBackbone
 from dense3d.errors import ConfigError
 from dense3d.layers.patch_embed import Grid
 from dense3d.registry import MODELS
@@ -25,8 +24,8 @@ class ViTAdapter(BaseModule):
     ``patch_size / 16`` for it (bilinear, antialiased); the convolutions of an adapter see the image itself.
 
     Args:
-        vit: config of a :class:`dense3d.backbones.vit.VisionTransformer`; its final norm is left out unless
-            the config says otherwise.
+        vit: config of a :class:`dense3d.backbones.vit.VisionTransformer`, or with its ``type`` of another
+            plain backbone; its final norm is left out unless the config says otherwise.
         out_channels: channels of the four maps; the ViT's unless given.
         multiple: images are padded right and below with zeros to a multiple of this.
         init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads converted
@@ -42,8 +41,11 @@ class ViTAdapter(BaseModule):
         super().__init__(init_cfg)
         vit = {"type": "VisionTransformer", "final_norm": False, **vit}
         wrapped = vit["type"] if isinstance(vit["type"], type) else MODELS.get(vit["type"])
-        if not (isinstance(wrapped, type) and issubclass(wrapped, VisionTransformer)):
-            raise ConfigError(f"{type(self).__name__} wraps a VisionTransformer, not {vit['type']!r}")
+        if not (isinstance(wrapped, type) and issubclass(wrapped, PlainBackbone)):
+            raise ConfigError(
+                f"{type(self).__name__} wraps a VisionTransformer or another plain backbone, "
+                f"not {vit['type']!r}"
+            )
         # Not built by the registry, which may be looking from within another library's model.
         self.vit = wrapped(**{key: value for key, value in vit.items() if key not in ("type", "_scope_")})
         self.embed_dims = self.vit.embed_dims
@@ -94,7 +96,7 @@ class ViTAdapter(BaseModule):
         weights = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
         inside = {n.removeprefix("vit."): v for n, v in weights.items() if n.startswith("vit.")}
         added = {name: value for name, value in weights.items() if not name.startswith("vit.")}
-        fitted = {f"vit.{name}": value for name, value in fit(self.vit, inside).items()}
+        fitted = {f"vit.{name}": value for name, value in self.vit.adapt(inside).items()}
         load_into(self, fitted | added, source=str(path))
 
     @property

@@ -11,14 +11,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from dense3d.backbones.plain import PlainBackbone, drop_path_rates, initialise_linears, per_block
 from dense3d.backbones.vit_architectures import TINY, ViTArchitecture, architecture
 from dense3d.backbones.vit_weights import fit, load_pretrained
-from dense3d.errors import ConfigError, DataError
 from dense3d.layers.attention import SelfAttention, WindowAttention
 from dense3d.layers.class_heads import TokenHead
 from dense3d.layers.feature_maps import ConvBottleneck
@@ -39,7 +36,7 @@ from dense3d.registry import MODELS
 
 
 @MODELS.register_module()
-class VisionTransformer(BaseModule):
+class VisionTransformer(PlainBackbone):
     """A plain vision transformer as a dense backbone.
 
     Args:
@@ -83,6 +80,7 @@ class VisionTransformer(BaseModule):
     """
 
     converters = ("deit", "mae", "beit", "dinov2", "dinov3")  # tried on official files in turn
+    embedding = ("patch_embed", "cls_token", "registers", "mask_token", "pos_embed")
     tiny_variants: ClassVar[dict[str, dict]] = {
         name: dict(arch=arch, out_indices=(0, 1, 2, 3)) for name, arch in TINY.items()
     }
@@ -100,13 +98,8 @@ class VisionTransformer(BaseModule):
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        self.arch = arch = architecture(arch)
-        self.with_cp, self.frozen_stages = with_cp, frozen_stages
-        self.embed_dims, self.patch_size = arch.embed_dim, arch.patch_size
-        self.out_indices = _block_indices(out_indices, arch.depth)
-        self.out_channels: tuple[int, ...] = (arch.embed_dim,) * len(self.out_indices)
-        self.out_strides: tuple[int, ...] = (arch.patch_size,) * len(self.out_indices)
+        arch = architecture(arch)
+        super().__init__(arch, out_indices, frozen_stages, with_cp, init_cfg)
         self.num_prefix = arch.class_token + arch.num_registers if prefix_tokens else 0
         final_norm = arch.final_norm if final_norm is None else final_norm
         self._build_embedding(prefix_tokens)
@@ -115,7 +108,7 @@ class VisionTransformer(BaseModule):
         untied = final_norm and arch.untied_norms and prefix_tokens
         self.cls_norm = token_norm(arch.norm, arch.embed_dim, arch.norm_eps) if untied else None
         self._initialise()
-        self._freeze()
+        self.freeze()
 
     def _build_embedding(self, prefix_tokens: bool) -> None:
         arch, dim = self.arch, self.embed_dims
@@ -145,10 +138,8 @@ class VisionTransformer(BaseModule):
         drop_path_rate: float | Sequence[float],
     ) -> None:
         arch, depth = self.arch, self.arch.depth
-        sizes = _per_block("window_size", window_size, depth)
-        if isinstance(drop_path_rate, (int, float)):
-            drop_path_rate = [drop_path_rate * i / max(depth - 1, 1) for i in range(depth)]
-        rates = _per_block("drop_path_rate", drop_path_rate, depth)
+        sizes = per_block("window_size", window_size, depth)
+        rates = drop_path_rates(drop_path_rate, depth)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 arch.embed_dim,
@@ -181,23 +172,6 @@ class VisionTransformer(BaseModule):
             arch.embed_dim, arch.num_heads, window_size=window_size, padding=padding, **options
         )
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """``(B, 3, H, W)`` to the tuple of maps described in the class."""
-        self.check_images(images)
-        tokens, grid = self.embed(self.pad(images))
-        maps, start = [], 0
-        for index in self.out_indices:
-            tokens = self.run_blocks(tokens, grid, start, index + 1)
-            maps.append(tokens_to_map(self.normalise(tokens)[:, self.num_prefix :], grid))
-            start = index + 1
-        return tuple(maps)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Tokens that leave the last of ``out_indices``, without the final norm: ``(B, P + h * w, D)``."""
-        self.check_images(images)
-        tokens, grid = self.embed(self.pad(images))
-        return self.run_blocks(tokens, grid, 0, self.out_indices[-1] + 1)
-
     def class_head(self, num_classes: int) -> nn.Module:
         """The official tail of a classifier, from what :meth:`encode` gives to logits.
 
@@ -209,37 +183,9 @@ class VisionTransformer(BaseModule):
         distilled = arch.distilled and not mean
         return TokenHead(norm, arch.embed_dim, num_classes, self.num_prefix, mean, distilled)
 
-    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Converted weights less the parts that this network was built without."""
-        return fit(self, state)
-
     def drop_output_norms(self) -> None:
         """Take the final norms away: a classifier has its own."""
         self.norm = self.cls_norm = None
-
-    def pad(self, images: Tensor) -> Tensor:
-        """Images with zeros right and below, so that whole patches cover them."""
-        height, width = images.shape[-2:]
-        return F.pad(images, (0, -width % self.patch_size, 0, -height % self.patch_size))
-
-    def check_images(self, images: Tensor) -> None:
-        """Complain about images that no patch fits into.
-
-        Raises:
-            DataError: an image is smaller than a patch, or has another number of channels.
-        """
-        size, channels = self.patch_size, self.arch.in_channels
-        if images.ndim != 4 or images.shape[1] != channels:
-            raise DataError(
-                f"images of shape {tuple(images.shape)} do not fit a ViT that takes (B, {channels}, H, W): "
-                f"in_channels of its arch is {channels}; change it, or convert the images"
-            )
-        height, width = images.shape[-2:]
-        if height < size or width < size:
-            raise DataError(
-                f"an image of {height} x {width} pixels is smaller than one patch of {size} x {size}; "
-                "resize it, or leave it out"
-            )
 
     def embed(self, images: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Grid]:
         """Tokens that enter the first block.
@@ -275,11 +221,7 @@ class VisionTransformer(BaseModule):
                 rotation = rotation or self.rope.rotation(self.rope.coordinates(grid))
             elif self.rope is not None and (rotation is None or self.rope.training):
                 rotation = self.rope(grid)  # while training, each block draws its own augmentation
-            arguments = (tokens, grid, self.num_prefix, rotation)
-            if self.with_cp and torch.is_grad_enabled():
-                tokens = checkpoint(self.blocks[index], *arguments, use_reentrant=False)
-            else:
-                tokens = self.blocks[index](*arguments)
+            tokens = self.recomputed(self.blocks[index], tokens, grid, self.num_prefix, rotation)
             if str(index) in self.residuals:
                 tokens = self._mix(self.residuals[str(index)], tokens, grid)
         return tokens
@@ -297,34 +239,8 @@ class VisionTransformer(BaseModule):
         prefix, patches = tokens[:, : self.num_prefix], tokens[:, self.num_prefix :]
         return torch.cat([self.cls_norm(prefix), self.norm(patches)], dim=1)
 
-    @property
-    def num_layers(self) -> int:
-        """Depth of the last block by :meth:`layer_ids`; what follows counts one more."""
-        return self.arch.depth
-
-    def layer_ids(self) -> dict[str, int]:
-        """Parameter name -> depth for layer-wise decay: 0 embedding, i + 1 block i, depth + 1 the rest."""
-        return {name: self._layer_id(name) for name, _ in self.named_parameters()}
-
-    def no_weight_decay(self) -> set[str]:
-        """Parameters without weight decay beside vectors and biases: learned tokens and positions."""
-        tokens = ("cls_token", "registers", "mask_token", "pos_embed")
-        return {name for name, _ in self.named_parameters() if name.partition(".")[0] in tokens}
-
-    def _layer_id(self, name: str) -> int:
-        part, _, rest = name.partition(".")
-        if part in ("patch_embed", "cls_token", "registers", "mask_token", "pos_embed"):
-            return 0
-        if part in ("blocks", "residuals"):
-            return int(rest.partition(".")[0]) + 1
-        return self.num_layers + 1
-
-    def train(self, mode: bool = True) -> VisionTransformer:
-        """Training mode, except for frozen blocks, whose stochastic depth stays off."""
-        super().train(mode)
-        for module in self._frozen_modules():
-            module.eval()
-        return self
+    def _layer_id(self, part: str, index: str = "", *rest: str) -> int:
+        return super()._layer_id("blocks" if part == "residuals" else part, index, *rest)
 
     def init_weights(self) -> None:
         """Load ``init_cfg``'s checkpoint; everything else was initialised at construction."""
@@ -333,46 +249,33 @@ class VisionTransformer(BaseModule):
 
     def _initialise(self) -> None:
         """Truncated normal of 0.02 for matrices and tokens; torch's own for the patches."""
+        initialise_linears(self.blocks)
         for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, RelativePositionBias):
+            if isinstance(module, RelativePositionBias):
                 nn.init.trunc_normal_(module.table, std=0.02)
         tables = (self.cls_token, self.registers, self.pos_embed if self.arch.position == "learned" else None)
         for parameter in tables:
             if parameter is not None:
                 nn.init.trunc_normal_(parameter, std=0.02)
 
-    def _freeze(self) -> None:
-        depth = self.arch.depth
-        if not -1 <= self.frozen_stages <= depth:
-            raise ConfigError(f"frozen_stages={self.frozen_stages}: this ViT has the stages -1 to {depth}")
-        if self.frozen_stages >= 0:
-            for parameter in (self.cls_token, self.registers, self.pos_embed):
-                if parameter is not None:
-                    parameter.requires_grad_(False)
-        for module in self._frozen_modules():
-            module.requires_grad_(False)
-        self.freeze_after(self.out_indices[-1])
-
     def freeze_after(self, last: int) -> None:
         """Take the blocks after block ``last``, which are not to run, out of the training."""
-        self.blocks[last + 1 :].requires_grad_(False)
+        super().freeze_after(last)
         for index, module in self.residuals.items():
             if int(index) > last:
                 module.requires_grad_(False)
 
-    def _frozen_modules(self) -> list[nn.Module]:
-        stages = self.frozen_stages
-        if stages < 0:
-            return []
-        modules = [self.patch_embed, *self.blocks[:stages]]
-        modules += [module for name, module in self.residuals.items() if int(name) < stages]
+    def frozen_parts(self) -> list[nn.Module | nn.Parameter]:
+        """What ``frozen_stages`` freezes: the embedding, blocks, what follows behind all of them."""
+        parts, stages = super().frozen_parts(), self.frozen_stages
+        parts += [module for name, module in self.residuals.items() if int(name) < stages]
         if stages == self.arch.depth:
-            modules += [m for m in (self.rope, self.norm, self.cls_norm) if m is not None]
-        return modules
+            parts += [module for module in (self.rope, self.cls_norm) if module is not None]
+        return parts
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Converted weights less the parts that this network was built without, resized to its windows."""
+        return fit(self, state)
 
 
 def _feed_forward(arch: ViTArchitecture) -> nn.Module:
@@ -380,23 +283,3 @@ def _feed_forward(arch: ViTArchitecture) -> nn.Module:
         width = swiglu_hidden_dim(arch.embed_dim, arch.mlp_ratio, arch.swiglu_multiple)
         return SwiGlu(arch.embed_dim, width, bias=arch.ffn_bias)
     return FeedForward(arch.embed_dim, int(arch.embed_dim * arch.mlp_ratio), bias=arch.ffn_bias)
-
-
-def _per_block(name: str, value, depth: int) -> list:
-    if not isinstance(value, Sequence):
-        return [value] * depth
-    if len(value) != depth:
-        raise ConfigError(f"{name} has {len(value)} entries, but the ViT has {depth} blocks")
-    return list(value)
-
-
-def _block_indices(out_indices: Sequence[int], depth: int) -> tuple[int, ...]:
-    bad = [i for i in out_indices if not -depth <= i < depth]
-    if bad or not out_indices:
-        raise ConfigError(
-            f"out_indices {bad or ()} of a ViT with the blocks 0..{depth - 1}; choose among them"
-        )
-    indices = tuple(i % depth for i in out_indices)
-    if list(indices) != sorted(set(indices)):
-        raise ConfigError(f"out_indices {tuple(out_indices)} must be ascending, as the maps are")
-    return indices

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
-from dense3d.errors import ConfigError, did_you_mean
+from dense3d.backbones.plain import read_architecture
+from dense3d.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -205,24 +205,4 @@ def architecture(arch: str | dict | ViTArchitecture) -> ViTArchitecture:
         >>> architecture(dict(name="deit_tiny_patch16", patch_size=8)).table_grid
         (28, 28)
     """
-    if isinstance(arch, ViTArchitecture):
-        return arch
-    given = {"name": arch} if isinstance(arch, str) else dict(arch)
-    name = given.pop("name", None)
-    if name is not None and name not in ARCHITECTURES:
-        families = dict.fromkeys(known.split("_")[0] for known in ARCHITECTURES)
-        hint = did_you_mean(name, ARCHITECTURES) or f"; their names begin with {', '.join(families)}"
-        raise ConfigError(f"no ViT is called {name!r}{hint}")
-    settings = {**ARCHITECTURES.get(name, {}), **given}
-    fields = {field.name: field for field in dataclasses.fields(ViTArchitecture)}
-    for key in settings:
-        if key not in fields:
-            raise ConfigError(f"a ViT architecture has no attribute {key!r}{did_you_mean(key, fields)}")
-    missing = [k for k, f in fields.items() if f.default is dataclasses.MISSING and k not in settings]
-    if missing:
-        raise ConfigError(
-            f"the ViT architecture {arch} lacks {missing[0]!r}; give it, or a name to start from"
-        )
-    if isinstance(settings.get("residual_blocks"), list):
-        settings["residual_blocks"] = tuple(settings["residual_blocks"])
-    return ViTArchitecture(**settings)
+    return read_architecture(ViTArchitecture, ARCHITECTURES, arch, "ViT")

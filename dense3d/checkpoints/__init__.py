@@ -93,6 +93,13 @@ CONVERTERS: dict[str, str] = {
     "swin": "dense3d.checkpoints.swin:convert",
     "swin-mmdet": "dense3d.checkpoints.swin:convert_mmdet",
     "swin-timm": "dense3d.checkpoints.swin:convert_timm",
+    "crossvit": "dense3d.checkpoints.crossvit:convert",
+    "resformer": "dense3d.checkpoints.resformer:convert",
+    "vir": "dense3d.checkpoints.vir:convert",
+    "convit": "dense3d.checkpoints.convit:convert",
+    "t2t-vit": "dense3d.checkpoints.t2t_vit:convert",
+    "tnt": "dense3d.checkpoints.tnt:convert",
+    "pyramid-tnt": "dense3d.checkpoints.tnt:convert_pyramid",
     "swin-torchvision": "dense3d.checkpoints.swin:convert_torchvision",
     "uniformer": "dense3d.checkpoints.uniformer:convert",
 }

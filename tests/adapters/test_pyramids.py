@@ -147,5 +147,8 @@ def test_bad_arguments_are_explained(kwargs, message):
 
 
 def test_only_plain_transformers_are_wrapped():
-    with pytest.raises(ConfigError, match="SimplePyramid wraps a VisionTransformer, not 'TimmBackbone'"):
+    with pytest.raises(
+        ConfigError,
+        match="SimplePyramid wraps a VisionTransformer or another plain backbone, not 'TimmBackbone'",
+    ):
         SimplePyramid(dict(type="TimmBackbone", model_name="resnet18"))

@@ -10,21 +10,30 @@ import pytest
 
 from dense3d.adapters import RescaledPyramid, ViTCoMer
 from dense3d.backbones import (
+    TNT,
     Activator,
+    ConViT,
     ConvNeXt,
     CoSwin,
     CrossFormer,
+    CrossViT,
     FocalNet,
     HorNet,
     HyenaViT,
     MetaFormer,
     PlainSpectFormer,
     PoolFormer,
+    PyramidTNT,
+    ResFormer,
     SpectFormer,
     Swin,
+    T2TViT,
     UniFormer,
+    ViR,
     VisionTransformer,
 )
+from dense3d.backbones.convit import ConViTArchitecture
+from dense3d.backbones.crossvit import CrossViTArchitecture
 from dense3d.backbones.cvt import KEYS as CVT
 from dense3d.backbones.cvt import CvT
 from dense3d.backbones.duoformer import DuoFormer
@@ -33,12 +42,17 @@ from dense3d.backbones.ia_red2 import IARed2
 from dense3d.backbones.metaformer import _KEYS as METAFORMER_KEYS
 from dense3d.backbones.ppma import ARCHITECTURES as PPMA_SIZES
 from dense3d.backbones.ppma import PPMA
+from dense3d.backbones.pyramid_tnt import ARCHITECTURES as PYRAMID_TNT_SIZES
+from dense3d.backbones.resformer import ResFormerArchitecture
 from dense3d.backbones.rmt import ARCHITECTURES as RMT_SIZES
 from dense3d.backbones.rmt import RMT
 from dense3d.backbones.sgformer import ARCHITECTURES as SGFORMER_SIZES
 from dense3d.backbones.sgformer import SGFormer
 from dense3d.backbones.soft import SOFT
 from dense3d.backbones.spectformer import _KEYS as SPECTFORMER
+from dense3d.backbones.t2t_vit import T2TArchitecture
+from dense3d.backbones.tnt import TNTArchitecture
+from dense3d.backbones.vir import ViRArchitecture
 from dense3d.backbones.vit_architectures import ViTArchitecture
 from dense3d.backbones.vit_resnas import ViTResNAS
 from dense3d.datasets.pointcloud.packing import PackPointInputs
@@ -84,7 +98,11 @@ def names_of(place: type | set[str]) -> set[str]:
     return {name for one in place.__mro__[:-1] for name in inspect.signature(one).parameters}
 
 
-VIT = {field.name for field in dataclasses.fields(ViTArchitecture)}
+def fields_of(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+VIT = fields_of(ViTArchitecture)
 # heading -> class, names behind "arch." and other prefixes
 FAMILIES: dict[str, tuple[type, dict]] = {
     "FocalNet": (FocalNet, {"arch": _KEYS}),
@@ -114,6 +132,13 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "SpectFormer and SVT": (SpectFormer, {"arch": set(SPECTFORMER)}),
     "SpectFormer, vanilla": (PlainSpectFormer, {"arch": VIT}),
     "Hyena N-D": (HyenaViT, {"arch": VIT, "filter_options": HyenaFilter}),
+    "TNT": (TNT, {"arch": fields_of(TNTArchitecture)}),
+    "PyramidTNT": (PyramidTNT, {"arch": set(PYRAMID_TNT_SIZES["base"])}),
+    "T2T-ViT": (T2TViT, {"arch": fields_of(T2TArchitecture)}),
+    "ConViT": (ConViT, {"arch": fields_of(ConViTArchitecture)}),
+    "ResFormer": (ResFormer, {"arch": fields_of(ResFormerArchitecture)}),
+    "ViR": (ViR, {"arch": fields_of(ViRArchitecture)}),
+    "CrossViT": (CrossViT, {"arch": fields_of(CrossViTArchitecture)}),
     "DINO": (VisionTransformer, {"arch": VIT}),
     "DINOv2": (VisionTransformer, {"arch": VIT}),
     "DINOv3": (VisionTransformer, {"arch": VIT}),
