@@ -163,11 +163,16 @@ class GridResult:
             colours = np.array(class_colours(None, count))
             shown = np.where(self.grid.occupied, self.voxel_labels, 0)
             return {"input": given, str(self): draw_grid(label_grid(shown, colours), PANEL)}
-        made = draw_grid(self._shown_prediction(), PANEL)
+        shown = self._shown_prediction()
         if self.removed is None:
-            return {"input": given, str(self): made}
-        masked = values * ~self.removed
-        return {"input": given, "masked": draw_grid(masked, PANEL), f"made, {self.psnr:.1f} dB": made}
+            return {"input": given, str(self): draw_grid(shown, PANEL)}
+        # the opacity of voxels that were seen is not learnt: these are shown as they are
+        masked, made = values * ~self.removed, np.where(self.removed, shown, values)
+        return {
+            "input": given,
+            "masked": draw_grid(masked, PANEL),
+            f"made, {self.psnr:.1f} dB": draw_grid(made, PANEL),
+        }
 
     def _shown_prediction(self) -> np.ndarray:
         """The predicted grid; opacity that super-resolution does not learn is the input's, repeated."""

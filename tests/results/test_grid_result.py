@@ -66,6 +66,15 @@ def test_each_kind_is_drawn_and_written(grid, tmp_path):
     assert np.load(boxes.save(tmp_path / "boxes.npy")) == pytest.approx(kinds["boxes"]["boxes"])
 
 
+def test_voxels_that_were_seen_are_drawn_as_they_are(grid):
+    removed = np.zeros(grid.resolution, bool)
+    result = GridResult("mae", grid, predicted=np.zeros((4, *grid.resolution)), removed=removed, psnr=1.0)
+    given, masked, made = result._panels().values()
+    assert (made == given).all() and (masked == given).all()
+    removed[:] = True  # of which nothing was predicted
+    assert (result._panels()["made, 1.0 dB"] == 255).all()
+
+
 def test_what_cannot_be_written_is_said(grid, tmp_path):
     file = tmp_path / "scene.npz"
     grid.save(file)
