@@ -67,7 +67,7 @@ def convert_checkpoint(
 
 def _weights_in(loaded: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Named tensors of a file, which may lie under one of the usual names."""
-    for key in ("state_dict", "model", "module"):
+    for key in ("state_dict_ema", "state_dict", "model", "module"):
         if isinstance(loaded.get(key), dict):
             return loaded[key]
     return loaded

@@ -281,8 +281,8 @@ class CrossViT(BaseModule):
         return CrossViTHead(self.arch.embed_dim, num_classes, self.arch.norm_eps)
 
     def drop_output_norms(self) -> None:
-        """Take the final norms away: a classifier has its own."""
-        self.norm = None
+        """Take away what maps alone need: the final norms, of which a classifier has its own, and ``up``."""
+        self.norm = self.up = None
 
     @property
     def num_layers(self) -> int:
@@ -330,6 +330,7 @@ class CrossViT(BaseModule):
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Converted weights less the parts that this network was built without, with its own ``up``."""
         added = {name: value for name, value in self.state_dict().items() if name.startswith("up.")}
+        state = {name: value for name, value in state.items() if self.up is not None or name[:3] != "up."}
         if self.norm is None:
             state = {name: value for name, value in state.items() if not name.startswith("norm.")}
         return added | state

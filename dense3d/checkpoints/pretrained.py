@@ -10,7 +10,8 @@ from torch import Tensor
 from dense3d.checkpoints.transformers_hierarchical import MARK
 from dense3d.errors import CheckpointError
 
-_WRAPPERS = ("state_dict", "model", "model_ema", "model_state_dict")
+# of a training file with both, the averaged weights are those with the published accuracy
+_WRAPPERS = ("state_dict_ema", "state_dict", "model", "model_ema", "model_state_dict")
 _PREFIXES = ("module.", "backbone.", "encoder.")
 
 

@@ -12,6 +12,7 @@ from timm.models.crossvit import CrossVit
 from dense3d.backbones import CrossViT
 from dense3d.backbones.crossvit import ARCHITECTURES
 from dense3d.checkpoints import convert, convert_head
+from dense3d.classification import ImageClassifier
 from dense3d.engine.checkpoint import save_checkpoint
 from dense3d.errors import CheckpointError, ConfigError, DataError
 
@@ -109,7 +110,14 @@ def test_weights_of_files(tmp_path):
     with pytest.raises(CheckpointError, match="lacks the class tokens of two branches"):
         convert("crossvit", {"head.0.bias": torch.ones(1)})
     vit.drop_output_norms()
-    assert not any(name.startswith("norm") for name in vit.adapt(dict(trained.state_dict())))
+    assert not any(name.startswith(("norm", "up")) for name in vit.adapt(dict(trained.state_dict())))
+    model = ImageClassifier(dict(type="CrossViT", arch=ARCH), num_classes=5)
+    classifier = {f"norm.{i}.{p}": getattr(trained.norm[i], p) for i in (0, 1) for p in ("weight", "bias")}
+    linear = vit.class_head(5).state_dict()
+    official |= classifier | {n: v for n, v in linear.items() if n.startswith("head.")}
+    loaded = model.adapt_checkpoint({"model": official}, "official.pth")["state_dict"]
+    assert set(loaded) == set(model.state_dict())
+    assert torch.equal(loaded["head.norm.1.weight"], trained.norm[1].weight)
 
 
 def test_released_sizes_have_the_published_number_of_parameters():

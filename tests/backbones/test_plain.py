@@ -11,6 +11,7 @@ import torch
 from dense3d.adapters import RescaledPyramid, SimplePyramid, ViTCoMer
 from dense3d.backbones import TNT, ConViT, ResFormer, T2TViT, ViR
 from dense3d.checkpoints import convert_head
+from dense3d.checkpoints.pretrained import unwrapped
 from dense3d.engine.checkpoint import save_checkpoint
 from dense3d.errors import CheckpointError, ConfigError, DataError
 
@@ -163,6 +164,14 @@ def test_a_classifier_takes_the_tail_off_and_puts_it_back(family):
     assert logits.shape == (2, 7)
     vit.drop_output_norms()
     assert not any(name.startswith("norm.") for name in vit.state_dict())
+
+
+def test_averaged_weights_of_a_training_file_are_taken():
+    both = {
+        "state_dict": {"module.cls_token": torch.zeros(1)},
+        "state_dict_ema": {"cls_token": torch.ones(1)},
+    }
+    assert unwrapped(both) == {"cls_token": torch.ones(1)}
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
