@@ -227,7 +227,7 @@ class CrossViT(BaseModule):
         maps = (self.up(fine), fine, coarse, F.max_pool2d(coarse, 2))
         return tuple(m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, STRIDES))
 
-    def encode(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """Class tokens of both branches without the final norms, ``(B, C_fine + C_coarse)``.
 
         As officially, each branch sees the image resized to its square of pre-training.
@@ -277,7 +277,7 @@ class CrossViT(BaseModule):
             raise DataError(f"CrossViT got images of {height} x {width} pixels: leave them out")
 
     def class_head(self, num_classes: int) -> nn.Module:
-        """The official tail of a classifier, from what :meth:`encode` gives to logits."""
+        """The official tail of a classifier, from what :meth:`embed` gives to logits."""
         return CrossViTHead(self.arch.embed_dim, num_classes, self.arch.norm_eps)
 
     def drop_output_norms(self) -> None:

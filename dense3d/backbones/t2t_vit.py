@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -113,7 +114,7 @@ class TokenPerformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The tokens of the next step."""
-        with torch.autocast(tokens.device.type, enabled=False):
+        with nullcontext() if tokens.is_meta else torch.autocast(tokens.device.type, enabled=False):
             key, query, value = self.kqv(self.norm1(tokens.float())).chunk(3, dim=2)  # (B, N, e) each
             key, query = self._features(key), self._features(query)  # (B, N, m)
             total = query @ key.sum(1, keepdim=True).transpose(1, 2)  # (B, N, 1)

@@ -49,7 +49,7 @@ def test_timm_gives_the_same_logits(cross, conv_stem):
     head.load_state_dict(convert_head("crossvit", peer.state_dict()))
     images = torch.randn(2, 3, 60, 60)
     with torch.no_grad():
-        torch.testing.assert_close(head(vit.encode(images)), peer(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(head(vit.embed(images)), peer(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (65, 97), (7, 5)])

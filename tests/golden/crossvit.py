@@ -32,7 +32,7 @@ def open_kit(kit: GoldenKit) -> Run:
         return found
 
     def logits(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"logits": head(model.encode(inputs["image"]))}
+        return {"logits": head(model.embed(inputs["image"]))}
 
     def resize(_check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return {f"branch{i + 1}": resized(inputs["image"], size) for i, size in enumerate(sizes)}
