@@ -160,8 +160,8 @@ class ConvNeXt(StagedBackbone):
         return self.body.stages[index].blocks
 
     def layer_ids(self, num_layers: int | None = None) -> dict[str, int]:
-        """Depth of every parameter, see :func:`grouped_depths`."""
-        return grouped_depths(self, self.num_layers if num_layers is None else num_layers)
+        """Depth of every parameter, see :func:`grouped_depths`; three blocks of stage 2 count as one."""
+        return grouped_depths(self, self.num_layers if num_layers is None else num_layers, group=3)
 
 
 def _sizes(arch: str | dict, version: int) -> dict:

@@ -17,6 +17,7 @@ from dense3d.backbones.layer_depths import grouped_depths
 from dense3d.backbones.staged import StagedBackbone
 from dense3d.errors import ConfigError, did_you_mean
 from dense3d.layers.gated_convolution import GatedConv
+from dense3d.layers.spectral_filter import resize_spectrum
 from dense3d.layers.transformer_block import TransformerBlock
 from dense3d.registry import MODELS
 
@@ -27,8 +28,8 @@ _SIZES: dict[str, dict] = {
     "large": dict(base_dim=192),
 }
 _SPECTRA = {"gf": ((14, 8), (7, 4)), "gf384": ((24, 13), (12, 7))}  # of images of 224 and 384 pixels
-# Released sizes: 7 x 7 convolutions, or "gf", global-local filters in the last two stages. The segmentors
-# have "gf384".
+# Released sizes: 7 x 7 convolutions, or "gf", global-local filters in the last two stages. Segmentors and the
+# large detector have "gf384", and start from weights of "gf".
 ARCHITECTURES: dict[str, dict] = {
     **_SIZES,
     **{
@@ -173,8 +174,8 @@ class HorNet(StagedBackbone):
 
     @property
     def num_layers(self) -> int:
-        """Depth at which the head of an official recipe stands, less 1: 9 for the released sizes."""
-        return 3 + math.ceil(self.depths[2] / 3)
+        """Depth at which the head of an official detector stands, less 1: 12 for the released sizes."""
+        return 3 + math.ceil(self.depths[2] / 2)
 
     def stem(self, images: Tensor) -> Tensor:
         """``(B, 3, H, W)`` -> ``(B, H / 4, W / 4, C)``."""
@@ -204,8 +205,22 @@ class HorNet(StagedBackbone):
         return self.stages[index].blocks
 
     def layer_ids(self, num_layers: int | None = None) -> dict[str, int]:
-        """Depth of every parameter, see :func:`grouped_depths`; the official detectors state 12 layers."""
-        return grouped_depths(self, self.num_layers if num_layers is None else num_layers)
+        """Depth of every parameter, see :func:`grouped_depths`; two blocks of stage 2 count as one."""
+        return grouped_depths(self, self.num_layers if num_layers is None else num_layers, group=2)
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Resize spectra of filters of another size, as the official segmentors do (bilinear)."""
+        own, adapted = self.state_dict(), dict(state)
+        for name, weight in state.items():
+            if name.endswith("spectral.weight") and name in own and weight.shape != own[name].shape:
+                adapted[name] = resize_spectrum(weight, own[name].shape[1:3])
+        resized = [name for name in state if adapted[name] is not state[name]]
+        if resized:
+            self.log(
+                f"{len(resized)} filters of the checkpoint are of another size and were resized to that of "
+                f"this configuration, such as {resized[0]}"
+            )
+        return adapted
 
 
 def _sizes(arch: str | dict) -> dict:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dense3d.backbones.staged import StagedBackbone
 
 
-def grouped_depths(backbone: StagedBackbone, num_layers: int) -> dict[str, int]:
-    """Depth of every parameter of four stages, as the official detection code of ConvNeXt counts it.
+def grouped_depths(backbone: StagedBackbone, num_layers: int, group: int) -> dict[str, int]:
+    """Depth of every parameter of four stages, as the official detectors with ConvNeXt and HorNet count it.
 
-    With n = ``num_layers``: 0 the stem; 1, 2 the first two stages; 3 + block // 3 in the third; n the fourth;
-    the down-samplings into them 2, 3 and n; output norms count with the head: n + 1.
+    With n = ``num_layers``: 0 the stem; 1, 2 the first two stages; 3 + block // ``group`` in the third; n the
+    fourth; the down-samplings into them 2, 3 and n; output norms count with the head: n + 1.
     """
     depths = {id(p): 0 for module in backbone.stem_modules() for p in module.parameters()}
     for stage in range(4):
         for number, block in enumerate(backbone.blocks(stage)):
-            depth = (1, 2, 3 + number // 3, num_layers)[stage]
+            depth = (1, 2, 3 + number // group, num_layers)[stage]
             depths |= {id(p): depth for p in block.parameters()}
         if stage > 0:
             depth = (2, 3, num_layers)[stage - 1]

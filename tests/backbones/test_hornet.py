@@ -85,14 +85,14 @@ def test_half_precision_is_close(arch):
 def test_depths_count_as_in_the_official_detectors():
     backbone = HorNet(dict(base_dim=8, depths=(2, 3, 18, 2), orders=(2, 2, 2, 2)))
     ids = backbone.layer_ids(12)
-    assert backbone.num_layers == 9
+    assert backbone.num_layers == 12 and ids == backbone.layer_ids()
     expected = {
         "patch_embed.0.weight": 0,
         "stages.0.blocks.1.norm1.weight": 1,
         "stages.1.downsample.1.weight": 2,
         "stages.1.blocks.0.norm1.weight": 2,
         "stages.2.downsample.0.weight": 3,
-        "stages.2.blocks.17.norm1.weight": 8,
+        "stages.2.blocks.17.norm1.weight": 11,
         "stages.3.downsample.1.weight": 12,
         "stages.3.blocks.0.norm1.weight": 12,
         "norm3.weight": 13,
@@ -147,6 +147,18 @@ def test_official_classifiers_load(arch, tmp_path):
         x = torch.randn(2, 128, 3, 2)
         normed = F.layer_norm(x.mean((2, 3)), (128,), state["norm.weight"], state["norm.bias"], 1e-6)
         torch.testing.assert_close(head(x), normed @ state["head.weight"].T + state["head.bias"])
+
+
+def test_filters_of_another_size_are_resized(tmp_path):
+    state = official_state(HorNet(GF))
+    torch.save({"model": state}, tmp_path / "hornet.pth")
+    arch = dict(GF, filters=(None, None, (7, 5), (3, 2)))
+    target = HorNet(arch, init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "hornet.pth")))
+    target.init_weights()
+    small = state["stages.2.0.gnconv.dwconv.complex_weight"]
+    large = target.blocks(2)[0].attn.filter.spectral.weight
+    assert large.shape[1:3] == (7, 5)
+    torch.testing.assert_close(large[:, ::2, ::2], small)
 
 
 def test_other_checkpoints_are_refused():

@@ -1,0 +1,21 @@
+"""UPerNet with HorNet-S (GF), 160k iterations of ADE20K: mIoU 50.0, 50.5 multi-scale officially.
+
+Rao et al., NeurIPS 2022 (arXiv 2207.14284). Weights: ``hornet_small_gf.pth`` of raoyongming/HorNet, put
+into ``checkpoints/``; its filters are resized to those of images of 384 pixels, as there.
+"""
+
+_base_ = [
+    "../_base_/segmentation_runtime.py",
+    "../_base_/models/upernet.py",
+    "../_base_/datasets/ade20k_512.py",
+    "../_base_/schedules/adamw_160k.py",
+    "../_base_/backbones/hornet.py",
+]
+
+model = dict(backbone=dict(_base_._hornet_s_gf, arch="small_gf384", drop_path_rate=0.3))
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-4, weight_decay=0.05),
+    constructor="dense3d.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(decay_rate=0.9, decay_type="stage_wise", num_layers=12),
+    clip_grad=dict(max_norm=1.0),
+)
