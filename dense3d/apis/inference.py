@@ -1,4 +1,4 @@
-"""Predictions on image files: pictures, COCO-style results, label maps and KITTI's result files."""
+"""Predictions on image files: pictures, COCO-style results, label maps, classes, KITTI's result files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dense3d.apis.pipelines import first_line, inference_steps, takes_pairs
 from dense3d.apis.prediction import Predictor, no_calibration_wanted
 from dense3d.datasets.panoptic.files import write_panoptic
 from dense3d.errors import ConfigError
-from dense3d.files import require_writable_folder
+from dense3d.files import atomic_write, require_writable_folder
 from dense3d.results import Result
 from dense3d.results.lists import GrowingList
 from dense3d.results.names import FileNames
@@ -32,7 +32,8 @@ class InferenceReport:
 
     Attributes:
         results: ``predictions.json``, or what takes its place: of detectors of 3D boxes the folder of result
-            files, of panoptic models ``panoptic.json``, of segmentors the folder of label maps.
+            files, of panoptic models ``panoptic.json``, of classifiers ``predictions.csv``, of segmentors
+            the folder of label maps.
         pictures: in the order of the images.
         left_out: files that are no readable images, or that the model refused, and why; or why there is no
             picture of an image whose results are written.
@@ -75,8 +76,10 @@ def infer(
         out: folder; gets a picture per image under ``pictures/`` and, of detectors, ``predictions.json``, a
             list in COCO's result format in which every entry also names its file and category; of segmentors
             the classes of all pixels as ``labels/*.png``, numbered as in the data set's annotations; of
-            panoptic models ``panoptic.json`` and ``panoptic/*.png`` in COCO's format. Detectors of 3D boxes
-            write KITTI's result files ``results/*.txt``, and draw the boxes in the image and from above.
+            panoptic models ``panoptic.json`` and ``panoptic/*.png`` in COCO's format; of classifiers
+            ``predictions.json`` with all probabilities and ``predictions.csv`` with the best. Detectors of
+            3D boxes write KITTI's result files ``results/*.txt``, and draw the boxes in the image and from
+            above.
         score_threshold: predictions below it are neither drawn nor written.
         batch_size: images at a time.
         device, tta: see :class:`dense3d.apis.Predictor`.
@@ -124,7 +127,7 @@ class _Run:
         self.names = FileNames()
         self.lists = {name: GrowingList(out / f"{name}.json") for name in ("predictions", "panoptic")}
         self.done = 0
-        self.numbers_classes = False
+        self.numbers_classes = self.classifies = False
 
     def take(self, result: Result) -> None:
         """Write what belongs to an image, or why there is nothing."""
@@ -141,7 +144,8 @@ class _Run:
         entries = result.write(self.out, stem, self.done)
         for name, rows in entries.items():
             self.lists[name].extend(rows)
-        self.numbers_classes |= any(entries.values())
+        self.classifies |= any("probabilities" in row for row in entries.get("predictions", ()))
+        self.numbers_classes |= any(entries.values()) and not self.classifies
         picture = self.out / "pictures" / f"{stem}.jpg"
         try:
             report.pictures.append(result.save(picture))
@@ -159,10 +163,20 @@ class _Run:
             write_panoptic(panoptic.target, panoptic.rows())
             panoptic.close()
         if predictions.has_begun or not (self.done or self.detects_3d):
+            if self.classifies:
+                self._write_table(predictions.rows())
             predictions.finish()
         elif not self.detects_3d:  # a model without objects; a list of that name is somebody else's
             places = (panoptic.target, self.out / "labels", self.out / "pictures")
             self.report.results = next((place for place in places if place.exists()), self.out)
+
+    def _write_table(self, rows: list[dict[str, Any]]) -> None:
+        """``predictions.csv`` of classes, which the report names."""
+        from dense3d.results.classification import write_table
+
+        self.report.results = self.out / "predictions.csv"
+        with atomic_write(self.report.results, "w") as file:
+            write_table(rows, file)
 
 
 def _spare_inputs(images: list[ImageInput], out: Path) -> None:

@@ -26,6 +26,7 @@ from dense3d.apis.scene_pipelines import takes_scenes
 from dense3d.apis.testing import augment
 from dense3d.engine.bad_batches import naming_samples
 from dense3d.engine.checkpoint import look_for
+from dense3d.engine.data_classes import classes_of_config
 from dense3d.errors import ConfigError, DataError
 from dense3d.results import ModelInfo, Result
 
@@ -80,13 +81,23 @@ class Predictor:
         self.model = build_checked(self.cfg, checkpoint, usable_device(device))
         self.prepare = Preparation(inference_steps(self.cfg), self.cfg.default_scope)
         meta = dict(self.model.dataset_meta)
-        meta.setdefault("classes", tuple(getattr(self.model, "class_names", ())))
+        meta.setdefault("classes", tuple(getattr(self.model, "class_names", ())) or self._names_of_data())
         self.info = ModelInfo(
             meta,
             self.model.data_preprocessor,
             score_threshold,
             lambda: category_ids_of(self.cfg, self.info.classes),
         )
+
+    def _names_of_data(self) -> tuple[str, ...]:
+        """Classes of the config's data, for a classifier of as many whose file, an official one, has none."""
+        count = getattr(self.model, "num_classes", None)
+        if not isinstance(count, int):
+            return ()
+        with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+            loaders = {part: self.cfg.get(f"{part}_dataloader") for part in ("train", "test")}
+            known = classes_of_config({part: loader for part, loader in loaders.items() if loader})
+        return known.names if known is not None and len(known.names) == count else ()
 
     def __repr__(self) -> str:
         bare = getattr(self.model, "module", self.model)

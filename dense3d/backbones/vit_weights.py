@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from dense3d.checkpoints import convert
 from dense3d.errors import CheckpointError
 from dense3d.layers.relative_position import resize_relative_table
 
@@ -52,6 +51,8 @@ def load_pretrained(vit: VisionTransformer, path: str | os.PathLike) -> None:
 
 def _fitting(vit: VisionTransformer, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights as they are if names and shapes are ours, else by the converter that makes them so."""
+    from dense3d.checkpoints import convert
+
     own = {name: value.shape for name, value in vit.state_dict().items()}
     fitted = fit(vit, weights)
     if {name: value.shape for name, value in fitted.items()} == own:

@@ -10,7 +10,7 @@ import argparse
 from dense3d.errors import did_you_mean
 
 NAMES = (  # of dense3d.datasets.layouts, whose imports would slow --help
-    "coco", "coco_panoptic", "ade20k", "kitti", "cityscapes",
+    "coco", "coco_panoptic", "ade20k", "kitti", "cityscapes", "class_folders", "imagenet",
     "kitti_stereo_2012", "kitti_stereo_2015", "kitti_flow_2012", "kitti_flow_2015", "kitti_raw",
     "drivingstereo", "middlebury_2005", "middlebury_2006", "middlebury_2014", "middlebury_2021",
     "middlebury_eval3", "eth3d", "crestereo", "booster", "sceneflow_flyingthings", "sceneflow_monkaa",

@@ -30,7 +30,14 @@ GROUPS = {
     "volumes": ("transfer-function",),
     "radiance fields": ("fit-splats", "render-splats", "extract-grid"),
     "point clouds": ("few-shot", "probe-clouds", "probe-scenes", "draw-scenes"),
-    "results": ("eval-kitti", "eval-panoptic", "eval-depth", "eval-boxes3d", "compare-runs"),
+    "results": (
+        "eval-kitti",
+        "eval-panoptic",
+        "eval-depth",
+        "eval-boxes3d",
+        "compare-runs",
+        "compare-backbones",
+    ),
     "early exit (ECO-M2F)": ("derive-depths", "exit-curve"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

@@ -1,9 +1,9 @@
 """Run a trained model on images, clouds, grids or scenes.
 
-Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps; of
-stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes, coloured clouds,
-features, boxes; of radiance grids reconstructions, finer grids, classes of voxels, boxes; of scenes with
-photographs paintings, renderings with depth, clouds.
+Writes drawn pictures and results: COCO's format for boxes and masks, KITTI's for 3D boxes, label maps,
+classes; of stereo networks disparity, depth and point clouds, of flow networks flow; of clouds classes,
+coloured clouds, features, boxes; of radiance grids reconstructions, finer grids, classes of voxels, boxes; of
+scenes with photographs paintings, renderings with depth, clouds.
 """
 
 from __future__ import annotations

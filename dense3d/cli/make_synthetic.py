@@ -20,7 +20,7 @@ DEFAULTS = {
     None: (1000, 200, (320, 240), "images"),
     STEREO: (250, 50, (320, 160), "pairs"),
     POSED: (1, 0, (240, 180), "sequences"),
-    CLASSES: (2000, 500, (64, 64), "images"),
+    CLASSES: (2000, 400, (64, 64), "images"),
 }
 EPILOG = "example: dense3d make-synthetic coco data/synthetic/coco --size 160x120"
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--val",
         type=int,
-        help="validation images (default: 200, of classes 500), pairs (50), sequences (0), grids (20), "
+        help="validation images (default: 200, of classes 400), pairs (50), sequences (0), grids (20), "
         "shapes (210) or rooms (10)",
     )
     parser.add_argument("--points", type=int, help="of each cloud (default: 2048 of shapes, 40000 of rooms)")

@@ -12,6 +12,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from dense3d.datasets.image_folder import images_below
+from dense3d.datasets.scan.coco_file import describe_absent
+from dense3d.datasets.scan.report import Fault
 from dense3d.datasets.strict import StrictSamples
 from dense3d.errors import DataError, did_you_mean
 from dense3d.files import is_file, is_folder
@@ -69,6 +71,18 @@ class ClassFolder(StrictSamples, BaseDataset):
         self._metainfo["classes"] = names
         return [sample | {"img_id": number} for number, sample in enumerate(samples)]
 
+    def notes_on(self, samples: Sequence[dict[str, Any]], pipeline: Sequence[Any]) -> list[Fault]:
+        """A note on classes without an image, for the scan before training.
+
+        Args:
+            samples, pipeline: of the data set.
+        """
+        empty = [name for name, count in self.class_counts.items() if not count]
+        if not empty:
+            return []
+        value = f"{len(empty)} of {len(self.class_counts)} classes have no image: {_few(empty)}"
+        return [Fault("class-empty", str(self.data_root), value)]
+
     @classmethod
     def classes_of_settings(cls, settings: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Classes of a config of this data set; None where the folder is not here, or is faulty."""
@@ -90,7 +104,9 @@ def read_classes(root: Path, classes: Classes = None) -> tuple[str, ...]:
         DataError: see :class:`ClassFolder`.
     """
     if not is_folder(root):
-        raise DataError(f"{root} is no folder: set data_root to the folder that has a folder for each class")
+        raise DataError(
+            f"{root}: {describe_absent(root)}; set data_root to the folder that has a folder for each class"
+        )
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise DataError(

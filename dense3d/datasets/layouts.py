@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dense3d.datasets.class_layouts import CLASS_LAYOUTS, class_folder_faults
 from dense3d.datasets.layout_parts import LayoutPart, new_suffix
 from dense3d.datasets.matching_layouts import MATCHING_LAYOUTS
 from dense3d.datasets.panoptic.files import read_panoptic
@@ -126,6 +127,7 @@ LAYOUTS: dict[str, list[LayoutPart]] = {
     ],
     "cityscapes": [*_cityscapes("train", 2975), *_cityscapes("val", 500), *_cityscapes("test", 1525)],
     **MATCHING_LAYOUTS,
+    **CLASS_LAYOUTS,
     **CLOUD_LAYOUTS,
     **GRID_LAYOUTS,
 }
@@ -159,6 +161,10 @@ def check_layout(name: str, root: str | Path) -> LayoutReport:
     report = LayoutReport(name, str(root))
     for part in _kitti_of_cameras(root, report) if name == "kitti" else LAYOUTS[name]:
         _check_part(part, root, report)
+    if name in CLASS_LAYOUTS:
+        faults, notes = class_folder_faults(root)
+        report.faults += faults
+        report.notes += notes
     if name.startswith("coco"):
         for split in ("train2017", "val2017"):
             _check_named_files(name, root, split, report)

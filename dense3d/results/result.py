@@ -31,6 +31,7 @@ PARTS = (
     "panoptic.Panoptic",
     "instances.Instances",
     "semantic.Semantic",
+    "classification.Classification",
 )
 
 
@@ -42,9 +43,10 @@ class Result:
     (:class:`~dense3d.results.panoptic.Panoptic`), ``semantic`` (:class:`~dense3d.results.semantic.Semantic`),
     ``boxes3d`` and ``calibration`` (:class:`~dense3d.results.objects3d.Objects3D`), ``disparity``,
     ``occluded``, ``depth`` ... (:class:`~dense3d.results.disparity.Disparity`), ``flow``
-    (:class:`~dense3d.results.flow.Flow`). ``"masks" in result``
-    asks for one, ``result.fields`` lists them. Arrays are NumPy's; coordinates are pixels of the image as
-    it was given, metres and radians.
+    (:class:`~dense3d.results.flow.Flow`), ``label``, ``category``, ``score`` and ``probabilities`` of
+    classifiers (:class:`~dense3d.results.classification.Classification`). ``"masks" in result`` asks for one,
+    ``result.fields`` lists them. Arrays are NumPy's; coordinates are pixels of the image as it was given,
+    metres and radians.
 
     A result may stand for an image that could not be read or that the model refused: then ``error`` is the
     sentence that says so, there are no fields, and whoever asks for one gets a DataError with that sentence.
@@ -166,8 +168,9 @@ class Result:
         """Write a file, whole or not at all, in the format that its suffix names.
 
         Args:
-            path: a picture (``.jpg``, ``.png``, ...), ``.json`` for :meth:`to_coco`, ``.txt`` for
-                :meth:`to_kitti`, or ``.ply`` for :meth:`to_cloud`.
+            path: a picture (``.jpg``, ``.png``, ...), ``.json`` for :meth:`to_coco` or, of classes, all
+                probabilities, ``.csv`` for these as a table, ``.txt`` for :meth:`to_kitti`, or ``.ply`` for
+                :meth:`to_cloud`.
 
         Raises:
             DataError: another suffix, the result has not this format, or the file is the image itself.
@@ -181,7 +184,9 @@ class Result:
             require_writable_file(path)
             return cloud.save(path)
         if path.suffix == ".json":
-            content = json.dumps(self.to_coco()).encode()
+            content = json.dumps(self._document()).encode()
+        elif path.suffix == ".csv":
+            content = self._part("to_csv", "a table").to_csv().encode()
         elif path.suffix == ".txt":
             content = self.to_kitti().encode()
         elif path.suffix.isascii() and cv2.haveImageWriter(
@@ -191,7 +196,7 @@ class Result:
         else:
             raise DataError(
                 f"{path}: the suffix names the format: .jpg or .png for the picture, .json for COCO's, "
-                ".txt for KITTI's, .ply for a cloud"
+                ".csv for classes, .txt for KITTI's, .ply for a cloud"
             )
         require_writable_file(path)
         with atomic_write(path) as file:
@@ -208,6 +213,12 @@ class Result:
             DataError: there is no prediction, or it has no such form.
         """
         return self._part("to_coco", "COCO's format").to_coco(image_id, self.name)
+
+    def _document(self) -> Any:
+        """What a JSON file holds."""
+        self._require_prediction()
+        part = next((part for part in self.parts if hasattr(part, "to_dict")), None)
+        return self.to_coco() if part is None else {"file_name": self.name, **part.to_dict()}
 
     def to_kitti(self) -> str:
         """Lines of KITTI's result files.

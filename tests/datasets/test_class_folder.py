@@ -83,7 +83,7 @@ def test_lists_that_do_not_fit_are_refused(root, classes, message):
 
 
 def test_folders_without_classes_or_images_are_refused(tmp_path, root):
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="does not exist"):
         read_classes(tmp_path / "nowhere")
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (40, 40)).save(tmp_path / "flat" / "a.png")

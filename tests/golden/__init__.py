@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # -> "module.function"; the first that fits is taken, and "" fits every config.
 SYSTEMS: dict[str, str | dict[str, str]] = {
     "activator": "activator.open_kit",
+    "backbone-battle": "backbone_battle.open_kit",
     "beit": "beit.open_kit",
     "caformer": "metaformer.open_kit",
     "ccnext": {

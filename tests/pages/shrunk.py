@@ -42,6 +42,9 @@ def main(words: list[str]) -> int:
         quick = {"volumes": "composite", "pointops": "VoxelHash", "rasterize": "spherical_harmonics"}
         quick = quick.get(words[1], "nms")
         words = [*words, quick, "--repeats", "1"]
+    elif command == "compare-backbones":
+        options = [f"train_cfg.{name}={ITERATIONS}" for name in ("max_iters", "val_interval")]
+        words = with_options(words, [*options, f"synthetic_data.train={TRAIN}", f"synthetic_data.val={VAL}"])
     elif config is not None:
         words = [*words, "--folds", "1"] if command == "few-shot" else words
         words = with_options(words, shrinking(config))

@@ -1,7 +1,7 @@
 """Synthetic images of one solid each, of ten classes, made on first use (a minute or two)."""
 
 data_root = "data/synthetic/classes_64/"
-synthetic_data = dict(root=data_root, layouts=("classes",), train=3000, val=500, size=(64, 64), seed=0)
+synthetic_data = dict(root=data_root, layouts=("classes",), train=2000, val=400, size=(64, 64), seed=0)
 classes = ("beam", "cone", "cross", "cube", "cylinder", "disc", "egg", "slab", "sphere", "torus")
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,6 +1,6 @@
 """AdamW for small classifiers on CPU cores: a short warm-up and half a cosine, by iteration."""
 
-max_iters = 900
+max_iters = 600
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

@@ -96,7 +96,7 @@ def _object(rng: np.random.Generator, name: str, foot: np.ndarray, radius: float
     """The solid with random extents of its class, at rest on the floor in any pose that it has."""
     kind, least, largest = OBJECTS[name]
     extents = rng.uniform(least, largest)
-    extents = extents * (2 * radius / (extents.max() if kind == "sphere" else np.linalg.norm(extents)))
+    extents = extents * (2 * radius / np.linalg.norm(extents)) * (1.3 if kind == "sphere" else 1.0)
     shape = Shape(kind, tuple(float(value) for value in extents))
     lying = name in ("beam", "disc", "egg", "slab") and rng.random() < 0.5
     rotation = _turned(rng) if lying else _resting_rotation(rng, shape, upright=False)

@@ -42,7 +42,7 @@ def test_five_classes_have_no_top5_and_absent_ones_do_not_count(tmp_path):
         "top1": pytest.approx(100 * 2 / 3),
         "class_accuracy": pytest.approx(75.0),
     }
-    rows = list(csv.reader((tmp_path / "predictions.classes.csv").open()))
+    rows = list(csv.reader((tmp_path / "predictions.classes.csv").read_text().splitlines()))
     assert rows[0] == ["class", "images", "accuracy", *"abcde"]
     assert rows[2] == ["b", "2", "50.00", "1", "1", "0", "0", "0"] and rows[3][2] == ""
     assert Image.open(tmp_path / "predictions.confusion.png").size[0] > 100
