@@ -81,6 +81,8 @@ TASKS = {
     "mask2former_*": "semantic segmentation",
     "*coco*": "detection",
     "*sa-det*": "detection",
+    "*_imagenet": "image classification",
+    "*-tiny_synthetic": "image classification",
 }
 
 

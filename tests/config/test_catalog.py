@@ -34,6 +34,7 @@ METRICS = {
     "classification of clouds": {"PointClassification"},
     "part segmentation": {"PartIoU"},
     "segmentation of clouds": {"SceneIoU"},
+    "image classification": {"ClassAccuracy"},
 }
 # Figures of the docstring that are another model's.
 NOT_OURS = {"relation-detr_focalnet-l_5scale_5xb2-24e_coco"}
