@@ -65,6 +65,8 @@ CONVERTERS: dict[str, str] = {
     "point-mae-partseg": "dense3d.checkpoints.point_mae:convert_partseg",
     "soft": "dense3d.checkpoints.soft:convert",
     "threedetr": "dense3d.checkpoints.threedetr:convert",
+    "vidt": "dense3d.checkpoints.vidt:convert",
+    "vidt-coco80": "dense3d.checkpoints.vidt:convert_coco",
     "vit-baseline": "dense3d.checkpoints.vit_comer:convert_baseline",
     "vit-resnas": "dense3d.checkpoints.vit_resnas:convert",
     "vit-comer": "dense3d.checkpoints.vit_comer:convert",

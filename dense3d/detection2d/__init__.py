@@ -8,7 +8,7 @@ install_mmcv_extension()  # before a module here imports mmdet.models
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    submodules=["co_detr", "relation_detr"],
+    submodules=["co_detr", "relation_detr", "vidt"],
     submod_attrs={
         "batched_targets": ["BatchedDETRHead"],
         "detr": ["PreNormDETR", "QueryCellCost"],

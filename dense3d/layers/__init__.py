@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     submod_attrs={
         "assignment": ["MatchedPairs", "assign", "focal_cost", "iou_and_giou", "mean_number", "own_pairs"],
         "attention": ["SelfAttention", "WindowAttention", "biased_attention", "from_windows", "to_windows"],
+        "box_matching": ["BoxMatcher", "BoxTargets"],
         "class_attention": ["ClassAttention", "ClassAttentionBlock", "ClassAttentionHead"],
         "class_heads": ["MapHead", "TokenHead", "small_linear"],
         "conv_stem": ["ConvDownsampling", "ConvStem"],
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = attach(
         "map_head": ["NormedMapHead"],
         "metaformer": ["MetaFormerBlock", "RandomMixing", "mixer"],
         "mlp": ["MLP", "FeedForward", "SwiGlu", "quick_gelu", "swiglu_hidden_dim", "tanh_gelu"],
+        "padded_levels": ["content_centres", "padding_masks", "proposal_boxes", "valid_ratios"],
         "patch_embed": [
             "PatchEmbed",
             "map_to_tokens",

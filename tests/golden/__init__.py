@@ -132,6 +132,7 @@ SYSTEMS: dict[str, str | dict[str, str]] = {
     "t2t": "t2t_vit.open_kit",
     "tnt": "tnt.open_kit",
     "vir": "vir.open_kit",
+    "vidt": "vidt.open_kit",
     "vit-baseline": "vit_comer.open_baseline",
     "vit-comer": "vit_comer.open_kit",
     "vit-resnas": "vit_resnas.open_kit",

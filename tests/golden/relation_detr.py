@@ -12,8 +12,8 @@ from torchvision.ops import box_convert
 
 from dense3d.checkpoints import convert
 from dense3d.checkpoints.focalnet import convert as convert_focalnet
-from dense3d.detection2d.relation_detr import BoxTargets, RelationDecoder, RelationDETR, top_detections
-from dense3d.layers import PositionRelation
+from dense3d.detection2d.relation_detr import RelationDecoder, RelationDETR, top_detections
+from dense3d.layers import BoxTargets, PositionRelation
 from tests.golden import UnknownCheckError, focalnet, swin
 from tests.golden.checks import Arrays, Run, tensors_of_inputs, wanted
 from tests.golden.detectron2 import RESNETS

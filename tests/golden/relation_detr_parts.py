@@ -10,7 +10,6 @@ from mmengine.model import stack_batch
 from torch import Tensor
 
 from dense3d.detection2d.relation_detr import (
-    BoxTargets,
     ContrastiveDenoising,
     DenoisingQueries,
     SetCriterion,
@@ -18,9 +17,16 @@ from dense3d.detection2d.relation_detr import (
     keep_best,
     top_detections,
 )
-from dense3d.detection2d.relation_detr.queries import inverse_sigmoid, padding_masks
+from dense3d.detection2d.relation_detr.queries import inverse_sigmoid
 from dense3d.evaluation.macroscopic_correlation import macroscopic_correlation
-from dense3d.layers import MatchedPairs, MultiScaleDeformableAttention, PositionRelation, sine_features
+from dense3d.layers import (
+    BoxTargets,
+    MatchedPairs,
+    MultiScaleDeformableAttention,
+    PositionRelation,
+    sine_features,
+)
+from dense3d.layers.padded_levels import padding_masks
 from dense3d.layers.position_relation import log_box_encoding, relation_logits
 from dense3d.ops import multi_scale_deformable_attention
 from tests.golden import UnknownCheckError

@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = attach(
         "criterion": ["SetCriterion", "TrainingLosses"],
         "denoising": ["ContrastiveDenoising", "DenoisingQueries"],
         "detector": ["RelationDETR", "keep_best", "top_detections"],
-        "matching": ["BoxMatcher", "BoxTargets"],
         "queries": ["ProposalSelection", "QueryHead"],
         "transformer": ["Encoder", "RelationDecoder"],
     },

@@ -12,10 +12,10 @@ from torch import Tensor
 from torchvision.ops import box_convert, sigmoid_focal_loss
 
 from dense3d.detection2d.relation_detr.denoising import DenoisingQueries, target_numbers
-from dense3d.detection2d.relation_detr.matching import BoxMatcher, BoxTargets
 from dense3d.detection2d.relation_detr.queries import Selection
 from dense3d.errors import ConfigError
 from dense3d.layers.assignment import MatchedPairs, iou_and_giou, mean_number
+from dense3d.layers.box_matching import BoxMatcher, BoxTargets
 
 Losses = dict[str, Tensor]
 Branch = tuple[Selection, Tensor, Tensor]  # selection, logits (L, B, Q, classes), boxes (L, B, Q, 4)

@@ -18,19 +18,12 @@ from torchvision.ops import box_convert, nms
 
 from dense3d.detection2d.relation_detr.criterion import Branch, SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising, DenoisingQueries
-from dense3d.detection2d.relation_detr.matching import BoxTargets
-from dense3d.detection2d.relation_detr.queries import (
-    ProposalSelection,
-    QueryHead,
-    Selection,
-    content_centres,
-    padding_masks,
-    proposal_boxes,
-    valid_ratios,
-)
+from dense3d.detection2d.relation_detr.queries import ProposalSelection, QueryHead, Selection
 from dense3d.detection2d.relation_detr.transformer import Encoder, RelationDecoder
 from dense3d.errors import ConfigError
+from dense3d.layers.box_matching import BoxTargets
 from dense3d.layers.deformable_attention import SpatialShapes
+from dense3d.layers.padded_levels import content_centres, padding_masks, proposal_boxes, valid_ratios
 from dense3d.registry import MODELS
 
 if TYPE_CHECKING:

@@ -14,18 +14,11 @@ from torchvision.ops import box_convert, generalized_box_iou
 from dense3d.detection2d.relation_detr import keep_best, top_detections
 from dense3d.detection2d.relation_detr.criterion import SetCriterion, TrainingLosses
 from dense3d.detection2d.relation_detr.denoising import ContrastiveDenoising
-from dense3d.detection2d.relation_detr.matching import BoxMatcher, BoxTargets
-from dense3d.detection2d.relation_detr.queries import (
-    ProposalSelection,
-    QueryHead,
-    content_centres,
-    inverse_sigmoid,
-    padding_masks,
-    proposal_boxes,
-    valid_ratios,
-)
+from dense3d.detection2d.relation_detr.queries import ProposalSelection, QueryHead, inverse_sigmoid
 from dense3d.errors import ConfigError
 from dense3d.layers.assignment import MatchedPairs
+from dense3d.layers.box_matching import BoxMatcher, BoxTargets
+from dense3d.layers.padded_levels import content_centres, padding_masks, proposal_boxes, valid_ratios
 from tests.golden.evaluation_resize import evaluation_resize, evaluation_size
 
 

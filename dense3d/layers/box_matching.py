@@ -13,8 +13,6 @@ from torchvision.ops import box_convert
 
 from dense3d.layers.assignment import MatchedPairs, assign, focal_cost, iou_and_giou
 
-EPS = 1e-6  # of the class cost
-
 
 @dataclass
 class BoxTargets:
@@ -42,6 +40,13 @@ class BoxMatcher:
         cost_giou: weight of the negative generalised IoU.
         alpha: of the focal class cost.
         gamma: of the focal class cost.
+        eps: added within the logarithms of the class cost.
+
+    Example:
+        >>> targets = BoxTargets.of([torch.tensor([1])], [torch.tensor([[0.5, 0.5, 0.2, 0.2]])])
+        >>> boxes = torch.tensor([[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2]])
+        >>> BoxMatcher()(torch.zeros(1, 1, 2, 3), boxes[None, None], targets).query.tolist()
+        [1]
     """
 
     def __init__(
@@ -51,9 +56,10 @@ class BoxMatcher:
         cost_giou: float = 2.0,
         alpha: float = 0.25,
         gamma: float = 2.0,
+        eps: float = 1e-6,
     ):
         self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
-        self.alpha, self.gamma = alpha, gamma
+        self.alpha, self.gamma, self.eps = alpha, gamma, eps
 
     @torch.no_grad()
     def costs(self, logits: Tensor, boxes: Tensor, targets: BoxTargets) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,7 +76,7 @@ class BoxMatcher:
         distance = torch.cdist(predicted, wanted.expand(len(boxes), -1, -1, -1), p=1)
         corners, wanted_corners = (box_convert(b, "cxcywh", "xyxy") for b in (predicted, wanted))
         giou = iou_and_giou(corners[:, :, :, None], wanted_corners[None, :, None])[1]
-        return focal_cost(score, self.alpha, self.gamma, EPS), distance, -giou
+        return focal_cost(score, self.alpha, self.gamma, self.eps), distance, -giou
 
     @torch.no_grad()
     def __call__(self, logits: Tensor, boxes: Tensor, targets: BoxTargets, copies: int = 1) -> MatchedPairs:
