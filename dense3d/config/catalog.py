@@ -74,6 +74,7 @@ TASKS = {
     "kmax_*": "panoptic segmentation",
     "*-instance": "instance segmentation",
     "*mask-rcnn_*": "instance segmentation",
+    "vidt-plus_*": "instance segmentation",
     "*kitti*": "monocular 3D detection",
     "*upernet_*": "semantic segmentation",
     "semantic-fpn_*": "semantic segmentation",

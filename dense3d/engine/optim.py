@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
 import torch
 from mmengine.device import get_device
@@ -154,6 +155,8 @@ def _undecayed(module: nn.Module) -> set[str]:
 class NamePartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Multiplies the factors of every key of ``custom_keys`` that a parameter's name contains.
 
+    In a key, ``*`` stands for anything: ``backbone.*.bias`` are the biases of the backbone.
+
     mmengine's own takes the longest such key alone, so that "biases have no weight decay" and "the backbone
     has a tenth of the learning rate" cannot both hold for a bias of the backbone. ``norm_decay_mult`` is one
     more factor for weights and biases of norms, whatever their names. Parameters with the same factors share
@@ -177,7 +180,7 @@ class NamePartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         norms = _of_norms(module)
         norm_decay = self.paramwise_cfg.get("norm_decay_mult", 1.0)
         for name, parameter in module.named_parameters():
-            rules = [f for part, f in self.paramwise_cfg.get("custom_keys", {}).items() if part in name]
+            rules = [f for part, f in self.paramwise_cfg.get("custom_keys", {}).items() if _has(name, part)]
             factors = (
                 math.prod(rule.get("lr_mult", 1.0) for rule in rules),
                 math.prod(rule.get("decay_mult", 1.0) for rule in rules)
@@ -192,6 +195,10 @@ class NamePartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             if decay_factor != 1:
                 group["weight_decay"] = self.base_wd * decay_factor
             params.append(group)
+
+
+def _has(name: str, part: str) -> bool:
+    return part in name if "*" not in part else fnmatchcase(name, f"*{part}*")
 
 
 def _of_norms(module: nn.Module) -> set[str]:

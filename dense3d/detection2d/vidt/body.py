@@ -2,7 +2,7 @@
 
 Song et al., "ViDT", ICLR 2022 (arXiv 2110.03921), section 3.1; official code github.com/naver-ai/vidt.
 Patches attend within their windows as in Swin and never see a [DET] token. [DET] tokens attend to each other,
-and in the stages of ``cross_indices`` to all patches as well. Both share a block's norms, projections and MLP.
+and in the stages of ``cross_indices`` to all patches as well. Both share norms, projections and MLP.
 """
 
 from __future__ import annotations

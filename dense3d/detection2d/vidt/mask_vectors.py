@@ -41,9 +41,10 @@ class MaskVectors:
                 f"num_coefficients={num_coefficients}, but a mask of {side} x {side} has 1 to {side**2}"
             )
         self.side = side
-        self.rows, self.columns = zigzag(side)[:num_coefficients].unbind(1)
-        used = int(torch.maximum(self.rows, self.columns).max()) + 1
-        self.basis = dct_matrix(side)[:used]  # (K, side): higher frequencies take no part
+        with torch.device("cpu"):  # though the weights may be built on another
+            self.rows, self.columns = zigzag(side)[:num_coefficients].unbind(1)
+            used = int(torch.maximum(self.rows, self.columns).max()) + 1
+            self.basis = dct_matrix(side)[:used]  # (K, side): higher frequencies take no part
 
     def encode(self, masks: Tensor) -> Tensor:
         """``(N, side, side)`` to vectors ``(N, num_coefficients)``."""
