@@ -136,6 +136,13 @@ def _relation_detr(name: str, options: dict[str, Any] | None = None, **settings:
     return Contender(name, config, options or {}, tiny=TINY_RELATION_DETR, **settings)
 
 
+def _vidt(name: str, kind: str = "vidt", **settings: Any) -> Contender:
+    """Without the file of the body's weights, which need not be there."""
+    options = {"model.backbone.init_cfg": None}
+    tiny = {"model.backbone.arch": "nano", "model.backbone.num_det_tokens": 10}
+    return Contender(name, f"vidt/{kind}_swin-tiny_8xb2-50e_coco.py", options, tiny=tiny, **settings)
+
+
 TINY_MONO = {"model.backbone.model_name": "resnet18", "model.num_groups": 2}
 TINY_MONODINO = {"model.num_groups": 2, "model.input_size": (126, 126)}
 
@@ -304,6 +311,21 @@ CASES = [
             _relation_detr("Relation-DETR"),
             _relation_detr("Relation-DETR, checkpointing", {"+model.with_cp": True}, infers=False),
             Contender("DINO of mmdet", "dino/dino_r50_8xb2-12e_coco.py", tiny=TINY_DINO),
+        ),
+        detection_batch,
+    ),
+    ModelCase(
+        "vidt",
+        (
+            _vidt("ViDT, Swin-tiny, plain operators", context=plain_operators, plain=True),
+            _vidt("ViDT, Swin-tiny"),
+            _vidt("ViDT without a neck, Swin-tiny", "vidt-neck-free"),
+            Contender(
+                "DINO of mmdet, Swin-tiny",
+                "dino/dino_swin-t_8xb2-12e_coco.py",
+                {"model.backbone.init_cfg": None},
+                tiny={name: value for name, value in TINY_DINO.items() if "backbone" not in name},
+            ),
         ),
         detection_batch,
     ),

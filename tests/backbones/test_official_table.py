@@ -58,6 +58,7 @@ from dense3d.backbones.vit_resnas import ViTResNAS
 from dense3d.datasets.pointcloud.packing import PackPointInputs
 from dense3d.detection2d.co_detr import CoDINO
 from dense3d.detection2d.relation_detr import RelationDETR
+from dense3d.detection2d.vidt import ReconfiguredSwin, ViDT, ViDTCriterion
 from dense3d.detection3d.box_decoding import BoxDecoder
 from dense3d.detection3d.monodino_detr import MonoDETR
 from dense3d.detection3d.nerf_rpn import AnchorHead3D, FCOSHead3D, NerfRPN
@@ -66,6 +67,7 @@ from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
+from dense3d.layers import BoxMatcher
 from dense3d.layers.hyena_filter import HyenaFilter
 from dense3d.pointcloud import (
     HUNet,
@@ -148,6 +150,15 @@ FAMILIES: dict[str, tuple[type, dict]] = {
     "Mask2Former": (Mask2Former, {"head": Mask2FormerHead}),
     "kMaX-DeepLab": (KMaXDeepLab, {"pixel_decoder": KMaXPixelDecoder}),
     "Relation-DETR": (RelationDETR, {}),
+    "ViDT": (
+        ViDT,
+        {
+            "backbone": ReconfiguredSwin,
+            "criterion": ViDTCriterion,
+            "criterion.matcher": BoxMatcher,
+            "mask_vectors": {"num_coefficients", "side", "hidden_channels"},
+        },
+    ),
     "Co-DETR": (CoDINO, {}),
     "MonoDETR and MonoDINO-DETR": (MonoDETR, {}),
     "VoteNet": (

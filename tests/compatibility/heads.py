@@ -66,6 +66,8 @@ class Head:
         strides: of the maps that it needs; None takes any.
         maps: number of maps that it needs; None takes any.
         tokens: its maps must have one stride, as a plain ViT's have.
+        body: entries that the backbone's config must have, where the model has a body of its own that takes
+            sizes and weights of one family alone.
     """
 
     config: Callable[[dict, int], dict]
@@ -73,6 +75,7 @@ class Head:
     strides: tuple[int, ...] | None = None
     maps: int | None = None
     tokens: bool = False
+    body: dict | None = None
 
 
 def heads() -> dict[str, Head]:

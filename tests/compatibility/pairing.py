@@ -25,6 +25,8 @@ def obstacle(backbone: dict, head: Head) -> str | None:
         backbone: config, as :func:`tiny_backbones` gives it.
         head: an entry of ``heads()``.
     """
+    if head.body is not None and any(backbone.get(key) != value for key, value in head.body.items()):
+        return "has a body of its own"
     strides = _strides(_fitted(backbone, head))
     if head.strides is not None and strides != head.strides:
         return "needs an adapter: maps of several strides"

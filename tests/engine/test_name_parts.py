@@ -43,6 +43,13 @@ def test_every_fitting_rule_holds():
     }
 
 
+def test_a_star_in_a_key_stands_for_anything():
+    keys = {"backbone.*.bias": dict(decay_mult=0.0), "backbone.*norm*.weight": dict(decay_mult=0.0)}
+    groups = construct(custom_keys=keys).optimizer.param_groups
+    found = {g["weight_decay"]: sorted(tuple(p.shape) for p in g["params"]) for g in groups}
+    assert found == {0.5: [(1, 1, 1, 1), (2,), (2,), (2, 2), (2, 2)], 0.0: [(1,), (2,), (2,)]}
+
+
 def test_frozen_parameters_stay_out():
     groups = construct(custom_keys={"head": dict(lr_mult=2.0)}).optimizer.param_groups
     assert sum(p.numel() for g in groups for p in g["params"]) == 1 + 1 + 4 + 6 + 6
