@@ -65,6 +65,8 @@ USUAL = (
     "relation_detr/relation-detr_vit-comer-s-dinov2_5scale_5xb2-12e_coco.py",
     "vidt/vidt-plus_swin-nano_8xb2-50e_coco.py",
     "mae/mae_vit-tiny_synthetic.py",
+    "retinanet/retinanet_poolformer-s12_fpn_8xb2-12e_coco.py",
+    "semantic_fpn/semantic-fpn_crossformer-s_8xb2-80k_ade20k-512x512.py",
 )
 # Their recipes have no weight decay for norms, whatever backbones call them.
 MASK_TRANSFORMERS = ("mask2former/", "kmax_deeplab/", "eco_m2f/eco-m2f", "vit_comer/mask2former")
@@ -240,6 +242,8 @@ def test_usual_configs_exist_and_cover_every_folder_of_2d_systems():
         "mask2former",
         "mask_rcnn",
         "relation_detr",
+        "retinanet",
+        "semantic_fpn",
         "upernet",
         "vidt",
         "vit_comer",
