@@ -30,7 +30,9 @@ def build(options: Options, official: dict[str, Tensor]) -> tuple[UniFormer, Uni
     options.only("representation_size", None)
     options.only("norm_layer", None)
     depths = options.take("layers" if "layers" in options else "depth", (3, 4, 8, 3))
-    scaled = options.agree("layer_scale", any(name.endswith("gamma_1") for name in official))
+    scaled = any(name.endswith("gamma_1") for name in official)
+    if bool(options.take("layer_scale", scaled)) != scaled:
+        raise options.refusal("layer_scale", not scaled, f"its parameters are those of {scaled}")
     arch = dict(
         dims=options.take("embed_dim", (64, 128, 320, 512)),
         depths=depths,
