@@ -35,6 +35,7 @@ DATASETS = {
     "drivingstereo": "DrivingStereo",
     "sa-det-100k": "SA-Det-100k",
     "imagenet": "ImageNet",
+    "cifar10": "CIFAR-10",
     "stereo-mix": "CREStereo, SceneFlow, ETH3D, Middlebury, Booster",
     "flow-mix": "Sintel, FlyingThings, FlyingChairs, TartanAir",
     "sceneflow": "SceneFlow",
@@ -83,6 +84,7 @@ TASKS = {
     "*coco*": "detection",
     "*sa-det*": "detection",
     "*_imagenet": "image classification",
+    "*_cifar10": "image classification",
     "*-tiny_synthetic": "image classification",
 }
 
