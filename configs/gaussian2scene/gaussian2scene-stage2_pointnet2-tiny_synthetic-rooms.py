@@ -1,7 +1,7 @@
 """A small stage two of Gaussian2Scene on 160 synthetic rooms, two photographs a time: minutes on a CPU.
 
-Starts from ``gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py``. The colour of a synthetic thing does not
-follow from its shape: Gaussians begin with that of the nearest point, which the encoder does not see.
+Starts from ``gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py``. The colour of a synthetic thing does
+not follow from its shape: Gaussians begin with that of the nearest point, which the encoder does not see.
 """
 
 _base_ = ["./gaussian2scene-stage1_pointnet2-tiny_synthetic-rooms.py"]

@@ -178,7 +178,7 @@ def extract_grid(
             tell("warning: nothing in the grid is opaque: look at held_out, take more steps or another box")
         write_cameras(views, out / CAMERAS)
         report = GridReport(grid, out / GRID, box_from, cleaned, asked.scores, left_out=scene.left_out)
-        report.seconds = asked.seconds, time.monotonic() - begin
+        report.seconds = asked.seconds, max(time.monotonic() - begin, 1e-9)
         if given_boxes is not None:
             report.boxes_inside = write_boxes(given_boxes, grid, out / BOXES)
             outside = len(given_boxes) - report.boxes_inside

@@ -169,6 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"{report.boxes_inside} boxes have their centre in the grid: {Path(arguments.out) / 'boxes.npy'}"
         )
+    print(f"sampled in {report.seconds[1]:.1f} s, {grid.density.size / report.seconds[1]:,.0f} voxels/s")
     print(
         f"{report.file}: density {grid.density_kind}, delta {grid.delta:.4g}; look at "
         f"{', '.join(map(str, report.pictures))}"

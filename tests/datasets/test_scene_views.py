@@ -122,6 +122,22 @@ def test_depth_of_another_camera_is_brought_into_the_photograph():
     assert sorted(depth[depth > 0].tolist()) == [2.0]
 
 
+def test_depth_of_few_pixels_fills_the_photograph(tmp_path):
+    """Of a camera of half the resolution, whose pixels would lie apart in the photograph."""
+    for folder in ("color", "depth", "pose", "intrinsic"):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite(str(tmp_path / "color" / "0.jpg"), np.full((48, 64, 3), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "depth" / "0.png"), np.full((24, 32), 2000, np.uint16))
+    np.savetxt(tmp_path / "pose" / "0.txt", np.eye(4))
+    for name, width, height in (("color", 64, 48), ("depth", 32, 24)):
+        K = np.eye(4)
+        K[0, 0] = K[1, 1] = 0.9 * width
+        K[0, 2], K[1, 2] = width / 2 - 0.5, height / 2 - 0.5
+        np.savetxt(tmp_path / "intrinsic" / f"intrinsic_{name}.txt", K)
+    view = read_view(read_scene(tmp_path).frames[0], SIZE)
+    assert view.depth.shape == SIZE and (view.depth == np.float32(2)).all()
+
+
 def test_frames_without_depth_are_refused(scene):
     spoilt(scene, lambda d: [f.pop("depth_file_path") for f in d["frames"]])
     with pytest.raises(DataError, match="none of its 3 photographs has a depth map"):

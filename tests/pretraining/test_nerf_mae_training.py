@@ -25,7 +25,7 @@ ARCH = dict(embed_dim=12, depths=(1, 1), num_heads=(2, 2))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data") / "grids"
-    return ensure_dataset(root, layouts=("grids",), train=4, val=2, size=32, seed=0)
+    return ensure_dataset(root, layouts=("grids",), train=4, val=2, size=32, finer=48, seed=0)
 
 
 def config_of(repository: Path, name: str, folder: Path, iters: int = 4):
@@ -72,6 +72,18 @@ def test_segmenters_start_from_it(run, repository, folder, tmp_path):
     assert result.voxel_labels.shape == result.grid.resolution and result.plot().ndim == 3
 
 
+def test_finer_grids_are_learnt_with_augmentation(repository, folder, tmp_path):
+    cfg = config_of(repository, "nerf-mae-sr", folder, iters=2)
+    cfg.model.factor = 1.5
+    for split in ("train", "val", "test"):
+        cfg[f"{split}_dataloader"].dataset.finer = "features_48"
+    assert any(step.type == "GridAugmentation" for step in cfg.train_dataloader.dataset.pipeline)
+    found = train(cfg, work_dir=tmp_path)
+    assert found.metrics["grid/grids"] == 2 and np.isfinite(found.metrics["grid/psnr"])
+    result = dense3d.load(found.config, found.checkpoint)(next((folder / "features").glob("val*.npz")))
+    assert result.predicted.shape[1:] == tuple(round(1.5 * side) for side in result.grid.resolution)
+
+
 def test_reconstructions_are_drawn_and_written(run, folder, tmp_path, capsys):
     config = tmp_path / "run.py"
     run.config.dump(config)
@@ -90,3 +102,6 @@ def test_reconstructions_are_drawn_and_written(run, folder, tmp_path, capsys):
     assert made.is_alpha and (made.bbox_max == given.bbox_max).all()
     with pytest.raises(DataError, match="names no radiance grid"):
         infer_grids(run.config, run.checkpoint, str(tmp_path / "none*.npz"), tmp_path / "again")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="names no radiance grid"):
+        infer_grids(run.config, run.checkpoint, tmp_path / "empty", tmp_path / "again")

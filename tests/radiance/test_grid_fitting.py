@@ -113,7 +113,9 @@ def test_the_command_tells_what_it_wrote(scene: Path, tmp_path: Path, capsys) ->
     assert "warning: 1 of 2 boxes have their centre outside of the grid" in warned
     assert "box [1.7, -3.4, 3.6] to [4.5, -0.9, 6.1] (given)" in printed
     assert "step      6/6  PSNR" in printed and "ETA 0:00" in printed and "nearest view" in printed
-    assert "12 x 10 x 10 voxels" in printed and "grid.npz: density alpha" in printed
+    assert (
+        "12 x 10 x 10 voxels" in printed and " voxels/s" in printed and "grid.npz: density alpha" in printed
+    )
     assert RadianceGrid.load(tmp_path / "o/grid.npz").is_alpha
     assert main([*words, "--box=1,2,x,4,5,6", "--resume"]) == 2
     assert "it has six numbers" in capsys.readouterr().err

@@ -51,7 +51,10 @@ def read_view(frame: PosedFrame, size: tuple[int, int]) -> SceneView:
             stored = frame.undistorted(stored, nearest=True)
             depth = cv2.resize(stored, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         else:
-            depth = depth_of_points(_surface(stored, frame.depth_model), camera)
+            # no finer than it was measured, or there would be holes between its pixels
+            coarse = tuple(min(sides) for sides in zip(size, stored.shape))
+            seen = depth_of_points(_surface(stored, frame.depth_model), scaled(frame.camera, coarse))
+            depth = cv2.resize(seen, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return SceneView(str(frame.image_path), image, depth, camera)
 
 

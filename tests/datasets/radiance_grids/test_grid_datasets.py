@@ -17,6 +17,7 @@ from dense3d.datasets.radiance_grids import (
 )
 from dense3d.datasets.radiance_grids.augment import GridAugmentation
 from dense3d.datasets.radiance_grids.splits import read_split, write_split
+from dense3d.datasets.strict import PipelineError
 from dense3d.errors import ConfigError, DataError
 from dense3d.structures import Boxes3D
 from dense3d.structures.radiance_grid import alpha_of
@@ -193,6 +194,16 @@ def test_small_turns_take_the_nearest_label_and_refuse_finer_grids():
     with pytest.raises(ConfigError, match="cannot turn and scale a finer grid"):
         augment.transform(dict(sample, gt_grid=torch.rand(4, 80, 80, 8)))
     augment.transform(dict(sample, gt_boxes=None, gt_grid=torch.rand(4, 80, 80, 8)))
+
+
+def test_a_wrong_step_of_a_pipeline_is_a_sentence_from_workers_too(release):
+    pipeline = [PIPELINE[0], dict(type="GridAugmentation"), PIPELINE[1]]
+    data = Front3DNeRF(str(release), boxes="obb", finer="features", pipeline=pipeline, skip_bad_samples=True)
+    with pytest.raises(ConfigError, match=r"^GridAugmentation cannot turn and scale") as caught:
+        data[0]
+    sentence = str(caught.value)
+    worker = f"Caught it in a worker.\n{PipelineError.__module__}.PipelineError: {sentence}"
+    assert str(PipelineError(worker)) == sentence
 
 
 def _archive(path, **arrays):
