@@ -73,8 +73,10 @@ class RadianceGrid:
                 f"{self.source}: bbox_max {self.bbox_max.tolist()} is not above bbox_min "
                 f"{self.bbox_min.tolist()} on every axis; correct the box"
             )
-        if not self.delta > 0:
-            raise DataError(f"{self.source}: delta={self.delta} must be above 0, the length of a step")
+        if not 0 < self.delta < np.inf:
+            raise DataError(
+                f"{self.source}: delta={self.delta} must be finite and above 0, the length of a step"
+            )
 
     @property
     def resolution(self) -> tuple[int, int, int]:

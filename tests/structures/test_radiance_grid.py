@@ -132,6 +132,41 @@ def test_what_is_no_grid_is_refused(values, kind, message) -> None:
         RadianceGrid(values, density_kind=kind)
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        dict(rgbsigma=np.array([{}], object)),
+        dict(rgbsigma=np.zeros((2, 2, 2, 4), [("r", "f4")])),
+        dict(rgbsigma=np.zeros((2, 2, 2, 4), complex)),
+        dict(rgbsigma=np.zeros((2, 2, 2, 4), bool)),
+        dict(rgbsigma=np.float32(1)),
+        dict(density_kind=np.array(["alpha", "relu"])),
+        dict(density_kind=np.array(3)),
+        dict(delta=np.array("thin")),
+        dict(delta=np.array(np.inf)),
+        dict(bbox_min=np.array("low")),
+        dict(bbox_max=np.array([1.0, np.nan, 1])),
+        dict(bbox_max=np.zeros(3)),
+        dict(resolution=np.array(["2", "two", "2"])),
+    ],
+)
+def test_odd_members_of_files_are_named(tmp_path, members) -> None:
+    values = dict(rgbsigma=np.zeros((2, 2, 2, 4), np.float32), density_kind=np.array("alpha"))
+    np.savez(tmp_path / "odd.npz", **{**values, **members})
+    with pytest.raises(DataError, match=r"odd\.npz"):
+        read_grid(tmp_path / "odd.npz")
+
+
+def test_files_of_another_kind_are_named(tmp_path) -> None:
+    with (tmp_path / "odd.npz").open("wb") as file:
+        np.save(file, np.zeros((2, 2, 2, 4), np.float32))  # an array without an archive
+    for read in (read_grid, grid_shape):
+        with pytest.raises(DataError, match=r"odd\.npz cannot be read as a radiance grid"):
+            read(tmp_path / "odd.npz")
+    with pytest.raises(DataError, match="cannot be read as a radiance grid"):
+        read_grid(tmp_path)
+
+
 def test_broken_files_are_named(tmp_path) -> None:
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut")
     np.savez(tmp_path / "other.npz", sdf=np.zeros(3))
