@@ -99,7 +99,7 @@ class DuoFormer(StagedBackbone):
         drop_path_rate: rate of the last block over scales; it grows linearly from 0. The official code has
             none.
         in_channels, out_indices, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`; the blocks of
-            the last stage are ResNet's and those over scales.
+            the last stage are ResNet's and those over scales. A checkpoint may be torchvision's ResNet.
 
     Shape:
         images ``(B, in_channels, H, W)`` of any size -> tuple of
@@ -257,6 +257,13 @@ class DuoFormer(StagedBackbone):
         ids, first = super().layer_ids(), self.num_layers - len(self.scale_blocks) + 1
         added = ("scale_token", "scale_positions", "projections.", "channel_token.")
         return {name: first if name.startswith(added) else depth for name, depth in ids.items()}
+
+    def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a ResNet alone leave what makes tokens of its maps as it is."""
+        if any(not name.startswith("resnet.") for name in state):
+            return state
+        self.log("these are weights of a ResNet: what makes tokens of its maps starts anew")
+        return {n: v for n, v in self.state_dict().items() if not n.startswith("resnet.")} | state
 
     def no_weight_decay(self) -> set[str]:
         """Scale token and positions; vectors and biases are the optimiser's rule."""

@@ -2,7 +2,8 @@
 
 Liao et al., "Searching for Efficient Multi-Stage Vision Transformers", 2021 (arXiv:2109.00642); official
 code: yilunliao/vit-search, for classification of images of fixed size. A network is one that the search has
-found, or any other of its space. Own are a norm on every map and tables of positions for any size.
+found, or any other of its space. Own are maps of strides 4 to 32, a norm on each, and tables of positions for
+any size.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ ARCHITECTURES: dict[str, dict] = {
 
 @MODELS.register_module()
 class ViTResNAS(StagedBackbone):
-    """ViT-ResNAS, maps of strides 14, 28, 56.
+    """ViT-ResNAS, maps of strides 4, 8, 16, 32, or of its own 14, 28, 56.
 
     Args:
         arch: a released size (:data:`ARCHITECTURES`), or a dict with ``dims``, the width of each stage, and
@@ -79,15 +80,19 @@ class ViTResNAS(StagedBackbone):
         pretrain_size: side of the images that the tables of positions are for, a multiple of the last stride;
             they are resized to others (bicubic).
         distilled: whether there is a second class token.
+        pyramid: whether maps have the strides that heads of detectors want. Images are then resized by 7 / 4
+            (bilinear), so that the stages have strides 8, 16, 32, and the first of these maps is up-sampled
+            (bilinear) for stride 4. Else the network sees images as they are.
         output_norm: LayerNorm on every returned map (``norm0`` ...); the official code has none but for the
             class tokens.
         drop_path_rate: rate of the last block; it grows linearly from 0.
-        in_channels, out_indices, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`; the reduction
-            before a stage belongs to it.
+        in_channels, frozen_stages, with_cp, init_cfg: see :class:`StagedBackbone`; the reduction before a
+            stage belongs to it. With ``pyramid`` the first stage stands for the first two maps.
+        out_indices: maps to hand out; all unless given.
 
     Shape:
         images ``(B, in_channels, H, W)`` of any size -> tuple of
-        ``(B, dims[i], ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
+        ``(B, out_channels[i], ceil(H / out_strides[i]), ceil(W / out_strides[i]))``.
 
     Raises:
         ConfigError: unknown size or key, narrowing stages, a size that is no multiple of the last stride,
@@ -95,8 +100,9 @@ class ViTResNAS(StagedBackbone):
 
     Example:
         >>> arch = dict(dims=(8, 16), blocks=(((2, 4, 16),), ((2, 8, 32), (1, 8, 32))))
-        >>> backbone = ViTResNAS(arch, out_indices=(0, 1))
-        >>> [tuple(m.shape) for m in backbone(torch.zeros(2, 3, 70, 50))]
+        >>> [tuple(m.shape) for m in ViTResNAS(arch)(torch.zeros(2, 3, 70, 50))]
+        [(2, 8, 18, 13), (2, 8, 9, 7), (2, 16, 5, 4)]
+        >>> [tuple(m.shape) for m in ViTResNAS(arch, pyramid=False)(torch.zeros(2, 3, 70, 50))]
         [(2, 8, 5, 4), (2, 16, 3, 2)]
     """
 
@@ -113,28 +119,34 @@ class ViTResNAS(StagedBackbone):
         arch: str | dict = "tiny",
         pretrain_size: int = 224,
         distilled: bool = False,
+        pyramid: bool = True,
         output_norm: bool = True,
         drop_path_rate: float = 0.1,
         in_channels: int = 3,
-        out_indices: Sequence[int] = (0, 1, 2),
+        out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         sizes = _sizes(arch)
-        dims, self.depths = sizes["dims"], tuple(len(blocks) for blocks in sizes["blocks"])
-        super().__init__(dims, PATCH, in_channels, out_indices, frozen_stages, with_cp, init_cfg)
-        if pretrain_size < 1 or pretrain_size % self.pad_multiple:
+        dims, depths = list(sizes["dims"]), [len(blocks) for blocks in sizes["blocks"]]
+        channels, self.depths, stride = dims, tuple(depths), PATCH
+        if pyramid:
+            channels, self.depths, stride = [dims[0], *dims], (depths[0], 0, *depths[1:]), 4
+        out_indices = range(len(channels)) if out_indices is None else out_indices
+        super().__init__(channels, stride, in_channels, out_indices, frozen_stages, with_cp, init_cfg)
+        self.pyramid, self.multiple = pyramid, PATCH * 2 ** (len(dims) - 1)
+        if pretrain_size < 1 or pretrain_size % self.multiple:
             raise ConfigError(
-                f"ViTResNAS: pretrain_size={pretrain_size} is no multiple of the stride {self.pad_multiple}"
+                f"ViTResNAS: pretrain_size={pretrain_size} is no multiple of the stride {self.multiple}"
             )
         self.num_prefix = 1 + distilled
         self.grid = (pretrain_size // PATCH,) * 2
-        channels = sizes.get("embed_channels", EMBED_CHANNELS)
+        middle = sizes.get("embed_channels", EMBED_CHANNELS)
         self.patch_embed = (
             nn.Conv2d(in_channels, dims[0], PATCH, PATCH)
-            if channels is None
-            else ConvPatches(in_channels, channels, dims[0])
+            if middle is None
+            else ConvPatches(in_channels, middle, dims[0])
         )
         self.tokens = nn.Parameter(torch.zeros(1, self.num_prefix, dims[0]))
         self.pos_embed = nn.Parameter(torch.zeros(1, self.num_prefix + self.grid[0] ** 2, dims[0]))
@@ -157,10 +169,17 @@ class ViTResNAS(StagedBackbone):
     @property
     def pad_multiple(self) -> int:
         """The last stride: every grid that is reduced has even sides."""
-        return PATCH * 2 ** (len(self.channels) - 1)
+        return self.patch_size * 2 ** (len(self.channels) - 1)
 
     def stem(self, images: Tensor) -> tuple[Tensor, Grid]:
         """``(B, 3, H, W)`` -> class tokens and patches ``(B, P + h * w, C)``, and their grid."""
+        if self.pyramid:
+            size = [side * PATCH // 8 for side in images.shape[-2:]]
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        return self.patches(images)
+
+    def patches(self, images: Tensor) -> tuple[Tensor, Grid]:
+        """As :meth:`stem`, of images as they are."""
         features, count = self.patch_embed(images), self.num_prefix
         grid = (features.shape[2], features.shape[3])
         table = resize_position_table(self.pos_embed[:, count:], self.grid, grid)
@@ -168,9 +187,12 @@ class ViTResNAS(StagedBackbone):
         return torch.cat([tokens, map_to_tokens(features) + table], dim=1), grid
 
     def stage(self, index: int, x: tuple[Tensor, Grid]) -> tuple[Tensor, Grid]:
-        """The reduction of the stage before, then the blocks: tokens ``(B, P + h * w, C)`` and their grid."""
+        """The reduction of the stage before, then the blocks: tokens ``(B, P + h * w, C)`` and their grid.
+
+        In a pyramid the second map is of the tokens of the first one: nothing is done for it.
+        """
         tokens, grid = x
-        if index > 0:
+        if isinstance(self.downsampling(index), Reduction):
             tokens = self.downsampling(index)(tokens, grid)
             grid = (grid[0] // 2, grid[1] // 2)
         for block in self.blocks(index):
@@ -180,17 +202,23 @@ class ViTResNAS(StagedBackbone):
     def output(self, index: int, x: tuple[Tensor, Grid]) -> Tensor:
         """The patches of stage ``index``, normed, as a map."""
         norm = getattr(self, f"norm{index}", None)
-        return self.to_map(x if norm is None else (norm(x[0]), x[1]))
+        features = self.to_map(x if norm is None else (norm(x[0]), x[1]))
+        if self.pyramid and index == 0:
+            features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+        return features
 
     def to_map(self, x: tuple[Tensor, Grid]) -> Tensor:
         """Patches as a map ``(B, C, h, w)``, without class tokens."""
         return tokens_to_map(x[0][:, self.num_prefix :], x[1])
 
     def embed(self, images: Tensor) -> Tensor:
-        """What the official classifier's tail sees: tokens of the last stage ``(B, P + h * w, C)``."""
+        """What the official classifier's tail sees: tokens of the last stage ``(B, P + h * w, C)``.
+
+        Images are padded to whole multiples of the network's own last stride, and not resized.
+        """
         self.check_images(images)
-        multiple = self.pad_multiple
-        x = self.stem(F.pad(images, (0, -images.shape[3] % multiple, 0, -images.shape[2] % multiple)))
+        height, width = images.shape[-2:]
+        x = self.patches(F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple)))
         for index in range(len(self.channels)):
             x = self.stage(index, x)
         return x[0]
@@ -206,12 +234,15 @@ class ViTResNAS(StagedBackbone):
         return [self.patch_embed]
 
     def downsampling(self, index: int) -> nn.Module:
-        """The reduction before stage ``index``."""
-        return self.reductions[index - 1]
+        """The reduction before map ``index``; nothing before those of the first stage."""
+        number = index - 1 - self.pyramid
+        return nn.Identity() if number < 0 else self.reductions[number]
 
     def blocks(self, index: int) -> nn.ModuleList:
-        """Blocks of one stage."""
-        return self.stages[index]
+        """Blocks of one stage; none for the second map of a pyramid."""
+        if not self.pyramid or index == 0:
+            return self.stages[index]
+        return nn.ModuleList() if index == 1 else self.stages[index - 1]
 
     def freeze(self) -> None:
         """As the base does; class tokens and positions go with the stem."""

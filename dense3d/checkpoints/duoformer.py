@@ -1,7 +1,7 @@
 """DuoFormer checkpoints -> :class:`dense3d.backbones.DuoFormer` and its class head: the authors' layout.
 
 ResNet's parts have the numbers of torchvision's children there, or, with self-supervised weights of
-histology, torchvision's names.
+histology, torchvision's names. A file of torchvision's ResNet alone gives that part.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ _BACKBONE = (
     (r"resnet_projector\.(?:0|conv1)\.weight", r"resnet.conv1.weight"),
     (r"resnet_projector\.(?:1|bn1)\.(\w+)", r"resnet.bn1.\1"),
     *((rf"resnet_projector\.(?:{i + 3}|layer{i})\.(.+)", rf"resnet.layer{i}.\1") for i in range(1, 5)),
+    (r"(conv1\.weight|bn1\.\w+|layer[1-4]\..+)", r"resnet.\1"),
     (r"channel_token", r"scale_token"),
     *(
         (rf"chann_proj{i}\.conv{j}\.{_CONVOLUTION}", rf"channel_token.reduce.{i - 1}.{j - 1}.\1")
@@ -35,7 +36,11 @@ _UNUSED = _T + r"fc_norm\.(weight|bias)"  # what it computes is not used
 convert = Renaming(
     "DuoFormer",
     _BACKBONE,
-    dropped=(_T + r"(cls_token|pos_embed)", _T + r"(blocks|head|fc_norm)\..*", r"resnet_projector\.fc\..*"),
+    dropped=(
+        _T + r"(cls_token|pos_embed)",
+        _T + r"(blocks|head|fc_norm)\..*",
+        r"(resnet_projector\.)?fc\..*",
+    ),
     required=False,
 )
 convert_head = Renaming(

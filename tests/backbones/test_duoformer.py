@@ -129,7 +129,18 @@ def test_an_official_classifier_goes_into_the_backbone_and_its_head():
         "pos_embed",
     }
     with pytest.raises(CheckpointError, match="no official DuoFormer checkpoint"):
-        converters.convert({"layer1.0.conv1.weight": torch.ones(1)})
+        converters.convert({"blocks.0.norm1.weight": torch.ones(1)})
+
+
+def test_a_resnet_gives_its_part(tmp_path):
+    state = {n.removeprefix("resnet."): v for n, v in build().state_dict().items() if n.startswith("resnet.")}
+    state = {name: torch.randn_like(value.float()).to(value.dtype) for name, value in state.items()}
+    torch.save(state | {"fc.weight": torch.ones(5, 32)}, tmp_path / "resnet.pth")
+    backbone = build(init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "resnet.pth")))
+    before = backbone.scale_positions.clone()
+    backbone.init_weights()
+    assert torch.equal(backbone.resnet.layer4[0].conv2.weight, state["layer4.0.conv2.weight"])
+    assert torch.equal(backbone.scale_positions, before)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ from dense3d.detection3d.threedetr.detector import ThreeDETR
 from dense3d.detection3d.threedetr.transformer import BoxDecoderLayers, PointEncoder
 from dense3d.detection3d.votenet.detector import VoteNet
 from dense3d.detection3d.votenet.proposals import ProposalHead
+from dense3d.evaluation.boxes3d.metric import Boxes3DMetric
 from dense3d.layers import BoxMatcher
 from dense3d.layers.hyena_filter import HyenaFilter
 from dense3d.pointcloud import (
@@ -170,7 +171,10 @@ FAMILIES: dict[str, tuple[type, dict]] = {
             "pack": PackPointInputs,
         },
     ),
-    "NeRF-RPN": (NerfRPN, {"backbone": Swin3D, "neck": FPN3D, "bbox_head": FCOSHead3D}),
+    "NeRF-RPN": (
+        NerfRPN,
+        {"backbone": Swin3D, "neck": FPN3D, "bbox_head": FCOSHead3D, "test_evaluator": Boxes3DMetric},
+    ),
     "NeRF-RPN, anchor-based": (AnchorHead3D, {}),
     "PiMAE": (Gaussian2SceneStage1, {"decoder": JointDecoder}),
     "3DETR": (

@@ -17,18 +17,23 @@ from tests.backbones import contract
 ARCH = dict(dims=(16, 24, 32), blocks=(((2, 8, 32),), ((2, 8, 48),), ((3, 8, 64), (2, 8, 48))))
 
 
-def build(**kwargs) -> ViTResNAS:
+def build(pyramid: bool = False, **kwargs) -> ViTResNAS:
     torch.manual_seed(0)
-    return ViTResNAS(ARCH, pretrain_size=112, **kwargs)
+    return ViTResNAS(ARCH, pretrain_size=112, pyramid=pyramid, **kwargs)
 
 
-def test_contract():
-    contract.check_batch(build(distilled=True).eval())
-    contract.check_gradients(build, out_indices=((0, 1, 2), (1,)))
-    contract.check_checkpointing(build)
+@pytest.mark.parametrize("pyramid", [False, True])
+def test_contract(pyramid):
+    indices = ((0, 1, 2, 3), (1,), (0, 3)) if pyramid else ((0, 1, 2), (1,))
+    contract.check_batch(build(pyramid, distilled=True).eval())
+    contract.check_gradients(lambda **kw: build(pyramid, **kw), out_indices=indices)
+    contract.check_checkpointing(lambda **kw: build(pyramid, **kw))
+    contract.check_bfloat16(build(pyramid).eval())
+    contract.check_starts(build(pyramid))
+
+
+def test_frozen_stages_and_depths():
     contract.check_frozen(build)
-    contract.check_bfloat16(build().eval())
-    contract.check_starts(build())
     backbone = build()
     ids = backbone.layer_ids()
     assert ids["tokens"] == ids["patch_embed.proj.weight"] == 0
@@ -39,9 +44,32 @@ def test_contract():
 
 @pytest.mark.parametrize("size", [(56, 112), (65, 97), (7, 5)])
 def test_any_size(size):
-    backbone = build().eval()
-    assert backbone.out_strides == (14, 28, 56)
-    contract.check_sizes(backbone, *size)
+    for pyramid, strides in ((False, (14, 28, 56)), (True, (4, 8, 16, 32))):
+        backbone = build(pyramid).eval()
+        assert backbone.out_strides == strides
+        contract.check_sizes(backbone, *size)
+
+
+def test_a_pyramid_sees_larger_images_and_repeats_its_first_map():
+    native, pyramid = build(output_norm=False).eval(), build(True, output_norm=False).eval()
+    pyramid.load_state_dict(native.state_dict())
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        larger = F.interpolate(images, size=(112, 168), mode="bilinear", align_corners=False)
+        maps, expected = pyramid(images), native(larger)
+        assert torch.equal(native.embed(images), pyramid.embed(images))
+    for a, b in zip(maps[1:], expected):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(maps[0], F.interpolate(maps[1], scale_factor=2, mode="bilinear"))
+
+
+def test_the_first_two_maps_of_a_pyramid_are_frozen_together():
+    for frozen in range(5):
+        backbone = build(True, frozen_stages=frozen)
+        trained = [any(p.requires_grad for p in stage.parameters()) for stage in backbone.stages]
+        assert trained == [frozen < 1, frozen < 3, frozen < 4]
+        assert backbone.num_layers == 4
+        assert max(backbone.layer_ids().values()) == 5
 
 
 def test_the_reduction_is_that_of_its_definition():
@@ -79,7 +107,7 @@ def test_the_released_sizes_have_the_published_parameters():
         count = sum(p.numel() for module in (backbone, head, of_patches) for p in module.parameters())
         assert abs(count / 1e6 - millions) <= 0.051
     with torch.device("meta"):
-        assert ViTResNAS("reference-tiny").depths == (4, 4, 4)
+        assert ViTResNAS("reference-tiny", pyramid=False).depths == (4, 4, 4)
 
 
 def test_every_released_block_is_of_its_stage():
@@ -125,7 +153,7 @@ def test_tables_of_another_image_size_are_resized(tmp_path):
         (dict(arch=dict(ARCH, dims=(16, 24, 20))), "none smaller than the one before"),
         (dict(arch=dict(dims=(8,), blocks=(((2, 8),),))), "a block is"),
         (dict(arch=ARCH, pretrain_size=200), "pretrain_size=200 is no multiple of the stride 56"),
-        (dict(arch=ARCH, out_indices=(0, 3)), r"its stages are 0\.\.2"),
+        (dict(arch=ARCH, pyramid=False, out_indices=(0, 3)), r"its stages are 0\.\.2"),
     ],
 )
 def test_bad_arguments_are_explained(kwargs, message):

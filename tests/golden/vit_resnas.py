@@ -95,7 +95,7 @@ def _build(options: Options, definition: list) -> ViTResNAS:
         dict(dims=dims, blocks=blocks, embed_channels=channels),
         pretrain_size=square(options, "img_size", 224),
         distilled=options.take("distill_token", True),
+        pyramid=False,
         output_norm=False,
         in_channels=options.take("in_chans", 3),
-        out_indices=range(len(dims)),
     )
