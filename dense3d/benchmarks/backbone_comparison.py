@@ -186,14 +186,17 @@ def _fitted(backbone: dict, task: str, scope: str) -> dict:
     """
     if task not in ("detection", "segmentation"):
         return copy.deepcopy(backbone)
-    from dense3d.backbones import VisionTransformer
+    from dense3d.backbones.plain import PlainBackbone
 
     with DefaultScope.overwrite_default_scope(scope), torch.device("meta"):
         network = MODELS.build(copy.deepcopy(backbone))
     if tuple(getattr(network, "out_strides", ())) == PYRAMID:
         return copy.deepcopy(backbone)
-    if isinstance(network, VisionTransformer):
-        return dict(type="dense3d.SimplePyramid", vit={**copy.deepcopy(backbone), "out_indices": (-1,)})
+    if isinstance(network, PlainBackbone):
+        vit = copy.deepcopy(backbone)
+        if "out_indices" in vit:
+            vit["out_indices"] = (-1,)  # the pyramid is made of the last map
+        return dict(type="dense3d.SimplePyramid", vit=vit, out_channels=network.embed_dims)
     raise ConfigError(f"its maps have the strides {network.out_strides}, where {task} needs {PYRAMID}")
 
 
