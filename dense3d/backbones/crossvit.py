@@ -144,6 +144,7 @@ class CrossViT(BaseModule):
         arch: ``"tiny"``, ``"small"``, ``"base"``, ``"9"``, ``"15"``, ``"18"``, the last three also with
             ``_dagger``, or a dict with ``name`` and what differs from it, or all attributes of
             :class:`CrossViTArchitecture`.
+        out_indices: which of the four maps are returned, increasing.
         final_norm: whether maps go through the final norms of the branches.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 (official: 0.1).
         frozen_stages: -1 freezes nothing, 0 the embeddings, k also the first k multi-scale blocks.
@@ -152,8 +153,8 @@ class CrossViT(BaseModule):
             or ours.
 
     Attributes:
-        out_channels: those of the fine branch twice, those of the coarse one twice.
-        out_strides: 4, 8, 16, 32.
+        out_channels: those of the fine branch for the first two maps, of the coarse one for the others.
+        out_strides: 4, 8, 16, 32 of all four.
 
     Shape:
         images ``(B, in_channels, H, W)``, normalised RGB -> maps ``(B, C_i, ceil(H / s), ceil(W / s))``.
@@ -181,6 +182,7 @@ class CrossViT(BaseModule):
     def __init__(
         self,
         arch: str | dict | CrossViTArchitecture,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
         final_norm: bool = True,
         drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
@@ -191,8 +193,9 @@ class CrossViT(BaseModule):
         self.arch = arch = read_architecture(CrossViTArchitecture, ARCHITECTURES, arch, "CrossViT")
         self.frozen_stages, self.with_cp = frozen_stages, with_cp
         dims = arch.embed_dim
-        self.out_channels: tuple[int, ...] = (dims[0], dims[0], dims[1], dims[1])
-        self.out_strides: tuple[int, ...] = STRIDES
+        self.out_indices = _map_indices(out_indices)
+        self.out_channels: tuple[int, ...] = tuple(dims[i // 2] for i in self.out_indices)
+        self.out_strides: tuple[int, ...] = tuple(STRIDES[i] for i in self.out_indices)
         self.patch_embed = nn.ModuleList(_patch_embed(arch, branch) for branch in (0, 1))
         self.cls_token = nn.ParameterList(nn.Parameter(torch.zeros(1, 1, dim)) for dim in dims)
         self.pos_embed = nn.ParameterList(
@@ -211,6 +214,7 @@ class CrossViT(BaseModule):
             raise ConfigError(f"CrossViT: frozen_stages={frozen_stages}, but it can be -1..{len(arch.depth)}")
         for part in self._frozen():
             part.requires_grad_(False)
+        self._freeze_unused()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Maps of strides 4, 8, 16 and 32, described in the class."""
@@ -224,8 +228,11 @@ class CrossViT(BaseModule):
         fine, coarse = tokens_to_map(fine[:, 1:], grids[0]), tokens_to_map(coarse[:, 1:], grids[1])
         eighth = [n // STRIDES[1] for n in padded.shape[-2:]]
         fine = F.interpolate(fine, size=eighth, mode="bilinear", align_corners=False)
-        maps = (self.up(fine), fine, coarse, F.max_pool2d(coarse, 2))
-        return tuple(m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, STRIDES))
+        make = (lambda: self.up(fine), lambda: fine, lambda: coarse, lambda: F.max_pool2d(coarse, 2))
+        maps = [make[index]() for index in self.out_indices]
+        return tuple(
+            m[..., : math.ceil(height / s), : math.ceil(width / s)] for m, s in zip(maps, self.out_strides)
+        )
 
     def embed(self, images: Tensor) -> Tensor:
         """Class tokens of both branches without the final norms, ``(B, C_fine + C_coarse)``.
@@ -335,6 +342,16 @@ class CrossViT(BaseModule):
             state = {name: value for name, value in state.items() if not name.startswith("norm.")}
         return added | state
 
+    def _freeze_unused(self) -> None:
+        """Take what only serves maps that are not returned out of the training."""
+        if self.out_indices[0] > 0:
+            self.up.requires_grad_(False)
+        last = self.blocks[-1]
+        for branch, unused in ((0, self.out_indices[0] > 1), (1, self.out_indices[-1] < 2)):
+            parts = [last.projs[branch], last.fusion[branch], last.revert_projs[branch]]
+            for part in [*parts, *([] if self.norm is None else [self.norm[branch]])] if unused else []:
+                part.requires_grad_(False)
+
     def _fine_size(self, images: Tensor) -> Grid:
         """Whole patches of the fine branch for an image whose size the coarse one sees."""
         patch, (fine, coarse) = self.arch.patch_size[0], self.arch.pretrain_size
@@ -344,6 +361,16 @@ class CrossViT(BaseModule):
         if self.frozen_stages < 0:
             return []
         return [self.patch_embed, self.cls_token, self.pos_embed, *self.blocks[: self.frozen_stages]]
+
+
+def _map_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
+    if not out_indices or sorted(set(out_indices)) != list(out_indices):
+        raise ConfigError(f"CrossViT: out_indices={tuple(out_indices)} must name maps in increasing order")
+    if out_indices[0] < 0 or out_indices[-1] >= len(STRIDES):
+        raise ConfigError(
+            f"CrossViT: out_indices={tuple(out_indices)}, but its maps are 0..{len(STRIDES) - 1}"
+        )
+    return tuple(out_indices)
 
 
 def resized(images: Tensor, size: Grid) -> Tensor:

@@ -87,6 +87,20 @@ def test_training_reaches_everything_with_and_without_checkpointing():
         torch.testing.assert_close(results[1][name], gradient, msg=name)
 
 
+def test_chosen_maps_are_those_of_all():
+    whole, part = CrossViT(ARCH).eval(), CrossViT(ARCH, out_indices=(1, 3)).eval()
+    part.load_state_dict(whole.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        every, chosen = whole(images), part(images)
+    assert part.out_strides == (8, 32) and part.out_channels == (16, 32)
+    assert all(torch.equal(a, b) for a, b in zip(chosen, (every[1], every[3])))
+    for indices in ((1, 3), (0, 1), (2,)):
+        vit = CrossViT(ARCH, out_indices=indices)
+        sum(m.square().sum() for m in vit(images)).backward()
+        assert [n for n, p in vit.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 def test_frozen_parts_and_depths():
     vit = CrossViT(ARCH, frozen_stages=1, drop_path_rate=0.5).train()
     trained = {n for n, p in vit.named_parameters() if p.requires_grad}

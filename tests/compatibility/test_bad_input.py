@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from dense3d.backbones import VisionTransformer
+from dense3d.backbones.plain import PlainBackbone
 from dense3d.engine.checkpoint import save_checkpoint
 from dense3d.errors import CheckpointError, ConfigError, DataError
 from dense3d.registry import MODELS
@@ -30,11 +30,10 @@ def wider(config: dict) -> dict:
     if "model_name" in config:
         return dict(config, model_name="resnet10t", model_kwargs={})
     arch = config.get("vit", config)["arch"]
-    for key, value in list(arch.items()):
-        if key == "embed_dim":
-            arch[key] = 2 * value
-        elif key == "dims":
-            arch[key] = tuple(2 * v for v in value)
+    for key in ("embed_dim", "dims", "outer_dims"):
+        if key in arch:
+            value = arch[key]
+            arch[key] = 2 * value if isinstance(value, int) else tuple(2 * v for v in value)
     return config
 
 
@@ -54,7 +53,7 @@ def test_sizes_that_nothing_divides(config, height, width, training):
 def test_an_image_smaller_than_a_patch(config):
     """Plain transformers refuse it, hierarchical networks pad it."""
     backbone = MODELS.build(config).eval()
-    plain = hasattr(backbone, "vit") or isinstance(backbone, VisionTransformer)
+    plain = hasattr(backbone, "vit") or isinstance(backbone, PlainBackbone)
     image = torch.randn(1, 3, 3, 40)
     if plain:
         with pytest.raises(
