@@ -81,7 +81,7 @@ def _named(checkpoint: Mapping[str, Any]) -> State:
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, Mapping):
         return {}
-    for key in ("model", "model_ema"):
+    for key in ("model", "model_ema", "model_state_dict"):
         state = state[key] if isinstance(state.get(key), Mapping) else state
     return {n.removeprefix("module."): v for n, v in state.items() if isinstance(v, Tensor)}
 

@@ -72,6 +72,8 @@ class StagedNetwork:
             found = {"logits": self.head(self.last_map(tensors["image"]))}
         else:
             found = self.part(kind, self.path_of(check), tensors)
+            if len(found) == len(check["outputs"]) == 1:  # whatever the kit calls it
+                found = dict(zip(check["outputs"], found.values()))
         return wanted(check, found)
 
     def path_of(self, check: dict) -> str:

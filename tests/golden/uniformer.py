@@ -61,4 +61,4 @@ class _UniFormer(StagedNetwork):
     def part(self, kind: str, path: str, tensors: Tensors) -> Tensors:
         """Modules on maps; the attention of a block, on tokens."""
         (x,) = tensors.values()
-        return dict.fromkeys(("y", "out"), self.submodule(ours(path))(x))
+        return {"y": self.submodule(ours(path))(x)}
