@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dense3d.adapters import SimplePyramid
 from dense3d.backbones import HyenaSwin, HyenaViT
 from dense3d.checkpoints import convert
 from dense3d.checkpoints.hyena import convert_operator
@@ -84,6 +85,21 @@ def test_initial_weights():
     assert 0.018 < hidden.weight.std() < 0.022 and not hidden.bias.any()
     assert 0.8 < attn.filter.bias.std() < 1.2
     assert attn.short_filter.weight.abs().max() <= 1 / 3  # as PyTorch starts convolutions
+
+
+@pytest.mark.parametrize(
+    "vit",
+    [
+        dict(type="HyenaViT", arch=ARCH, method="onebyone", filter_options=SMALL),
+        dict(type="PlainSpectFormer", arch=ARCH, spectral_blocks=2),
+    ],
+    ids=["HyenaViT", "PlainSpectFormer"],
+)
+def test_adapters_take_plain_networks(vit):
+    adapter = SimplePyramid(vit=vit, out_channels=16).eval()
+    with torch.no_grad():
+        maps = adapter(torch.randn(1, 3, 65, 97))
+    assert [tuple(m.shape[1:]) for m in maps] == [(16, 17, 25), (16, 9, 13), (16, 5, 7), (16, 3, 4)]
 
 
 def test_the_classifier_reads_the_first_patch():

@@ -22,7 +22,8 @@ _WINDOWS = {name: name for name in ("standard", "learn", "symettric", "no")}
 def open_operators(kit: GoldenKit) -> Run:
     """Build the operators that ``modules`` of the config name, each with arguments of its own."""
     official = tensors_of(kit)
-    common = {name: kit.options.take(name) for name in ("d_model", "l_max", "filter_order")}
+    shared = ("d_model", "l_max", "filter_order")  # unless a module says otherwise
+    common = {name: kit.options.take(name) for name in shared if name in kit.options}
     operators: dict[str, HyenaOperator] = {}
     for name, arguments in kit.options.take("modules").items():
         options = Options({**common, **arguments}, f"{kit.folder}, module {name}")
