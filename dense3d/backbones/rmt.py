@@ -192,13 +192,13 @@ def head_decays(num_heads: int, init_value: float, heads_range: float) -> Tensor
         >>> head_decays(4, 2, 4).exp().tolist()
         [0.75, 0.875, 0.9375, 0.96875]
     """
-    exponents = init_value + heads_range * torch.arange(num_heads, device="cpu") / num_heads
-    if not bool((exponents > 0).all()):
+    exponents = [init_value + heads_range * n / num_heads for n in range(num_heads)]
+    if min(exponents) <= 0:
         raise ConfigError(
             f"RMT: init_values {init_value} and heads_ranges {heads_range} give a head the decay "
             "1 - 2 ** -x with x of 0 or less; give positive ones"
         )
-    return torch.log(1 - 2.0**-exponents)
+    return torch.log(1 - 2.0 ** -torch.tensor(exponents))
 
 
 def decays_along(decay: Tensor, length: int) -> Tensor:

@@ -10,7 +10,7 @@ class ProjectedClassifier(nn.Module):
     """Linear layer, batch norm and swish of every pixel, their mean, and a linear layer to the classes.
 
     With token labels (Jiang et al., "All Tokens Matter", NeurIPS 2021), a second linear layer scores every
-    pixel, and half of the best score of each class is added.
+    pixel of the map as it is, and half of the best score of each class is added.
 
     Args:
         dim: channels of the map.
@@ -34,16 +34,14 @@ class ProjectedClassifier(nn.Module):
         self.proj = nn.Linear(dim, hidden_dim)
         self.norm = nn.BatchNorm1d(hidden_dim)
         self.head = nn.Linear(hidden_dim, num_classes)
-        self.aux_head = nn.Linear(hidden_dim, num_classes) if token_labels else None
+        self.aux_head = nn.Linear(dim, num_classes) if token_labels else None
         for layer in filter(None, (self.proj, self.head, self.aux_head)):
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a map."""
-        pixels = self.proj(x.flatten(2).transpose(1, 2))  # (B, N, hidden_dim)
-        pixels = F.silu(self.norm(pixels.transpose(1, 2)))  # (B, hidden_dim, N)
-        logits = self.head(pixels.mean(dim=2))
-        if self.aux_head is None:
-            return logits
-        return logits + 0.5 * self.aux_head(pixels.transpose(1, 2)).amax(dim=1)
+        pixels = x.flatten(2).transpose(1, 2)  # (B, N, dim)
+        wide = F.silu(self.norm(self.proj(pixels).transpose(1, 2)))  # (B, hidden_dim, N)
+        logits = self.head(wide.mean(dim=2))
+        return logits if self.aux_head is None else logits + 0.5 * self.aux_head(pixels).amax(dim=1)

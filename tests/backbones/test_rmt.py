@@ -181,9 +181,9 @@ def test_the_classifier_loads_and_counts_the_best_pixel():
     other = backbone.class_head(7, hidden_dim=16).eval()
     other.load_state_dict(convert_head(official))
     x = backbone.embed(torch.randn(2, 3, 64, 64))  # (2, C, 2, 2)
-    pixels = torch.nn.functional.silu(head.norm(head.proj(x.permute(0, 2, 3, 1).flatten(0, 2))))
-    pixels = pixels.unflatten(0, (2, 4))
-    expected = head.head(pixels.mean(1)) + 0.5 * head.aux_head(pixels).max(1).values
+    pixels = x.flatten(2).transpose(1, 2)
+    wide = torch.nn.functional.silu(head.norm(head.proj(pixels).flatten(0, 1))).unflatten(0, (2, 4))
+    expected = head.head(wide.mean(1)) + 0.5 * head.aux_head(pixels).max(1).values
     torch.testing.assert_close(other(x), expected)
 
 

@@ -39,7 +39,7 @@ def open_kit(kit: GoldenKit) -> Run:
     unused = {f"norm{i}.{n}" for i in range(4) if i not in indices for n in ("weight", "bias")}
     model = RMT(
         sizes,
-        token_labels="aux_head.weight" in official,
+        token_labels=options.agree("token_label", "aux_head.weight" in official),
         in_channels=options.take("in_chans", 3),
         out_indices=indices,
     )

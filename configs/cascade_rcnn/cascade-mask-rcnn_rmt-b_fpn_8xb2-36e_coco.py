@@ -1,0 +1,17 @@
+"""Cascade Mask R-CNN with RMT-B, 36 epochs of COCO: box AP 54.5, mask AP 47.2 in the paper.
+
+Fan et al., CVPR 2024 (arXiv 2309.11523). Weights: RMT-B of qhfan/RMT, put into
+``checkpoints/`` as ``RMT-B.pth``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/cascade_mask_rcnn.py",
+    "../_base_/datasets/coco_instance.py",
+    "../_base_/schedules/adamw_36e.py",
+    "../_base_/backbones/rmt.py",
+]
+
+model = dict(backbone=dict(_delete_=True, **_base_._rmt_b))
+optim_wrapper = dict(optimizer=dict(lr=2e-4), paramwise_cfg=_base_._rmt_undecayed)
+sync_bn = "torch"  # batch norms learn, over the images of all processes

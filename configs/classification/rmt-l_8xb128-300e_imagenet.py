@@ -1,0 +1,14 @@
+"""RMT-L on ImageNet-1k: top-1 85.5 in the official repository.
+
+Fan et al., CVPR 2024 (arXiv 2309.11523). ``dense3d test`` takes RMT-L of qhfan/RMT as it is; the file
+RMT-L* of token labels needs ``model.backbone.token_labels=True``.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/image_classifier.py",
+    "../_base_/datasets/imagenet_224.py",
+    "../_base_/schedules/imagenet_300e.py",
+]
+
+model = dict(backbone=dict(type="RMT", arch="large", drop_path_rate=0.5))

@@ -1,0 +1,14 @@
+"""SG-Former-S on ImageNet-1k.
+
+Ren et al., ICCV 2023. ``dense3d test`` takes a checkpoint of OliverRensu/SG-Former as it is.
+"""
+
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/models/image_classifier.py",
+    "../_base_/datasets/imagenet_224.py",
+    "../_base_/schedules/imagenet_300e.py",
+]
+
+model = dict(backbone=dict(type="SGFormer", arch="small", drop_path_rate=0.1))
+custom_hooks = [dict(type="EMAHook", momentum=8e-5)]  # a decay of 0.99992
