@@ -12,6 +12,6 @@ _base_ = [
     "../_base_/backbones/rmt.py",
 ]
 
-model = dict(backbone=dict(_delete_=True, **_base_._rmt_l))
+model = dict(backbone=dict(_delete_=True, **_base_._rmt_l, out_indices=(1, 2, 3)), neck=dict(start_level=0))
 optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=1e-4))
 sync_bn = "torch"  # batch norms learn, over the images of all processes
