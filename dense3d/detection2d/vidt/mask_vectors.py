@@ -49,14 +49,16 @@ class MaskVectors:
     def encode(self, masks: Tensor) -> Tensor:
         """``(N, side, side)`` to vectors ``(N, num_coefficients)``."""
         basis = self.basis.to(masks.device)
-        return (basis @ masks.float() @ basis.T)[:, self.rows, self.columns]
+        with torch.autocast(masks.device.type, enabled=False):
+            return (basis @ masks.float() @ basis.T)[:, self.rows, self.columns]
 
     def inverse(self, vectors: Tensor) -> Tensor:
         """Vectors ``(N, num_coefficients)`` to the smooth masks ``(N, side, side)`` that they stand for."""
         basis = self.basis.to(vectors.device)
         spectrum = vectors.new_zeros(len(vectors), len(basis), len(basis), dtype=torch.float32)
         spectrum[:, self.rows, self.columns] = vectors.float()
-        return basis.T @ spectrum @ basis
+        with torch.autocast(vectors.device.type, enabled=False):
+            return basis.T @ spectrum @ basis
 
     def decode(self, vectors: Tensor) -> Tensor:
         """Vectors to masks of 0 and 1, ``(N, side, side)``: above the middle of each one's range."""

@@ -41,6 +41,15 @@ def test_transform_is_scipys(seed):
     assert torch.equal(every.decode(every.encode(masks)), masks)
 
 
+def test_mixed_precision_leaves_masks_alone():
+    masks, coder = blobs(2, 32, 5), MaskVectors(num_coefficients=64, side=32)
+    exact = coder.encode(masks)
+    smooth = coder.inverse(exact)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(coder.encode(masks), exact) and torch.equal(coder.inverse(exact), smooth)
+        assert coder.inverse(exact.bfloat16()).dtype == torch.float32
+
+
 def test_zigzag_walks_along_diagonals():
     path = zigzag(9)
     assert len(path.unique(dim=0)) == 81
