@@ -136,10 +136,13 @@ def _relation_detr(name: str, options: dict[str, Any] | None = None, **settings:
     return Contender(name, config, options or {}, tiny=TINY_RELATION_DETR, **settings)
 
 
+TINY_SWIN = dict(_delete_=True, embed_dim=16, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+
+
 def _vidt(name: str, kind: str = "vidt", **settings: Any) -> Contender:
     """Without the file of the body's weights, which need not be there."""
     options = {"model.backbone.init_cfg": None}
-    tiny = {"model.backbone.arch": "nano", "model.backbone.num_det_tokens": 10}
+    tiny = {"model.backbone.arch": TINY_SWIN, "model.backbone.num_det_tokens": 10}
     return Contender(name, f"vidt/{kind}_swin-tiny_8xb2-50e_coco.py", options, tiny=tiny, **settings)
 
 
@@ -324,7 +327,8 @@ CASES = [
                 "DINO of mmdet, Swin-tiny",
                 "dino/dino_swin-t_8xb2-12e_coco.py",
                 {"model.backbone.init_cfg": None},
-                tiny={name: value for name, value in TINY_DINO.items() if "backbone" not in name},
+                tiny={n: v for n, v in TINY_DINO.items() if "backbone" not in n}
+                | {"model.backbone.arch": TINY_SWIN},
             ),
         ),
         detection_batch,
