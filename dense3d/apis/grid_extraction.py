@@ -100,7 +100,8 @@ def extract_grid(
 
     Args:
         source: folder or file of posed photographs, see :func:`~dense3d.datasets.posed_rgb.read_scene`; or
-            the folder or ``config.yml`` of a run of nerfstudio's nerfacto.
+            the folder or ``config.yml`` of a run of nerfstudio, of a method in
+            :data:`~dense3d.radiance.grids.nerfstudio_fields.METHODS`.
         out: folder; gets ``grid.npz``, ``cameras.json``, ``projections.png``, ``orbit.png``; of a fit
             ``metrics.json``, ``metrics.csv``, ``previews``, ``held_out``, ``state.pth``; and ``orbit.mp4``,
             ``boxes.npy`` if asked for.

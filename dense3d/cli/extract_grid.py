@@ -1,8 +1,8 @@
 """Make a scene's grid of colour and density, for NeRF-MAE.
 
 SOURCE is transforms.json (nerfstudio, instant-ngp, Blender), a ScanNet folder, a COLMAP model with its
-images, or the config.yml of a run of nerfstudio's nerfacto. The grid lies in the world of the poses as they
-were read.
+images, or the config.yml of a run of nerfstudio (nerfacto, depth-nerfacto, instant-ngp, vanilla-nerf or
+tensorf). The grid lies in the world of the poses as they were read.
 """
 
 from __future__ import annotations

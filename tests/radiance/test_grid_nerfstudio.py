@@ -126,6 +126,7 @@ pipeline: !!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConf
     dataparser: !!python/object:nerfstudio.data.dataparsers.nerfstudio_dataparser.NerfstudioDataParserConfig
       data: !!python/object/apply:pathlib.PosixPath []
   model: !!python/object:nerfstudio.models.nerfacto.NerfactoModelConfig
+    _target: !!python/name:nerfstudio.models.nerfacto.NerfactoModel ''
     loss_coefficients: !!python/object/apply:builtins.dict
     - {{rgb: 1.0}}
     num_proposal_samples_per_ray: !!python/tuple [256, 96]
@@ -191,15 +192,15 @@ def test_runs_that_cannot_be_read_are_named(nerfstudio, run, tmp_path: Path) -> 
 
     for old, new, told in (
         (
-            "nerfacto.NerfactoModelConfig",
-            "splatfacto.SplatfactoModelConfig",
-            "SplatfactoModelConfig, whose",
+            "nerfacto.NerfactoModel '",
+            "splatfacto.SplatfactoModel '",
+            "has no field: give the photographs",
         ),
         ("average_init_density", "average_density", "another version of nerfstudio than 1.1.5"),
         (
             "hidden_dim: 8",
             "hidden_dim: 16",
-            r"\d+ weights do not fit the field",
+            r"\d+ weights do not fit the field, as mlp_base.*, mlp_",
         ),
     ):
         with pytest.raises(CheckpointError, match=told):

@@ -12,33 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 from dense3d.engine.checkpoint import load_checkpoint
-from dense3d.errors import CheckpointError, DataError
+from dense3d.errors import DataError
 from dense3d.files import is_file
-from dense3d.optional import require
-from dense3d.radiance.grids.nerfstudio_source import PURPOSE, NerfstudioSource
+from dense3d.radiance.grids.nerfstudio_fields import KNOWN_VERSION, built_field, method_of
+from dense3d.radiance.grids.nerfstudio_source import NerfstudioSource
 
-KNOWN_VERSION = "1.1.5"
-MODEL = "nerfstudio.models.nerfacto.NerfactoModelConfig"
-PREFIX = "_model.field."
 TYPE = "!"  # key of the class that a mapping was pickled from
-# Of the field's constructor -> of the model's settings.
-ARGUMENTS = {
-    "hidden_dim": "hidden_dim",
-    "num_levels": "num_levels",
-    "max_res": "max_res",
-    "base_res": "base_res",
-    "features_per_level": "features_per_level",
-    "log2_hashmap_size": "log2_hashmap_size",
-    "hidden_dim_color": "hidden_dim_color",
-    "hidden_dim_transient": "hidden_dim_transient",
-    "use_pred_normals": "predict_normals",
-    "use_average_appearance_embedding": "use_average_appearance_embedding",
-    "average_init_density": "average_init_density",
-}
+# Readers that leave the poses as the file has them, whatever it says of a turn before.
+AS_THEY_ARE = ("InstantNGPDataParserConfig", "BlenderDataParserConfig")
+# What nerfstudio takes for the turn of folders with COLMAP's model whose file is too old to say it.
+OLD_TURN = np.array([[0.0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0]])
 
 
 @dataclass(frozen=True)
@@ -80,19 +66,16 @@ def read_run(path: Path, data: str | Path | None = None) -> NerfstudioRun:
     config = _config(path)
     pipeline = _part(config, "pipeline", path)
     model = _part(pipeline, "model", path)
-    method = str(config.get("method_name", "unknown"))
-    if model.get(TYPE) != MODEL:
-        raise CheckpointError(
-            f"{path}: the method {method!r} has the model {str(model.get(TYPE)).rpartition('.')[2]}, whose "
-            "field is not nerfacto's: train nerfacto, or fit a grid to the photographs"
-        )
+    name = str(config.get("method_name", "unknown"))
+    method = method_of(model, name, path)
     checkpoint = _checkpoint(path)
     state = load_checkpoint(checkpoint)
-    field = _field(model, state, path, checkpoint)
+    field = built_field(method, model, state, path, checkpoint)
     rotation, shift, scale = _frame(path, pipeline, data)
     step = int(state.get("step", -1))
     found = Path(data) if data is not None else _data(pipeline, path)
-    return NerfstudioRun(NerfstudioSource(field, rotation, shift, scale), found, method, step)
+    source = NerfstudioSource(field, rotation, shift, scale, method.density_kind)
+    return NerfstudioRun(source, found, name, step)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -142,67 +125,14 @@ def _checkpoint(path: Path) -> Path:
     return found[-1]
 
 
-def _field(model: dict[str, Any], state: dict[str, Any], path: Path, checkpoint: Path) -> Any:
-    fields = require("nerfstudio.fields.nerfacto_field", PURPOSE)
-    distortions = require("nerfstudio.field_components.spatial_distortions", PURPOSE)
-    lacking = [name for name in (*ARGUMENTS.values(), "disable_scene_contraction") if name not in model]
-    if lacking:
-        raise CheckpointError(
-            f"{path} is of another version of nerfstudio than {KNOWN_VERSION}: its model has no "
-            f"{lacking[0]!r}; train it anew with nerfstudio {KNOWN_VERSION}"
-        )
-    weights = state.get("pipeline") if isinstance(state, dict) else None
-    own = {k[len(PREFIX) :]: v for k, v in (weights or {}).items() if k.startswith(PREFIX)}
-    if "aabb" not in own:
-        raise CheckpointError(f"{checkpoint} has no weights {PREFIX}*: it is no checkpoint of nerfacto")
-    appearance = own.get("embedding_appearance.embedding.weight")
-    contraction = (
-        None if model["disable_scene_contraction"] else distortions.SceneContraction(order=float("inf"))
-    )
-    field = fields.NerfactoField(
-        own["aabb"],
-        num_images=1 if appearance is None else len(appearance),
-        appearance_embedding_dim=0 if appearance is None else appearance.shape[1],
-        spatial_distortion=contraction,
-        implementation="torch",
-        **{argument: model[name] for argument, name in ARGUMENTS.items()},
-    )
-    return loaded(field, own, checkpoint)
-
-
-def loaded(field: torch.nn.Module, weights: dict[str, torch.Tensor], checkpoint: Path) -> torch.nn.Module:
-    """A field with weights, all of which have to fit.
-
-    Raises:
-        CheckpointError: names what differs, and why it may.
-    """
-    own = field.state_dict()
-    other = sorted(
-        name
-        for name in {**own, **weights}
-        if name not in own or name not in weights or own[name].shape != weights[name].shape
-    )
-    if other:
-        if any("tcnn" in name or name.endswith("params") for name in weights):
-            why = "it was trained with tiny-cuda-nn, whose tables nobody else reads; train with torch's"
-        else:
-            why = (
-                f"it is of another version of nerfstudio than {KNOWN_VERSION}, or its config.yml was changed"
-            )
-        raise CheckpointError(
-            f"{checkpoint}: {len(other)} weights do not fit the field, as {other[0]}: {why}"
-        )
-    field.load_state_dict(weights)
-    return field
-
-
 def _frame(
     path: Path, pipeline: dict[str, Any], data: str | Path | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Rotation, shift and scale from the world of the photographs' files to the field.
 
     ``dataparser_transforms.json`` leads from where the data were before ns-process-data turned them, if the
-    file of the data says that it did (``applied_transform``); that turn is taken back.
+    file of the data says that it did (``applied_transform``), and the reader heeded it; that turn is taken
+    back.
     """
     file = path.parent / "dataparser_transforms.json"
     try:
@@ -217,14 +147,19 @@ def _frame(
     if not np.isfinite(transform).all() or not 0 < scale < np.inf:
         raise DataError(f"{file}: its transform and scale have to be finite, and the scale positive")
     folder = Path(data) if data is not None else _data(pipeline, path)
-    applied, applied_scale = _applied(folder)
+    parser = (pipeline.get("datamanager") or {}).get("dataparser") or {}
+    applied, applied_scale = _applied(folder, str(parser.get(TYPE)).rpartition(".")[2])
     matrix = transform @ np.linalg.inv(applied)
     return matrix[:, :3], matrix[:, 3], scale / applied_scale
 
 
-def _applied(data: Path) -> tuple[np.ndarray, float]:
+def _applied(data: Path, parser: str) -> tuple[np.ndarray, float]:
     file = data if data.suffix == ".json" else data / "transforms.json"
     applied, scale = np.eye(4), 1.0
+    if parser in AS_THEY_ARE:
+        return applied, scale
+    if parser == "NerfstudioDataParserConfig" and (data / "colmap/sparse/0").exists():
+        applied[:3] = OLD_TURN
     if is_file(file):
         try:
             content = json.loads(file.read_text(encoding="utf-8-sig"))
@@ -240,7 +175,7 @@ def _applied(data: Path) -> tuple[np.ndarray, float]:
 def _data(pipeline: dict[str, Any], path: Path) -> Path:
     manager = pipeline.get("datamanager") or {}
     parser = manager.get("dataparser") or {}
-    found = parser.get("data") or manager.get("data")
+    found = manager.get("data") or parser.get("data")  # the first one is of ``--data``, and wins
     if not isinstance(found, str) or found in ("", "."):
         raise DataError(f"{path} does not say where its photographs are: name them with --data")
     place = Path(found)

@@ -15,22 +15,29 @@ PURPOSE = "fields of nerfstudio"
 
 
 class NerfstudioSource:
-    """Density and colours of a ``NerfactoField``, with ``field place = scale * (rotation @ place + shift)``.
+    """Density and colours of a field, with ``field place = scale * (rotation @ place + shift)``.
 
     The field does not depend on directions in its density, so it is asked once for all of them.
 
     Args:
-        field: nerfstudio's; asked in evaluation, where it takes the mean appearance of all photographs, or
+        field: nerfstudio's, in evaluation, where nerfacto's takes the mean appearance of all photographs, or
             none.
         rotation: (3, 3).
         shift: (3,) in units of the world, turned.
         scale: units of the field in one of the world.
+        density_kind: how its densities are stored, see
+            :class:`~dense3d.structures.radiance_grid.RadianceGrid`.
     """
 
-    density_kind = "raw_exp"
-
-    def __init__(self, field: Any, rotation: np.ndarray, shift: np.ndarray, scale: float) -> None:
-        self.field, self.scale = field, float(scale)
+    def __init__(
+        self,
+        field: Any,
+        rotation: np.ndarray,
+        shift: np.ndarray,
+        scale: float,
+        density_kind: str = "raw_exp",
+    ) -> None:
+        self.field, self.scale, self.density_kind = field, float(scale), density_kind
         self.rotation = torch.from_numpy(np.array(rotation, np.float64))
         self.shift = torch.from_numpy(np.array(shift, np.float64))
 
