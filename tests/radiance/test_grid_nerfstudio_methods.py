@@ -364,7 +364,7 @@ def test_weights_of_other_methods_are_refused(nerfstudio, data, tmp_path: Path) 
     fused = SimpleNamespace(state_dict=lambda: tables)
     root = write_run(tmp_path / "c", data["turned"], case, fused, TURNED)
     with pytest.raises(
-        CheckpointError, match="trained with tiny-cuda-nn.*where tiny-cuda-nn is not installed"
+        CheckpointError, match=r"trained with tiny-cuda-nn.*where tiny-cuda-nn is not installed"
     ):
         read_run(root / "config.yml")
 

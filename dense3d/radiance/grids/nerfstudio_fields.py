@@ -145,7 +145,7 @@ _OF_TENSORF = ("tensorf_encoding", "num_den_components", "num_color_components",
 #: Of nerfstudio's ``Model`` classes.
 METHODS = {
     "nerfacto.NerfactoModel": Method(
-        ("nerfacto", "nerfacto-big", "nerfacto-huge", "phototourism"),
+        ("nerfacto", "nerfacto-big", "nerfacto-huge"),
         _OF_NERFACTO,
         _nerfacto_field(NERFACTO),
     ),
@@ -167,7 +167,6 @@ WHY_NOT = {
     "mipnerf.MipNerfModel": "has densities of cones, which differ with the distance of the camera",
     "neus.NeuSModel": "has a field of distances to a surface, not of densities",
     "neus_facto.NeuSFactoModel": "has a field of distances to a surface, not of densities",
-    "generfacto.GenerfactoModel": "is made of a text, without photographs",
 }
 
 
