@@ -53,14 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan", action="store_true", help="shapes seen from one side, rooms from places in them"
     )
     parser.add_argument(
-        "--views", type=int, default=0, help="photographs with depth of each room (default: none)"
+        "--views",
+        type=int,
+        default=0,
+        help="photographs with depth of each room, of rooms and grids (default: none)",
     )
     parser.add_argument(
         "--size",
         type=image_size,
         metavar="WxH",
         help="image size (default: 320x240, of classes 64x64, of pairs 320x160, of posed sequences "
-        "240x180, of photographs of rooms 128x96), or WxHxD of volumes (default: 128x112x96), or the longest "
+        "240x180, of photographs of rooms 128x96, beside grids always 240x180), or WxHxD of volumes (default: 128x112x96), or the longest "
         "side of grids (default: 64)",
     )
     parser.add_argument("--finer", type=int, metavar="N", help="also grids of this longest side")
@@ -83,11 +86,13 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.layout in CLOUD_LAYOUTS:
         _make_clouds(arguments, start)
         return
-    if arguments.points is not None or arguments.scan or arguments.views:
-        raise ConfigError(f"--points, --scan and --views are of {' and '.join(CLOUD_LAYOUTS)}")
+    if arguments.points is not None or arguments.scan:
+        raise ConfigError(f"--points and --scan are of {' and '.join(CLOUD_LAYOUTS)}")
     if arguments.layout == GRIDS:
         _make_grids(arguments, start)
         return
+    if arguments.views:
+        raise ConfigError(f"--views is of rooms and {GRIDS}")
     if arguments.finer is not None:
         raise ConfigError(f"--finer is of {GRIDS}")
     if arguments.layout == VOLUMES:
@@ -137,15 +142,16 @@ def _make_grids(arguments: argparse.Namespace, start: float) -> None:
     for option in ("layouts", "scenes", "workers"):
         if getattr(arguments, option):
             raise ConfigError(
-                f"--{option} is of images; grids take --train, --val, --size N, --finer N, --seed and "
-                "--overwrite"
+                f"--{option} is of images; grids take --train, --val, --size N, --finer N, --views N, "
+                "--seed and --overwrite"
             )
     if len(arguments.size or (0,)) != 1:
         raise ConfigError(
             f"--size {'x'.join(map(str, arguments.size))}: of grids give the longest side alone, such as 64"
         )
     given = (arguments.train, arguments.val, arguments.size[0] if arguments.size else None)
-    if not make_grids(arguments.out, *given, arguments.seed, arguments.finer, arguments.overwrite):
+    options = (arguments.seed, arguments.finer, arguments.overwrite, arguments.views)
+    if not make_grids(arguments.out, *given, *options):
         print(f"nothing to do: {arguments.out} holds this data set already")
         return
     train, val, size = (usual if value is None else value for value, usual in zip(given, GRID_DEFAULTS))

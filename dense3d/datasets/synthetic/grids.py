@@ -2,7 +2,9 @@
 
 ``features/<scene>.npz`` colour and opacity in 8 bits, ``obb/<scene>.npy`` and ``aabb/<scene>.npy`` boxes of
 things that stand in the room, ``semantics/<scene>.npy`` classes of voxels, ``synthetic_split.npz``, and
-``features_<N>`` with finer grids of the same rooms where they are asked for.
+``features_<N>`` with finer grids of the same rooms where they are asked for. With views also
+``views/<scene>``: photographs with depth of the same room, in the world of its grid, in the layout of
+sequences, and ``boxes.npy``, its oriented boxes in that world.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dense3d.datasets.synthetic.rooms import RoomCloud
+    from dense3d.datasets.synthetic.rooms.sampling import Surfaces
     from dense3d.structures import RadianceGrid
 
 GRIDS = "grids"
@@ -27,6 +30,7 @@ DEFAULTS = (60, 20, 64)  # training and validation scenes, voxels of the longest
 POINTS = 60  # of the surfaces, times the square of the longest side
 OPTICAL_DEPTH = 4.0  # of a voxel that a surface crosses whole
 MARGIN = 0.02  # metres around the room
+VIEW_SIZE = (240, 180)  # of photographs, pixels
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class GridRecipe:
             raise ConfigError(f"seed={self.seed}: the seed must not be negative")
 
 
+@dataclass(frozen=True)
+class ViewedGridRecipe(GridRecipe):
+    """Of grids with photographs; others keep the recipe that they always had."""
+
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.views < 1:
+            raise ConfigError(f"views={self.views}: the number of photographs must not be negative")
+
+
 def make_grids(
     root: str | os.PathLike,
     train: int | None = None,
@@ -65,6 +81,7 @@ def make_grids(
     seed: int = 0,
     finer: int | None = None,
     overwrite: bool = False,
+    views: int = 0,
 ) -> bool:
     """Make a data set of radiance grids, unless it is there already; whole or not at all.
 
@@ -75,6 +92,7 @@ def make_grids(
         seed: scene ``index`` of a split depends only on seed, split, index and sizes.
         finer: longest side of further grids of the same scenes, for super-resolution; None for none.
         overwrite: replace a synthetic data set of another recipe.
+        views: photographs with depth of each room, 240 x 180 pixels.
 
     Returns:
         True if it was made, False if it was there.
@@ -88,6 +106,8 @@ def make_grids(
 
     counts = [usual if given is None else int(given) for given, usual in zip((train, val, size), DEFAULTS)]
     recipe = GridRecipe((GRIDS,), *counts, seed, finer)
+    if views:
+        recipe = ViewedGridRecipe((GRIDS,), *counts, seed, finer, views=int(views))
     return made_whole(root, recipe, overwrite, lambda folder: _write(folder, recipe))
 
 
@@ -158,7 +178,7 @@ def _write(folder: Path, recipe: GridRecipe) -> None:
 
     from dense3d.datasets.radiance_grids.splits import write_split
     from dense3d.datasets.synthetic.generate import with_bar
-    from dense3d.datasets.synthetic.rooms import make_room
+    from dense3d.datasets.synthetic.rooms import make_furnished_room
 
     names = ["features", "obb", "aabb", "semantics", *([f"features_{recipe.finer}"] if recipe.finer else [])]
     for name in names:
@@ -166,10 +186,11 @@ def _write(folder: Path, recipe: GridRecipe) -> None:
     samples = [(split, index) for split in SPLITS for index in range(getattr(recipe, split))]
     scenes: dict[str, list[str]] = {split: [] for split in SPLITS}
     for split, index in with_bar(iter(samples), len(samples), progress=True, noun="synthetic grids, once"):
-        rng = np.random.default_rng([recipe.seed, zlib.crc32(split.encode()), index])
+        key = [recipe.seed, zlib.crc32(split.encode()), index]
         scene = f"{split}_{index:04d}"
         scenes[split].append(scene)
-        room = make_room(rng, POINTS * max(recipe.size, recipe.finer or 0) ** 2)
+        points = POINTS * max(recipe.size, recipe.finer or 0) ** 2
+        room, surfaces = make_furnished_room(np.random.default_rng(key), points)
         grid, labels = voxelise(room, recipe.size)
         boxes = boxes_of(room, grid)
         grid.save(folder / "features" / f"{scene}.npz", compressed=True)
@@ -179,7 +200,19 @@ def _write(folder: Path, recipe: GridRecipe) -> None:
         if recipe.finer:
             finer, _ = voxelise(room, recipe.finer, grid)
             finer.save(folder / f"features_{recipe.finer}" / f"{scene}.npz", compressed=True)
+        if isinstance(recipe, ViewedGridRecipe):
+            _write_views(folder / "views" / scene, surfaces, recipe.views, np.random.default_rng([*key, 1]))
+            np.save(folder / "views" / scene / "boxes.npy", grid.boxes_to_world(boxes))
     write_split(folder / "synthetic_split.npz", {**scenes, "test": scenes["val"]})
+
+
+def _write_views(folder: Path, surfaces: Surfaces, views: int, rng: np.random.Generator) -> None:
+    """The last photograph is held out, of eight and more every eighth one."""
+    from dense3d.datasets.synthetic.rooms import view_room
+    from dense3d.datasets.synthetic.writers.posed import NOISE, write_frames
+
+    frames = view_room(surfaces, rng, views, VIEW_SIZE)
+    write_frames(folder, frames, NOISE, rng, hold_out=min(max(views, 2), 8))
 
 
 def corners_of(boxes: np.ndarray) -> np.ndarray:
