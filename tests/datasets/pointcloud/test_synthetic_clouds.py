@@ -197,7 +197,7 @@ def test_the_command_makes_them(tmp_path, capsys):
     )
     for arguments, message in (
         (["shapes", "--size", "32x32"], "--size is of images"),
-        (["coco", "--points", "5"], "--points, --scan and --views are of"),
+        (["coco", "--points", "5"], "--points and --scan are of"),
         (["shapes", "--points", "3"], "shapes have 16 to 10 million points"),
         (["shapes", "--train", "0", "--val", "0"], "must not be negative or both zero"),
     ):
