@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=image_size,
         metavar="WxH",
         help="image size (default: 320x240, of classes 64x64, of pairs 320x160, of posed sequences "
-        "240x180, of photographs of rooms 128x96, beside grids always 240x180), or WxHxD of volumes (default: "
-        "128x112x96), or the longest side of grids (default: 64)",
+        "240x180, of photographs of rooms 128x96, beside grids always 240x180), or WxHxD of volumes "
+        "(default: 128x112x96), or the longest side of grids (default: 64)",
     )
     parser.add_argument("--finer", type=int, metavar="N", help="also grids of this longest side")
     parser.add_argument("--scenes", choices=SCENES, help="what is shown (default: what the layout needs)")
