@@ -88,7 +88,10 @@ def _fitted(backbone: dict, head: Head) -> dict:
     if "out_strides" in backbone:
         return dict(backbone, out_strides=backbone["out_strides"][-1:])
     parameter = inspect.signature(MODELS.get(backbone["type"])).parameters.get("out_indices")
-    return backbone if parameter is None else dict(backbone, out_indices=parameter.default[-1:])
+    if parameter is None or len(_strides(backbone)) == 1:
+        return backbone
+    indices = parameter.default or range(len(_strides(backbone)))  # None are all stages
+    return dict(backbone, out_indices=tuple(indices[-1:]))
 
 
 _KNOWN: dict[str, tuple[int, ...]] = {}  # some backbones take seconds to build
