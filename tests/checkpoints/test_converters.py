@@ -19,8 +19,8 @@ def test_resnet_keeps_everything_but_the_classifier():
 
 
 def test_unknown_system_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"'resnett'; did you mean 'resnet'\?.*known: .*resnet"):
-        convert("resnett", {})
+    with pytest.raises(ConfigError, match=r"'focalnett'; did you mean 'focalnet'\?.*known: .*focalnet"):
+        convert("focalnett", {})
 
 
 def test_unexpected_and_missing_names_are_listed():
