@@ -47,7 +47,7 @@ def backbone_costs(
     Example:
         >>> arch = dict(dims=(8, 16, 24, 32), depths=(1, 1, 1, 1))
         >>> backbone_costs(dict(type="ConvNeXt", arch=arch), side=64, batch=2).parameters
-        21384
+        25856
     """
     device = torch.device(device)
     network: nn.Module = MODELS.build(backbone).to(device).eval()
