@@ -30,7 +30,7 @@ def wider(config: dict) -> dict:
     if "model_name" in config:
         return dict(config, model_name="resnet10t", model_kwargs={})
     arch = config.get("vit", config)["arch"]
-    for key in ("embed_dim", "dims", "outer_dims"):
+    for key in ("embed_dim", "embed_dims", "base_dim", "dims", "outer_dims"):
         if key in arch:
             value = arch[key]
             arch[key] = 2 * value if isinstance(value, int) else tuple(2 * v for v in value)
@@ -83,7 +83,7 @@ def test_images_without_pixels_are_refused(config):
 def test_maps_out_of_range_are_named(name, indices):
     config = copy.deepcopy(BACKBONES[name])
     config.pop("out_strides", None)
-    with pytest.raises(ConfigError, match=rf"{indices[-1]}.*0\.\.[2-4]"):
+    with pytest.raises(ConfigError, match=rf"{indices[-1]}.*0\.\.[0-4]"):
         MODELS.build(dict(config, out_indices=indices))
 
 
