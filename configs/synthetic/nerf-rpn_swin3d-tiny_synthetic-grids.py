@@ -11,7 +11,7 @@ _base_ = [
     "../_base_/schedules/point_tiny.py",
 ]
 
-pretrained = "work_dirs/nerf-mae_swin3d-tiny_synthetic-grids/iter_500.pth"
+pretrained = "work_dirs/nerf-mae_swin3d-tiny_synthetic-grids/iter_400.pth"
 model = dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=pretrained)))
 train_dataloader = dict(dataset=dict(boxes="obb", share=1 / 3))
 val_dataloader = dict(dataset=dict(boxes="obb"))
