@@ -1,4 +1,4 @@
-"""Budget of segmentation for ``dense3d compare-backbones``: a small Semantic FPN, 400 synthetic batches.
+"""Budget of segmentation for ``dense3d compare-backbones``: a small Semantic FPN, 150 synthetic batches.
 
 The backbone here is only an example: the command puts each of its own in its place.
 """
@@ -10,7 +10,7 @@ _base_ = [
     "../_base_/schedules/classifier_tiny.py",
 ]
 
-max_iters = 400
+max_iters = 150
 norm_cfg = dict(type="BN", requires_grad=True)
 model = dict(
     data_preprocessor=dict(size=None, size_divisor=32),
@@ -24,8 +24,8 @@ train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=50, end=max_iters, T_max=350, eta_min=1e-5),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=50, end=max_iters, T_max=max_iters - 50, eta_min=1e-5),
 ]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=50, max_keep_ckpts=1))
 log_processor = dict(by_epoch=False)
 visualizer = dict(type="mmseg.SegLocalVisualizer")
