@@ -124,5 +124,5 @@ def test_the_budgets_are_configs_of_their_tasks():
 
     for name, _ in TASKS.values():
         cfg = load_config(name)
-        assert cfg.train_cfg.max_iters == 400 and "backbone" in cfg.model
+        assert 0 < cfg.train_cfg.max_iters <= 400 and "backbone" in cfg.model
         assert Path(cfg.filename).parent.name == "compare_backbones"
