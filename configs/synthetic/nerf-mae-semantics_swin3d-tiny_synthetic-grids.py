@@ -23,7 +23,7 @@ test_dataloader = dict(dataset=dict(labels="semantics"))
 val_evaluator = dict(type="VoxelIoU")
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=1.0))
-max_iters = 400
+max_iters = 120
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=40),
