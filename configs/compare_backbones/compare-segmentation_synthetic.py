@@ -24,7 +24,7 @@ train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=50, end=max_iters, T_max=max_iters - 50, eta_min=1e-5),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=50, end=max_iters, T_max=100, eta_min=1e-5),
 ]
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=50, max_keep_ckpts=1))
 log_processor = dict(by_epoch=False)

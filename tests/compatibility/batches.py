@@ -1,4 +1,4 @@
-"""Batches of two small images with annotations: boxes and masks, labels of pixels, 3D boxes."""
+"""Batches of two small images with annotations: boxes and masks, labels of pixels, 3D boxes, stereo pairs."""
 
 from __future__ import annotations
 
@@ -74,6 +74,21 @@ def street_batch(size: tuple[int, int] = SIZE) -> dict:
     from dense3d.benchmarks.batches import street_batch
 
     return dict(inputs=_images(size), data_samples=street_batch(2, size, torch.device("cpu"))[1])
+
+
+def stereo_batch(size: tuple[int, int] = SIZE) -> dict:
+    """Two rectified pairs, the right image 4 pixels to the left; without calibration.
+
+    Example:
+        >>> stereo_batch()["inputs"]["right"][0].shape
+        torch.Size([3, 64, 96])
+    """
+    from dense3d.structures.stereo_sample import StereoSample
+
+    left = _images(size)
+    right = [image.roll(-4, dims=-1) for image in left]
+    samples = [StereoSample(metainfo=dict(img_shape=size)) for _ in left]
+    return dict(inputs=dict(left=left, right=right), data_samples=samples)
 
 
 def _images(size: tuple[int, int]) -> list[torch.Tensor]:

@@ -19,7 +19,12 @@ from tests.compatibility.batches import SIZE
 CLASSES = 5
 THINGS = 3  # of a panoptic head; labels 0, 1, 2
 FOUR_STRIDES = (4, 8, 16, 32)
-_PACKAGES = ("dense3d.detection2d.", "dense3d.detection3d.", "dense3d.segmentation.")
+_PACKAGES = (
+    "dense3d.detection2d.",
+    "dense3d.detection3d.",
+    "dense3d.segmentation.",
+    "dense3d.stereo.ccnext.",
+)
 _OF_POINTS = (  # no maps of images
     "dense3d.detection3d.votenet",
     "dense3d.detection3d.threedetr",
@@ -62,12 +67,13 @@ class Head:
 
     Attributes:
         config: from a backbone's config and the number of its maps to a small model's config.
-        task: ``"detection"``, ``"instance"``, ``"panoptic"``, ``"semantic"`` or ``"3d"``.
+        task: ``"detection"``, ``"instance"``, ``"panoptic"``, ``"semantic"``, ``"3d"`` or ``"stereo"``.
         strides: of the maps that it needs; None takes any.
         maps: number of maps that it needs; None takes any.
         tokens: its maps must have one stride, as a plain ViT's have.
         body: entries that the backbone's config must have, where the model has a body of its own that takes
             sizes and weights of one family alone.
+        cut: it works between the backbone's stages, so each must follow from the map before it.
     """
 
     config: Callable[[dict, int], dict]
@@ -76,6 +82,7 @@ class Head:
     maps: int | None = None
     tokens: bool = False
     body: dict | None = None
+    cut: bool = False
 
 
 def heads() -> dict[str, Head]:

@@ -12,9 +12,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
 from dense3d.apis import build_model
-from dense3d.errors import TrainingError
+from dense3d.backbones.cutting import cut_backbone
+from dense3d.errors import ConfigError, TrainingError
 from dense3d.registry import MODELS
-from tests.compatibility.batches import detection_batch, segmentation_batch, street_batch
+from tests.compatibility.batches import detection_batch, segmentation_batch, stereo_batch, street_batch
 from tests.compatibility.heads import CLASSES, THINGS, Head
 
 
@@ -30,6 +31,8 @@ def obstacle(backbone: dict, head: Head) -> str | None:
     strides = _strides(_fitted(backbone, head))
     if head.strides is not None and strides != head.strides:
         return "needs an adapter: maps of several strides"
+    if head.cut and not _can_be_cut(backbone):
+        return "works between stages, and these are no chain"
     if head.tokens and len(set(strides)) > 1:
         return "takes a plain ViT's maps"
     if head.maps == 1 and len(strides) > 1:
@@ -54,15 +57,17 @@ def try_pair(backbone: dict, head: Head) -> None:
     model = _build(_fitted(backbone, head), head)
     batch = _batch(head)
     optimizer = OptimWrapper(torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-4))
-    before = copy.deepcopy(model.backbone.state_dict())
+    network = model.encoder.backbone if head.task == "stereo" else model.backbone
+    before = copy.deepcopy(network.state_dict())
     losses = model.train().train_step(copy.deepcopy(batch), optimizer)
     if not all(value.isfinite().all() for value in losses.values()):
         raise TrainingError(f"losses that are not finite: {', '.join(map(str, losses.items()))}")
-    if all(torch.equal(before[name], p) for name, p in model.backbone.named_parameters()):
+    if all(torch.equal(before[name], p) for name, p in network.named_parameters()):
         raise TrainingError("no gradient reaches the backbone")
     with torch.no_grad():
         results = model.eval().test_step(batch)
-    for result, image in zip(results, batch["inputs"], strict=True):
+    inputs = batch["inputs"]
+    for result, image in zip(results, inputs["left"] if head.task == "stereo" else inputs, strict=True):
         _check(result, head.task, tuple(image.shape[-2:]))
 
 
@@ -105,6 +110,16 @@ def _strides(backbone: dict) -> tuple[int, ...]:
     return _KNOWN[key]
 
 
+def _can_be_cut(backbone: dict) -> bool:
+    with DefaultScope.overwrite_default_scope("dense3d"), torch.device("meta"):
+        network = MODELS.build(copy.deepcopy(backbone))
+    try:
+        cut_backbone(network)
+    except ConfigError:
+        return False
+    return True
+
+
 def _build(backbone: dict, head: Head) -> BaseModel:
     return build_model(head.config(backbone, len(_strides(backbone))))
 
@@ -114,6 +129,8 @@ def _batch(head: Head) -> dict:
         return segmentation_batch(CLASSES)
     if head.task == "3d":
         return street_batch()
+    if head.task == "stereo":
+        return stereo_batch()
     return detection_batch(CLASSES, THINGS if head.task == "panoptic" else None)
 
 
@@ -125,6 +142,8 @@ def _check(result: object, task: str, size: tuple[int, int]) -> None:
         found = size
     elif task == "semantic":
         found = tuple(result.pred_sem_seg.data.shape[-2:])
+    elif task == "stereo":
+        found = tuple(result.pred_disparity.shape[-2:])
     elif task == "panoptic":
         found = tuple(result.pred_panoptic_seg.sem_seg.shape[-2:])
     else:

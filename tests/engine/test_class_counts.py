@@ -18,7 +18,7 @@ from dense3d.registry import MODELS
 from tests.compatibility.backbones import tiny_backbones
 from tests.compatibility.heads import CLASSES, THINGS, heads
 
-HEADS = heads()
+HEADS = {name: head for name, head in heads().items() if head.task != "stereo"}  # that has no classes
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +72,8 @@ class CCNeXt(BaseModel):
         torch.Size([1, 50, 90])
     """
 
+    tiny_needs: ClassVar[dict] = dict(task="stereo", strides=(4, 8, 16, 32), cut=True)
+
     def __init__(
         self,
         backbone: dict,
@@ -118,6 +120,17 @@ class CCNeXt(BaseModel):
         self.nominal_baseline, self.normalised_focal = nominal_baseline, normalised_focal
         self.trained_focal, self.metric_scale = trained_focal, metric_scale
         self.flip_post_process, self.predict_right = flip_post_process, predict_right
+
+    @staticmethod
+    def tiny(backbone: dict, maps: int) -> dict:
+        """A small model, for the table of compatibility."""
+        return dict(
+            type="dense3d.CCNeXt",
+            backbone=backbone,
+            decoder=dict(channels=(4, 8, 8, 16, 16)),
+            normalised_focal=0.58,
+            data_preprocessor=dict(type="dense3d.StereoDataPreprocessor", mean=0, std=255),
+        )
 
     @property
     def dual(self) -> bool:
