@@ -87,12 +87,16 @@ class ImageClassifier(BaseModel):
             mode: ``"loss"``, cross entropy and, of hard labels, the accuracy in percent; ``"predict"``,
                 samples with ``pred_label`` and ``pred_scores`` ``(C,)``; or ``"tensor"``, logits ``(B, C)``.
         """
-        logits = self.head(self.features(inputs))
+        logits = self.logits(inputs)
         if mode == "loss":
             return self.loss(logits, self._targets(data_samples, logits))
         if mode == "predict":
             return _predictions(logits.float().softmax(dim=1), data_samples)
         return logits
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits ``(B, C)`` of images."""
+        return self.head(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
         """What the head takes: a map, tokens or pooled features, as the backbone's tail wants them."""

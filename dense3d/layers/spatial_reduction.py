@@ -84,7 +84,11 @@ class Reduction(nn.Module):
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Tokens of the next stage."""
-        count, normed = self.num_prefix, self.norm(tokens)
+        return self.combine(tokens, self.norm(tokens), grid)
+
+    def combine(self, tokens: Tensor, normed: Tensor, grid: Grid) -> Tensor:
+        """:meth:`forward` of tokens and of what their norm gives, both ``(B, P + h * w, in_dim)``."""
+        count = self.num_prefix
         pooled = F.avg_pool2d(tokens_to_map(tokens[:, count:], grid), 2)
         residual = torch.cat([tokens[:, :count], map_to_tokens(pooled)], dim=1)
         patches = self.patch_reduce(tokens_to_map(normed[:, count:], grid))
