@@ -126,8 +126,17 @@ def print_comparison(curves: Mapping[str, Sequence[Curve]], metric: str) -> None
             )
 
 
-def draw_comparison(curves: Mapping[str, Sequence[Curve]], metric: str, out: str | Path) -> None:
-    """Each run as a thin line, the mean of its group as a thick one."""
+def draw_comparison(
+    curves: Mapping[str, Sequence[Curve]], metric: str, out: str | Path, place: str = "iteration"
+) -> None:
+    """Each run as a thin line, the mean of its group as a thick one.
+
+    Args:
+        curves: group -> its runs.
+        metric: label of the values.
+        out: picture to write.
+        place: label of what they are over.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -141,7 +150,7 @@ def draw_comparison(curves: Mapping[str, Sequence[Curve]], metric: str, out: str
                 axis.plot(sorted(run), [run[i] for i in sorted(run)], color=color, alpha=0.35, linewidth=1)
         mean = mean_curve(runs)
         axis.plot(list(mean), [np.mean(v) for v in mean.values()], color=color, marker=".", label=name)
-    axis.set_xlabel("iteration")
+    axis.set_xlabel(place)
     axis.set_ylabel(metric)
     axis.grid(alpha=0.3)
     axis.legend()

@@ -167,7 +167,7 @@ def augment(cfg: Config) -> None:
         )
     if _detects_3d(cfg):
         raise ConfigError("--tta merges 2D boxes and classes of several views, not 3D boxes: leave it out")
-    if cfg.model.type.rpartition(".")[2] == "ImageClassifier":
+    if cfg.model.type.endswith("Classifier"):
         raise ConfigError("--tta merges boxes or classes of pixels of several views: leave it out here")
     segmentation = _segments(cfg)
     scope = "mmseg" if segmentation else "mmdet"

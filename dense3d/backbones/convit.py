@@ -91,6 +91,7 @@ class GatedPositionalAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.pos_proj = nn.Linear(3, num_heads)
         self.gating_param = nn.Parameter(torch.ones(num_heads))
+        self.get_v: nn.Module | None = None  # as in SelfAttention
         self.start_local()
 
     def start_local(self) -> None:
@@ -119,6 +120,8 @@ class GatedPositionalAttention(nn.Module):
         position = torch.einsum("mkl,bmild->bmikd", columns, position).flatten(2, 3)
         gate = self.gating_param.sigmoid().view(1, -1, 1, 1)
         mixed = (1.0 - gate) * content + gate * position
+        if self.get_v is not None:
+            mixed = mixed + self.get_v(value, grid, 0)
         return self.proj(mixed.to(tokens.dtype).transpose(1, 2).flatten(2))
 
     def positions(self, grid: Grid) -> tuple[Tensor, Tensor]:
@@ -231,6 +234,6 @@ class ConViT(PlainBackbone):
     def run_block(self, index: int, tokens: Tensor, grid: Grid) -> Tensor:
         """Pass tokens ``(B, 1 + h * w, D)`` through one block; local ones leave the class token as it is."""
         if index >= self.arch.local_layers:
-            return self.recomputed(self.blocks[index], tokens)
+            return super().run_block(index, tokens, grid)
         patches = self.recomputed(self.blocks[index], tokens[:, 1:], grid)
         return torch.cat([tokens[:, :1], patches], dim=1)

@@ -178,6 +178,10 @@ class PlainBackbone(BaseModule):
         return torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1), grid
 
     def position_table(self, grid: Grid) -> Tensor:
+        """What is added to the patches of a grid, ``(1, h * w, D)``: a module gives it, or a table."""
+        return self.pos_embed(grid) if isinstance(self.pos_embed, nn.Module) else self.resized_table(grid)
+
+    def resized_table(self, grid: Grid) -> Tensor:
         """The position table of another grid, ``(1, h * w, D)``: bicubic, not antialiased."""
         return resize_position_table(self.pos_embed, self.arch.table_grid, grid)
 
@@ -275,7 +279,8 @@ class PlainBackbone(BaseModule):
 
     def no_weight_decay(self) -> set[str]:
         """Parameters without weight decay beside vectors and biases: learned tokens and positions."""
-        return {name for name, _ in self.named_parameters(recurse=False) if name in self.embedding}
+        own = {name for name, _ in self.named_parameters(recurse=False) if name in self.embedding}
+        return own | {n for n, _ in self.named_parameters() if n.startswith("pos_embed.") or ".get_v." in n}
 
     def train(self, mode: bool = True) -> PlainBackbone:
         """Training mode, except for frozen blocks, whose stochastic depth stays off."""

@@ -69,7 +69,15 @@ class TokenMeanHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the tokens that leave the last block."""
-        return self.head(self.norm(tokens).mean(dim=1))
+        return self.classify(self.feature(tokens))
+
+    def feature(self, tokens: Tensor) -> Tensor:
+        """What the linear layer reads, ``(B, D)``."""
+        return self.norm(tokens).mean(dim=1)
+
+    def classify(self, feature: Tensor) -> Tensor:
+        """Logits of a :meth:`feature`."""
+        return self.head(feature)
 
 
 @MODELS.register_module()

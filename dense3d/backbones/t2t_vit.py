@@ -322,6 +322,11 @@ class T2TViT(PlainBackbone):
         return tokens + self.position_table(grid), grid
 
     def position_table(self, grid: Grid) -> Tensor:
+        """What is added to class token (zeros, but for a table) and patches, ``(1, 1 + h * w, D)``."""
+        table = super().position_table(grid)
+        return F.pad(table, (0, 0, 1 + math.prod(grid) - table.shape[1], 0))
+
+    def resized_table(self, grid: Grid) -> Tensor:
         """The table ``(1, 1 + h * w, D)`` of another grid: the class token's entry stays."""
         return resized_table(self.pos_embed, self.arch.table_grid, grid)
 

@@ -100,13 +100,16 @@ class SplitAttention(nn.Module):
         self.num_heads, self.scale = num_heads, scale
         self.qk = nn.Linear(dim, 2 * dim, bias=bias)
         self.v = nn.Linear(dim, dim, bias=bias)
+        self.get_v: nn.Module | None = None  # as in SelfAttention
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Attention of the tokens among themselves."""
+    def forward(self, tokens: Tensor, grid: Grid | None = None, num_prefix: int = 0) -> Tensor:
+        """Attention of the tokens among themselves; the grid of the patches is for a local term."""
         query, key = self.qk(tokens).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         value = self.v(tokens).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, M, N, d)
         attended = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        if self.get_v is not None:
+            attended = attended + self.get_v(value, grid, num_prefix)
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -164,14 +167,14 @@ class TNTBlock(nn.Module):
         self.se_layer = TokenGate(dim, int(dim * 0.25)) if arch.excite else None
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, words: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Words and tokens after the block."""
+    def forward(self, words: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """Words and tokens after the block; ``grid`` is that of the patches."""
         words = words + self.drop_path(self.inner_attn(self.inner_norm1(words)))
         words = words + self.drop_path(self.inner_mlp(self.inner_norm2(words)))
         sentences = words.flatten(1).unflatten(0, (len(tokens), -1))  # (B, N, words * c)
         added = self.proj_norm2(self.proj(self.proj_norm1(sentences)))
         tokens = torch.cat([tokens[:, :1], tokens[:, 1:] + added], dim=1)
-        tokens = tokens + self.drop_path(self.outer_attn(self.outer_norm1(tokens)))
+        tokens = tokens + self.drop_path(self.outer_attn(self.outer_norm1(tokens), grid, 1))
         branch = self.outer_mlp(self.outer_norm2(tokens))
         if self.se_layer is not None:
             branch = branch + self.se_layer(branch)
@@ -255,5 +258,5 @@ class TNT(PlainBackbone):
 
     def run_block(self, index: int, tokens: Tensor, grid: Grid) -> Tensor:
         """Pass words and tokens through one block; blocks have to run one after the other from the first."""
-        grid.words, tokens = self.recomputed(self.blocks[index], grid.words, tokens)
+        grid.words, tokens = self.recomputed(self.blocks[index], grid.words, tokens, tuple(grid))
         return tokens

@@ -131,7 +131,7 @@ class ViR(PlainBackbone):
         initialise_linears(self)
         self.freeze()
 
-    def position_table(self, grid: Grid) -> Tensor:
+    def resized_table(self, grid: Grid) -> Tensor:
         """The position table of another grid, ``(1, h * w, D)``: bicubic, antialiased."""
         return resize_position_table(self.pos_embed, self.arch.table_grid, grid, antialias=True)
 
@@ -141,4 +141,4 @@ class ViR(PlainBackbone):
 
     def run_block(self, index: int, tokens: Tensor, grid: Grid) -> Tensor:
         """Pass tokens with the class token behind the patches through one block."""
-        return self.recomputed(self.blocks[index], tokens)
+        return self.recomputed(self.blocks[index], tokens, grid)

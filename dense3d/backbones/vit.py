@@ -205,7 +205,7 @@ class VisionTransformer(PlainBackbone):
         prefix = [t.expand(len(tokens), -1, -1) for t in (self.cls_token, self.registers) if t is not None]
         return torch.cat([*prefix, tokens], dim=1), grid
 
-    def position_table(self, grid: Grid) -> Tensor:
+    def resized_table(self, grid: Grid) -> Tensor:
         """The position table of another grid, ``(1, h * w, D)``."""
         arch = self.arch
         return resize_position_table(

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = attach(
         "group_attention": ["GroupAttention", "from_groups", "to_groups"],
         "hyena": ["HyenaOperator", "quadrant_convolution"],
         "hyena_filter": ["FreeFilter", "HyenaFilter"],
+        "image_position": ["GlobalPosition", "LocalPosition"],
         "laplacian": ["DenseL1Loss", "LaplacianLoss", "LaplacianLossBounded", "LaplacianLossBounded2"],
         "map_head": ["NormedMapHead"],
         "metaformer": ["MetaFormerBlock", "RandomMixing", "mixer"],

@@ -34,6 +34,10 @@ class SelfAttention(nn.Module):
             given.
         head_dim: channels of a head; ``dim / M`` unless given.
 
+    Attributes:
+        get_v: :class:`dense3d.layers.image_position.LocalPosition`, or None for attention without a local
+            term.
+
     Shape:
         ``(B, N, dim)`` to the same.
 
@@ -66,6 +70,7 @@ class SelfAttention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(inner)) if qkv_bias == "query_value" else None
         self.v_bias = nn.Parameter(torch.zeros(inner)) if qkv_bias == "query_value" else None
         self.relative_bias = relative_bias
+        self.get_v: nn.Module | None = None
         self.proj = nn.Linear(inner, dim, bias=proj_bias)
 
     def forward(
@@ -83,8 +88,8 @@ class SelfAttention(nn.Module):
             grid: rows and columns of the N patches, needed for windows and relative positions.
             num_prefix: P, tokens in front of the patches.
             rotation: sines and cosines ``(N, dim / M)`` that turn queries and keys of the patches.
-            kept: ``(B, P + N)``, false for tokens that others do not see, and that see none; not for windows
-                and relative positions.
+            kept: ``(B, P + N)``, false for tokens that others do not see, and that see none; not for windows,
+                relative positions and a local term.
         """
         qkv = F.linear(tokens, self.qkv.weight, self._bias())
         query, key, value = qkv.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -92,6 +97,8 @@ class SelfAttention(nn.Module):
             query, key = (rotate(x, rotation, num_prefix) for x in (query, key))
         if kept is None:
             attended = self.attend(query, key, value, grid, num_prefix)  # (B, M, P + N, d)
+            if self.get_v is not None:
+                attended = attended + self.get_v(value, grid, num_prefix)
         else:
             attended = biased_attention(query, key, value, kept[:, None, None], scale=self.qk_scale)
             attended = attended * kept[:, None, :, None]

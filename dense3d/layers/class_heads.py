@@ -32,7 +32,15 @@ class MapHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of maps."""
-        return self.head(self.norm(x.mean(dim=(2, 3))))
+        return self.classify(self.feature(x))
+
+    def feature(self, x: Tensor) -> Tensor:
+        """What the linear layer reads, ``(B, channels)``."""
+        return self.norm(x.mean(dim=(2, 3)))
+
+    def classify(self, feature: Tensor) -> Tensor:
+        """Logits of a :meth:`feature`."""
+        return self.head(feature)
 
 
 class TokenHead(nn.Module):
@@ -73,12 +81,19 @@ class TokenHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the tokens that leave the last block."""
+        return self.classify(self.feature(tokens))
+
+    def feature(self, tokens: Tensor) -> Tensor:
+        """What the linear layers read: ``(B, D)``, or ``(B, 2, D)`` of a distilled network."""
         if self.mean:
-            return self.head(self.norm(tokens[:, self.num_prefix :].mean(dim=1)))
-        logits = self.head(self.norm(tokens[:, 0]))
+            return self.norm(tokens[:, self.num_prefix :].mean(dim=1))
+        return self.norm(tokens[:, 0] if self.head_dist is None else tokens[:, :2])
+
+    def classify(self, feature: Tensor) -> Tensor:
+        """Logits of a :meth:`feature`."""
         if self.head_dist is None:
-            return logits
-        return (logits + self.head_dist(self.norm(tokens[:, 1]))) / 2
+            return self.head(feature)
+        return (self.head(feature[:, 0]) + self.head_dist(feature[:, 1])) / 2
 
 
 def small_linear(in_channels: int, out_channels: int) -> nn.Linear:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense3d.errors import ConfigError
+from dense3d.layers.patch_embed import Grid
 
 FORMS = ("softmax", "parallel", "recurrent", "chunkwise")
 CHUNK = 16  # tokens, as the official code has it
@@ -38,8 +39,11 @@ class Retention(nn.Module):
         num_heads: M, a divisor of ``dim``.
         form: one of the four.
 
+    Attributes:
+        get_v: :class:`dense3d.layers.image_position.LocalPosition`, or None for no local term.
+
     Shape:
-        ``(B, N, dim)`` to the same.
+        ``(B, N, dim)`` to the same. With ``get_v``, the patches of a grid stand first.
 
     Raises:
         ConfigError: ``form`` is none of the four.
@@ -56,17 +60,23 @@ class Retention(nn.Module):
         self.num_heads, self.form = num_heads, form
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
+        self.get_v: nn.Module | None = None
         self.register_buffer("gamma", decays(num_heads), persistent=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, grid: Grid | None = None) -> Tensor:
         """The mixed tokens."""
         query, key, value = self.heads(tokens)
+        mixed = self.mix(query, key, value)
+        return self.join(mixed if self.get_v is None else mixed + self.get_v(value, grid, 0))
+
+    def mix(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Heads ``(B, M, N, d)`` after the mixing in this layer's form."""
         if self.form == "softmax":
-            mask = decay_mask(self.gamma, tokens.shape[1])
-            return self.join((query @ key.transpose(2, 3) * mask.to(query.dtype)).softmax(dim=3) @ value)
-        mix = {"parallel": self.parallel, "recurrent": self.recurrent, "chunkwise": self.chunkwise}
-        mixed = mix[self.form](query, key, value)
-        return self.join(mixed if self.form == "parallel" else mixed[0])
+            mask = decay_mask(self.gamma, query.shape[2])
+            return (query @ key.transpose(2, 3) * mask.to(query.dtype)).softmax(dim=3) @ value
+        if self.form == "parallel":
+            return self.parallel(query, key, value)
+        return (self.recurrent if self.form == "recurrent" else self.chunkwise)(query, key, value)[0]
 
     def heads(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, already scaled, keys and values ``(B, M, N, d)``."""

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from dense3d.backbones import ResFormer
-from dense3d.backbones.resformer import LocalPositionAttention, sine_table
 from dense3d.checkpoints import convert
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.layers.attention import SelfAttention
+from dense3d.layers.image_position import LocalPosition, sine_table
 
 ARCH = dict(embed_dim=32, depth=2, num_heads=4)
 
@@ -34,7 +34,8 @@ def test_sines_encode_rows_first_from_one_to_the_last():
 
 
 def test_the_local_term_is_one_convolution_for_all_heads():
-    attention, tokens = LocalPositionAttention(8, 2), torch.randn(2, 1 + 15, 8)
+    attention, tokens = SelfAttention(8, 2), torch.randn(2, 1 + 15, 8)
+    attention.get_v = LocalPosition(4)
     plain = SelfAttention(8, 2)
     plain.load_state_dict({n: v for n, v in attention.state_dict().items() if "get_v" not in n})
     with torch.no_grad():

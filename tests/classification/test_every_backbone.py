@@ -1,4 +1,7 @@
-"""Every registered backbone classifies: by its family's own tail, or by a linear layer on its last map."""
+"""Every registered backbone classifies: by its family's own tail, or by a linear layer on its last map.
+
+Images with another number of channels are refused by a sentence on either way.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from dense3d.adapters.base import ViTAdapter
 from dense3d.backbones.variants import tiny_backbones
 from dense3d.classification import ImageClassifier
+from dense3d.errors import DataError
 
 
 @pytest.mark.parametrize("name", tiny_backbones())
@@ -23,3 +27,5 @@ def test_backbone_classifies_and_nothing_of_it_is_idle(name):
     with torch.no_grad():
         logits = model.eval()(torch.randn(1, 3, 64, 96))
     assert logits.shape == (1, 5) and logits.isfinite().all()
+    with pytest.raises(DataError, match=r"1, 4, 64, 64.*in_ch"):
+        model(torch.zeros(1, 4, 64, 64))
