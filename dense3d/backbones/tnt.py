@@ -167,8 +167,8 @@ class TNTBlock(nn.Module):
         self.se_layer = TokenGate(dim, int(dim * 0.25)) if arch.excite else None
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, words: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """Words and tokens after the block; ``grid`` is that of the patches."""
+    def forward(self, words: Tensor, tokens: Tensor, grid: Grid | None = None) -> tuple[Tensor, Tensor]:
+        """Words and tokens after the block; the grid of the patches is for a local term."""
         words = words + self.drop_path(self.inner_attn(self.inner_norm1(words)))
         words = words + self.drop_path(self.inner_mlp(self.inner_norm2(words)))
         sentences = words.flatten(1).unflatten(0, (len(tokens), -1))  # (B, N, words * c)

@@ -21,8 +21,8 @@ from dense3d.config import load_config
 from dense3d.files import atomic_write
 from dense3d.registry import DATASETS
 
-CONFIG = Path(__file__).parent / "resformer-tiny-mr_synthetic.py"
-ARMS = {"one resolution": dict(resolutions=(48,)), "several": {}}
+CONFIG = Path(__file__).parent / "convit-tiny-mr_synthetic.py"
+ARMS = {"one resolution": dict(resolutions=(32,)), "several": {}}
 
 
 def measured(folder: Path, seed: int, settings: dict, steps: int, sizes: tuple[int, ...]) -> Curve:
@@ -72,9 +72,9 @@ def table(curves: dict[str, list[Curve]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", metavar="DIR", type=Path, help="folder for runs and picture")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="at least two")
-    parser.add_argument("--steps", type=int, default=600, help="of each run (default: %(default)s)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[24, 32, 48, 64, 96], help="of test images")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at least two")
+    parser.add_argument("--steps", type=int, default=400, help="of each run (default: %(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[16, 24, 32, 48, 64], help="of test images")
     arguments = parser.parse_args()
     curves: dict[str, list[Curve]] = {name: [] for name in ARMS}
     for seed in arguments.seeds:
@@ -82,8 +82,9 @@ def main() -> None:
             folder = arguments.out / f"{name.replace(' ', '-')}-{seed}"
             curves[name].append(measured(folder, seed, settings, arguments.steps, tuple(arguments.sizes)))
             print(f"{name}, seed {seed}: {curves[name][-1]}", flush=True)
+        if len(curves[name]) > 1:
+            print(table(curves), flush=True)
     draw_comparison(curves, "top-1 in per cent", arguments.out / "resolutions.png", "side of test images")
-    print(table(curves))
 
 
 if __name__ == "__main__":

@@ -155,11 +155,11 @@ def test_a_resumed_run_is_the_run_itself(tmp_path):
         dict(type="dense3d.ResolutionViews", resolutions=SIDES, transforms=flips),
     ]
     data = dict(data_root=str(tmp_path / "train"), classes=("cone", "cube"), pipeline=pipeline)
-    arch = dict(embed_dim=16, depth=1, num_heads=2, patch_size=8)
+    arch = dict(embed_dim=16, depth=2, num_heads=4, patch_size=8, local_layers=1)
     options = {
         "model.resolutions": SIDES,
         "model.num_classes": 2,
-        "model.backbone.arch": arch,
+        "model.backbone.vit.arch": arch,
         "model.data_preprocessor.type": "dense3d.ViewsPreprocessor",
         "model.data_preprocessor.batch_augment": dict(mixup_alpha=0.8, cutmix_alpha=1.0),
         "train_dataloader.batch_size": 2,
@@ -172,7 +172,7 @@ def test_a_resumed_run_is_the_run_itself(tmp_path):
         "default_hooks.checkpoint.interval": 1,
         "synthetic_data": None,
     }
-    config = PROJECT / "resformer-tiny-mr_synthetic.py"
+    config = PROJECT / "convit-tiny-mr_synthetic.py"
     whole = train(config, tmp_path / "whole", options=options)
     resumed = train(config, tmp_path / "resumed", resume=tmp_path / "whole" / "iter_1.pth", options=options)
     weights = [torch.load(run.checkpoint, weights_only=False)["state_dict"] for run in (whole, resumed)]
