@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from torch import nn
 
@@ -78,6 +79,16 @@ def _filter(options: Options, names: dict[str, str]) -> dict:
     return found
 
 
+def _network_with_hyena_in(numbers: Collection[int]) -> type[HyenaViT]:
+    """The network that has Hyena in the blocks of these numbers, as the kit's parameters show."""
+
+    class Network(HyenaViT):
+        def has_hyena(self, number: int) -> bool:
+            return number in numbers
+
+    return Network
+
+
 def open_vit(kit: GoldenKit) -> Run:
     """Build the network with the kit's weights."""
     options, official = kit.options, tensors_of(kit)
@@ -86,7 +97,8 @@ def open_vit(kit: GoldenKit) -> Run:
     options.only("distilled", False)
     options.only("representation_size", None)
     filter_options = _filter(options, {"separable": "hyena2d_filter", "hidden_dim": "hyena_filter_order"})
-    model = HyenaViT(
+    found = {int(m[1]) for name in official if (m := re.match(r"blocks\.(\d+)\.attn\.in_proj\.", name))}
+    model = _network_with_hyena_in(found)(
         dict(
             embed_dim=options.take("embed_dim", 768),
             depth=options.take("depth", 12),

@@ -47,7 +47,7 @@ def open_kit(kit: GoldenKit) -> Run:
 
     return by_name(
         {
-            "features": lambda check, inputs: maps_of(model, inputs["image"]),
+            "features": lambda check, inputs: maps_of(model, inputs["image"], check["outputs"]),
             "logits": lambda check, inputs: {"logits": head(model.embed(inputs["image"]))},
             "mixer": part,
             "mask": part,

@@ -59,7 +59,7 @@ def open_kit(kit: GoldenKit) -> Run:
         return found | dict(zip(("mask_h", "mask_w"), masks))
 
     rules = parts_by_module(model, modules, "x") | {
-        "features": lambda check, inputs: maps_of(model, inputs["image"]),
+        "features": lambda check, inputs: maps_of(model, inputs["image"], check["outputs"]),
         "logits": lambda check, inputs: {"logits": head(model.embed(inputs["image"]))},
         "position": position,
     }
@@ -84,9 +84,13 @@ def classifier(model: nn.Module, kit: GoldenKit, official: dict[str, Tensor]) ->
     return load_strictly(head, convert_head(official), kit)
 
 
-def maps_of(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """``f1`` ... of a batch."""
-    return {f"f{i + 1}": features for i, features in zip(model.out_indices, model(images))}
+def maps_of(model: nn.Module, images: Tensor, outputs: list[str]) -> dict[str, Tensor]:
+    """``f1`` ... of a batch: by their stages, else in the order in which they are returned."""
+    maps = model(images)
+    staged = {f"f{i + 1}": features for i, features in zip(model.out_indices, maps)}
+    if set(outputs) <= set(staged):
+        return staged
+    return {f"f{i + 1}": features for i, features in enumerate(maps)}
 
 
 def stage_of(modules: dict[str, str], check: dict) -> int:

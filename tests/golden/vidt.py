@@ -44,6 +44,18 @@ NEUTRAL = (
     "use_checkpoint",
     "eos_coef",
 )
+# Of what a detector without a neck does not have.
+OF_DECODER = (
+    "dec_layers",
+    "dec_n_points",
+    "dim_feedforward",
+    "gt_mask_len",
+    "n_keep",
+    "nheads",
+    "num_feature_levels",
+    "vector_hidden_dim",
+    "with_box_refine",
+)
 
 
 def open_kit(kit: GoldenKit) -> Run:
@@ -51,19 +63,16 @@ def open_kit(kit: GoldenKit) -> Run:
     official = tensors_of(kit)
     state = convert("vidt", official)
     checks = _Checks(kit, load_strictly(build_model(kit.options, official, state), state, kit))
-    run = by_name(
-        {
-            "features": checks.features,
-            "neck": checks.neck,
-            "decoder": checks.decoder,
-            "detector": checks.detector,
-            "block": checks.block,
-            "position": checks.position,
-            "postprocess": checks.postprocess,
-            "loss": checks.loss,
-            "dct": checks.dct,
-        }
-    )
+    rules = {
+        "features": checks.features,
+        "detector": checks.detector,
+        "block": checks.block,
+        "position": checks.position,
+        "postprocess": checks.postprocess,
+    }
+    if isinstance(checks.model, ViDT):
+        rules |= {"neck": checks.neck, "decoder": checks.decoder, "loss": checks.loss, "dct": checks.dct}
+    run = by_name(rules)
 
     def compared(check: dict, inputs: Arrays) -> Arrays:
         stored = kit.outputs(check["name"])
@@ -102,6 +111,8 @@ def build_model(
         options.agree(name, embed_dims)
     num_classes = take("num_classes", 91)
     if not any(name.startswith("decoder.") for name in state):
+        options.only("plus", False)
+        options.neutral(*OF_DECODER)
         return NeckFreeViDT(backbone, num_classes, embed_dims)
     plus = take("plus", False)
     layers = 1 + max(int(m[1]) for n in state if (m := re.match(r"decoder\.layers\.(\d+)\.", n)))
@@ -228,7 +239,9 @@ class _Checks:
         return {"pos": patch_position(inputs["mask"], channels)}
 
     def postprocess(self, check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The best detections of every image."""
+        """The best detections of every image; without a neck, those of all tokens."""
+        if isinstance(self.model, NeckFreeViDT):
+            return _detections_of_tokens(inputs)
         found = {}
         for i, size in enumerate(inputs["sizes"].tolist()):
             vectors = inputs["pred_vectors"][i] if "pred_vectors" in inputs else None
@@ -313,6 +326,15 @@ class _Checks:
             "rec": coder.inverse(vector)[0],
             "binary": coder.decode(vector)[0].byte(),
         }
+
+
+def _detections_of_tokens(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of every token the likeliest class but the last, which is none, and the corners of its box."""
+    scores, labels = inputs["pred_logits"].softmax(-1)[..., :-1].max(-1)
+    units = inputs["sizes"].flip(1).repeat(1, 2)[:, None]  # (B, 1, 4): w, h, w, h
+    boxes = box_convert(inputs["pred_boxes"], "cxcywh", "xyxy") * units
+    found = {"scores": scores, "labels": labels, "boxes": boxes}
+    return {f"{name}{i}": row for name, rows in found.items() for i, row in enumerate(rows)}
 
 
 def _cardinality_error(logits: Tensor, targets: Targets) -> Tensor:

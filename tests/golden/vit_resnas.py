@@ -37,11 +37,9 @@ def open_kit(kit: GoldenKit) -> Run:
 
     def logits(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         tokens = head.norm(model.embed(inputs["image"])[:, : model.num_prefix])
-        found = {}
-        for name in check["outputs"]:
-            second = "dist" in name or "dst" in name
-            found[name] = head.head_dist(tokens[:, 1]) if second else head.head(tokens[:, 0])
-        return found
+        names = check["outputs"]
+        second = [name for name in names if "dist" in name or "dst" in name] or names[1:]
+        return {n: head.head_dist(tokens[:, 1]) if n in second else head.head(tokens[:, 0]) for n in names}
 
     def block(check: dict, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         number = re.search(r"blocks\.(\d+)", full_note(kit, check))
