@@ -1,7 +1,7 @@
 """Backbones and adapters under heads: one training step, one prediction.
 
-The default run has every variant under DINO or UPerNet, one variant of each class under each that it fits, and
-every head on some classes; the slow run has all other pairs.
+The default run has every variant under DINO or UPerNet, one variant of each class under each that it fits,
+and every head on some classes; the slow run has all other pairs.
 """
 
 from __future__ import annotations

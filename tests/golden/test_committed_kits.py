@@ -1,6 +1,6 @@
 """The kits that are part of the repository: every system against its official implementation.
 
-Where the whole kits lie beside the checkout (``DENSE3D_GOLDEN``), they are run in place of what is a part of them.
+Where the whole kits lie beside the checkout (``DENSE3D_GOLDEN``), they are run in place of their parts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What lies beside the whole kits, for whoever has them (``DENSE3D_GOLDEN``): the code that defines the format.
+"""What lies beside the whole kits, for whoever has them (``DENSE3D_GOLDEN``): the format's own code.
 
 The kits themselves are run by ``test_committed_kits.py``, in place of their compact forms.
 """
