@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from dense3d.apis import build_model
-from dense3d.backbones import timm_backbone
 from dense3d.config import load_config
 from dense3d.engine import channels
 
@@ -87,7 +86,7 @@ def no_downloads(monkeypatch):
 
 @pytest.fixture(autouse=True, scope="module")
 def asked_once():
-    """How timm's networks take images, and how many channels a backbone has, is found out once for each.
+    """How many channels a backbone has is found out once for each.
 
     A recipe with a rate for each layer would log three lines a parameter, and cutting off the tails of
     initial weights takes half of the time of building a network whose weights have no values.
@@ -95,7 +94,6 @@ def asked_once():
     clamp = torch.Tensor.clamp_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "clamp_", lambda x, *a, **k: x if x.is_meta else clamp(x, *a, **k))
-        patch.setattr(timm_backbone, "_probe", remembered(timm_backbone._probe))
         patch.setattr(channels, "_channels_of", remembered(channels._channels_of))
         logging.disable(logging.INFO)
         yield
@@ -103,7 +101,7 @@ def asked_once():
 
 
 def remembered(function: Callable) -> Callable:
-    """Answers by what the arguments say of themselves: configs and networks cannot be hashed."""
+    """Answers by what the arguments say of themselves: configs cannot be hashed."""
     known: dict[str, object] = {}
 
     def answer(*arguments):

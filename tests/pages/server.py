@@ -7,6 +7,7 @@ Otherwise most of the time would go into importing torch.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -26,6 +27,8 @@ def warm_up() -> None:
     for registry in (DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS):
         registry.import_all()
     torch.ones(1, requires_grad=True).sum().backward()
+    gc.collect()
+    gc.freeze()  # each data set that a fork builds makes a collection
 
 
 def serve(address: str) -> None:
