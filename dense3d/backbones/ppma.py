@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dense3d.backbones.decay_pyramid import DecayPyramid
 from dense3d.backbones.stage_sizes import stage_sizes
-from dense3d.layers.decay_attention import DecayAttention, column_attention, row_attention, whole_attention
+from dense3d.layers.decay_attention import DecayAttention, row_weights, whole_attention
 from dense3d.registry import MODELS
 
 _SMALL_STAGES = dict(dims=(64, 128, 256, 512), num_heads=(4, 4, 8, 16))
@@ -168,9 +168,12 @@ class CrissCrossAttention(_PathAttention):
     def attend(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Heads ``(B, h, w, M, d)``."""
         across, down = (mask.to(query.dtype) for mask in self.path_masks(x))
-        rows_first = column_attention(query, key, row_attention(query, key, value, across), down)
-        columns_first = row_attention(query, key, column_attention(query, key, value, down), across)
-        return (rows_first + columns_first) / 2
+        rows = row_weights(query, key, across)  # (B, h, M, w, w)
+        columns = row_weights(query.transpose(1, 2), key.transpose(1, 2), down)  # (B, w, M, h, h)
+        value = value.permute(0, 1, 3, 2, 4)  # (B, h, M, w, d)
+        rows_first = columns @ (rows @ value).transpose(1, 3)  # (B, w, M, h, d)
+        columns_first = rows @ (columns @ value.transpose(1, 3)).transpose(1, 3)  # (B, h, M, w, d)
+        return ((rows_first.transpose(1, 3) + columns_first) / 2).transpose(2, 3)
 
 
 class PolylineAttention(_PathAttention):
@@ -186,8 +189,7 @@ class PolylineAttention(_PathAttention):
         def other_way(rows: slice, dtype: torch.dtype) -> Tensor:
             return polyline_mask(across, down, rows, along_key_row=True).to(dtype)
 
-        ways = (whole_attention(query, key, value, way) for way in (one_way, other_way))
-        return sum(ways) / 2
+        return whole_attention(query, key, value, one_way, other_way)
 
 
 def polyline_mask(across: Tensor, down: Tensor, rows: slice, along_key_row: bool = False) -> Tensor:

@@ -7,8 +7,6 @@ attention composed of ``grid_sample``.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from functools import partial
 from unittest import mock
 
@@ -25,59 +23,16 @@ from dense3d.adapters import ViTCoMer
 from dense3d.backbones import ConvNeXt, FocalNet, Swin, VisionTransformer
 from dense3d.backbones.convnext import ARCHITECTURES as CONVNEXTS
 from dense3d.backbones.swin import ARCHITECTURES
+from dense3d.benchmarks.backbone_families import CASES as FAMILIES
+from dense3d.benchmarks.image_workloads import image_workload, last_map, sizes_at_precisions
 from dense3d.benchmarks.timing import OURS, Case, Workload
 from dense3d.checkpoints import convert
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 SIZES = {"tiny": dict(embed_dim=192, num_heads=3), "small": dict(embed_dim=384, num_heads=6)}
 _TINY = dict(batch=1, side=64, precision="float32", depth=4, embed_dim=24, num_heads=3)
 TINY_SWIN = dict(embed_dim=16, depths=(2, 2, 2), num_heads=(2, 2, 4))
 TINY_CONVNEXT = dict(dims=(8, 16, 24, 32), depths=(1, 1, 2, 1))
 TINY_FOCAL = dict(embed_dim=8, depths=(1, 1, 1, 1))
-
-
-def image_workload(
-    device: torch.device,
-    batch: int,
-    side: int,
-    precision: str,
-    networks: tuple[nn.Module, ...],
-    contenders: dict[str, Callable[[Tensor], Tensor]],
-) -> Workload:
-    """The contenders, functions of images that call the networks, which go into training mode.
-
-    Args:
-        device: where to run.
-        batch: images in a call.
-        side: height and width of an image in pixels.
-        precision: a key of :data:`PRECISIONS`.
-        networks: what the contenders call.
-        contenders: by name; the first is ours.
-    """
-    for network in networks:
-        network.to(device).train()
-    images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    dtype = PRECISIONS[precision]
-
-    def at_precision(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def call(images: Tensor) -> Tensor:
-            with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
-                return function(images)
-
-        return call
-
-    timed = {name: at_precision(function) for name, function in contenders.items()}
-    return Workload((images,), timed, leaves=(0,), images=batch)
-
-
-def sizes_at_precisions(batch: int, side: int = 224, **arguments) -> dict[str, dict]:
-    """Sizes of a :class:`dense3d.benchmarks.timing.Case`: one a precision."""
-    return {
-        f"{batch} images of {side}, {precision}": dict(
-            batch=batch, side=side, precision=precision, **arguments
-        )
-        for precision in PRECISIONS
-    }
 
 
 def _vit(device: torch.device, batch: int, side: int, precision: str, depth: int = 12, **width) -> Workload:
@@ -121,19 +76,10 @@ PLAIN_CASES = [
 ]
 
 
-def _last_map(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network as a function of images to its last map."""
-    if hasattr(network, "forward_intermediates"):
-        return lambda images: network.forward_intermediates(images, intermediates_only=True)[-1]
-    if isinstance(network, torchvision.models.SwinTransformer):
-        return lambda images: network.features(images).permute(0, 3, 1, 2)
-    return lambda images: network(images)[-1]
-
-
 def _workload(
     device: torch.device, batch: int, side: int, precision: str, networks: dict[str, nn.Module]
 ) -> Workload:
-    contenders = {name: _last_map(network) for name, network in networks.items()}
+    contenders = {name: last_map(network) for name, network in networks.items()}
     return image_workload(device, batch, side, precision, tuple(networks.values()), contenders)
 
 
@@ -210,4 +156,5 @@ CASES = [
         dict(arch=TINY_FOCAL, batch=1, side=64, precision="float32"),
     ),
     *PLAIN_CASES,
+    *FAMILIES,
 ]

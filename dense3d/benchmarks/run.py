@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dense3d.benchmarks import load_cases
-from dense3d.benchmarks.timing import OURS, Timing, machine, time_case
+from dense3d.benchmarks.timing import OURS, Case, Timing, machine, time_case
 from dense3d.errors import ConfigError
 from dense3d.files import atomic_write
 
@@ -51,7 +53,7 @@ def table(timings: list[Timing]) -> Table:
     """For the console; ``ratio`` is the peer's median over ours."""
     view = Table(
         *columns(timings),
-        title="time a call; ratio = the peer's median / dense3d's (above 1: dense3d is faster)",
+        title="time a call; ratio = the peer's time / dense3d's in turns (above 1: dense3d is faster)",
     )
     for column in view.columns[4:]:
         column.justify = "right"
@@ -97,6 +99,8 @@ def benchmark(
     repeats: int = 7,
     json_file: str | Path | None = None,
     markdown_file: str | Path | None = None,
+    cpu_time: bool = False,
+    adapt: Callable[[list[Case]], list[Case]] = list,
 ) -> list[Timing]:
     """Time the cases of a suite, print the machine and a table with ratios.
 
@@ -108,13 +112,18 @@ def benchmark(
         repeats: timings of each implementation; median, minimum and maximum are reported.
         json_file: also write all timings there.
         markdown_file: also write the table there.
+        cpu_time: count the processor's seconds of this process instead of the clock's: for machines that
+            others use, too. On a CPU, with one thread.
+        adapt: changes the cases, such as their sizes.
 
     Raises:
-        ConfigError: an unknown suite, case or device.
+        ConfigError: an unknown suite, case or device, or processor's seconds of several threads.
     """
     target = find_device(device)
-    cases = load_cases(suite, only)
+    cases = adapt(load_cases(suite, only))
     before = torch.get_num_threads()
+    if cpu_time and (target.type != "cpu" or (threads or before) > 1):
+        raise ConfigError("--cpu-time adds up the seconds of all threads: give --device cpu --threads 1")
     torch.set_num_threads(threads or before)
     # On a terminal the table fits its width; in a file or a pipe no line is cut.
     console = Console()
@@ -125,10 +134,17 @@ def benchmark(
         timings = []
         for index, case in enumerate(cases):
             with console.status(f"{case.name} ({index + 1} of {len(cases)})"):
-                timings += [timing for group in time_case(case, target, repeats) for timing in group]
+                groups = time_case(
+                    case, target, repeats, time.process_time if cpu_time else time.perf_counter
+                )
+                timings += [timing for group in groups for timing in group]
     finally:
         torch.set_num_threads(before)
-    console.print(table(timings))
+    if timings:
+        console.print(table(timings))
+    for case in cases:
+        if case.note:
+            console.print(f"{case.name}: {case.note}", highlight=False)
     if json_file:
         write_json(json_file, timings, facts)
     if markdown_file:

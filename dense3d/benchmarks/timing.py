@@ -19,6 +19,7 @@ from torch import Tensor
 
 OURS = "dense3d"
 FORWARD, BOTH = "forward", "forward+backward"
+Clock = Callable[[], float]
 SHORTEST = 0.02  # seconds; quicker calls are timed several at once
 LONGEST = 10.0  # seconds for all timings of a contender
 
@@ -41,6 +42,7 @@ class Case:
     build: Callable[..., Workload]
     sizes: dict[str, dict]  # words for people -> arguments of build
     tiny: dict = field(default_factory=dict)  # arguments for a run that costs nothing
+    note: str = ""  # told with the timings, or in their place
 
 
 @dataclass(frozen=True)
@@ -54,35 +56,43 @@ class Timing:
     median: float
     minimum: float
     maximum: float
-    ratio: float  # median over our median: above 1 we are faster
+    ratio: float  # median over the turns of its time over ours: above 1 we are faster
     images: int = 0  # in a call
     memory: int | None = None  # bytes that a call adds at its peak; None: not measured
 
 
-def time_case(case: Case, device: torch.device, repeats: int = 7) -> Iterator[list[Timing]]:
+def time_case(
+    case: Case, device: torch.device, repeats: int = 7, clock: Clock = time.perf_counter
+) -> Iterator[list[Timing]]:
     """Timings of all contenders for each size and direction of a case.
 
-    The contenders take turns (A B A B ...), so that a change of the machine's speed meets all of them. Each
-    runs once beforehand, which compiles what has to be compiled. One whose timings add up to ten seconds is
-    timed no more, twice at least.
+    The contenders take turns (A B A B ...), so that a change of the machine's speed meets all of them, and
+    are compared turn by turn. Each runs once beforehand, which compiles what has to be compiled. One whose
+    timings add up to ten seconds is timed no more, twice at least.
+
+    Args:
+        case: what to time.
+        device: where to run.
+        repeats: turns.
+        clock: gives seconds; ``time.process_time`` counts the work of this process alone.
     """
     for size, arguments in case.sizes.items():
         workload = case.build(device, **arguments)
         for direction in (FORWARD, BOTH) if workload.leaves else (FORWARD,):
             calls = {name: _call(workload, name, direction) for name in workload.contenders}
-            seconds = _measure(calls, device, repeats)
+            seconds = _measure(calls, device, repeats, clock)
             memory = {n: peak_growth(call, device) for n, call in calls.items()} if workload.images else {}
-            base = statistics.median(next(iter(seconds.values())))
+            ours = next(iter(seconds.values()))
             yield [
                 Timing(
                     case.name,
                     size,
                     direction,
                     name,
-                    (median := statistics.median(s)),
+                    statistics.median(s),
                     min(s),
                     max(s),
-                    median / base,
+                    statistics.median(theirs / our for theirs, our in zip(s, ours)),
                     workload.images,
                     memory.get(name),
                 )
@@ -108,25 +118,44 @@ def _call(workload: Workload, name: str, direction: str) -> Callable[[], None]:
     return forward if direction == FORWARD else both
 
 
-def _measure(calls: dict[str, Callable], device: torch.device, repeats: int) -> dict[str, list[float]]:
+def _measure(
+    calls: dict[str, Callable], device: torch.device, repeats: int, clock: Clock
+) -> dict[str, list[float]]:
     for call in calls.values():
-        _seconds(call, device, 1)
-    numbers = {name: max(1, math.ceil(SHORTEST / _seconds(call, device, 1))) for name, call in calls.items()}
+        _seconds(call, device, 1, clock)
+    numbers = {
+        name: max(1, math.ceil(SHORTEST / max(_seconds(call, device, 1, clock), 1e-6)))
+        for name, call in calls.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
             if len(seconds[name]) < 2 or sum(seconds[name]) < LONGEST:
-                seconds[name].append(_seconds(call, device, numbers[name]))
+                seconds[name].append(_seconds(call, device, numbers[name], clock))
     return seconds
 
 
-def _seconds(call: Callable[[], None], device: torch.device, number: int) -> float:
+def _seconds(call: Callable[[], None], device: torch.device, number: int, clock: Clock) -> float:
     _synchronise(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(number):
         call()
     _synchronise(device)
-    return (time.perf_counter() - start) / number
+    return (clock() - start) / number
+
+
+def seconds_of(
+    call: Callable[[], object], device: torch.device, repeats: int, clock: Clock | None = None
+) -> float:
+    """Median seconds of a call without gradients, which runs once beforehand; one of a second, once more."""
+    with torch.no_grad():
+        clock = clock or time.perf_counter
+        _seconds(call, device, 1, clock)
+        first = max(_seconds(call, device, 1, clock), 1e-6)
+        if first > 1.0:
+            return first
+        number = math.ceil(SHORTEST / first)
+        return statistics.median(_seconds(call, device, number, clock) for _ in range(repeats))
 
 
 def _synchronise(device: torch.device) -> None:

@@ -9,9 +9,10 @@ import argparse
 
 from dense3d.benchmarks import SUITES
 from dense3d.cli.common import at_least_one
+from dense3d.errors import ConfigError
 
 EPILOG = (
-    "In the suite ops a ratio is a peer's median time over dense3d's; for models speed and "
+    "A ratio is a peer's time over dense3d's, the median of the turns; for models speed and "
     "peak memory are multiples of the first line's. "
     "Examples: dense3d benchmark ops nms roi_align --threads 2 --markdown table.md; "
     "dense3d benchmark models relation-detr --device cuda --compile"
@@ -29,13 +30,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="also write all timings here")
     parser.add_argument("--markdown", metavar="FILE", help="also write the table here")
-    models = parser.add_argument_group("suite models")
-    models.add_argument("--size", default="800x1333", help="height x width of images (default: 800x1333)")
-    models.add_argument(
-        "--batch", type=at_least_one, nargs="+", default=[2, 1], help="batch sizes (default: 2 1)"
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count the processor's seconds, on a CPU that others use, too; with --threads 1",
     )
+    images = parser.add_argument_group("suites models and backbones")
+    images.add_argument(
+        "--size",
+        nargs="+",
+        default=None,
+        metavar="SIZE",
+        help="of images: HEIGHTxWIDTH of models (default: 800x1333), sides of backbones (default: 224)",
+    )
+    images.add_argument(
+        "--batch", type=at_least_one, nargs="+", default=None, help="batch sizes (default of models: 2 1)"
+    )
+    images.add_argument("--precision", nargs="+", metavar="NAME", default=None, help="default: fp32 bf16")
+    scaling = parser.add_argument_group("suite backbones")
+    scaling.add_argument(
+        "--scaling",
+        action="store_true",
+        help="instead: time mixers of tokens over the size of images, draw it, print how they grow",
+    )
+    scaling.add_argument(
+        "--out",
+        metavar="FILE",
+        default="backbone-scaling.png",
+        help="the picture (default: backbone-scaling.png)",
+    )
+    models = parser.add_argument_group("suite models")
     models.add_argument("--mode", nargs="+", choices=("inference", "training"), default=None)
-    models.add_argument("--precision", nargs="+", metavar="NAME", default=None, help="default: fp32 bf16")
     models.add_argument("--compile", action="store_true", help="also with torch.compile")
     models.add_argument("--tiny", action="store_true", help="small models, to try the benchmark itself")
     stereo = parser.add_argument_group("suite stereo (cases are pairs of the sample data)")
@@ -79,20 +104,35 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.suite == "models":
         from dense3d.benchmarks.model_run import benchmark_models
 
-        conditions = dict(repeats=arguments.repeats, batches=tuple(arguments.batch))
+        size = arguments.size or ["800x1333"]
+        if len(size) > 1:
+            raise ConfigError(f"--size {' '.join(size)}: models are timed at one size at a time")
+        conditions = dict(repeats=arguments.repeats, batches=tuple(arguments.batch or (2, 1)))
         if arguments.mode:
             conditions["modes"] = tuple(arguments.mode)
         if arguments.precision:
             conditions["precisions"] = tuple(arguments.precision)
         if arguments.compile:
             conditions["compiled"] = (False, True)
-        benchmark_models(size=arguments.size, conditions=conditions, tiny=arguments.tiny, **common)
+        benchmark_models(size=size[0], conditions=conditions, tiny=arguments.tiny, **common)
     elif arguments.suite == "stereo":
         from dense3d.benchmarks.stereo_run import benchmark_stereo
 
         files = {name: common[name] for name in ("only", "json_file", "markdown_file")}
         benchmark_stereo(
             models=arguments.model or (), scale=arguments.scale, pictures=arguments.pictures, **files
+        )
+    elif arguments.suite == "backbones":
+        from dense3d.benchmarks.backbone_run import benchmark_backbones
+
+        benchmark_backbones(
+            sizes=arguments.size or (),
+            batches=arguments.batch or (),
+            precisions=arguments.precision or (),
+            scaling_file=arguments.out if arguments.scaling else None,
+            repeats=arguments.repeats,
+            cpu_time=arguments.cpu_time,
+            **common,
         )
     elif arguments.suite == "transfer-function":
         from dense3d.benchmarks.transfer_function_run import benchmark_transfer_function
@@ -106,6 +146,6 @@ def run(arguments: argparse.Namespace) -> None:
             from dense3d.benchmarks.rasterize import check_drawn, draw_scaling
 
             check_drawn(common["only"])
-        timings = benchmark(arguments.suite, repeats=arguments.repeats, **common)
+        timings = benchmark(arguments.suite, repeats=arguments.repeats, cpu_time=arguments.cpu_time, **common)
         if is_drawn:
             print(draw_scaling(timings, arguments.pictures))

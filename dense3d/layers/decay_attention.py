@@ -100,6 +100,25 @@ class DecayAttention(nn.Module):
         return rotate(part.flatten(1, 2).unflatten(-1, (self.num_heads, -1)), rotation)  # (B, N, M, d)
 
 
+def row_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+    """Softmax weights inside each row of a map, for values that need them several times.
+
+    Args:
+        query, key: heads ``(B, h, w, M, d)``.
+        mask: added to the logits, ``(B, h, M, w, w)``.
+
+    Returns:
+        ``(B, h, M, w, w)``, in the dtype of the queries.
+
+    Example:
+        >>> x = torch.zeros(1, 2, 4, 1, 4)
+        >>> row_weights(x, x, torch.zeros(1, 2, 1, 4, 4))[0, 0, 0, 0].tolist()
+        [0.25, 0.25, 0.25, 0.25]
+    """
+    query, key = (query * query.shape[-1] ** -0.5).transpose(2, 3), key.transpose(2, 3)  # (B, h, M, w, d)
+    return (query @ key.transpose(-2, -1) + mask).softmax(-1).to(query.dtype)
+
+
 def row_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """Softmax attention inside each row of a map.
 
@@ -134,8 +153,10 @@ def column_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) ->
 MaskOfRows = Callable[[slice, torch.dtype], Tensor]
 
 
-def whole_attention(query: Tensor, key: Tensor, value: Tensor, mask_of: MaskOfRows) -> Tensor:
+def whole_attention(query: Tensor, key: Tensor, value: Tensor, *mask_of: MaskOfRows) -> Tensor:
     """Softmax attention over the whole map, with a mask that is made for some rows of queries at a time.
+
+    Of several masks, each has a softmax of its own, and the weights are averaged.
 
     A mask of all pairs of tokens grows with the fourth power of the side of the map. Above ``MOST_LOGITS``
     logits an image, rows of queries are computed one group after another and, where gradients are wanted,
@@ -143,8 +164,8 @@ def whole_attention(query: Tensor, key: Tensor, value: Tensor, mask_of: MaskOfRo
 
     Args:
         query, key, value: heads ``(B, h, w, M, d)``.
-        mask_of: gives, for a slice of the rows and in a dtype, what is added to the logits of their queries:
-            ``(1 or B, M, rows * w, h * w)``.
+        mask_of: one or several; gives, for a slice of the rows and in a dtype, what is added to the logits of
+            their queries: ``(1 or B, M, rows * w, h * w)``.
 
     Returns:
         ``(B, h, w, M, d)``.
@@ -160,7 +181,12 @@ def whole_attention(query: Tensor, key: Tensor, value: Tensor, mask_of: MaskOfRo
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: slice) -> Tensor:
         heads_first = queries.flatten(1, 2).transpose(1, 2)
-        return biased_attention(heads_first, keys, values, mask_of(rows, queries.dtype)).transpose(1, 2)
+        masks = (make(rows, queries.dtype) for make in mask_of)
+        if len(mask_of) == 1:
+            return biased_attention(heads_first, keys, values, next(masks)).transpose(1, 2)
+        logits = heads_first * queries.shape[-1] ** -0.5 @ keys.transpose(2, 3)
+        weights = sum((logits + mask).softmax(-1).to(values.dtype) for mask in masks) / len(mask_of)
+        return (weights @ values).transpose(1, 2)
 
     if step >= height:
         return attend(query, key, value, slice(0, height)).unflatten(1, (height, width))

@@ -18,6 +18,7 @@ from dense3d.layers.patch_embed import Grid
 
 FORMS = ("softmax", "parallel", "recurrent", "chunkwise")
 CHUNK = 16  # tokens, as the official code has it
+GROUP = 64  # chunks whose states are carried at once
 
 
 class Retention(nn.Module):
@@ -135,11 +136,24 @@ class Retention(nn.Module):
         return mixed, last
 
     def _carried(self, sums: Tensor, state: Tensor | None, chunk: int) -> Tensor:
-        """States before each of K chunks and behind the last, ``(B, M, K + 1, d, d)``."""
+        """States before each of K chunks and behind the last, ``(B, M, K + 1, d, d)``.
+
+        Many chunks are taken in groups, whose states are carried in the same way: the cost stays linear.
+        """
         first = torch.zeros_like(sums[:, :, :1]) if state is None else state[:, :, None]
-        steps = torch.cat([first, sums], dim=2)
-        decay = decay_mask(self.gamma**chunk, steps.shape[2]).to(sums.dtype)  # (M, K + 1, K + 1)
-        return torch.einsum("mij,bmjde->bmide", decay, steps)
+        count = sums.shape[2]
+        if count <= GROUP:
+            steps = torch.cat([first, sums], dim=2)
+            decay = decay_mask(self.gamma, count + 1, chunk).to(sums.dtype)  # (M, K + 1, K + 1)
+            return torch.einsum("mij,bmjde->bmide", decay, steps)
+        groups = F.pad(sums, (0, 0, 0, 0, 0, -count % GROUP)).unflatten(2, (-1, GROUP))  # (B, M, G, n, d, d)
+        decay = decay_mask(self.gamma, GROUP, chunk).to(sums.dtype)
+        inside = torch.einsum("mij,bmgjde->bmgide", decay, groups)  # of each group alone
+        before = self._carried(inside[:, :, :, -1], state, chunk * GROUP)[:, :, :-1, None]
+        place = torch.arange(1, GROUP + 1, device=sums.device)
+        since = (self.gamma.log()[:, None] * chunk * place).exp()[:, None, :, None, None].to(sums.dtype)
+        behind = (inside + since * before).flatten(2, 3)[:, :, :count]
+        return torch.cat([first, behind], dim=2)
 
 
 def decays(num_heads: int) -> Tensor:
@@ -152,8 +166,8 @@ def decays(num_heads: int) -> Tensor:
     return 1.0 - torch.linspace(math.log(1 / 32), math.log(1 / 512), num_heads).exp()
 
 
-def decay_mask(gamma: Tensor, count: int) -> Tensor:
-    """``gamma ** (i - j)`` for j <= i, else 0: ``(M, N, N)``.
+def decay_mask(gamma: Tensor, count: int, stride: int = 1) -> Tensor:
+    """``gamma ** (stride * (i - j))`` for j <= i, else 0: ``(M, N, N)``.
 
     Example:
         >>> decay_mask(torch.tensor([0.5]), 3)[0].tolist()
@@ -161,5 +175,5 @@ def decay_mask(gamma: Tensor, count: int) -> Tensor:
     """
     place = torch.arange(count, device=gamma.device)
     distance = place[:, None] - place
-    power = (gamma.log()[:, None, None] * distance.clamp(min=0)).exp()
+    power = (gamma.log()[:, None, None] * (stride * distance.clamp(min=0))).exp()
     return power * (distance >= 0)

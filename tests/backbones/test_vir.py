@@ -8,6 +8,7 @@ import torch
 from dense3d.backbones import ViR
 from dense3d.checkpoints import convert
 from dense3d.errors import CheckpointError, ConfigError
+from dense3d.layers import retention as retention_module
 from dense3d.layers.retention import FORMS, Retention
 
 ARCH = dict(embed_dim=32, depth=2, num_heads=4, pretrain_size=64, layer_scale=None)
@@ -34,6 +35,16 @@ def test_parallel_recurrent_and_chunkwise_are_one(count):
         chunkwise, last = layer.chunkwise(*heads, chunk=chunk)
         torch.testing.assert_close(chunkwise, parallel, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(last, state, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("group", [2, 3])
+def test_states_are_carried_group_by_group(group, monkeypatch):
+    monkeypatch.setattr(retention_module, "GROUP", group)
+    layer = retention()
+    heads = layer.heads(torch.randn(2, 75, 12))
+    state = torch.randn(2, 3, 4, 4)
+    for ours, truth in zip(layer.chunkwise(*heads, state, chunk=4), layer.recurrent(*heads, state)):
+        torch.testing.assert_close(ours, truth, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["recurrent", "chunkwise"])

@@ -1,7 +1,4 @@
-"""The kits that are part of the repository: every system against its official implementation.
-
-Where the whole kits lie beside the checkout (``DENSE3D_GOLDEN``), they are run in place of their parts.
-"""
+"""The kits that are part of the repository: every system against its official implementation."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.golden import SYSTEMS, verify_kit
-from tests.golden.whole import FOLDER, SLOW, checks_of_whole
 
 KITS = Path(__file__).parent / "kits"
 META = {file.parent.name: json.loads(file.read_text()) for file in sorted(KITS.glob("*/kit.json"))}
@@ -19,16 +15,9 @@ META = {file.parent.name: json.loads(file.read_text()) for file in sorted(KITS.g
 
 @pytest.mark.parametrize("name", META)
 def test_kit(name):
-    checks = {check["name"] for check in META[name]["checks"]}
-    parts = checks_of_whole(KITS / name)
-    rows = []
-    if (FOLDER / name).is_dir():
-        rows = verify_kit(FOLDER / name, without=SLOW.get(name, ()))
-        assert parts <= {row.check for row in rows}
-    if checks - parts:
-        rows += verify_kit(KITS / name, without=parts)
+    rows = verify_kit(KITS / name)
     assert [str(row) for row in rows if not row.passed] == []
-    assert checks <= {row.check for row in rows}
+    assert {row.check for row in rows} == {check["name"] for check in META[name]["checks"]}
 
 
 def test_every_system_has_a_kit_here():

@@ -74,7 +74,7 @@ def test_contenders_take_turns():
         ours, peer = group
         assert ours.minimum <= ours.median <= ours.maximum
         assert ours.ratio == 1
-        assert peer.ratio == pytest.approx(peer.median / ours.median)
+        assert peer.minimum / ours.maximum <= peer.ratio <= peer.maximum / ours.minimum
 
 
 def test_files_hold_what_the_table_shows(tmp_path: Path, monkeypatch, capsys):
@@ -155,7 +155,7 @@ def test_a_slow_contender_is_timed_less_often_but_twice(monkeypatch):
         return Workload((torch.ones(1),), contenders)
 
     lengths = {OURS: 1.0, "peer": 30.0}
-    monkeypatch.setattr(timing, "_seconds", lambda call, device, number: call() or lengths[calls[-1]])
+    monkeypatch.setattr(timing, "_seconds", lambda call, device, number, clock: call() or lengths[calls[-1]])
     ((ours, peer),) = time_case(Case("slow", build, {"one": {}}), CPU, repeats=5)
     assert (calls.count(OURS), calls.count("peer")) == (2 + 5, 2 + 2)
     assert ours.median == 1 and peer.ratio == 30
