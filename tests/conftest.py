@@ -40,6 +40,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def frozen_before_each_file() -> None:
+    """Leave what the files before have imported out of garbage collections, too."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """Folder of the golden kits that are part of the repository, in their compact form."""

@@ -108,9 +108,11 @@ class TimmBackbone(BaseModule):
         self._indices = _choose(model_name, strides, out_strides, out_indices)
         self.out_channels: tuple[int, ...] = tuple(channels[i] for i in self._indices)
         self.out_strides: tuple[int, ...] = tuple(strides[i] for i in self._indices)
-        self._divisor, self._channels_last_output = _probe(
-            self.body, model_name, strides, channels, self.in_channels
-        )
+        device = next(self.body.parameters()).device.type
+        known = (model_name, device, repr(self._model_kwargs), repr(self.body))
+        if known not in _KNOWN:
+            _KNOWN[known] = _probe(self.body, model_name, strides, channels, self.in_channels)
+        self._divisor, self._channels_last_output = _KNOWN[known]
         self._channels_last = channels_last
         if channels_last:
             self.body.to(memory_format=torch.channels_last)
@@ -343,6 +345,10 @@ def _choose(
     if missing:
         raise ConfigError(f"out_strides {missing} of {name}: it has maps of stride {sorted(last)}")
     return tuple(last[s] for s in out_strides)
+
+
+# What _probe found, by name, device, settings and layers: it runs the network on shapes, for a second.
+_KNOWN: dict[tuple[str, ...], tuple[int, bool]] = {}
 
 
 def _probe(

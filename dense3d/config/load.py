@@ -16,8 +16,8 @@ from dense3d.config.options import apply_options
 from dense3d.config.places import OPTIONS, writes
 from dense3d.config.projects import KEY as PROJECTS
 from dense3d.config.projects import add_project, find_projects
-from dense3d.config.shipped import PREFIX, find_shipped, resolve_config
-from dense3d.config.sources import Source, read_sources
+from dense3d.config.shipped import resolve_config
+from dense3d.config.sources import Source, read_sources, resolve_base
 from dense3d.config.types import SCOPES
 from dense3d.errors import ConfigError
 
@@ -75,12 +75,18 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     return cfg
 
 
-_external_base = Config._get_cfg_path
+_local_base = Config._get_cfg_path
 
 
 def _base_path(base: str, child: str) -> tuple[str, str | None]:
-    """The file and scope of a base; mmengine knows the configs of OpenMMLab's libraries alone."""
-    return (str(find_shipped(base)), None) if base.startswith(PREFIX) else _external_base(base, child)
+    """The file and scope of a base.
+
+    mmengine knows the configs of OpenMMLab's libraries alone, and reads all their lists of models for each.
+    """
+    if "::" not in base:
+        return _local_base(base, child)
+    scope, path = resolve_base(base, Path(child), 1)
+    return str(path), scope
 
 
 Config._get_cfg_path = staticmethod(_base_path)

@@ -52,7 +52,7 @@ def _read(path: Path, scope: str | None, chain: tuple[Path, ...]) -> list[Source
     tree = _parse(str(path), path.stat().st_mtime_ns)
     sources = [Source(path, scope, tree)]
     for base, line in _bases(tree, path):
-        base_scope, base_path = _resolve_base(base, path, line)
+        base_scope, base_path = resolve_base(base, path, line)
         sources += _read(base_path, base_scope or scope, (*chain, path))
     return sources
 
@@ -112,7 +112,12 @@ def _few(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _resolve_base(base: str, path: Path, line: int) -> tuple[str | None, Path]:
+def resolve_base(base: str, path: Path, line: int) -> tuple[str | None, Path]:
+    """Library (None: local) and file of a base that line ``line`` of the file ``path`` names.
+
+    Raises:
+        ConfigError: there is no such file or library; the nearest name is given.
+    """
     where = f"{path}:{line}"
     if "::" not in base:
         target = (path.parent / base).resolve()

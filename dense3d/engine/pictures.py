@@ -26,15 +26,23 @@ class CurveHook(Hook):
 
     priority = "LOW"  # after the logger, before the console's last line, which names the picture
 
+    _drawn: dict[Path, int] | None = None  # bytes of the logs that the picture shows
+
     @master_only
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Redraw; this evaluation's scalars have been written by then."""
+        self._drawn = {log: log.stat().st_size for log in _logs(runner.work_dir)}
         draw_curves(runner.work_dir)
 
     @master_only
     def after_train(self, runner) -> None:
-        """Draw the final state, also of a run that never evaluates."""
-        draw_curves(runner.work_dir)
+        """Draw the final state, also of a run that never evaluates, unless the last evaluation did."""
+        if self._drawn != {log: log.stat().st_size for log in _logs(runner.work_dir)}:
+            draw_curves(runner.work_dir)
+
+
+def _logs(work_dir: str | Path) -> list[Path]:
+    return sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
 
 
 def read_scalars(work_dir: str | Path) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
@@ -44,7 +52,7 @@ def read_scalars(work_dir: str | Path) -> tuple[dict[str, dict[int, float]], dic
     """
     training: dict[str, dict[int, float]] = {}
     metrics: dict[str, dict[int, float]] = {}
-    for log in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
+    for log in _logs(work_dir):
         for line in log.read_text().splitlines():
             try:
                 row = json.loads(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -127,8 +127,16 @@ def _of_class(tiny: Callable[[dict, int], dict], backbone: dict, maps: int) -> d
 
 def library_model(library: str, path: str, narrow: bool = True) -> dict:
     """The model of a config that mmdet or mmseg ships, made small, its backbone to be replaced."""
+    return dict(_small(_read(library, path), narrow), _scope_=library)
+
+
+@cache
+def _read(library: str, path: str) -> dict:
+    """The model of a config, which many pairs share; not to be changed."""
+    if library == "dense3d":
+        return load_config(f"dense3d::{path}").model.to_dict()
     folder = Path(find_spec(library).origin).parent / ".mim" / "configs"
-    return dict(_small(Config.fromfile(folder / path).model.to_dict(), narrow), _scope_=library)
+    return Config.fromfile(folder / path).model.to_dict()
 
 
 def _small(node: object, narrow: bool = True) -> object:
@@ -168,7 +176,7 @@ def _transformer(path: str, backbone: dict, maps: int) -> dict:
 
 def _own_transformer(path: str, backbone: dict, maps: int) -> dict:
     """Detectors of the DETR family that dense3d has a config of."""
-    return _fitted(_small(load_config(f"dense3d::{path}").model.to_dict()), backbone, maps)
+    return _fitted(_small(_read("dense3d", path)), backbone, maps)
 
 
 def _fitted(model: dict, backbone: dict, maps: int, narrow: bool = True) -> dict:

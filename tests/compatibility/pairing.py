@@ -28,7 +28,7 @@ def obstacle(backbone: dict, head: Head) -> str | None:
     """
     if head.body is not None and any(backbone.get(key) != value for key, value in head.body.items()):
         return "has a body of its own"
-    strides = _strides(_fitted(backbone, head))
+    strides = strides_of(_fitted(backbone, head))
     if head.strides is not None and strides != head.strides:
         return "needs an adapter: maps of several strides"
     if head.cut and not _can_be_cut(backbone):
@@ -93,16 +93,17 @@ def _fitted(backbone: dict, head: Head) -> dict:
     if "out_strides" in backbone:
         return dict(backbone, out_strides=backbone["out_strides"][-1:])
     parameter = inspect.signature(MODELS.get(backbone["type"])).parameters.get("out_indices")
-    if parameter is None or len(_strides(backbone)) == 1:
+    if parameter is None or len(strides_of(backbone)) == 1:
         return backbone
-    indices = parameter.default or range(len(_strides(backbone)))  # None are all stages
+    indices = parameter.default or range(len(strides_of(backbone)))  # None are all stages
     return dict(backbone, out_indices=tuple(indices[-1:]))
 
 
 _KNOWN: dict[str, tuple[int, ...]] = {}  # some backbones take seconds to build
 
 
-def _strides(backbone: dict) -> tuple[int, ...]:
+def strides_of(backbone: dict) -> tuple[int, ...]:
+    """Strides of the maps that a backbone's config gives."""
     key = repr(backbone)
     if key not in _KNOWN:
         with DefaultScope.overwrite_default_scope("dense3d"), torch.device("meta"):
@@ -121,7 +122,7 @@ def _can_be_cut(backbone: dict) -> bool:
 
 
 def _build(backbone: dict, head: Head) -> BaseModel:
-    return build_model(head.config(backbone, len(_strides(backbone))))
+    return build_model(head.config(backbone, len(strides_of(backbone))))
 
 
 def _batch(head: Head) -> dict:

@@ -1,21 +1,24 @@
 """Every config builds, and one of each family trains a step; the slow run steps all that fit into memory.
 
-All are built on the meta device, where weights take no memory. What a config's pipeline would deliver is
-replaced by two small images; the optimiser is the config's own, with its groups of parameters.
+All are built on the meta device, where weights take no memory; configs that differ in data or recipe alone
+share the network, and a backbone shows its maps once. What a pipeline would deliver is replaced by two small
+images; the optimiser is the one of the config, with its groups of parameters.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from dense3d.apis import build_model
-from dense3d.backbones import timm_backbone
 from dense3d.config import load_config
+from dense3d.engine import channels
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 CONFIGS = {
@@ -50,6 +53,7 @@ STEPPED_ELSEWHERE = {
     "MeanOfTruth": "tests/stereo",
 }
 OF_GRIDS = ("NerfRPN", "VoxelSegmenter")  # have backbones of volumes
+OF_TRAINING = ("drop_path_rate", "with_cp", "frozen_stages", "init_cfg")  # tell nothing of a backbone's maps
 # What the default run steps: each system once, with each kind of backbone at least once.
 USUAL = (
     "cascade_rcnn/cascade-mask-rcnn_swin-t_fpn_8xb2-36e_coco.py",
@@ -70,6 +74,7 @@ USUAL = (
 )
 # Their recipes have no weight decay for norms, whatever backbones call them.
 MASK_TRANSFORMERS = ("mask2former/", "kmax_deeplab/", "eco_m2f/eco-m2f", "vit_comer/mask2former")
+_LAST: dict[str, torch.nn.Module] = {}  # networks on the meta device, by what their configs say
 MEMORY = 130_000_000  # parameters of what a slow run steps; larger ones are built on the meta device only
 
 
@@ -80,19 +85,38 @@ def no_downloads(monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def probed_once():
-    """How timm's networks take images is found out once a network, not once a config."""
-    known, probe = {}, timm_backbone._probe
+def asked_once():
+    """How many channels a backbone has is found out once for each.
 
-    def remembered(body, *settings):
-        key = (repr(body), *settings)
+    A recipe with a rate for each layer would log three lines a parameter, and cutting off the tails of
+    initial weights takes half of the time of building a network whose weights have no values.
+    """
+    clamp = torch.Tensor.clamp_
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "clamp_", lambda x, *a, **k: x if x.is_meta else clamp(x, *a, **k))
+        patch.setattr(channels, "_channels_of", remembered(channels._channels_of))
+        logging.disable(logging.INFO)
+        yield
+        logging.disable(logging.NOTSET)
+
+
+def remembered(function: Callable) -> Callable:
+    """Answers by what the arguments say of themselves: configs cannot be hashed."""
+    known: dict[str, object] = {}
+
+    def answer(*arguments):
+        key = repr(arguments)
         if key not in known:
-            known[key] = probe(body, *settings)
+            known[key] = function(*arguments)
         return known[key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timm_backbone, "_probe", remembered)
-        yield
+    return answer
+
+
+@pytest.fixture(scope="module")
+def maps_shown() -> set[str]:
+    """Backbones, by what their configs say, whose maps have been looked at."""
+    return set()
 
 
 def model_config(name: str) -> tuple:
@@ -121,10 +145,20 @@ def build(model: dict, device: str) -> torch.nn.Module:
         return build_model(model)
 
 
+def on_meta(model: dict) -> torch.nn.Module:
+    """The network of a config on the meta device; neighbours in the list often have the same."""
+    key = repr(model)
+    if key not in _LAST:
+        if len(_LAST) == 4:
+            _LAST.pop(next(iter(_LAST)))
+        _LAST[key] = build(model, "meta")
+    return _LAST[key]
+
+
 @pytest.mark.parametrize("name", CONFIGS)
-def test_config_builds(name):
+def test_config_builds(name, maps_shown):
     cfg, model = model_config(name)
-    network = build(model, "meta")
+    network = on_meta(model)
     backbone = getattr(network, "backbone", None)
     if model.type in ("SemiGlobalMatching", "MeanOfTruth"):  # which have nothing to learn
         assert not network.state_dict() and "optim_wrapper" not in cfg
@@ -141,7 +175,9 @@ def test_config_builds(name):
         with torch.device("meta"):
             assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, model.num_classes)
         return
-    if hasattr(backbone, "out_strides"):
+    kind = repr({key: value for key, value in model.get("backbone", {}).items() if key not in OF_TRAINING})
+    if hasattr(backbone, "out_strides") and kind not in maps_shown:
+        maps_shown.add(kind)
         shape = (4, 64, 96, 32) if model.type in OF_GRIDS else (3, 64, 96)
         with torch.device("meta"):
             maps = backbone.eval()(torch.zeros(1, *shape))

@@ -11,7 +11,7 @@ SHARED = dict(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-settings.register_profile("fuzz-default", max_examples=60, **SHARED)
+settings.register_profile("fuzz-default", max_examples=30, **SHARED)
 settings.register_profile("fuzz-slow", max_examples=2000, **SHARED)
 
 

@@ -1,38 +1,22 @@
-"""The whole kits, for whoever has them (``DENSE3D_GOLDEN``), and what lies beside them.
+"""What lies beside the whole kits, for whoever has them (``DENSE3D_GOLDEN``): the format's own code.
 
-They hold more checks and more values than the committed ones, and the code that defines the format.
+The kits themselves are run by ``test_committed_kits.py``, in place of their compact forms.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.golden import verify_kit
 from tests.golden.kit import GoldenKit, align, seeded_array
+from tests.golden.whole import FOLDER, SLOW
 
-# Made here by the official code, with options that the kits given to us do not show: there is no fuller form.
-VARIANTS = {"ccnext-single", "croco-monocular", "croco-pretrain-rope50", "croco-stereo-cosine"}
-NAMES = sorted({folder.name for folder in (Path(__file__).parent / "kits").iterdir()} - VARIANTS)
-FORWARD = ("forward", "forward_train_groups")
-SLOW = {"monodino-detr": FORWARD, "monodino-detr-base": FORWARD}  # the committed kits have these, thinned
-
-BESIDE = Path(__file__).resolve().parents[3] / "shared" / "golden"
-FOLDER = Path(os.environ.get("DENSE3D_GOLDEN", BESIDE))
 if not FOLDER.is_dir():
     pytest.skip(f"no golden kits at {FOLDER}; set DENSE3D_GOLDEN to verify them", allow_module_level=True)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_kit(name):
-    rows = verify_kit(FOLDER / name, without=SLOW.get(name, ()))
-    assert rows
-    assert [str(row) for row in rows if not row.passed] == []
 
 
 @pytest.mark.slow

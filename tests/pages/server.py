@@ -1,13 +1,16 @@
 """Runs ``dense3d`` for the blocks of the pages in forks of one process that has imported everything.
 
 ``python server.py SOCKET`` serves; ``call.py SOCKET WORD...`` is ``dense3d WORD...`` through it, in the
-caller's folder and environment and with its output. Otherwise most of the time would go into importing torch.
+caller's folder and environment and with its output, and ``call.py SOCKET python FILE`` runs a file of Python.
+Otherwise most of the time would go into importing torch.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import runpy
 import socket
 import sys
 import traceback
@@ -24,6 +27,8 @@ def warm_up() -> None:
     for registry in (DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS):
         registry.import_all()
     torch.ones(1, requires_grad=True).sum().backward()
+    gc.collect()
+    gc.freeze()  # each data set that a fork builds makes a collection
 
 
 def serve(address: str) -> None:
@@ -53,7 +58,13 @@ def answer(call: dict, descriptors: list[int]) -> None:
             os.dup2(descriptor, number)
         os.chdir(call["folder"])
         os.environ.update(call["environment"])
-        status = shrunk.main(call["words"])
+        words = call["words"]
+        if words[0] == "python":
+            sys.argv, sys.path[0] = words[1:], call["folder"]
+            runpy.run_path(words[1], run_name="__main__")
+            status = 0
+        else:
+            status = shrunk.main(words)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -19,6 +19,7 @@ PYTHON = f'exec "{sys.executable}"'
 # What the blocks call beside dense3d. Environments are made and tests are run elsewhere.
 STUBS = {
     "dense3d": f'{PYTHON} -S -E "{CALL}" "$DENSE3D_SERVER" "$@"',
+    "block": f'{PYTHON} -S -E "{CALL}" "$DENSE3D_SERVER" python "$@"',
     "python": f'[ "$2" = venv ] && mkdir -p "$3/bin" && : > "$3/bin/activate" && exit 0\n{PYTHON} "$@"',
     "uv": 'shift\nwhile [ "${1#-}" != "$1" ]; do case $1 in --extra) shift;; esac; shift; done\nexec "$@"',
     "torchrun": 'while [ "$1" != dense3d ]; do shift; done\nexec "${@:1:$#-2}"',  # without --launcher NAME
@@ -102,7 +103,7 @@ def test_python_blocks_run(page, workplace, environment):
     code = "".join(b.code for b in blocks(page) if b.language == "python" and not b.is_fragment)
     if code:
         (workplace / "block.py").write_text(code)
-        run(workplace, environment, "python block.py")
+        run(workplace, environment, "block block.py")
 
 
 FRAGMENTS = [(p, b) for p in pages() for b in blocks(p) if b.language == "python" and b.is_fragment]

@@ -135,7 +135,9 @@ def test_every_contender_trains_and_infers(case: ModelCase):
         step = Step(contender, TRAINING, "bf16", False, inputs, CPU, tiny=True)
         step.run()
         assert sum(p.grad is not None for p in step.model.parameters()) > 40
-        Step(contender, INFERENCE, "fp32", False, inputs, CPU, tiny=True).run()
+        step.model.eval()
+        step.precision = "fp32"
+        step.infer()
         fields = {
             "pred_instances",
             "predictions",

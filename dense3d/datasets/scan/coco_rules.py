@@ -158,7 +158,8 @@ def check_annotations(
     if masks:
         absent = [i for i, a in enumerate(annotations) if not a["segmentation"]]
         report(absent, "mask-missing", lambda a: "it has no mask, but masks are to be learned or evaluated",
-               "draw one, remove the object, or use boxes alone")  # fmt: skip
+               "draw one, remove the object, or use boxes alone: LoadAnnotations with_mask=False and a model "
+               "without masks")  # fmt: skip
     _fill_boxes(annotations, broken, found)
     boxes, malformed = _boxes(annotations)  # (A, 4) x, y, width, height
     value = lambda a: f"bbox is {shortened(a.get('bbox'))}, not four numbers"  # noqa: E731

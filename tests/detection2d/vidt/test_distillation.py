@@ -66,6 +66,20 @@ def test_a_larger_teacher(build, batch, teacher):
     assert not student.teacher.model.training
 
 
+def test_training_leaves_the_teacher_as_it_is(build, batch, teacher):
+    student = build(teacher=teacher(dim=32)).train()
+    images, samples = batch(masks=False)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-2)
+    states = []
+    for _ in range(2):
+        sum(student.loss(images, samples).values()).backward()
+        optimizer.step()
+        student.train()  # as after an evaluation
+        states.append(copy.deepcopy(student.teacher.model.state_dict()))
+    saved = torch.load(student.teacher.checkpoint)["state_dict"]
+    assert all(torch.equal(value, saved[name]) for state in states for name, value in state.items())
+
+
 def test_the_loss_is_the_weighted_mean_distance(build, batch, teacher):
     images, samples = batch(masks=False)
     arguments = teacher(dim=32)
