@@ -147,7 +147,8 @@ class CrossViT(BaseModule):
         out_indices: which of the four maps are returned, increasing.
         final_norm: whether maps go through the final norms of the branches.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0 (official: 0.1).
-        frozen_stages: -1 freezes nothing, 0 the embeddings, k also the first k multi-scale blocks.
+        frozen_stages: -1 freezes nothing, 0 the embeddings, k also the first k multi-scale blocks, and the
+            norms behind all of them; what enlarges the finest map has no official weights and always trains.
         with_cp: recompute activations in the backward pass (activation checkpointing).
         init_cfg: mmengine initialisation; ``dict(type="Pretrained", checkpoint=path)`` reads official weights
             or ours.
@@ -360,7 +361,9 @@ class CrossViT(BaseModule):
     def _frozen(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
-        return [self.patch_embed, self.cls_token, self.pos_embed, *self.blocks[: self.frozen_stages]]
+        parts = [self.patch_embed, self.cls_token, self.pos_embed, *self.blocks[: self.frozen_stages]]
+        whole = self.frozen_stages == len(self.blocks) and self.norm is not None
+        return [*parts, self.norm] if whole else parts
 
 
 def _map_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
