@@ -7,34 +7,16 @@ Pan et al., "IA-RED^2: Interpretability-Aware Redundancy Reduction for Vision Tr
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor
 
+from dense3d.backbones.token_groups import Interpretation, TokenGroups
 from dense3d.backbones.vit import VisionTransformer
 from dense3d.backbones.vit_architectures import ViTArchitecture
-from dense3d.errors import ConfigError
 from dense3d.layers.patch_embed import Grid, tokens_to_map
-from dense3d.layers.token_reduction import Interpreter, on_kept_tokens
 from dense3d.registry import MODELS
-
-THRESHOLD = 0.5
-
-
-class Interpretation(NamedTuple):
-    """What a pass through the groups gives.
-
-    Attributes:
-        tokens: ``(B, P + N, D)`` after each block that was asked for.
-        scores: ``(B, P + N)`` for each group; those of prefix tokens mean nothing.
-        kept: ``(B, P + N)`` for each group, true for tokens that it computes.
-    """
-
-    tokens: list[Tensor]
-    scores: list[Tensor]
-    kept: list[Tensor]
 
 
 @MODELS.register_module()
@@ -99,23 +81,9 @@ class IARed2(VisionTransformer):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        arch = self.arch
-        if sum(group_sizes) != arch.depth or min(group_sizes) < 1:
-            raise ConfigError(
-                f"IARed2: group_sizes={tuple(group_sizes)} of a ViT with {arch.depth} blocks: give sizes "
-                "that add up to them"
-            )
-        relative = arch.relative_position or arch.position not in ("learned", "sincos", None)
-        if self.cls_token is None or relative or arch.residual_blocks:
-            raise ConfigError(
-                "IARed2 drops tokens of a ViT with a class token, absolute positions and no convolutions; "
-                "this one is another: choose a DeiT, DINO, AugReg, MAE or DINOv2"
-            )
-        self.group_sizes, self.gather = tuple(group_sizes), gather
-        self.interpreters = nn.ModuleList(
-            Interpreter(arch.embed_dim, interpreter_heads) for _ in self.group_sizes
-        )
+        self.interpreters = TokenGroups(self, group_sizes, interpreter_heads, gather)
         self.interpreters.requires_grad_(False)
+        self.group_sizes = self.interpreters.group_sizes
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """``(B, 3, H, W)`` to the tuple of maps described in the class."""
@@ -149,49 +117,9 @@ class IARed2(VisionTransformer):
             >>> backbone.cost(backbone.interpret(tokens).kept).shape
             torch.Size([1])
         """
-        stop = len(self.blocks) if stop is None else stop
-        points = points or {stop}
-        result, kept, first = Interpretation([], [], []), None, 0
-        for interpreter, size in zip(self.interpreters, self.group_sizes):
-            begin, end = max(first, start), min(first + size, stop)
-            if begin == first < end:
-                scores, kept = self._judge(interpreter, tokens, kept)
-                result.scores.append(scores)
-                result.kept.append(kept)
-                if not self.gather:
-                    tokens = tokens * kept[..., None]
-            for point in range(begin + 1, end + 1):
-                if point in points or point == end:
-                    tokens = self._segment(tokens, kept, begin, point)
-                    begin = point
-                if point in points:
-                    result.tokens.append(tokens)
-            first += size
-        return result
+        return self.interpreters(self, tokens, start, stop, points)
 
     def cost(self, kept: Sequence[Tensor]) -> Tensor:
         """Estimated share of the blocks' cost that is left, ``(B,)``: groups count by their kept tokens."""
         shares = [mask.float().mean(1) * size for mask, size in zip(kept, self.group_sizes)]
         return torch.stack(shares).sum(0) / sum(self.group_sizes)
-
-    def _judge(self, interpreter: Interpreter, tokens: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            scores = interpreter(tokens, kept)
-            kept = scores > THRESHOLD
-            kept[:, : self.num_prefix] = True
-        return scores, kept
-
-    def _segment(self, tokens: Tensor, kept: Tensor | None, start: int, stop: int) -> Tensor:
-        """Blocks of one group."""
-
-        def run(x: Tensor, mask: Tensor | None) -> Tensor:
-            for block in self.blocks[start:stop]:
-                if self.with_cp and torch.is_grad_enabled():
-                    x = checkpoint(block, x, None, 0, None, mask, use_reentrant=False)
-                else:
-                    x = block(x, None, 0, None, mask)
-            return x
-
-        if self.gather and kept is not None:
-            return on_kept_tokens(run, tokens, kept)
-        return run(tokens, kept)

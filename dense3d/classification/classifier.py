@@ -91,7 +91,7 @@ class ImageClassifier(BaseModel):
         if mode == "loss":
             return self.loss(logits, self._targets(data_samples, logits))
         if mode == "predict":
-            return _predictions(logits.float().softmax(dim=1), data_samples)
+            return self.predictions(logits, data_samples)
         return logits
 
     def logits(self, images: Tensor) -> Tensor:
@@ -118,6 +118,17 @@ class ImageClassifier(BaseModel):
         if targets.ndim == 1:
             losses["accuracy"] = 100 * (logits.detach().argmax(dim=1) == targets).float().mean()
         return losses
+
+    def predictions(
+        self, logits: Tensor, samples: list[BaseDataElement] | None = None
+    ) -> list[BaseDataElement]:
+        """Samples, new ones unless given, with the probabilities and the class of logits ``(B, C)``."""
+        scores = logits.float().softmax(dim=1)
+        samples = samples or [BaseDataElement() for _ in scores]
+        for sample, score in zip(samples, scores):
+            sample.set_field(score, "pred_scores")
+            sample.set_field(score.argmax(), "pred_label")
+        return samples
 
     def init_weights(self) -> None:
         """Start the parts; the head from the backbone's checkpoint, as far as it has one that fits."""
@@ -147,15 +158,6 @@ class ImageClassifier(BaseModel):
                 "model.num_classes to the data's"
             )
         return labels.to(logits.device)
-
-
-def _predictions(scores: Tensor, samples: list[BaseDataElement] | None) -> list[BaseDataElement]:
-    """Samples with the probabilities ``(B, C)`` of their images."""
-    samples = samples or [BaseDataElement() for _ in scores]
-    for sample, score in zip(samples, scores):
-        sample.set_field(score, "pred_scores")
-        sample.set_field(score.argmax(), "pred_label")
-    return samples
 
 
 def _check_arguments(num_classes: int, head: str, label_smoothing: float) -> None:

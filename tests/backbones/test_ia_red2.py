@@ -160,9 +160,12 @@ def test_official_files_have_every_block_twice():
         (dict(arch=ARCH, group_sizes=(4,), interpreter_heads=5), "48 channels cannot be shared by 5 heads"),
         (
             dict(arch=dict(ARCH, name="dinov3_vits16"), group_sizes=(4,)),
-            "a class token, absolute positions",
+            "a class token.*this IARed2 has rotary positions",
         ),
-        (dict(arch=dict(ARCH, name="beit_base_patch16"), group_sizes=(4,)), "choose a DeiT"),
+        (
+            dict(arch=dict(ARCH, name="beit_base_patch16"), group_sizes=(4,)),
+            "relative positions: choose a DeiT",
+        ),
     ],
 )
 def test_bad_arguments_are_explained(kwargs, message):

@@ -27,6 +27,11 @@ BACKBONES = {
     "coswin": dict(
         type="CoSwin", arch=dict(embed_dim=96, depths=(2, 2, 2), num_heads=(3, 6, 12)), patch_size=2
     ),
+    "ia-red2": dict(
+        type="IARed2",
+        arch=dict(embed_dim=96, depth=3, num_heads=3, pretrain_size=96),
+        group_sizes=(1, 1, 1),
+    ),
     "activator": dict(type="Activator", arch=dict(dims=(24,), hidden_dims=(40,), depths=(3,))),
 }
 
