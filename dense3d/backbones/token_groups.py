@@ -171,6 +171,7 @@ def reduction_faults(vit: nn.Module) -> list[str]:
         "no class token": getattr(vit, "cls_token", None) is None,
         "rotary positions": getattr(vit, "rope", None) is not None,
         "relative positions": getattr(arch, "relative_position", False),
+        "local positions": any(getattr(attention, "get_v", None) is not None for attention in attentions),
         "convolutions (residual_blocks)": bool(getattr(arch, "residual_blocks", ())),
         f"blocks of its own ({type(vit.blocks[0]).__name__})": not usual,
         ", ".join(sorted(mixers)): usual and bool(mixers),

@@ -19,7 +19,7 @@ REFUSED = {
     "no class token": dict(type="VisionTransformer", arch=dict(SIZE, class_token=False)),
     "WindowAttention": dict(type="VisionTransformer", arch=SIZE, window_size=2),
     "GatedPositionalAttention": dict(type="ConViT", arch=dict(SIZE, local_layers=1)),
-    "LocalPositionAttention": dict(type="ResFormer", arch=dict(embed_dim=32, depth=2, num_heads=2)),
+    "local positions": dict(type="ResFormer", arch=dict(embed_dim=32, depth=2, num_heads=2)),
     "Retention": dict(type="ViR", arch=SIZE),
     r"blocks of its own \(TNTBlock\)": dict(type="TNT", arch=dict(SIZE, inner_dim=4, inner_heads=2)),
     "interpreters of its own": dict(type="IARed2", arch=SIZE, group_sizes=(1, 1), interpreter_heads=2),

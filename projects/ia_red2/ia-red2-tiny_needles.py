@@ -1,0 +1,30 @@
+"""IA-RED^2 on the tiny ViT of ``vit-tiny_needles.py``, in three groups: minutes on CPU cores.
+
+``DENSE3D_TINY_VIT`` names its checkpoint (``work_dirs/vit-needles/iter_300.pth`` by default).
+"""
+
+_base_ = "vit-tiny_needles.py"
+
+start = "{{$DENSE3D_TINY_VIT:work_dirs/vit-needles/iter_300.pth}}"
+model = dict(
+    type="TokenReducingClassifier",
+    group_sizes=(2, 2, 2),
+    interpreter_heads=8,
+    penalty=2.0,
+    backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=start)),
+)
+
+interpreter, blocks = 120, 40
+custom_hooks = [dict(type="TokenCurriculum", interpreter=interpreter, blocks=blocks)]
+max_iters = 3 * (interpreter + blocks)
+train_cfg = dict(max_iters=max_iters, val_interval=interpreter + blocks)
+param_scheduler = [dict(type="ConstantLR", factor=1.0, by_epoch=False)]
+optim_wrapper = dict(
+    constructor="dense3d.NamePartsOptimWrapperConstructor",
+    paramwise_cfg=dict(
+        _delete_=True, custom_keys={"interpreters": dict(lr_mult=3, decay_mult=0)}, norm_decay_mult=0
+    ),
+    optimizer=dict(lr=1e-3),
+)
+val_evaluator = [dict(type="ClassAccuracy"), dict(type="TokenCost")]
+test_evaluator = val_evaluator
