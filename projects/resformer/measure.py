@@ -50,7 +50,7 @@ def accuracies(model: torch.nn.Module, config: object, sizes: tuple[int, ...]) -
     for side in sizes:
         images = F.interpolate(batch["inputs"], (side, side), mode="bicubic", antialias=True)
         predicted = torch.cat([model(part).argmax(1) for part in images.split(100)])
-        found[side] = 100 * (predicted == labels).float().mean().item()
+        found[side] = round(100 * (predicted == labels).double().mean().item(), 2)
     return found
 
 
