@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dense3d.datasets.scan.schema import shortened
 from dense3d.errors import DataError, did_you_mean
 from dense3d.files import atomic_write
 
@@ -74,9 +75,11 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); {REDO.format('scannet|sunrgbd')}") from None
     if document.get("format") != FORMAT:
+        dataset = document.get("dataset")
+        dataset = dataset if dataset in ("scannet", "sunrgbd") else "scannet|sunrgbd"
         raise DataError(
-            f"{folder} was prepared in format {document.get('format')}, but this version of dense3d reads "
-            f"{FORMAT}; {REDO.format(document.get('dataset', 'scannet|sunrgbd'))}"
+            f"{folder} was prepared in format {shortened(document.get('format'))}, but this version of "
+            f"dense3d reads {FORMAT}; {REDO.format(dataset)}"
         )
     try:
         known = {field.name for field in fields(Manifest)}

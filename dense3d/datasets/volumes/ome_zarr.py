@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dense3d.datasets.scan.schema import shortened
 from dense3d.datasets.volumes.binary import LONGEST_STREAM
 from dense3d.datasets.volumes.geometry import checked_affine, checked_shape, millimetres, spacing_affine
 from dense3d.datasets.volumes.header import Bounds, VolumeFile, VolumeHeader
@@ -116,7 +117,8 @@ def _levels(path: str) -> tuple[list[_Level], str, list[str | None]]:
     names = "".join(str(axis.get("name", "?")).lower()[:1] or "?" for axis in described)
     if len(set(names)) != len(names) or not set("xy") <= set(names):
         raise DataError(
-            f"{path}: its axes are called {names}, which are no axes of a volume; correct the metadata"
+            f"{path}: its axes are called {shortened(names)}, which are no axes of a volume; correct the "
+            "metadata"
         )
     units = [axis.get("unit") for axis in described]
     levels = []
