@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from dense3d.backbones.activator import Activator
 from dense3d.backbones.duoformer import DuoFormer
 from dense3d.backbones.ppma import CrissCrossAttention, PolylineAttention, polyline_mask
-from dense3d.backbones.pyramid_tnt import ReducedAttention
 from dense3d.backbones.rmt import FactoredDecayAttention, ManhattanDecay, WholeDecayAttention
 from dense3d.backbones.t2t_vit import TokenPerformer
 from dense3d.backbones.window_attention import SwinAttention, shifted_window_mask
@@ -37,6 +36,7 @@ from dense3d.layers.significance_attention import (
 )
 from dense3d.layers.softmax_free_attention import SoftmaxFreeAttention
 from dense3d.layers.strip_attention import StripAttention
+from dense3d.layers.words_and_sentences import ReducedAttention
 
 Steps = dict[type[nn.Module], tuple[str, Callable]]  # class -> name of a method and what replaces it
 

@@ -9,10 +9,10 @@ import timm.models.tnt as timm_tnt
 import torch
 
 from dense3d.backbones import TNT, PyramidTNT
-from dense3d.backbones.pyramid_tnt import map_of_words, words_of_map
 from dense3d.checkpoints import convert, convert_head
 from dense3d.errors import CheckpointError, ConfigError
 from dense3d.layers.squeeze_excite import TokenGate
+from dense3d.layers.words_and_sentences import map_of_words, words_of_map
 
 ARCH = dict(embed_dim=32, depth=3, num_heads=4, pretrain_size=64, inner_dim=8, inner_heads=2)
 PYRAMID = dict(
